@@ -1,0 +1,64 @@
+"""What every dataset offers: named samples of fixed splits, decoded to arrays."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segcore.batch import ClassSpec
+from segcore.data import DATASETS
+from segcore.registry import Choice, Entry
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image as it is used: resized, not augmented."""
+
+    sample_id: str
+    patient_id: str
+    image_HW3: NDArray[np.uint8]
+    """RGB."""
+    labels_HW: NDArray[np.uint8]
+    """Class index per pixel where classes exclude one another, else bit k = class k."""
+    depth_HW: NDArray[np.uint8] | None
+    """Relative depth, larger is farther."""
+
+
+class Dataset(Protocol):
+    """A folder that has been read and found in order."""
+
+    classes: ClassSpec
+
+    def ids(self, split: Split) -> Sequence[str]:
+        """Sample ids of a split, in a fixed order."""
+        ...
+
+    def load(self, split: Split, sample_id: str, size: int) -> Sample:
+        """Decode one sample and resize it to (size, size): masks by nearest neighbour."""
+        ...
+
+    def content_hash(self) -> str:
+        """Hash of the ids, splits and files: the same data anywhere has the same hash."""
+        ...
+
+
+class DataConfig(Choice):
+    """Base of the datasets' configurations: frozen pydantic dataclasses."""
+
+    @classmethod
+    def table(cls) -> Mapping[str, Entry]:
+        """The table of datasets."""
+        return DATASETS
+
+    def open(self) -> Dataset:
+        """Check the folder (rendering it first where the dataset is procedural) and read its index.
+
+        Raises:
+            ValueError: one message that lists every fault, with file names.
+        """
+        raise NotImplementedError

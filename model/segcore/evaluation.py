@@ -1,0 +1,112 @@
+"""What a training tells the world after each epoch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of one class over one split."""
+
+    split: str
+    resolution: int
+    """Side of the square masks that were compared, pixels."""
+    class_name: str
+    """A class, or `pooled` (all foreground as one mask), or `macro` (mean over classes)."""
+    metric: str
+    protocol: str
+    value: float
+    """NaN where no image of the split defines it."""
+    n: int
+    """Images that the mean is over."""
+
+
+@dataclass(frozen=True)
+class ImageScore:
+    """One metric of one class of one image, from the final evaluation."""
+
+    split: str
+    resolution: int
+    sample_id: str
+    patient_id: str
+    class_name: str
+    metric: str
+    protocol: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A small PNG of the final evaluation."""
+
+    split: str
+    sample_id: str
+    kind: str
+    """`image`, `depth`, `truth` or `prediction`."""
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Wall-clock seconds of an epoch's training steps, by part."""
+
+    data: float = 0.0
+    forward: float = 0.0
+    backward: float = 0.0
+    optimizer: float = 0.0
+    refresh: float = 0.0
+    """Of the low-rank bases; not counted in `optimizer`."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes, measured on this worker."""
+
+    weights: int
+    gradients: int
+    optimizer_state: int
+    peak: int
+    """CUDA: most bytes allocated. CPU: largest resident size of the process so far."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The state of a training after an epoch, or (`final`) its test."""
+
+    epoch: int
+    """Epochs done, from 1; the final evaluation names the best epoch."""
+    step: int
+    """Optimizer steps done."""
+    epochs: int
+    """Epochs in all."""
+    losses: tuple[float, ...]
+    """Of each optimizer step since the last evaluation."""
+    lr: float
+    """The head's rate at the last step."""
+    seconds: Seconds
+    images_per_second: float
+    memory: Memory
+    scores: tuple[Score, ...]
+    save: Callable[[Path], None]
+    """Write the checkpoint (best and last) into an empty folder."""
+    final: bool = False
+    trainable_parameters: int = 0
+    total_parameters: int = 0
+    weights_hash: str = ""
+    data_hash: str = ""
+    images: tuple[ImageScore, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    is_best: bool = field(default=False)
+    """Whether this is the best epoch on val so far."""
+
+    def score(self, metric: str, *, split: str = "val", class_name: str = "macro") -> float:
+        """One value out of `scores`.
+
+        Raises:
+            KeyError: it was not computed.
+        """
+        for s in self.scores:
+            if (s.metric, s.split, s.class_name) == (metric, split, class_name):
+                return s.value
+        raise KeyError(f"no {metric} of {class_name} on {split}")

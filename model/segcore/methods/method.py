@@ -1,0 +1,49 @@
+"""What every method offers: which parameters move, and which optimizer moves them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from segcore.methods import METHODS
+from segcore.registry import Choice, Entry
+from segcore.schedule import OptimConfig
+from segcore.systems.system import System
+
+
+class Method(Choice):
+    """Base of the methods: frozen pydantic dataclasses."""
+
+    @classmethod
+    def table(cls) -> Mapping[str, Entry]:
+        """The table of methods."""
+        return METHODS
+
+    def adapt(self, system: System) -> None:
+        """Set in place which pretrained parameters move, and put adapters in.
+
+        Called once, before weights are restored. The head always trains.
+        """
+        raise NotImplementedError
+
+    def optimizer(self, system: System, optim: OptimConfig) -> Optimizer:
+        """The optimizer of an adapted system; each group's `lr` is its peak rate."""
+        raise NotImplementedError
+
+
+def freeze_pretrained(system: System) -> None:
+    """Stop every pretrained parameter from moving."""
+    for encoder in system.pretrained().values():
+        encoder.requires_grad_(False)
+
+
+def head_parameters(system: System) -> list[nn.Parameter]:
+    """The parameters outside the pretrained encoders, in module order."""
+    pretrained = {id(p) for encoder in system.pretrained().values() for p in encoder.parameters()}
+    return [p for p in system.parameters() if id(p) not in pretrained]
+
+
+def head_group(system: System, optim: OptimConfig) -> dict[str, Any]:
+    """The parameter group that every method has."""
+    return {"params": head_parameters(system), "lr": optim.lr}

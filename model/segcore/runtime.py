@@ -1,0 +1,44 @@
+"""Where a training runs: its device, its peers, and where it goes on from."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+T = TypeVar("T")
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass
+class Runtime:
+    """One process on one machine. A distributed runtime overrides `reduce` and `gather`."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    rank: int = 0
+    world: int = 1
+    precision: Precision = "float32"
+    """Of the forward pass; weights and optimizer state stay float32."""
+    restore_from: Path | None = None
+    """A checkpoint folder to go on from."""
+    test: bool = True
+    """Whether the best checkpoint is tested once, at the end."""
+
+    def reduce(self, gradients: Iterable[Tensor]) -> None:
+        """Sum gradients over the workers, in place."""
+
+    def gather(self, items: Sequence[T]) -> list[T]:
+        """The items of all workers, in rank order, on every worker."""
+        return list(items)
+
+
+def local_runtime(*, restore_from: Path | None = None, test: bool = True) -> Runtime:
+    """The best single device of this machine, with bfloat16 where the device computes in it."""
+    if not torch.cuda.is_available():
+        return Runtime(restore_from=restore_from, test=test)
+    precision: Precision = "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    return Runtime(
+        device=torch.device("cuda"), precision=precision, restore_from=restore_from, test=test
+    )

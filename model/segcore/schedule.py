@@ -1,0 +1,48 @@
+"""How long, how fast and in what portions a system trains."""
+
+import math
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from segcore.registry import STRICT
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class OptimConfig:
+    """What every optimizer here shares."""
+
+    lr: Annotated[float, Field(gt=0, le=1)] = 3e-3
+    """Peak learning rate of the head; a method that adapts encoder weights has its own."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-2
+    """Decoupled, on every trained parameter."""
+    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    """Largest global gradient norm; None does not clip."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Schedule:
+    """Epochs, batches and the course of the learning rate."""
+
+    epochs: Annotated[int, Field(ge=1)] = 15
+    batch_size: Annotated[int, Field(ge=1)] = 8
+    """Samples of one optimizer step, over all workers."""
+    microbatch_size: Annotated[int, Field(ge=1)] | None = None
+    """Most samples in memory at once on a worker; None takes its whole share."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 20
+    """Optimizer steps of linear warm-up."""
+    final_lr_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Where the cosine ends, as a share of the peak rate."""
+
+    def steps_per_epoch(self, samples: int) -> int:
+        """Optimizer steps that cover `samples` once; the last batch may be smaller."""
+        return math.ceil(samples / self.batch_size)
+
+    def lr_ratio(self, step: int, total_steps: int) -> float:
+        """Learning rate of a 0-based optimizer step as a share of the peak rate."""
+        if step < self.warmup_steps:
+            return (step + 1) / (self.warmup_steps + 1)
+        course = (step - self.warmup_steps) / max(1, total_steps - self.warmup_steps)
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, course)))
+        return self.final_lr_ratio + (1 - self.final_lr_ratio) * cosine

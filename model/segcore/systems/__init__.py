@@ -1,0 +1,12 @@
+"""Whole networks by name."""
+
+from collections.abc import Mapping
+
+from segcore.registry import Entry
+
+SYSTEMS: Mapping[str, Entry] = {
+    "dual_encoder": Entry(
+        "segcore.systems.dual_encoder:DualEncoderConfig",
+        "SAM2 for RGB and Depth Anything V2 for depth, fused by cross-attention",
+    ),
+}

@@ -1,0 +1,63 @@
+"""What every system offers: a prediction at any size, its loss, and what may be adapted."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Literal
+
+from torch import Tensor, nn
+
+from segcore.batch import Batch, ClassSpec, Prediction
+from segcore.losses import LossConfig
+from segcore.registry import Choice, Entry
+from segcore.systems import SYSTEMS
+
+Targets = Literal["attention", "attention+mlp"]
+
+
+class System(nn.Module, ABC):
+    """A whole network: pretrained encoders and a head that is always trained."""
+
+    @abstractmethod
+    def forward(self, batch: Batch, size: int) -> Prediction:
+        """Predict logits (B, K, size, size)."""
+
+    @abstractmethod
+    def loss(self, prediction: Prediction, batch: Batch, progress: float) -> Tensor:
+        """Mean loss over the samples of a batch, as a scalar.
+
+        The mean must be linear in the samples (no statistic across them), so that any split of a
+        batch over microbatches and workers gives the same gradient.
+
+        Args:
+            prediction: what `forward` gave.
+            batch: the same batch.
+            progress: share of the training done, in [0, 1].
+        """
+
+    @abstractmethod
+    def pretrained(self) -> Mapping[str, nn.Module]:
+        """The pretrained encoders by attribute path; everything else is head."""
+
+    @abstractmethod
+    def adaptable(self, targets: Targets) -> Mapping[str, nn.Linear]:
+        """The pretrained projections that low-rank methods adapt, by module path."""
+
+    @abstractmethod
+    def weights_hash(self) -> str:
+        """Hash of the pretrained weights as they were loaded."""
+
+
+class SystemConfig(Choice):
+    """Base of the systems' configurations: frozen pydantic dataclasses."""
+
+    image_size: int
+    """Side of the square input image, pixels."""
+
+    @classmethod
+    def table(cls) -> Mapping[str, Entry]:
+        """The table of systems."""
+        return SYSTEMS
+
+    def build(self, classes: ClassSpec, loss: LossConfig) -> System:
+        """Build the network on the CPU from the global RNG, its pretrained weights loaded."""
+        raise NotImplementedError
