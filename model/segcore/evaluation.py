@@ -1,7 +1,7 @@
 """What a training tells the world after each epoch."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -49,7 +49,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Seconds:
-    """Wall-clock seconds of an epoch's training steps, by part."""
+    """Wall-clock seconds of one optimizer step, by part."""
 
     data: float = 0.0
     forward: float = 0.0
@@ -57,6 +57,21 @@ class Seconds:
     optimizer: float = 0.0
     refresh: float = 0.0
     """Of the low-rank bases; not counted in `optimizer`."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step."""
+
+    step: int
+    """From 1."""
+    epoch: int
+    loss: float
+    """Mean over the samples of the step, over all workers."""
+    lr: float
+    """The head's rate."""
+    images: int
+    seconds: Seconds
 
 
 @dataclass(frozen=True)
@@ -71,6 +86,19 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What is known of a training once it is set up."""
+
+    trainable_parameters: int
+    total_parameters: int
+    weights_hash: str
+    """Of the pretrained weights as loaded."""
+    data_hash: str
+    device: str
+    train_images: int
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The state of a training after an epoch, or (`final`) its test."""
 
@@ -80,25 +108,18 @@ class Evaluation:
     """Optimizer steps done."""
     epochs: int
     """Epochs in all."""
-    losses: tuple[float, ...]
-    """Of each optimizer step since the last evaluation."""
-    lr: float
-    """The head's rate at the last step."""
-    seconds: Seconds
-    images_per_second: float
+    steps: tuple[Step, ...]
+    """Those since the last evaluation."""
     memory: Memory
     scores: tuple[Score, ...]
     save: Callable[[Path], None]
     """Write the checkpoint (best and last) into an empty folder."""
+    facts: Facts
     final: bool = False
-    trainable_parameters: int = 0
-    total_parameters: int = 0
-    weights_hash: str = ""
-    data_hash: str = ""
+    is_best: bool = False
+    """Whether this is the best epoch on val so far (macro Dice; the first of equals)."""
     images: tuple[ImageScore, ...] = ()
     pictures: tuple[Picture, ...] = ()
-    is_best: bool = field(default=False)
-    """Whether this is the best epoch on val so far."""
 
     def score(self, metric: str, *, split: str = "val", class_name: str = "macro") -> float:
         """One value out of `scores`.

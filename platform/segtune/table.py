@@ -1,0 +1,202 @@
+"""The result tables: Parquet files, one per trial attempt and table.
+
+A file is rewritten under a dot name and renamed, so that a reader never sees half of one. Files of
+several attempts overlap where a trial went on from a checkpoint: `read` keeps the latest.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SCHEMA_VERSION = 1
+TableName = Literal["trials", "steps", "scores", "images", "pictures"]
+TABLES: tuple[TableName, ...] = get_args(TableName)
+Status = Literal["running", "finished", "pruned", "failed", "cancelled"]
+
+_TRIAL = [("study", pa.string()), ("trial_id", pa.string()), ("attempt", pa.int32())]
+_SCORE = [
+    ("class_name", pa.string()),
+    ("metric", pa.string()),
+    ("protocol", pa.string()),
+    ("value", pa.float64()),
+]
+SCHEMAS: Mapping[TableName, pa.Schema] = {
+    "trials": pa.schema(
+        [
+            *_TRIAL,
+            ("role", pa.string()),  # arm | tune | search: what the trial is for
+            ("arm", pa.string()),  # null in a search
+            ("seed", pa.int64()),
+            ("number", pa.int64()),  # of a search's or a tuning's candidate, else null
+            ("status", pa.string()),
+            ("error", pa.string()),
+            ("config", pa.string()),  # JSON
+            ("changes", pa.string()),  # JSON: dotted field -> value, against the baseline
+            ("config_hash", pa.string()),
+            ("train_run", pa.string()),
+            ("git_commit", pa.string()),
+            ("git_dirty", pa.bool_()),
+            ("versions", pa.string()),  # JSON: package -> version
+            ("device", pa.string()),
+            ("workers", pa.int32()),
+            ("data_hash", pa.string()),
+            ("weights_hash", pa.string()),
+            ("trainable_parameters", pa.int64()),
+            ("total_parameters", pa.int64()),
+            ("epochs", pa.int64()),
+            ("best_epoch", pa.int64()),
+            ("started", pa.timestamp("us", tz="UTC")),
+            ("ended", pa.timestamp("us", tz="UTC")),
+        ]
+    ),
+    "steps": pa.schema(
+        [
+            *_TRIAL,
+            ("step", pa.int64()),
+            ("epoch", pa.int64()),
+            ("loss", pa.float64()),
+            ("lr", pa.float64()),
+            ("seconds_data", pa.float64()),
+            ("seconds_forward", pa.float64()),
+            ("seconds_backward", pa.float64()),
+            ("seconds_optimizer", pa.float64()),
+            ("seconds_refresh", pa.float64()),
+            ("images_per_second", pa.float64()),
+            ("weights_bytes", pa.int64()),
+            ("gradient_bytes", pa.int64()),
+            ("optimizer_state_bytes", pa.int64()),
+            ("peak_memory_bytes", pa.int64()),
+        ]
+    ),
+    "scores": pa.schema(
+        [
+            *_TRIAL,
+            ("step", pa.int64()),
+            ("epoch", pa.int64()),
+            ("split", pa.string()),
+            ("resolution", pa.int32()),
+            *_SCORE,
+            ("n", pa.int64()),
+        ]
+    ),
+    "images": pa.schema(
+        [
+            *_TRIAL,
+            ("split", pa.string()),
+            ("resolution", pa.int32()),
+            ("sample_id", pa.string()),
+            ("patient_id", pa.string()),
+            *_SCORE,
+        ]
+    ),
+    "pictures": pa.schema(
+        [
+            *_TRIAL,
+            ("split", pa.string()),
+            ("sample_id", pa.string()),
+            ("kind", pa.string()),  # image | depth | truth | prediction
+            ("png", pa.binary()),
+        ]
+    ),
+}
+KEYS: Mapping[TableName, tuple[str, ...]] = {
+    "trials": ("trial_id",),
+    "steps": ("trial_id", "step"),
+    "scores": ("trial_id", "epoch", "split", "resolution", "class_name", "metric", "protocol"),
+    "images": ("trial_id", "split", "resolution", "sample_id", "class_name", "metric", "protocol"),
+    "pictures": ("trial_id", "split", "sample_id", "kind"),
+}
+"""What makes a row of a table one of a kind, attempts apart."""
+_WIDE_VALUES = ("metric", "protocol", "value")
+
+
+def table_dir(storage: Path, study: str, table: TableName) -> Path:
+    """The folder that holds a table's files."""
+    return Path(storage) / study / "tables" / table
+
+
+def write(storage: Path, study: str, table: TableName, rows: Iterable[Mapping[str, Any]]) -> Path:
+    """Write all rows of one trial attempt, in place of what was written of it before.
+
+    Args:
+        storage: the folder that holds the studies.
+        study: its name.
+        table: which table.
+        rows: at least one row; all of one `trial_id` and `attempt`. A column that a row leaves
+            out is null.
+
+    Raises:
+        KeyError: a row has a column that the schema lacks.
+    """
+    schema = SCHEMAS[table]
+    filled = []
+    for row in rows:
+        if unknown := set(row) - set(schema.names):
+            raise KeyError(f"{table} has no column {', '.join(sorted(unknown))}")
+        filled.append({"study": study, **row})
+    data = pa.Table.from_pylist(filled, schema=schema).replace_schema_metadata(
+        {"schema_version": str(SCHEMA_VERSION)}
+    )
+    folder = table_dir(storage, study, table)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{filled[0]['trial_id']}-a{filled[0]['attempt']}.parquet"
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(data, unfinished)
+    os.replace(unfinished, path)
+    return path
+
+
+def read(storage: Path | str, study: str, table: TableName, *, wide: bool = False) -> pa.Table:
+    """A table of a study: the latest attempt's state, never a row twice.
+
+    Args:
+        storage: the folder that holds the studies.
+        study: its name.
+        table: which table.
+        wide: one column per metric and protocol (`dice.per_image`) in place of the columns
+            `metric`, `protocol`, `value`; for `scores` and `images`.
+
+    Returns:
+        The rows in the order of trial and key; with no row where nothing was written yet.
+    """
+    schema = SCHEMAS[table]
+    folder = table_dir(Path(storage), study, table)
+    files = sorted(p for p in folder.glob("*.parquet") if not p.name.startswith("."))
+    if not files:
+        return schema.empty_table()
+    rows = pa.concat_tables([_conform(pq.read_table(p), schema) for p in files])
+    keys = list(KEYS[table])
+    frame = rows.select([*keys, "attempt"]).to_pandas()
+    frame["row"] = range(len(frame))
+    latest = frame.sort_values([*keys, "attempt"], kind="stable").drop_duplicates(keys, keep="last")
+    rows = rows.take(pa.array(latest["row"].to_numpy()))
+    return _pivot(rows, table) if wide else rows
+
+
+def next_attempt(storage: Path, study: str, trial_id: str) -> int:
+    """1 for a trial that never ran, else one more than its last attempt."""
+    files = table_dir(storage, study, "trials").glob(f"{trial_id}-a*.parquet")
+    return 1 + max((int(p.stem.rpartition("-a")[2]) for p in files), default=0)
+
+
+def _conform(data: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Give rows of an older schema version the columns of this one."""
+    columns = [
+        data[f.name].cast(f.type) if f.name in data.schema.names else pa.nulls(len(data), f.type)
+        for f in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def _pivot(rows: pa.Table, table: TableName) -> pa.Table:
+    if "metric" not in rows.schema.names:
+        raise ValueError(f"{table} has no metrics to widen: wide=True is for scores and images")
+    frame = rows.to_pandas()
+    frame["column"] = frame["metric"] + "." + frame["protocol"]
+    index = [c for c in rows.schema.names if c not in (*_WIDE_VALUES, "n")]
+    wide = frame.pivot(index=index, columns="column", values="value").reset_index()
+    return pa.Table.from_pandas(wide.rename_axis(columns=None), preserve_index=False)
