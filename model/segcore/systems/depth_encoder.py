@@ -1,0 +1,153 @@
+"""Depth Anything V2's encoder (Yang et al., arXiv 2406.09414): a DINOv2 vision transformer.
+
+Shape suffixes: B batch, H W image size, L tokens, C channels, h w token grid.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic.dataclasses import dataclass
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
+from transformers.models.dinov2 import Dinov2Backbone
+
+from segcore.registry import STRICT
+from segcore.systems.pixels import resize, standardise
+from segcore.systems.weights import (
+    PLACE,
+    Pretrained,
+    check_source,
+    load_exactly,
+    moves,
+    packaged,
+    refuse_misfits,
+)
+
+Size = Literal["nano", "small"]
+Source = Literal["map", "image"]
+
+INPUTS: dict[Size, int] = {"nano": 128, "small": 518}
+"""Side of the image that an encoder sees, pixels."""
+
+# Depth Anything's 14 would leave an image of 128 too few tokens to place an edge.
+PATCHES: dict[Size, int] = {"nano": 8, "small": 14}
+"""Side of the square that becomes one token, pixels."""
+
+WIDTHS: dict[Size, int] = {"nano": 96, "small": 384}
+"""Channels of the features."""
+
+
+def backbone_config(size: Size) -> Dinov2Config:
+    """The vision transformer of a size; `small` is Depth-Anything-V2-Small's."""
+    nano = size == "nano"
+    return Dinov2Config.from_dict(
+        {
+            "image_size": INPUTS[size],
+            "patch_size": PATCHES[size],
+            "hidden_size": WIDTHS[size],
+            "num_hidden_layers": 4 if nano else 12,
+            "num_attention_heads": 3 if nano else 6,
+            "mlp_ratio": 4,
+            # Depth Anything's own head reads four layers; only the last is used here.
+            "out_indices": [4] if nano else [3, 6, 9, 12],
+            "reshape_hidden_states": False,
+            "use_mask_token": not nano,
+        }
+    )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DepthConfig:
+    """Which depth encoder, what it looks at, and what its weights start from."""
+
+    size: Size = "nano"
+    """`small` is the encoder of Depth-Anything-V2-Small."""
+    source: Source = "map"
+    """`map`: the batch's depth map as a grey image. `image`: the RGB image, as Depth Anything was
+    trained for and as SRFT-GaLore's code does, whose depth input is unused."""
+    pretrained: Pretrained = "random"
+    checkpoint: str | None = dataclasses.field(default=None, metadata=PLACE)
+    """Folder of Depth-Anything-V2-Small-hf (`small`), or a safetensors file (`nano`)."""
+
+    def __post_init__(self) -> None:
+        check_source("depth", self.size, self.pretrained, self.checkpoint)
+
+    @property
+    def width(self) -> int:
+        """Channels of the features."""
+        return WIDTHS[self.size]
+
+    def build(self) -> "DepthEncoder":
+        """The encoder on the CPU, its weights loaded.
+
+        Raises:
+            ValueError: the checkpoint cannot be read or does not fit.
+        """
+        encoder = DepthEncoder(self)
+        if self.pretrained == "packaged":
+            load_exactly(encoder, packaged("nano_depth"), "the package")
+        elif self.checkpoint is not None and self.size == "nano":
+            load_exactly(encoder, load_file(self.checkpoint), self.checkpoint)
+        elif self.checkpoint is not None:
+            encoder.backbone = read_folder(Path(self.checkpoint))
+        return encoder
+
+
+def read_folder(folder: Path) -> Dinov2Backbone:
+    """The encoder in a folder of Depth-Anything-V2-Small-hf.
+
+    Raises:
+        ValueError: no such folder, or its weights do not fit.
+    """
+    if not (folder / "model.safetensors").is_file():
+        raise ValueError(
+            f"no model.safetensors in {folder}: "
+            "download depth-anything/Depth-Anything-V2-Small-hf from Hugging Face"
+        )
+    # from_pretrained knows the names of every transformers version. The whole network is read,
+    # so that a name is unused only if Depth Anything does not know it.
+    loaded: Any = DepthAnythingForDepthEstimation.from_pretrained(
+        folder,
+        config=DepthAnythingConfig(backbone_config=backbone_config("small")),
+        local_files_only=True,
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+        dtype=torch.float32,
+    )
+    model, info = loaded
+    refuse_misfits(
+        str(folder),
+        missing=sorted(info["missing_keys"]),
+        unused=sorted(info["unexpected_keys"]),
+        misshapen=[
+            f"{name} {tuple(found)} instead of {tuple(wanted)}"
+            for name, found, wanted in sorted(info["mismatched_keys"])
+        ],
+    )
+    backbone: Dinov2Backbone = model.backbone
+    return backbone
+
+
+class DepthEncoder(nn.Module):
+    """RGB or a depth map in, one feature map out."""
+
+    def __init__(self, config: DepthConfig) -> None:
+        super().__init__()
+        self.backbone = Dinov2Backbone(backbone_config(config.size))
+        self._input = INPUTS[config.size]
+        self._side = INPUTS[config.size] // PATCHES[config.size]
+
+    def forward(self, image_B3HW: Tensor) -> Tensor:
+        """Features (B, C, h, w) of the last layer, normalised.
+
+        Args:
+            image_B3HW: in [0, 1]; resized to the size that the encoder was pretrained at.
+        """
+        with torch.set_grad_enabled(moves(self)):
+            x_B3HW = standardise(resize(image_B3HW, self._input))
+            tokens_BLC: Tensor = self.backbone(x_B3HW).feature_maps[-1][:, 1:]  # no class token
+        return tokens_BLC.transpose(1, 2).reshape(len(tokens_BLC), -1, self._side, self._side)
