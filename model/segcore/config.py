@@ -31,13 +31,20 @@ class TrainConfig:
     """Of initialisation, order and augmentation."""
 
 
-def to_json(config: Any) -> dict[str, Any]:
-    """A configuration as nested plain values; a choice carries its table name as `name`."""
+def to_json(config: Any, *, places: bool = True) -> dict[str, Any]:
+    """A configuration as nested plain values; a choice carries its table name as `name`.
+
+    Args:
+        config: a frozen dataclass.
+        places: whether fields that only say where something lies are among them.
+    """
     out: dict[str, Any] = {"name": config.name} if isinstance(config, Choice) else {}
     for field in dataclasses.fields(config):
+        if field.metadata.get("place") and not places:
+            continue
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
-            value = to_json(value)
+            value = to_json(value, places=places)
         out[field.name] = list(value) if isinstance(value, tuple) else value
     return out
 

@@ -1,0 +1,32 @@
+# Each target sets up all it needs in .venv; the second time is quick.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test test-slow lint install
+
+demo: install  ## a study on rendered scenes and its report
+	$(BIN)/segtune run demo
+	$(BIN)/segtune report demo --out demo-report.html
+
+test: install  ## everything but the tests marked slow
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: install  ## whole studies on a local Ray cluster
+	$(BIN)/python -m pytest -m slow
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy platform/segtune model/srft_galore model/segcore search_spaces tests
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than 3.11: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	@echo "Installing torch, Ray and the rest into .venv (some 7 GB, a few minutes) ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  -c constraints.txt -e '.[test,lint]'
+	@touch $@

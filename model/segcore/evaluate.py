@@ -1,0 +1,119 @@
+"""Score a system over a split: each image once, over all workers, whatever their number."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from segcore.batch import ClassSpec
+from segcore.data.dataset import Dataset, Sample, Split
+from segcore.data.loader import evaluation_batches
+from segcore.evaluation import ImageScore, Picture
+from segcore.metrics import score_masks
+from segcore.runtime import Runtime
+from segcore.systems.system import System
+
+PICTURES = 4
+"""Samples of a split that are kept as pictures."""
+CLASS_COLOURS = ((230, 75, 53), (0, 160, 135), (60, 84, 200), (243, 155, 52), (145, 97, 177))
+"""Of the foreground classes in the pictures, in their order; repeated where there are more."""
+
+
+def predict_labels(
+    system: System, dataset: Dataset, split: Split, size: int, batch_size: int, runtime: Runtime
+) -> list[tuple[Sample, NDArray[np.uint8]]]:
+    """This worker's samples of a split with the predicted labels (H, W) of each.
+
+    Labels as in `Sample.labels_HW`: class indices, or one bit per class.
+    """
+    system.eval()
+    out = []
+    batches = evaluation_batches(
+        dataset, split, size, batch_size, rank=runtime.rank, world=runtime.world
+    )
+    autocast = torch.autocast(
+        runtime.device.type, torch.bfloat16, enabled=runtime.precision == "bfloat16"
+    )
+    with torch.inference_mode(), autocast:
+        for samples, batch in batches:
+            logits_BKHW = system(batch.to(runtime.device), size).logits_BKhw.float()
+            out += list(zip(samples, _labels(logits_BKHW, dataset.classes), strict=True))
+    return out
+
+
+def _labels(logits_BKHW: torch.Tensor, classes: ClassSpec) -> NDArray[np.uint8]:
+    if classes.exclusive:
+        labels_BHW = logits_BKHW.argmax(1)
+    else:
+        bit_K11 = 2 ** torch.arange(len(classes.names), device=logits_BKHW.device)[:, None, None]
+        labels_BHW = ((logits_BKHW > 0) * bit_K11).sum(1)
+    return labels_BHW.to(torch.uint8).cpu().numpy()
+
+
+def score_images(
+    predictions: Sequence[tuple[Sample, NDArray[np.uint8]]],
+    dataset: Dataset,
+    split: Split,
+    runtime: Runtime,
+) -> list[ImageScore]:
+    """Every metric of every image of the split, from all workers, in the split's order."""
+    scores = [
+        ImageScore(
+            split=split,
+            resolution=sample.labels_HW.shape[0],
+            sample_id=sample.sample_id,
+            patient_id=sample.patient_id,
+            class_name=m.class_name,
+            metric=m.metric,
+            protocol=m.protocol,
+            value=m.value,
+        )
+        for sample, labels in predictions
+        for m in score_masks(labels, sample.labels_HW, dataset.classes)
+    ]
+    place = {sample_id: i for i, sample_id in enumerate(dataset.ids(split))}
+    return sorted(runtime.gather(scores), key=lambda s: place[s.sample_id])
+
+
+def draw_pictures(
+    predictions: Sequence[tuple[Sample, NDArray[np.uint8]]],
+    dataset: Dataset,
+    split: Split,
+    runtime: Runtime,
+) -> list[Picture]:
+    """The same few samples for every training: spread evenly over the split."""
+    ids = list(dataset.ids(split))
+    chosen = {ids[i * len(ids) // PICTURES] for i in range(min(PICTURES, len(ids)))}
+    pictures = []
+    for sample, labels_HW in predictions:
+        if sample.sample_id not in chosen:
+            continue
+        arrays = {
+            "image": sample.image_HW3,
+            "depth": sample.depth_HW,
+            "truth": _colour(sample.labels_HW, dataset.classes),
+            "prediction": _colour(labels_HW, dataset.classes),
+        }
+        pictures += [
+            Picture(split, sample.sample_id, kind, _png(array))
+            for kind, array in arrays.items()
+            if array is not None
+        ]
+    return sorted(runtime.gather(pictures), key=lambda p: ids.index(p.sample_id))
+
+
+def _colour(labels_HW: NDArray[np.uint8], classes: ClassSpec) -> NDArray[np.uint8]:
+    out_HW3 = np.zeros((*labels_HW.shape, 3), np.uint8)
+    for k in range(len(classes.foreground)):
+        mask_HW = labels_HW == k + 1 if classes.exclusive else (labels_HW >> k) & 1 == 1
+        out_HW3[mask_HW] = CLASS_COLOURS[k % len(CLASS_COLOURS)]
+    return out_HW3
+
+
+def _png(array: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "PNG", optimize=True)
+    return file.getvalue()

@@ -1,0 +1,26 @@
+"""`frozen`: only the head trains."""
+
+from typing import ClassVar
+
+from pydantic.dataclasses import dataclass
+from torch.optim import AdamW
+
+from segcore.methods.method import Method, freeze_pretrained, head_group
+from segcore.registry import STRICT
+from segcore.schedule import OptimConfig
+from segcore.systems.system import System
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Frozen(Method):
+    """The pretrained encoders as they came; the lower bound of every comparison."""
+
+    name: ClassVar[str] = "frozen"
+
+    def adapt(self, system: System) -> None:
+        """Freeze the pretrained encoders."""
+        freeze_pretrained(system)
+
+    def optimizer(self, system: System, optim: OptimConfig) -> AdamW:
+        """AdamW on the head."""
+        return AdamW([head_group(system, optim)], weight_decay=optim.weight_decay)

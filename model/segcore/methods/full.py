@@ -1,0 +1,31 @@
+"""`full`: every pretrained weight moves."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch.optim import AdamW
+
+from segcore.methods.method import Method, head_group
+from segcore.registry import STRICT
+from segcore.schedule import OptimConfig
+from segcore.systems.system import System
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Full(Method):
+    """Plain AdamW on both encoders and the head; the cost that the others want to save."""
+
+    name: ClassVar[str] = "full"
+    lr: Annotated[float, Field(gt=0, le=1)] = 2e-3
+    """Peak learning rate of the pretrained weights."""
+
+    def adapt(self, system: System) -> None:
+        """Let everything move."""
+        system.requires_grad_(True)
+
+    def optimizer(self, system: System, optim: OptimConfig) -> AdamW:
+        """AdamW on head and encoders, at their own rates."""
+        pretrained = [p for e in system.pretrained().values() for p in e.parameters()]
+        groups = [head_group(system, optim), {"params": pretrained, "lr": self.lr}]
+        return AdamW(groups, weight_decay=optim.weight_decay)

@@ -1,0 +1,300 @@
+"""One training: `train(config, runtime)` yields an `Evaluation` after each epoch.
+
+`python -m segcore.train nano` trains on this machine, without Ray.
+"""
+
+import argparse
+import dataclasses
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segcore import checkpoint
+from segcore.checkpoint import Checkpoint
+from segcore.config import TrainConfig, to_json
+from segcore.data.dataset import Dataset, Split
+from segcore.data.loader import epoch_order, shares, training_batch
+from segcore.evaluate import draw_pictures, predict_labels, score_images
+from segcore.evaluation import Evaluation, Facts, ImageScore, Picture, Seconds, Step
+from segcore.measure import Stopwatch, memory
+from segcore.metrics import aggregate
+from segcore.runtime import Runtime, local_runtime
+from srft_galore import GaLoreAdamW
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss is no longer a number."""
+
+
+def train(config: TrainConfig, runtime: Runtime) -> Iterator[Evaluation]:
+    """Train, evaluating on val after each epoch; test the best epoch once, at the end.
+
+    Goes on from `runtime.restore_from` with the same losses as an uninterrupted run.
+
+    Yields:
+        One evaluation per epoch, then the final one (`final=True`): the best epoch, by macro Dice
+        on val, with the scores of each image; on test too where `runtime.test`.
+
+    Raises:
+        ValueError: the data folder, weights or checkpoint are not what they should be.
+        TrainingDiverged: the loss is not finite.
+    """
+    training = Training(config, runtime)
+    for epoch in range(training.epoch + 1, config.schedule.epochs + 1):
+        yield training.run_epoch(epoch)
+    yield training.finish()
+
+
+class Training:
+    """The state that a training carries from step to step."""
+
+    def __init__(self, config: TrainConfig, runtime: Runtime) -> None:
+        self.config, self.runtime = config, runtime
+        self.dataset: Dataset = config.data.open()
+        torch.manual_seed(config.seed)
+        self.system = config.system.build(self.dataset.classes, config.loss)
+        weights_hash = self.system.weights_hash()
+        config.method.adapt(self.system)
+        self.system.to(runtime.device)
+        self.optimizer = config.method.optimizer(self.system, config.optim)
+        self.peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
+        self.trained = [p for p in self.system.parameters() if p.requires_grad]
+        self.epoch = self.step = self.best_epoch = 0
+        self.best_dice = float("-inf")
+        self.best_tensors: dict[str, Tensor] = {}
+        self.order = self.dataset.ids("train")
+        self.total_steps = config.schedule.epochs * config.schedule.steps_per_epoch(len(self.order))
+        self.facts = Facts(
+            trainable_parameters=sum(p.numel() for p in self.trained),
+            total_parameters=sum(p.numel() for p in self.system.parameters()),
+            weights_hash=weights_hash,
+            data_hash=self.dataset.content_hash(),
+            device=device_name(runtime.device),
+            train_images=len(self.order),
+        )
+        if runtime.restore_from is not None:
+            self._restore(runtime.restore_from)
+
+    def run_epoch(self, epoch: int) -> Evaluation:
+        """Visit every training sample once, then evaluate on val."""
+        schedule = self.config.schedule
+        order = epoch_order(len(self.order), seed=self.config.seed, epoch=epoch)
+        batches = [
+            order[i : i + schedule.batch_size] for i in range(0, len(order), schedule.batch_size)
+        ]
+        steps = tuple(self._step(epoch, batch) for batch in batches)
+        self.epoch = epoch
+        scores = aggregate(self._predict("val", draw=False)[0])
+        dice = next(s.value for s in scores if (s.metric, s.class_name) == ("dice", "macro"))
+        is_best = not self.best_tensors or dice > self.best_dice
+        if is_best:
+            self.best_epoch, self.best_dice = epoch, dice
+            self.best_tensors = checkpoint.trained_tensors(self.system)
+        return Evaluation(
+            epoch=epoch,
+            step=self.step,
+            epochs=schedule.epochs,
+            steps=steps,
+            memory=memory(self.system, self.optimizer, self.runtime.device),
+            scores=tuple(scores),
+            save=lambda folder: self._checkpoint().save(folder),
+            facts=self.facts,
+            is_best=is_best,
+        )
+
+    def finish(self) -> Evaluation:
+        """Put the best epoch back and look at it image by image; test it once."""
+        last = self._checkpoint()
+        checkpoint.restore_tensors(self.system, self.best_tensors)
+        images, pictures = self._predict("val", draw=not self.runtime.test)
+        scores = []
+        if self.runtime.test:
+            test_images, pictures = self._predict("test", draw=True)
+            scores = aggregate(test_images)
+            images = images + test_images
+        return Evaluation(
+            epoch=self.best_epoch,
+            step=self.step,
+            epochs=self.config.schedule.epochs,
+            steps=(),
+            memory=memory(self.system, self.optimizer, self.runtime.device),
+            scores=tuple(scores),
+            save=last.save,
+            facts=self.facts,
+            final=True,
+            images=tuple(images),
+            pictures=tuple(pictures),
+        )
+
+    def _step(self, epoch: int, batch: list[int]) -> Step:
+        """One optimizer step over a global batch."""
+        watch = Stopwatch(self.runtime.device)
+        lr_ratio = self.config.schedule.lr_ratio(self.step, self.total_steps)
+        for group, peak in zip(self.optimizer.param_groups, self.peak_lrs, strict=True):
+            group["lr"] = peak * lr_ratio
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self._accumulate(epoch, batch, watch)
+        for parameter in self.trained:
+            if parameter.grad is None:  # an empty share still takes part in the sum
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [p.grad for p in self.trained if p.grad is not None]
+        self.runtime.reduce([*gradients, loss])
+        if not torch.isfinite(loss):
+            raise TrainingDiverged(
+                f"the loss is {loss.item()} at step {self.step + 1} (epoch {epoch}): "
+                "lower optim.lr or method.lr, or look at the data"
+            )
+        if self.config.optim.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.trained, self.config.optim.clip_norm)
+        watch.split("backward")
+        if isinstance(self.optimizer, GaLoreAdamW):
+            self.optimizer.refresh()
+        watch.split("refresh")
+        self.optimizer.step()
+        watch.split("optimizer")
+        self.step += 1
+        return Step(
+            step=self.step,
+            epoch=epoch,
+            loss=loss.item(),
+            lr=self.optimizer.param_groups[0]["lr"],
+            images=len(batch),
+            seconds=Seconds(**watch.seconds),
+        )
+
+    def _accumulate(self, epoch: int, batch: list[int], watch: Stopwatch) -> Tensor:
+        """Add up the gradients of this worker's share; its part of the batch's mean loss.
+
+        Each microbatch counts by its samples, so that any division of a batch over microbatches
+        and workers gives the same gradient.
+        """
+        config, runtime = self.config, self.runtime
+        self.system.train()
+        total = torch.zeros((), device=runtime.device)
+        share = shares(batch, runtime.world, config.schedule.microbatch_size)[runtime.rank]
+        size = config.system.image_size
+        for indices in share:
+            samples = training_batch(
+                self.dataset, indices, size, config.augment, config.seed, epoch
+            ).to(runtime.device)
+            watch.split("data")
+            with torch.autocast(
+                runtime.device.type, torch.bfloat16, enabled=runtime.precision == "bfloat16"
+            ):
+                prediction = self.system(samples, size)
+                progress = self.step / self.total_steps
+                loss = self.system.loss(prediction, samples, progress)
+            loss = loss * (len(indices) / len(batch))
+            watch.split("forward")
+            loss.backward()
+            total += loss.detach()
+            watch.split("backward")
+        return total
+
+    def _predict(self, split: Split, *, draw: bool) -> tuple[list[ImageScore], list[Picture]]:
+        """The scores of each image of a split, and a few pictures if asked for."""
+        schedule = self.config.schedule
+        predictions = predict_labels(
+            self.system,
+            self.dataset,
+            split,
+            self.config.system.image_size,
+            schedule.microbatch_size or schedule.batch_size,
+            self.runtime,
+        )
+        images = score_images(predictions, self.dataset, split, self.runtime)
+        pictures = draw_pictures(predictions, self.dataset, split, self.runtime) if draw else []
+        return images, pictures
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "config": to_json(self.config, places=False),
+            "weights_hash": self.facts.weights_hash,
+            "data_hash": self.facts.data_hash,
+        }
+
+    def _checkpoint(self) -> Checkpoint:
+        last = {
+            "tensors": checkpoint.trained_tensors(self.system),
+            "optimizer": self.optimizer.state_dict(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "best_epoch": self.best_epoch,
+            "best_dice": self.best_dice,
+            "rng": torch.get_rng_state(),
+        }
+        return Checkpoint(self._description(), self.best_tensors, last)
+
+    def _restore(self, folder: Path) -> None:
+        found = checkpoint.load(folder, self._description())
+        checkpoint.restore_tensors(self.system, found.last["tensors"])
+        self.optimizer.load_state_dict(found.last["optimizer"])
+        self.epoch, self.step = found.last["epoch"], found.last["step"]
+        self.best_epoch, self.best_dice = found.last["best_epoch"], found.last["best_dice"]
+        self.best_tensors = dict(found.best)
+        torch.set_rng_state(found.last["rng"])
+
+
+def device_name(device: torch.device) -> str:
+    """The device as a person knows it."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train a preset on this machine; print a line per epoch."""
+    from segcore import presets
+    from segcore.methods import METHODS
+    from segcore.methods.method import Method
+
+    parser = argparse.ArgumentParser(prog="python -m segcore.train", description=main.__doc__)
+    parser.add_argument("preset", choices=["nano"])
+    parser.add_argument("--method", choices=sorted(METHODS), default="srft_galore")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="folder of the checkpoint; an old one goes on")
+    args = parser.parse_args(argv)
+    config = dataclasses.replace(presets.nano(), method=Method.named(args.method), seed=args.seed)
+    if args.epochs is not None:
+        schedule = dataclasses.replace(config.schedule, epochs=args.epochs)
+        config = dataclasses.replace(config, schedule=schedule)
+    restore_from = args.out if args.out and (args.out / checkpoint.LAST).exists() else None
+    try:
+        for evaluation in train(config, local_runtime(restore_from=restore_from)):
+            print(_line(evaluation), flush=True)
+            if args.out:
+                _save(evaluation, args.out)
+    except ValueError as error:
+        print(f"segcore.train: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _line(e: Evaluation) -> str:
+    if e.final:
+        return (
+            f"best epoch {e.epoch}: test Dice {e.score('dice', split='test'):.3f}, "
+            f"ASSD {e.score('assd', split='test'):.2f} px"
+        )
+    seconds = sum(sum(vars(s.seconds).values()) for s in e.steps)
+    return (
+        f"epoch {e.epoch}/{e.epochs}: loss {sum(s.loss for s in e.steps) / len(e.steps):.3f}, "
+        f"val Dice {e.score('dice'):.3f}, ASSD {e.score('assd'):.2f} px, {seconds:.1f} s"
+    )
+
+
+def _save(evaluation: Evaluation, folder: Path) -> None:
+    """Write beside the old checkpoint, file by file renamed into place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as unfinished:
+        evaluation.save(Path(unfinished))
+        for file in Path(unfinished).iterdir():
+            file.replace(folder / file.name)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

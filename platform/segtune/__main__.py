@@ -1,0 +1,5 @@
+"""`python -m segtune` is `segtune`."""
+
+from segtune.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,202 @@
+"""From a training's evaluations to rows of the tables, written as they come in."""
+
+import importlib.metadata
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from segcore.config import to_json
+from segcore.evaluation import Evaluation, Score
+from segtune import table
+from segtune.spec import Trial, config_hash
+
+BEST = "best_"
+"""Before a metric's name in a report: its value on val at the best epoch so far."""
+_PACKAGES = ("segtune", "torch", "torchvision", "sam2", "transformers", "peft", "ray", "optuna")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What code ran."""
+
+    git_commit: str | None
+    git_dirty: bool | None
+    versions: Mapping[str, str]
+
+
+def find_origin() -> Origin:
+    """The commit that the code was taken from, where it is a git checkout, and the versions."""
+    here = Path(__file__).parent
+
+    def git(*command: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(here), *command], capture_output=True, text=True, check=True
+            )
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        return done.stdout.strip()
+
+    status = git("status", "--porcelain", "--untracked-files=no")
+    versions = {p: importlib.metadata.version(p) for p in _PACKAGES}
+    return Origin(git("rev-parse", "HEAD"), None if status is None else bool(status), versions)
+
+
+@dataclass
+class Recorder:
+    """Collects the rows of one attempt of a trial; they are on disk when `add` returns."""
+
+    storage: Path
+    study: str
+    trial: Trial
+    origin: Origin
+    workers: int
+    attempt: int = 0
+    _rows: dict[table.TableName, list[dict[str, Any]]] = field(
+        default_factory=lambda: {name: [] for name in table.TABLES}
+    )
+    _row: dict[str, Any] = field(default_factory=dict)
+    _best: dict[str, float] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Open a new attempt."""
+        self.attempt = table.next_attempt(self.storage, self.study, self.trial.trial_id)
+        self._row = trial_row(self.trial, self.origin, self.workers) | {"attempt": self.attempt}
+        self._write("trials", [self._row])
+
+    def add(self, evaluation: Evaluation) -> dict[str, float | int | bool]:
+        """Write an evaluation's rows.
+
+        Returns:
+            What a scheduler or a person watching wants to know: epoch, loss, macro metrics on
+            val and their values at the best epoch so far.
+        """
+        self._row |= {
+            "config_hash": config_hash(
+                self.trial.config,
+                data=evaluation.facts.data_hash,
+                weights=evaluation.facts.weights_hash,
+            ),
+            "device": evaluation.facts.device,
+            "data_hash": evaluation.facts.data_hash,
+            "weights_hash": evaluation.facts.weights_hash,
+            "trainable_parameters": evaluation.facts.trainable_parameters,
+            "total_parameters": evaluation.facts.total_parameters,
+            "epochs": evaluation.epochs,
+        }
+        if evaluation.final or evaluation.is_best:
+            self._row["best_epoch"] = evaluation.epoch
+        self._extend("steps", _step_rows(evaluation))
+        self._extend("scores", [_score_row(evaluation, s) for s in evaluation.scores])
+        self._extend("images", [vars(i) for i in evaluation.images])
+        self._extend("pictures", [vars(p) for p in evaluation.pictures])
+        if evaluation.final:
+            self._row |= {"status": "finished", "ended": datetime.now(UTC)}
+        self._write("trials", [self._row])
+        return self._report(evaluation)
+
+    def _report(self, evaluation: Evaluation) -> dict[str, float | int | bool]:
+        macro = {
+            s.metric: s.value
+            for s in evaluation.scores
+            if s.split == "val" and s.class_name == "macro"
+        }
+        if evaluation.is_best:
+            self._best = {f"{BEST}{metric}": value for metric, value in macro.items()}
+        elif evaluation.final and not self._best:  # went on from the last epoch's checkpoint
+            self._best = self._best_on_disk(evaluation.epoch)
+        losses = [s.loss for s in evaluation.steps]
+        loss = {"loss": sum(losses) / len(losses)} if losses else {}
+        return {
+            "epoch": evaluation.epoch,
+            "epochs": evaluation.epochs,
+            "final": evaluation.final,
+            **loss,
+            **macro,
+            **self._best,
+        }
+
+    def _best_on_disk(self, epoch: int) -> dict[str, float]:
+        scores = table.read(self.storage, self.study, "scores").to_pylist()
+        return best_values(scores, self.trial.trial_id, epoch)
+
+    def _extend(self, name: table.TableName, rows: list[dict[str, Any]]) -> None:
+        key = {"trial_id": self.trial.trial_id, "attempt": self.attempt}
+        self._rows[name] += [{**key, **row} for row in rows]
+        if rows:
+            self._write(name, self._rows[name])
+
+    def _write(self, name: table.TableName, rows: list[dict[str, Any]]) -> None:
+        table.write(self.storage, self.study, name, rows)
+
+
+def record_failure(
+    storage: Path, study: str, trial: Trial, origin: Origin, workers: int, error: str
+) -> None:
+    """Mark a trial's last attempt as failed; make one up where it died before it wrote a row."""
+    rows = [
+        row
+        for row in table.read(storage, study, "trials").to_pylist()
+        if row["trial_id"] == trial.trial_id
+    ]
+    row = rows[0] if rows else trial_row(trial, origin, workers) | {"attempt": 1}
+    if row["status"] in ("running", None):
+        row |= {"status": "failed", "error": error, "ended": datetime.now(UTC)}
+        table.write(storage, study, "trials", [row])
+
+
+def trial_row(trial: Trial, origin: Origin, workers: int) -> dict[str, Any]:
+    """A trial that has just begun."""
+    return {
+        "trial_id": trial.trial_id,
+        "role": trial.role,
+        "arm": trial.arm,
+        "seed": trial.seed,
+        "number": trial.number,
+        "status": "running",
+        "config": json.dumps(to_json(trial.config, places=False)),
+        "changes": json.dumps(dict(trial.changes), sort_keys=True),
+        "train_run": trial.trial_id,
+        "git_commit": origin.git_commit,
+        "git_dirty": origin.git_dirty,
+        "versions": json.dumps(dict(origin.versions), sort_keys=True),
+        "workers": workers,
+        "started": datetime.now(UTC),
+    }
+
+
+def best_values(scores: list[dict[str, Any]], trial_id: str, epoch: int | None) -> dict[str, float]:
+    """A trial's macro metrics on val at an epoch, under their names in a report."""
+    return {
+        f"{BEST}{s['metric']}": s["value"]
+        for s in scores
+        if (s["trial_id"], s["epoch"], s["split"], s["class_name"])
+        == (trial_id, epoch, "val", "macro")
+    }
+
+
+def _step_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+    memory = evaluation.memory
+    return [
+        {
+            "step": s.step,
+            "epoch": s.epoch,
+            "loss": s.loss,
+            "lr": s.lr,
+            **{f"seconds_{part}": seconds for part, seconds in vars(s.seconds).items()},
+            "images_per_second": s.images / max(1e-9, sum(vars(s.seconds).values())),
+            "weights_bytes": memory.weights,
+            "gradient_bytes": memory.gradients,
+            "optimizer_state_bytes": memory.optimizer_state,
+            "peak_memory_bytes": memory.peak,
+        }
+        for s in evaluation.steps
+    ]
+
+
+def _score_row(evaluation: Evaluation, score: Score) -> dict[str, Any]:
+    return {"step": evaluation.step, "epoch": evaluation.epoch, **vars(score)}

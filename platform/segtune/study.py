@@ -1,0 +1,290 @@
+"""Run a study: what is left of it, through Ray Tune, until every trial is done."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import ray
+import ray.tune
+from ray.tune.search import Searcher
+
+from segtune import definition, table
+from segtune.check import check, check_grown, check_name, check_resources, fitting_trials
+from segtune.record import Origin, best_values, find_origin, record_failure
+from segtune.search import Listed, OptunaSearcher
+from segtune.spec import Ablation, Changes, Resources, Search, SpecError, Study, Trial
+from segtune.spec import definition as define
+from segtune.trial import DRIVER_MEMORY, drive
+
+
+class Observer(Protocol):
+    """Somebody who watches a study run."""
+
+    def begin(self, total: int, done: int, together: int) -> None:
+        """A stage starts: trials in all, those done before, and how many run at a time."""
+        ...
+
+    def started(self, trial: Trial) -> None:
+        """A trial was given its resources."""
+        ...
+
+    def reported(self, trial: Trial, metrics: Mapping[str, Any]) -> None:
+        """A trial finished an epoch or its final evaluation."""
+        ...
+
+    def ended(self, trial: Trial, error: str | None) -> None:
+        """A trial is done."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a study ended."""
+
+    ran: int
+    """Trials that this run trained."""
+    failed: tuple[str, ...]
+    """Ids of trials that have failed."""
+    total: int
+
+
+def run(
+    study: Study,
+    name: str,
+    storage: Path,
+    resources: Resources,
+    observer: Observer,
+    *,
+    address: str | None = None,
+) -> Outcome:
+    """Train every trial of a study that is not finished yet.
+
+    Args:
+        study: what to run.
+        name: of the study; the same name goes on where an earlier run stopped.
+        storage: the folder that holds the studies; every node must reach it.
+        resources: how to run it.
+        observer: is told what happens.
+        address: a Ray cluster; None takes the one that this process belongs to, else starts one
+            on this machine.
+
+    Raises:
+        ValueError: something is wrong with the study, data, resources or storage. Nothing was
+            started or written.
+    """
+    storage = storage.expanduser().absolute()
+    kept = prepare(study, name, storage)
+    rows = table.read(storage, name, "trials").to_pylist()
+    if isinstance(study, Ablation) and not _pending_of(study, storage, name):
+        return Outcome(0, (), len(list(study.trials({}))))
+    if isinstance(study, Search) and not _searching(study, rows):
+        return Outcome(0, (), study.num_samples)
+    with cluster(address, resources) as available:
+        definition.write(storage, name, kept)
+        launch = _Launch(name, storage, resources, find_origin(), observer, available)
+        ran = _run_ablation(study, launch) if isinstance(study, Ablation) else launch.search(study)
+    rows = table.read(storage, name, "trials").to_pylist()
+    failed = tuple(r["trial_id"] for r in rows if r["status"] == "failed")
+    return Outcome(ran, failed, len(rows))
+
+
+def prepare(study: Study, name: str, storage: Path) -> dict[str, Any]:
+    """Look over all that a run depends on, before anything starts.
+
+    Returns:
+        The study's definition, to be kept beside its tables.
+
+    Raises:
+        ValueError: whatever is wrong.
+    """
+    check_name(name)
+    check(study)
+    _check_writable(storage)
+    kept = {"schema_version": definition.SCHEMA_VERSION, **define(name, study)}
+    if (old := definition.read(storage, name)) is not None:
+        check_grown(old, kept)
+    configs = (
+        [t.config for t in (*study.tuning_trials(), *study.trials({}))]
+        if isinstance(study, Ablation)
+        else [study.baseline]
+    )
+    for data in {repr(c.data): c.data for c in configs}.values():
+        data.open()
+    return kept
+
+
+@contextmanager
+def cluster(address: str | None, resources: Resources) -> Iterator[Mapping[str, float]]:
+    """Be connected to Ray; a cluster started here is ended here.
+
+    Yields:
+        The cluster's resources.
+    """
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")
+    address = address or os.environ.get("RAY_ADDRESS")
+    if address is None:
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        check_resources(resources, {"CPU": cpus or 1, "GPU": _gpus()}, "this machine")
+    ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        available = ray.cluster_resources()
+        check_resources(resources, available, "the cluster" if address else "this machine")
+        yield available
+    finally:
+        ray.shutdown()
+
+
+def _run_ablation(study: Ablation, launch: "_Launch") -> int:
+    ran = launch.listed(list(study.tuning_trials()))
+    return ran + launch.listed(list(study.trials(launch.tuned(study))))
+
+
+def _pending_of(study: Ablation, storage: Path, name: str) -> bool:
+    done = _finished(table.read(storage, name, "trials").to_pylist())
+    return any(t.trial_id not in done for t in (*study.tuning_trials(), *study.trials({})))
+
+
+def _searching(study: Search, rows: Sequence[Mapping[str, Any]]) -> bool:
+    return len(_finished(rows)) < study.num_samples
+
+
+def _finished(rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {r["trial_id"] for r in rows if r["status"] in ("finished", "pruned")}
+
+
+@dataclass(frozen=True)
+class _Launch:
+    """One run of a study on a cluster."""
+
+    name: str
+    storage: Path
+    resources: Resources
+    origin: Origin
+    observer: Observer
+    available: Mapping[str, float]
+
+    def listed(self, trials: Sequence[Trial]) -> int:
+        """Train those that are not finished; how many those were."""
+        done = _finished(table.read(self.storage, self.name, "trials").to_pylist())
+        pending = [t for t in trials if t.trial_id not in done]
+        if pending:
+            self._tune(Listed(pending), len(trials), len(trials) - len(pending))
+        return len(pending)
+
+    def search(self, study: Search) -> int:
+        """Train what Optuna asks for."""
+        rows = table.read(self.storage, self.name, "trials").to_pylist()
+        scores = table.read(self.storage, self.name, "scores").to_pylist()
+        done = _finished(rows)
+        for row in rows:
+            if row["trial_id"] in done:
+                found = best_values(scores, row["trial_id"], row["best_epoch"])
+                row["objectives"] = {k.removeprefix("best_"): v for k, v in found.items()}
+        journal = self.storage / self.name / "optuna.journal"
+        searcher = OptunaSearcher(study, self.name, journal, rows)
+        self._tune(searcher, study.num_samples, len(done))
+        return study.num_samples - len(done)
+
+    def tuned(self, study: Ablation) -> dict[str, Changes]:
+        """The candidate of each tuned arm that was best on val (macro Dice)."""
+        rows = table.read(self.storage, self.name, "trials").to_pylist()
+        scores = table.read(self.storage, self.name, "scores").to_pylist()
+        chosen: dict[str, Changes] = {}
+        for arm in study.tune:
+            dice = {
+                row["number"]: best_values(scores, row["trial_id"], row["best_epoch"])["best_dice"]
+                for row in rows
+                if (row["role"], row["arm"], row["status"]) == ("tune", arm, "finished")
+            }
+            if not dice:
+                raise SpecError([f"every candidate of arm {arm} failed: see the trials table"])
+            chosen[arm] = study.candidates(arm)[max(sorted(dice), key=lambda n: dice[n])]
+        return chosen
+
+    def _tune(self, searcher: Searcher, total: int, done: int) -> None:
+        together = fitting_trials(self.resources, self.available)
+        self.observer.begin(total, done, together)
+        driver = partial(
+            drive,
+            study=self.name,
+            storage=self.storage,
+            origin=self.origin,
+            resources=self.resources,
+        )
+        trainable = ray.tune.with_resources(driver, {"CPU": 0, "memory": DRIVER_MEMORY})
+        ray.tune.Tuner(
+            trainable,
+            tune_config=ray.tune.TuneConfig(
+                search_alg=searcher,
+                num_samples=total - done,
+                max_concurrent_trials=together,
+                trial_name_creator=_trial_name,
+                trial_dirname_creator=_trial_name,
+            ),
+            run_config=ray.tune.RunConfig(
+                name="tune",
+                storage_path=str(self.storage / self.name),
+                callbacks=[_Relay(self)],
+                verbose=0,
+            ),
+        ).fit()
+
+
+def _trial_name(tune_trial: Any) -> str:
+    trial: Trial = tune_trial.config["trial"]
+    return trial.trial_id
+
+
+class _Relay(ray.tune.Callback):
+    """Passes on what happens; writes down the death of a trial that could not itself."""
+
+    def __init__(self, launch: _Launch) -> None:
+        self._launch = launch
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._launch.observer.started(trial.config["trial"])
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        self._launch.observer.reported(trial.config["trial"], result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._launch.observer.ended(trial.config["trial"], None)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        launch, failed = self._launch, trial.config["trial"]
+        record_failure(
+            launch.storage,
+            launch.name,
+            failed,
+            launch.origin,
+            launch.resources.workers,
+            "the trial's driver died",
+        )
+        rows = table.read(launch.storage, launch.name, "trials").to_pylist()
+        error = next(r["error"] for r in rows if r["trial_id"] == failed.trial_id)
+        launch.observer.ended(failed, error)
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _check_writable(storage: Path) -> None:
+    there = next(p for p in (storage, *storage.parents) if p.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise SpecError(
+            [
+                f"can't write to {storage}: {there} is not a folder that this user may write to. "
+                "Give another one with --storage"
+            ]
+        )
