@@ -1,0 +1,65 @@
+"""A picture of samples: image, depth and truth side by side."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from segcore.batch import ClassSpec
+from segcore.data.dataset import Dataset, Sample, Split
+
+COLORS = ((230, 60, 50), (60, 200, 90), (70, 130, 255), (240, 200, 40), (200, 90, 230))
+"""Of the foreground classes, in their order, then again from the first."""
+GAP = 4
+BAR = 18
+"""Height of the legend, pixels."""
+
+
+def overlay(
+    image_HW3: NDArray[np.uint8], labels_HW: NDArray[np.uint8], classes: ClassSpec
+) -> NDArray[np.uint8]:
+    """The image with each foreground class tinted in its colour."""
+    out = image_HW3.astype(np.float32)
+    for k in range(len(classes.foreground)):
+        inside = labels_HW == k + 1 if classes.exclusive else (labels_HW >> k) & 1 == 1
+        out[inside] = 0.35 * out[inside] + 0.65 * np.array(COLORS[k % len(COLORS)], np.float32)
+    return out.astype(np.uint8)
+
+
+def contact_sheet(
+    dataset: Dataset, split: Split, count: int, *, size: int = 192, columns: int = 2
+) -> Image.Image:
+    """Samples spread evenly over a split, three pictures each, under a legend of the classes.
+
+    Args:
+        dataset: an open data set.
+        split: which split.
+        count: how many samples, at most as many as there are.
+        size: side of each picture, pixels.
+        columns: samples in a row.
+    """
+    ids = dataset.ids(split)
+    count = min(count, len(ids))
+    chosen = [ids[i * len(ids) // count] for i in range(count)]
+    tiles = [_tile(dataset.load(split, i, size), dataset.classes) for i in chosen]
+    height, width = tiles[0].shape[:2]
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    sheet = Image.new("RGB", (columns * (width + GAP) - GAP, BAR + rows * (height + GAP) - GAP))
+    for n, tile in enumerate(tiles):
+        row, column = divmod(n, columns)
+        sheet.paste(Image.fromarray(tile), (column * (width + GAP), BAR + row * (height + GAP)))
+    pen = ImageDraw.Draw(sheet)
+    x = GAP
+    for k, name in enumerate(dataset.classes.foreground):
+        color = COLORS[k % len(COLORS)]
+        pen.rectangle((x, 4, x + 10, 14), fill=color)
+        pen.text((x + 14, 3), name, fill=(255, 255, 255))
+        x += 24 + round(pen.textlength(name))
+    return sheet
+
+
+def _tile(sample: Sample, classes: ClassSpec) -> NDArray[np.uint8]:
+    """Image, depth (black where there is none) and overlay of one sample, (H, 3W, 3)."""
+    depth = sample.depth_HW if sample.depth_HW is not None else np.zeros_like(sample.labels_HW)
+    truth = overlay(sample.image_HW3, sample.labels_HW, classes)
+    return np.hstack([sample.image_HW3, np.repeat(depth[..., None], 3, axis=2), truth])
