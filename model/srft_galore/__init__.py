@@ -1,0 +1,6 @@
+"""AdamW on gradients projected to low rank, by SVD (GaLore) or by a random sketch (SRFT-GaLore)."""
+
+from .galore_adamw import GaLoreAdamW
+from .range_finder import range_finder
+
+__all__ = ["GaLoreAdamW", "range_finder"]
