@@ -1,0 +1,216 @@
+"""What ran, and what a reader must know before any number."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from segtune.report.load import StudyRows
+from segtune.report.text import MISSING, count, dotted, listing
+
+_STATUSES = ("finished", "running", "pruned", "failed", "cancelled")
+_COMMIT_DIGITS = 10
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of the head."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Banner:
+    """What must not be overlooked."""
+
+    text: str
+    serious: bool
+    """Whether it bears on what the numbers mean."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A trial that did not finish."""
+
+    trial_id: str
+    status: str
+    attempt: int
+    epochs: int
+    """Epochs that it was scored after."""
+    error: str
+    """Empty where none was recorded."""
+
+
+def facts(rows: StudyRows) -> tuple[Fact, ...]:
+    """Trials, seeds, images, code, versions, device and data."""
+    trials = rows.trials
+    seeds = sorted({int(s) for s in trials.loc[trials["role"] != "tune", "seed"].dropna()})
+    found = [
+        Fact("kind", rows.kind or "unknown"),
+        Fact("trials", f"{len(trials)}: {status_text(trials)}"),
+        Fact("seeds", ", ".join(map(str, seeds)) or "none recorded"),
+        Fact("images", images_text(rows)),
+        Fact("code", listing(_commits(trials)) or "no commit recorded"),
+        Fact("versions", _versions(trials)),
+        Fact("device", listing(_unique(trials["device"])) or "not recorded"),
+        Fact("data", listing([d[:16] for d in _unique(trials["data_hash"])]) or "no hash recorded"),
+    ]
+    started, ended = trials["started"].min(), trials["ended"].max()
+    if pd.notna(started):
+        when = f"{started:%Y-%m-%d %H:%M}"
+        found.append(
+            Fact("ran", f"{when} to {ended:%Y-%m-%d %H:%M} UTC" if pd.notna(ended) else when)
+        )
+    if rows.definition.get("preset"):
+        found.append(Fact("preset", str(rows.definition["preset"])))
+    return tuple(found)
+
+
+def banners(rows: StudyRows) -> tuple[Banner, ...]:
+    """Synthetic data, unfinished trials, code that was not committed, unlike conditions."""
+    trials, defined = rows.trials, rows.definition
+    found = []
+    small = [
+        words
+        for words, applies in (
+            ("synthetic data", _synthetic(rows)),
+            ("nano encoders", _nano(rows)),
+        )
+        if applies
+    ]
+    if small:
+        text = f"{', '.join(small)}: these numbers say nothing about the paper's results"
+        found.append(Banner(text[0].upper() + text[1:] + ".", True))
+    if not defined:
+        found.append(
+            Banner("study.json is missing: question, baseline and search space are unknown.", True)
+        )
+    unfinished = trials[trials["status"] != "finished"]
+    if len(unfinished):
+        found.append(
+            Banner(
+                f"Not all trials finished ({status_text(trials)}). Summaries are over finished "
+                "trials; those that failed or were stopped are listed at the end.",
+                bool((trials["status"] == "failed").any()),
+            )
+        )
+    if trials["git_dirty"].fillna(False).astype(bool).any():
+        dirty = int(trials["git_dirty"].fillna(False).astype(bool).sum())
+        found.append(
+            Banner(
+                f"{count(dirty, 'trial')} ran from a work tree with uncommitted changes: "
+                "the commit alone does not reproduce them.",
+                False,
+            )
+        )
+    found += [Banner(text, True) for text in _unlike(rows)]
+    return tuple(found)
+
+
+def failures(rows: StudyRows) -> tuple[Failure, ...]:
+    """Trials that failed or were stopped, with what is known of why."""
+    stopped = rows.trials[rows.trials["status"].isin(["failed", "pruned", "cancelled"])]
+    epochs = rows.scores.groupby("trial_id")["epoch"].nunique().to_dict()
+    return tuple(
+        Failure(
+            str(trial),
+            str(status),
+            int(attempt),
+            int(epochs.get(trial, 0)),
+            "" if pd.isna(error) else str(error).strip(),
+        )
+        for trial, status, attempt, error in zip(
+            stopped["trial_id"],
+            stopped["status"],
+            stopped["attempt"],
+            stopped["error"],
+            strict=True,
+        )
+    )
+
+
+def status_text(trials: pd.DataFrame) -> str:
+    """`8 finished, 1 failed`."""
+    counts = trials["status"].value_counts().to_dict()
+    known = [*_STATUSES, *sorted(set(map(str, counts)) - set(_STATUSES))]
+    return ", ".join(f"{counts[s]} {s}" for s in known if counts.get(s))
+
+
+def images_text(rows: StudyRows) -> str:
+    """Images per split; with patients, where images were scored one by one."""
+    said = []
+    for split in ("val", "test"):
+        of_split = rows.images[rows.images["split"] == split]
+        scored = rows.scores[rows.scores["split"] == split]
+        if len(of_split):
+            patients = of_split["patient_id"].nunique()
+            images = of_split["sample_id"].nunique()
+            said.append(f"{split} {images} (of {count(patients, 'patient')})")
+        elif len(scored):
+            said.append(f"{split} {int(scored['n'].max())}")
+    return ", ".join(said) or "none scored yet"
+
+
+def _synthetic(rows: StudyRows) -> bool:
+    """As the definition says; where it does not, as the data sets of the trials are named."""
+    told = rows.definition.get("synthetic")
+    return any("synthetic" in n for n in _settings(rows, "data.name")) if told is None else told
+
+
+def _nano(rows: StudyRows) -> bool:
+    """As the definition says; where it does not, as the trials' encoders are sized."""
+    told = rows.definition.get("preset")
+    return bool(_settings(rows, "system.sam2.size") == {"nano"}) if told is None else told == "nano"
+
+
+def _settings(rows: StudyRows, field: str) -> set[str]:
+    """What the trials' configurations say at a dotted field."""
+    found = set()
+    for text in rows.trials["config"].dropna().unique():
+        value = dotted(json.loads(text), field)
+        if value is not MISSING:
+            found.add(str(value))
+    return found
+
+
+def _unlike(rows: StudyRows) -> Sequence[str]:
+    """Conditions that should be one and the same for all arms."""
+    arms = rows.of("arm", status="finished")
+    checks = (
+        ("data_hash", "data", "scores are not comparable"),
+        ("weights_hash", "pretrained weights", "scores are not comparable"),
+        ("device", "devices", "seconds and memory are not comparable"),
+        ("workers", "numbers of workers", "seconds and memory are not comparable"),
+        ("git_commit", "commits", "a difference may come from the code"),
+        ("versions", "package versions", "a difference may come from a package"),
+    )
+    return [
+        f"Arms ran with {len(found)} different {what}: {so}."
+        for column, what, so in checks
+        if len(found := _unique(arms[column])) > 1
+    ]
+
+
+def _unique(column: "pd.Series[str]") -> list[str]:
+    return sorted(str(v) for v in column.dropna().unique())
+
+
+def _commits(trials: pd.DataFrame) -> list[str]:
+    """Each commit, marked where a trial ran with changes on top of it."""
+    dirty = trials[trials["git_dirty"].fillna(False).astype(bool)]
+    changed = set(_unique(dirty["git_commit"]))
+    return [
+        c[:_COMMIT_DIGITS] + (" + uncommitted changes" if c in changed else "")
+        for c in _unique(trials["git_commit"])
+    ]
+
+
+def _versions(trials: pd.DataFrame) -> str:
+    packages: dict[str, set[str]] = {}
+    for text in _unique(trials["versions"]):
+        for package, version in json.loads(text).items():
+            packages.setdefault(package, set()).add(str(version))
+    shown = [f"{p} {'/'.join(sorted(v))}" for p, v in sorted(packages.items())]
+    return ", ".join(shown) or "not recorded"

@@ -1,0 +1,112 @@
+"""A study's rows as the report uses them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from segtune import definition, table
+
+MACRO = "macro"
+POOLED = "pooled"
+CLASS_ORDER = ("ridge", "silhouette", "ligament")
+"""The order in which known classes are shown; others follow by name."""
+DEFAULT_OBJECTIVES = (
+    {"metric": "dice", "direction": "maximize"},
+    {"metric": "assd", "direction": "minimize"},
+)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is to be made large or small."""
+
+    metric: str
+    maximize: bool
+
+
+@dataclass(frozen=True)
+class StudyRows:
+    """Everything that is known of one study."""
+
+    name: str
+    definition: Mapping[str, Any]
+    """`study.json`; empty where there is none."""
+    trials: pd.DataFrame
+    steps: pd.DataFrame
+    scores: pd.DataFrame
+    images: pd.DataFrame
+    pictures: pd.DataFrame
+
+    @property
+    def kind(self) -> str:
+        """`ablation` or `search`; told from the trials where `study.json` is missing."""
+        told = self.definition.get("kind")
+        return str(told) if told else "search" if (self.trials["role"] == "search").any() else ""
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The first one is what selects the best epoch."""
+        given: Sequence[Mapping[str, str]] = self.definition.get("objectives") or DEFAULT_OBJECTIVES
+        return tuple(Objective(o["metric"], o["direction"] == "maximize") for o in given)
+
+    @property
+    def baseline(self) -> str | None:
+        """Name of the arm that the others are compared with."""
+        name = self.definition.get("baseline_arm")
+        return None if name is None else str(name)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The baseline, then the other arms as defined, then any that only the trials know."""
+        defined = list(self.definition.get("arms") or {})
+        seen = sorted(str(a) for a in self.trials["arm"].dropna().unique())
+        first = [self.baseline] if self.baseline is not None else []
+        return tuple(dict.fromkeys([*first, *defined, *seen]))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Foreground classes that were scored."""
+        found = {str(c) for c in self.scores["class_name"].unique()} - {MACRO, POOLED}
+        known = [c for c in CLASS_ORDER if c in found]
+        return (*known, *sorted(found - set(known)))
+
+    def of(self, role: str, *, arm: str | None = None, status: str | None = None) -> pd.DataFrame:
+        """Trials of a role, by seed and number; of one arm and one status where asked."""
+        rows = self.trials[self.trials["role"] == role]
+        if arm is not None:
+            rows = rows[rows["arm"] == arm]
+        if status is not None:
+            rows = rows[rows["status"] == status]
+        return rows.sort_values(["number", "seed", "trial_id"], kind="stable")
+
+
+def load(storage: Path | str, study: str) -> StudyRows:
+    """Read one study.
+
+    Raises:
+        ValueError: no trial of this name was ever recorded under `storage`.
+    """
+    storage = Path(storage)
+    trials = table.read(storage, study, "trials")
+    if len(trials) == 0:
+        found = ", ".join(studies(storage)) or "none"
+        raise ValueError(
+            f"no trial of a study {study!r} under {storage}; studies with trials there: {found}"
+        )
+    return StudyRows(
+        name=study,
+        definition=definition.read(storage, study) or {},
+        trials=trials.to_pandas(),
+        steps=table.read(storage, study, "steps").to_pandas(),
+        scores=table.read(storage, study, "scores").to_pandas(),
+        images=table.read(storage, study, "images").to_pandas(),
+        pictures=table.read(storage, study, "pictures").to_pandas(),
+    )
+
+
+def studies(storage: Path) -> list[str]:
+    """Names of the studies under a folder that have a trial on record."""
+    return sorted(p.parents[1].name for p in storage.glob("*/tables/trials") if any(p.iterdir()))

@@ -1,0 +1,166 @@
+"""The parts of a search's section."""
+
+from segtune.report import figures_search as draw
+from segtune.report.cost import Cost, trial_costs
+from segtune.report.curves import val_curves
+from segtune.report.importance import importances
+from segtune.report.load import StudyRows
+from segtune.report.measures import values
+from segtune.report.pictures import grid
+from segtune.report.search import SearchRows, SearchTrial, read_search
+from segtune.report.section import Part
+from segtune.report.sheets import search_sheet
+from segtune.report.stats import Estimate
+from segtune.report.style import looks
+from segtune.report.summary import columns
+from segtune.report.text import count
+from segtune.report.tradeoff import tradeoff
+
+MOST_LISTED = 10
+MOST_PICTURED = 4
+MOST_COLORED = 5
+_SELECTION = (
+    "Values are on val, at each trial's best epoch, and the best of many draws: they flatter, and "
+    "only a repetition with new seeds on test tells."
+)
+
+
+def search_parts(rows: StudyRows) -> tuple[Part, ...]:
+    """Best trials, Pareto front, settings, importances, costs and curves."""
+    search = read_search(rows)
+    if not search.trials:
+        return (Part("Search", missing="No search trial was recorded yet."),)
+    best = search.best(MOST_LISTED)
+    costs = dict(trial_costs(rows))
+    return (
+        _best(rows, search, best, costs),
+        _pareto(search),
+        _slices(search),
+        _importance(search),
+        _tradeoff(search, costs),
+        _curves(rows, search),
+        _pictures(rows, search),
+    )
+
+
+def _best(
+    rows: StudyRows, search: SearchRows, best: tuple[SearchTrial, ...], costs: dict[str, Cost]
+) -> Part:
+    title = "Best trials on val"
+    if not best:
+        return Part(title, missing="No search trial has finished with a score yet.")
+    shown = columns(rows, "val")
+    scores = {}
+    for column in shown:
+        found = values(rows, column.measure, "val")
+        for t in best:
+            if (value := found.get((t.trial_id, column.class_name))) is not None and value == value:
+                scores[t.trial_id, column.key] = value
+    return Part(
+        title,
+        f"The {len(best)} best of {count(len(search.trials), 'trial')}, one seed each (n=1: no "
+        f"interval). {_SELECTION} Set apart: on the Pareto front.",
+        sheet=search_sheet(best, search, shown, scores, costs),
+    )
+
+
+def _pareto(search: SearchRows) -> Part:
+    title, complete = "Pareto front", search.complete
+    if len(search.objectives) < 2:
+        return Part(title, missing="The search has one objective.")
+    if not complete:
+        return Part(title, missing="No trial has finished with all objectives defined yet.")
+    labels = _labels(search)
+    ways = [
+        f"{label} {'higher' if o.maximize else 'lower'} is better"
+        for label, o in zip(labels, search.objectives, strict=True)
+    ]
+    front = sum(t.on_front for t in complete)
+    return Part(
+        title,
+        f"One mark per trial (n={len(complete)} finished with both objectives, {front} on the "
+        f"front); {', '.join(ways[:2])}. No trial beats one on the front in both. Hovering shows "
+        "what was drawn; values are macro on val at the best epoch.",
+        figures=((draw.pareto_figure(search, labels), "Scatter plot with the Pareto front"),),
+    )
+
+
+def _slices(search: SearchRows) -> Part:
+    title, n = "Settings", len([t for t in search.trials if t.status == "finished"])
+    if not search.space or not search.best(1):
+        return Part(title, missing="Needs a search space in study.json and a finished trial.")
+    return Part(
+        title,
+        f"{_labels(search)[0]} on val against each searched setting; one mark per finished trial "
+        f"(n={n}), darker is later. The other settings differ between marks too.",
+        figures=((draw.slice_figure(search, _labels(search)[0]), "Score by each setting"),),
+    )
+
+
+def _importance(search: SearchRows) -> Part:
+    title = "Which setting matters"
+    found, why = importances(search)
+    if not found:
+        return Part(title, missing=why)
+    labels = {o.metric: x for o, x in zip(search.objectives, _labels(search), strict=True)}
+    return Part(
+        title,
+        f"PED-ANOVA share of each setting, per objective, from n={found[0].n} finished trials.",
+        figures=((draw.importance_figure(found, labels), "Bars of importance by setting"),),
+    )
+
+
+def _tradeoff(search: SearchRows, costs: dict[str, Cost]) -> Part:
+    title = "Score against cost"
+    names = {t.trial_id: f"t{t.number}" for t in search.trials}
+    scored = [t for t in search.trials if t.status == "finished" and t.values[0] is not None]
+    scores = {names[t.trial_id]: Estimate(t.values[0] or 0.0, None, None, 1) for t in scored}
+    notes = {names[t.trial_id]: t.text for t in scored}
+    renamed = [Cost(names[k], False, c.n, c.values, c.parts) for k, c in costs.items()]
+    panels = tradeoff(scores, renamed, notes)
+    if not panels:
+        return Part(title, missing="Needs finished trials with recorded steps.")
+    best = [names[t.trial_id] for t in search.best(MOST_COLORED)]
+    drawn = draw.tradeoff_figure(
+        panels, looks(best, None), best, f"{_labels(search)[0]} on val, macro"
+    )
+    return Part(
+        title,
+        f"One mark per finished trial (n={len(scored)}); the {len(best)} best are named and "
+        "coloured. Up and to the left is better.",
+        figures=((drawn, "Scatter plots of score against memory, optimizer state and time"),),
+    )
+
+
+def _curves(rows: StudyRows, search: SearchRows) -> Part:
+    measure, curves = val_curves(rows, "search")
+    if measure is None or not curves.lines:
+        return Part("Training", missing="No score on val yet.")
+    best = [t.trial_id for t in search.best(MOST_COLORED)]
+    return Part(
+        "Training",
+        f"{measure.label} on val by epoch, one line per trial (n={len(curves.lines)}, stopped ones "
+        f"too); the {len(best)} best finished trials in colour.",
+        figures=(
+            (draw.search_curves(curves, looks(best, None), measure), "Score on val by epoch"),
+        ),
+    )
+
+
+def _pictures(rows: StudyRows, search: SearchRows) -> Part:
+    pictures = grid(rows, [(f"t{t.number}", t.trial_id) for t in search.best(MOST_PICTURED)])
+    if pictures is None:
+        return Part("Predictions", missing="No picture of the best trials was kept.")
+    return Part(
+        "Predictions",
+        f"Images of the {pictures.split} split with the {MOST_PICTURED} best trials at most. "
+        "Colour: prediction; white line: outline of the truth.",
+        grid=pictures,
+    )
+
+
+def _labels(search: SearchRows) -> list[str]:
+    return [
+        o.metric if m is None else m.label
+        for o, m in zip(search.objectives, search.measures, strict=True)
+    ]

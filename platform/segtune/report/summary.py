@@ -1,0 +1,108 @@
+"""Per arm: what it scores on the test split, over seeds."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from segtune.report.load import MACRO, StudyRows
+from segtune.report.measures import Measure, choose, values
+from segtune.report.stats import Estimate, t_interval
+from segtune.report.text import changes_text
+
+METRICS = ("dice", "assd", "iou", "hd95")
+PER_CLASS = "dice"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One number of the summary."""
+
+    measure: Measure
+    class_name: str
+
+    @property
+    def key(self) -> str:
+        """Name in the exported table."""
+        return f"{self.measure.metric}_{self.class_name}"
+
+    @property
+    def label(self) -> str:
+        """Heading."""
+        if self.class_name == MACRO:
+            return self.measure.label
+        return f"{self.measure.label}, {self.class_name}"
+
+
+@dataclass(frozen=True)
+class ArmScores:
+    """One arm of the summary."""
+
+    arm: str
+    is_baseline: bool
+    changes: str
+    """Against the baseline, as text."""
+    seeds: tuple[int, ...]
+    """Those whose trial finished."""
+    planned: int
+    values: Mapping[str, Estimate]
+    """Column key -> mean over seeds; without the columns that no seed defines."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The scores of all arms."""
+
+    split: str
+    columns: tuple[Column, ...]
+    arms: tuple[ArmScores, ...]
+
+
+def summarise(rows: StudyRows, split: str = "test") -> Summary:
+    """Mean and interval over the seeds of each arm's finished trials.
+
+    An arm without a finished trial keeps its row: that it is missing is part of the result.
+    """
+    shown = columns(rows, split)
+    found = {c.measure: values(rows, c.measure, split) for c in shown}
+    planned = len(rows.definition.get("seeds") or [])
+    arms = []
+    for arm in rows.arms:
+        finished = rows.of("arm", arm=arm, status="finished")
+        estimates = {}
+        for column in shown:
+            numbers = found[column.measure]
+            of_arm = [numbers.get((t, column.class_name)) for t in finished["trial_id"]]
+            estimate = t_interval([v for v in of_arm if v is not None])
+            if estimate is not None:
+                estimates[column.key] = estimate
+        arms.append(
+            ArmScores(
+                arm=arm,
+                is_baseline=arm == rows.baseline,
+                changes=_changes(rows, arm),
+                seeds=tuple(int(s) for s in finished["seed"]),
+                planned=max(planned, len(rows.of("arm", arm=arm))),
+                values=estimates,
+            )
+        )
+    return Summary(split, shown, tuple(arms))
+
+
+def _changes(rows: StudyRows, arm: str) -> str:
+    """As its trials ran, tuned values among them; as defined where none has begun."""
+    ran = rows.of("arm", arm=arm)["changes"].dropna()
+    defined = (rows.definition.get("arms") or {}).get(arm) or {}
+    return changes_text(json.loads(ran.iloc[0]) if len(ran) else defined)
+
+
+def columns(rows: StudyRows, split: str) -> tuple[Column, ...]:
+    """Macro values of each metric that was scored, then the first one per class."""
+    found = []
+    for metric in METRICS:
+        measure = choose(rows, metric, split)
+        if measure is not None:
+            found.append(Column(measure, MACRO))
+    per_class = choose(rows, PER_CLASS, split)
+    if per_class is not None:
+        found += [Column(per_class, c) for c in rows.classes]
+    return tuple(found)

@@ -1,0 +1,71 @@
+"""Numbers and settings as words."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from segtune.report.stats import Estimate
+
+DASH = "-"
+MINUS = "\u2212"
+MISSING = object()
+"""A setting may be None: that is not the same as not being there."""
+
+
+def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
+    """A number with a true minus sign; a dash for None."""
+    if value is None:
+        return DASH
+    shown = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+    return shown.replace("-", MINUS)
+
+
+def interval(estimate: Estimate, digits: int = 3, *, sign: bool = False) -> str:
+    """`[low, high]`, or that there is none."""
+    if estimate.low is None or estimate.high is None:
+        return "n=1, no interval"
+    low = number(estimate.low, digits, sign=sign)
+    return f"[{low}, {number(estimate.high, digits, sign=sign)}]"
+
+
+def p_value(p: float | None) -> str:
+    """Three decimals, never `0.000`."""
+    if p is None:
+        return DASH
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def count(n: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def setting(value: Any) -> str:
+    """A configured value, floats without a tail of digits."""
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def changes_text(changes: Mapping[str, Any]) -> str:
+    """`method=galore, method.rank=4`."""
+    return ", ".join(f"{field}={setting(value)}" for field, value in changes.items())
+
+
+def listing(items: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(items[:-1]), items[-1] if items else ""]))
+
+
+def dotted(config: Mapping[str, Any], field: str) -> Any:
+    """The setting at a dotted field, of a named choice its name; `MISSING` where it is not."""
+    if field in config:  # a study's baseline is kept with dotted fields, a trial's config nested
+        return config[field]
+    found: Any = config
+    for part in field.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            return MISSING
+        found = found[part]
+    return found.get("name", MISSING) if isinstance(found, Mapping) else found

@@ -1,0 +1,46 @@
+"""Settings that each arm was given a chance to tune, before its seeds ran."""
+
+import json
+from dataclasses import dataclass
+
+from segtune.report.load import MACRO, StudyRows
+from segtune.report.measures import Measure, choose, values
+from segtune.report.text import changes_text
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One tuned trial."""
+
+    arm: str
+    changes: str
+    status: str
+    value: float | None
+    """On val at its best epoch; None where it has no score."""
+    chosen: bool
+    """Best of its arm."""
+
+
+def candidates(rows: StudyRows) -> tuple[Measure | None, tuple[Candidate, ...]]:
+    """All tuning trials by arm, in the order in which they were tried."""
+    objective = rows.objectives[0]
+    measure = choose(rows, objective.metric, "val")
+    found = values(rows, measure, "val") if measure is not None else {}
+    listed = []
+    for arm in rows.arms:
+        trials = rows.of("tune", arm=arm)
+        scored = {str(t): found.get((str(t), MACRO)) for t in trials["trial_id"]}
+        finished = {
+            str(t): v
+            for t, status in zip(trials["trial_id"], trials["status"], strict=True)
+            if status == "finished" and (v := scored[str(t)]) is not None and v == v
+        }
+        pick = max if objective.maximize else min
+        best = pick(finished, key=lambda t: finished[t]) if finished else None
+        for trial, changes, status in zip(
+            trials["trial_id"], trials["changes"], trials["status"], strict=True
+        ):
+            text = changes_text(json.loads(changes or "{}"))
+            value = scored[str(trial)]
+            listed.append(Candidate(arm, text, str(status), value, trial == best))
+    return measure, tuple(listed)
