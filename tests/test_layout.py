@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-HEAVY = {"ray", "torch", "optuna", "plotly", "pyarrow", "segcore", "segtune", "search_spaces"}
 
 
 def loaded_by(module: str, cwd: Path = ROOT) -> set[str]:

@@ -9,6 +9,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked
+
 from segtune.check import check, check_grown, check_name, check_resources, fitting_trials
 from segtune.spec import (
     Ablation,

@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-from monai.losses.dice import DiceCELoss
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
@@ -33,6 +32,8 @@ class MaskLoss(nn.Module):
 
     def __init__(self, config: LossConfig, classes: ClassSpec) -> None:
         super().__init__()
+        from monai.losses.dice import DiceCELoss  # seconds to import, with much that is not needed
+
         self._loss = DiceCELoss(
             include_background=not classes.exclusive,
             softmax=classes.exclusive,

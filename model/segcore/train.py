@@ -93,7 +93,7 @@ class Training:
         dice = next(s.value for s in scores if (s.metric, s.class_name) == ("dice", "macro"))
         is_best = not self.best_tensors or dice > self.best_dice
         if is_best:
-            self.best_epoch, self.best_dice = epoch, dice
+            self.best_epoch, self.best_dice = epoch, float(dice)
             self.best_tensors = checkpoint.trained_tensors(self.system)
         return Evaluation(
             epoch=epoch,

@@ -22,6 +22,13 @@ from segtune.spec import definition as define
 from segtune.trial import DRIVER_MEMORY, drive
 
 
+_RAY_SETTINGS = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the tables hold the results
+    "RAY_AIR_NEW_OUTPUT": "0",  # else Tune prints a box of its own
+    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",  # the dashboard shows the Train runs
+}
+
+
 class Observer(Protocol):
     """Somebody who watches a study run."""
 
@@ -125,8 +132,7 @@ def cluster(address: str | None, resources: Resources) -> Iterator[Mapping[str, 
     Yields:
         The cluster's resources.
     """
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "1")
+    os.environ.update(_RAY_SETTINGS)
     address = address or os.environ.get("RAY_ADDRESS")
     if address is None:
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -246,6 +252,10 @@ class _Relay(ray.tune.Callback):
 
     def __init__(self, launch: _Launch) -> None:
         self._launch = launch
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune writes its callbacks down for a restore that never comes: a screen can't be."""
+        return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._launch.observer.started(trial.config["trial"])
