@@ -1,6 +1,8 @@
 """Complete configurations to start from. A variant calls one and changes lines
 (`dataclasses.replace`)."""
 
+from typing import Literal
+
 from segcore.config import TrainConfig
 from segcore.data.dataset import DataConfig
 from segcore.methods.method import Method
@@ -13,7 +15,7 @@ from segcore.systems.sam2_encoder import Sam2Config
 
 
 def nano() -> TrainConfig:
-    """Small encoders with packaged weights on rendered scenes: a minute on one CPU core."""
+    """Small encoders with packaged weights on rendered scenes: about a minute on one CPU core."""
     return TrainConfig(
         data=DataConfig.named("synthetic_liver"),
         system=DualEncoderConfig(),
@@ -22,21 +24,30 @@ def nano() -> TrainConfig:
 
 
 def paper(
-    data_root: str, *, sam2_checkpoint: str | None, depth_checkpoint: str | None
+    data_root: str,
+    *,
+    sam2_checkpoint: str | None = None,
+    depth_checkpoint: str | None = None,
+    pretrained: Literal["checkpoint", "random"] = "checkpoint",
 ) -> TrainConfig:
-    """SRFT-GaLore on L3D, as far as its code tells: Hiera-L and Depth-Anything-V2-Small at 1024.
+    """SRFT-GaLore (arXiv 2511.03163) on L3D, as far as its paper and code tell.
 
-    Where it differs: the decoder upsamples between its levels, its norms are GroupNorm, and the
-    learning rate does follow its cosine.
+    Where it differs: the learning rate follows its cosine (the code never steps the scheduler
+    within an epoch), and what `paper_system` lists.
 
     Args:
         data_root: folder of L3D, with Train, Val and Test.
-        sam2_checkpoint: Meta's sam2.1_hiera_large.pt; None takes random weights.
-        depth_checkpoint: folder of Depth-Anything-V2-Small-hf; None takes random weights.
+        sam2_checkpoint: Meta's sam2.1_hiera_large.pt.
+        depth_checkpoint: folder of Depth-Anything-V2-Small-hf.
+        pretrained: `random` does without both checkpoints, to measure time and memory.
     """
     return TrainConfig(
         data=DataConfig.named("l3d", root=data_root),
-        system=paper_system(sam2_checkpoint, depth_checkpoint),
+        system=paper_system(
+            sam2_checkpoint=sam2_checkpoint,
+            depth_checkpoint=depth_checkpoint,
+            pretrained=pretrained,
+        ),
         method=Method.named("srft_galore", rank=128, update_proj_gap=50, lr=5e-5),
         optim=OptimConfig(lr=5e-5, weight_decay=3e-5, clip_norm=None),
         schedule=Schedule(
@@ -45,21 +56,28 @@ def paper(
     )
 
 
-def paper_system(sam2_checkpoint: str | None, depth_checkpoint: str | None) -> DualEncoderConfig:
-    """The network of `paper`; None for a checkpoint takes random weights."""
+def paper_system(
+    *,
+    sam2_checkpoint: str | None = None,
+    depth_checkpoint: str | None = None,
+    pretrained: Literal["checkpoint", "random"] = "checkpoint",
+) -> DualEncoderConfig:
+    """The network of `paper`: SAM2.1 Hiera-L and Depth-Anything-V2-Small at 1024 x 1024.
+
+    Where it differs from the published code: the decoder doubles the size between its levels, its
+    norms are GroupNorm, the projection of the depth features is trained, and the depth tokens
+    leave out the class token instead of the last patch.
+    """
     return DualEncoderConfig(
         image_size=1024,
         sam2=Sam2Config(
             size="hiera_large",
-            pretrained="random" if sam2_checkpoint is None else "checkpoint",
+            pretrained=pretrained,
             checkpoint=sam2_checkpoint,
             standardise=False,
         ),
         depth=DepthConfig(
-            size="small",
-            source="image",
-            pretrained="random" if depth_checkpoint is None else "checkpoint",
-            checkpoint=depth_checkpoint,
+            size="small", source="image", pretrained=pretrained, checkpoint=depth_checkpoint
         ),
         fusion=FusionConfig(stride=16, query="depth", heads=2, residual=False),
         decoder=DecoderConfig(width=256),

@@ -68,7 +68,7 @@ class DepthConfig:
     source: Source = "map"
     """`map`: the batch's depth map as a grey image. `image`: the RGB image, as Depth Anything was
     trained for and as SRFT-GaLore's code does, whose depth input is unused."""
-    pretrained: Pretrained = "random"
+    pretrained: Pretrained = "packaged"
     checkpoint: str | None = dataclasses.field(default=None, metadata=PLACE)
     """Folder of Depth-Anything-V2-Small-hf (`small`), or a safetensors file (`nano`)."""
 
@@ -90,10 +90,21 @@ class DepthConfig:
         if self.pretrained == "packaged":
             load_exactly(encoder, packaged("nano_depth"), "the package")
         elif self.checkpoint is not None and self.size == "nano":
-            load_exactly(encoder, load_file(self.checkpoint), self.checkpoint)
+            load_exactly(encoder, read_file(Path(self.checkpoint)), self.checkpoint)
         elif self.checkpoint is not None:
             encoder.backbone = read_folder(Path(self.checkpoint))
         return encoder
+
+
+def read_file(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        ValueError: no such file.
+    """
+    if not path.is_file():
+        raise ValueError(f"no weights at {path}: write them with python -m segcore.pretrain")
+    return load_file(path)
 
 
 def read_folder(folder: Path) -> Dinov2Backbone:

@@ -47,7 +47,7 @@ class Sam2Config:
 
     size: Size = "nano"
     """`hiera_large` is SAM2.1's largest, from the sam2 package's own YAML file."""
-    pretrained: Pretrained = "random"
+    pretrained: Pretrained = "packaged"
     checkpoint: str | None = dataclasses.field(default=None, metadata=PLACE)
     """Meta's `sam2.1_*.pt`, or a safetensors file with the same names."""
     standardise: bool = True

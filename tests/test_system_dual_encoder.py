@@ -1,0 +1,360 @@
+"""The dual encoder: shapes, settings that all matter, adaptable projections, weights."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation
+
+from segcore.batch import Batch, ClassSpec
+from segcore.config import from_json, to_json
+from segcore.losses import LossConfig
+from segcore.presets import paper_system
+from segcore.systems.depth_encoder import DepthConfig, DepthEncoder, backbone_config
+from segcore.systems.dual_encoder import DualEncoder, DualEncoderConfig
+from segcore.systems.fusion import FusionConfig
+from segcore.systems.sam2_encoder import Sam2Config, build_hiera_large
+from segcore.systems.system import SystemConfig
+
+CLASSES = ClassSpec(("background", "ridge", "silhouette", "ligament"), exclusive=True)
+ORGANS = ClassSpec(("liver", "tumour"), exclusive=False)
+
+
+def batch(samples: int = 2, size: int = 128, classes: ClassSpec = CLASSES) -> Batch:
+    random = torch.Generator().manual_seed(1)
+    count = len(classes.names)
+    labels = torch.randint(count, (samples, size, size), generator=random)
+    ids = tuple(str(i) for i in range(samples))
+    return Batch(
+        image_B3HW=torch.rand(samples, 3, size, size, generator=random),
+        target_BKHW=nn.functional.one_hot(labels, count).permute(0, 3, 1, 2).float(),
+        sample_ids=ids,
+        patient_ids=ids,
+        depth_B1HW=torch.rand(samples, 1, size, size, generator=random),
+    )
+
+
+def built(config: DualEncoderConfig | None = None, classes: ClassSpec = CLASSES) -> DualEncoder:
+    torch.manual_seed(0)
+    return (config or DualEncoderConfig()).build(classes, LossConfig())
+
+
+def fused(**fields: Any) -> DualEncoderConfig:
+    return DualEncoderConfig(fusion=FusionConfig(**fields))
+
+
+def shapes(system: nn.Module) -> Mapping[str, torch.Size]:
+    return {name: p.shape for name, p in system.named_parameters()}
+
+
+def flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        nested = dataclasses.is_dataclass(value)
+        out |= flat(value, f"{field.name}.") if nested else {prefix + field.name: value}
+    return out
+
+
+DEFAULTS: dict[str, Any] = flat(DualEncoderConfig())
+
+
+@pytest.mark.parametrize("size", [64, 128, 100])
+def test_logits_have_the_size_asked_for(size: int) -> None:
+    assert built()(batch(), size).logits_BKhw.shape == (2, 4, size, size)
+
+
+def test_images_of_another_size_and_overlapping_classes() -> None:
+    small = batch(size=96, classes=ORGANS)
+    system = built(classes=ORGANS)
+    prediction = system(small, 64)
+    assert prediction.logits_BKhw.shape == (2, 2, 64, 64)
+    assert system.loss(prediction, small, 0.5).isfinite()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        fused(mode="sum"),
+        fused(mode="concatenation"),
+        fused(mode="rgb_only"),
+        fused(stride=4),
+        fused(stride=16),
+        fused(query="rgb"),
+        fused(heads=4),
+        fused(residual=False),
+        DualEncoderConfig(depth=DepthConfig(source="image")),
+        DualEncoderConfig(depth=DepthConfig(pretrained="random")),
+        DualEncoderConfig(sam2=Sam2Config(pretrained="random")),
+        DualEncoderConfig(sam2=Sam2Config(standardise=False)),
+        DualEncoderConfig(image_size=96),
+    ],
+    ids=lambda config: str({k: v for k, v in flat(config).items() if v != DEFAULTS[k]}),
+)
+def test_every_setting_changes_the_model(config: DualEncoderConfig) -> None:
+    base, other = built(), built(config)
+    # Shared parameters are made equal, so that only the setting can make the difference.
+    same = {k: v for k, v in base.state_dict().items() if shapes(other).get(k) == v.shape}
+    if config.sam2.pretrained == config.depth.pretrained == "packaged":
+        other.load_state_dict(same, strict=False)
+    with torch.no_grad():
+        one, two = (system(batch(), 64).logits_BKhw for system in (base, other))
+    assert not torch.allclose(one, two, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"mode": "sum", "heads": 4}, "heads has no effect with mode='sum'"),
+        ({"mode": "concatenation", "query": "rgb"}, "query has no effect"),
+        ({"mode": "sum", "residual": False}, "leave it at True"),
+        ({"mode": "rgb_only", "stride": 16}, "stride has no effect with mode='rgb_only'"),
+        ({"heads": 5}, "choose one of 1, 2, 4, 8, 16, 32, 64"),
+        ({"mode": "add"}, "cross_attention"),
+        ({"stride": 32}, "16"),
+        ({"heads": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_settings_without_effect_or_meaning_are_refused(
+    fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        fused(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"size": "small"}, "packaged weights exist for size 'nano'"),
+        ({"pretrained": "checkpoint"}, "needs checkpoint="),
+        ({"checkpoint": "x.safetensors"}, "checkpoint has no effect"),
+    ],
+)
+def test_sources_of_weights_that_cannot_be_are_refused(
+    fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        DepthConfig(**fields)
+
+
+def test_image_size_must_fit_the_windows() -> None:
+    with pytest.raises(ValueError, match="multiple of 32"):
+        DualEncoderConfig(image_size=100)
+
+
+def test_configuration_survives_json_and_marks_places() -> None:
+    config = fused(query="rgb", heads=4)
+    assert from_json(SystemConfig, to_json(config)) == config
+    for part in (Sam2Config, DepthConfig):
+        places = [f.name for f in dataclasses.fields(part) if f.metadata.get("place") is True]
+        assert places == ["checkpoint"]
+
+
+def test_missing_depth_maps_say_what_to_do() -> None:
+    without = replace(batch(), depth_B1HW=None)
+    with pytest.raises(ValueError, match="depth.source='image'"):
+        built()(without, 64)
+    built(DualEncoderConfig(depth=DepthConfig(source="image")))(without, 64)
+
+
+def test_rgb_only_neither_builds_nor_runs_the_depth_encoder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the depth encoder was touched")
+
+    monkeypatch.setattr(DepthEncoder, "__init__", refuse)
+    system = built(fused(mode="rgb_only"))
+    system(replace(batch(), depth_B1HW=None), 64)
+    assert list(system.pretrained()) == ["sam2"]
+    assert not any("depth" in name for name in shapes(system))
+
+
+def test_sam2_and_decoder_start_alike_with_and_without_depth() -> None:
+    one, two = built().state_dict(), built(fused(mode="rgb_only")).state_dict()
+    assert all(torch.equal(one[name], x) for name, x in two.items())
+
+
+def test_adaptable_projections() -> None:
+    system = built()
+    attention, both = system.adaptable("attention"), system.adaptable("attention+mlp")
+    assert len(attention) == 14
+    assert len(both) == 28
+    assert "sam2.image_encoder.trunk.blocks.6.attn.qkv" in attention
+    assert "sam2.image_encoder.trunk.blocks.0.mlp.layers.1" in both
+    for name, module in both.items():
+        assert system.get_submodule(name) is module
+    assert not any(name.endswith(f"blocks.{i}.proj") for name in both for i in range(7))
+
+
+def test_hiera_large_has_the_matrices_that_the_paper_adapts() -> None:
+    trunk = build_hiera_large().get_submodule("trunk")
+    weights = [
+        module.weight.numel()
+        for name, module in trunk.named_modules()
+        if isinstance(module, nn.Linear) and ".attn." in name
+    ]
+    assert len(weights) == 96
+    assert sum(weights) / 1e6 == pytest.approx(68.55, abs=0.01)
+
+
+def test_paper_system_is_complete_without_weights_only_by_name() -> None:
+    assert paper_system(pretrained="random").depth.width == 384
+    with pytest.raises(ValueError, match="needs checkpoint="):
+        paper_system()
+
+
+def test_loss_is_a_mean_over_samples() -> None:
+    system = built().double()
+    four = batch(4)
+    four = replace(four, image_B3HW=four.image_B3HW.double(), depth_B1HW=_double(four.depth_B1HW))
+    with torch.no_grad():
+        whole = system.loss(system(four, 128), four, 0.0)
+        parts = [system.loss(system(one, 128), one, 0.0) for one in split(four)]
+    torch.testing.assert_close(whole, torch.stack(parts).mean(), rtol=1e-5, atol=0)
+
+
+def _double(x: Tensor | None) -> Tensor:
+    assert x is not None
+    return x.double()
+
+
+def split(batch: Batch) -> list[Batch]:
+    return [
+        Batch(
+            image_B3HW=batch.image_B3HW[i : i + 1],
+            target_BKHW=batch.target_BKHW[i : i + 1],
+            sample_ids=(name,),
+            patient_ids=(name,),
+            depth_B1HW=_double(batch.depth_B1HW)[i : i + 1],
+        )
+        for i, name in enumerate(batch.sample_ids)
+    ]
+
+
+def test_gradients_reach_what_moves_and_nothing_else() -> None:
+    system = built()
+    for encoder in system.pretrained().values():
+        encoder.requires_grad_(False)
+    qkv = system.get_submodule("sam2.image_encoder.trunk.blocks.0.attn.qkv")
+    weight = qkv.get_parameter("weight").requires_grad_(True)
+    data = batch()
+    system.loss(system(data, 128), data, 0.0).backward()
+    assert weight.grad is not None
+    assert weight.grad.abs().max() > 0
+    moved = {name for name, p in system.named_parameters() if p.grad is not None}
+    trained = {name for name, p in system.named_parameters() if p.requires_grad}
+    assert moved == trained
+
+
+def test_frozen_encoders_record_no_graph() -> None:
+    system = built()
+    assert system.depth is not None
+    assert system.depth(batch().image_B3HW).requires_grad
+    system.depth.requires_grad_(False)
+    assert not system.depth(batch().image_B3HW).requires_grad
+
+
+def test_same_in_training_and_evaluation_and_on_repetition() -> None:
+    system = built()
+    with torch.no_grad():
+        first = system.train()(batch(), 64).logits_BKhw
+        assert torch.equal(first, system.eval()(batch(), 64).logits_BKhw)
+    assert torch.equal(first, built()(batch(), 64).logits_BKhw)
+
+
+def test_half_precision_forward_and_backward() -> None:
+    system, data = built(), batch()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = system.loss(system(data, 128), data, 0.0)
+    loss.backward()
+    with torch.no_grad():
+        exact = system.loss(system(data, 128), data, 0.0)
+    torch.testing.assert_close(loss, exact, rtol=0.05, atol=0)
+
+
+def test_weights_hash_depends_on_the_weights_alone() -> None:
+    packaged = built().weights_hash()
+    assert packaged == built(fused(mode="sum")).weights_hash()
+    torch.manual_seed(7)
+    assert packaged == DualEncoderConfig().build(ORGANS, LossConfig()).weights_hash()
+    random = DualEncoderConfig(sam2=Sam2Config(pretrained="random"))
+    assert packaged != built(random).weights_hash() == built(random).weights_hash()
+
+
+def sam2_checkpoint(path: Path, edit: dict[str, Tensor | None]) -> Sam2Config:
+    tensors = dict(Sam2Config(pretrained="random").build().state_dict())
+    tensors["sam_mask_decoder.iou_token.weight"] = torch.zeros(3)  # no part of the encoder
+    for name, tensor in edit.items():
+        if tensor is None:
+            del tensors[name]
+        else:
+            tensors[name] = tensor
+    torch.save({"model": tensors}, path)
+    return Sam2Config(pretrained="checkpoint", checkpoint=str(path))
+
+
+def test_sam2_checkpoint_round_trip(tmp_path: Path) -> None:
+    name = "image_encoder.neck.convs.0.conv.bias"
+    config = sam2_checkpoint(tmp_path / "sam2.pt", {name: torch.full((64,), 3.0)})
+    assert (config.build().get_parameter(name) == 3).all()
+
+
+def test_sam2_checkpoint_that_does_not_fit_names_every_fault(tmp_path: Path) -> None:
+    trunk = "image_encoder.trunk."
+    config = sam2_checkpoint(
+        tmp_path / "sam2.pt",
+        {
+            f"{trunk}blocks.0.attn.qkv.bias": None,
+            f"{trunk}blocks.0.norm1.weight": None,
+            f"{trunk}blocks.9.norm1.weight": torch.zeros(1),
+            f"{trunk}pos_embed": torch.zeros(1, 32, 14, 14),
+        },
+    )
+    with pytest.raises(ValueError, match="do not fit the network") as refused:
+        config.build()
+    message = str(refused.value)
+    assert f"missing: {trunk}blocks.0.attn.qkv.bias, {trunk}blocks.0.norm1.weight;" in message
+    assert f"unused: {trunk}blocks.9.norm1.weight;" in message
+    assert f"misshapen: {trunk}pos_embed (1, 32, 14, 14) instead of (1, 32, 7, 7)" in message
+
+
+def test_missing_checkpoints_are_said(tmp_path: Path) -> None:
+    absent = str(tmp_path / "absent.pt")
+    with pytest.raises(ValueError, match="no SAM2 checkpoint at"):
+        Sam2Config(pretrained="checkpoint", checkpoint=absent).build()
+    with pytest.raises(ValueError, match="no weights at"):
+        DepthConfig(pretrained="checkpoint", checkpoint=absent).build()
+    with pytest.raises(ValueError, match="no model.safetensors in"):
+        DepthConfig(size="small", pretrained="checkpoint", checkpoint=str(tmp_path)).build()
+
+
+def test_depth_anything_folder_round_trip_and_faults(tmp_path: Path) -> None:
+    config = DepthAnythingConfig(backbone_config=backbone_config("small"))
+    network = DepthAnythingForDepthEstimation(config)
+    network.save_pretrained(tmp_path)
+    wanted = DepthConfig(size="small", pretrained="checkpoint", checkpoint=str(tmp_path))
+    assert_equal(wanted.build().backbone.state_dict(), network.backbone.state_dict())
+
+    path = tmp_path / "model.safetensors"
+    tensors = load_file(path)
+    missing = next(name for name in tensors if name.endswith("norm1.bias"))
+    del tensors[missing]
+    tensors["backbone.extra"] = torch.zeros(2)
+    tensors["head.conv3.bias"] = torch.zeros(4)
+    save_file(tensors, path, {"format": "pt"})
+    with pytest.raises(ValueError, match="do not fit the network") as refused:
+        wanted.build()
+    for fault in (f"missing: {missing}", "unused: backbone.extra", "misshapen: head.conv3.bias"):
+        assert fault in str(refused.value)
+
+
+def assert_equal(one: Mapping[str, Tensor], two: Mapping[str, Tensor]) -> None:
+    assert one.keys() == two.keys()
+    assert all(torch.equal(x, two[name]) for name, x in one.items())
