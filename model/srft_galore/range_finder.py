@@ -74,9 +74,6 @@ def range_finder(
     if projector == "identity":
         eye_MM = torch.eye(m, dtype=G_MN.dtype, device=G_MN.device)
         return eye_MM.expand(*G_MN.shape[:-2], m, m).clone()
-    # Singular vectors do not depend on scale; products of very small or large entries would.
-    largest = torch.linalg.vector_norm(G_MN, float("inf"), dim=(-2, -1), keepdim=True)
-    G_MN = G_MN / torch.where(largest > 0, largest, 1)
     kept = min(rank, m, n)
     if projector == "svd":
         U_MK: Tensor = torch.linalg.svd(G_MN, full_matrices=False).U
