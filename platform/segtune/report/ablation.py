@@ -5,14 +5,15 @@ from segtune.report.cost import arm_costs
 from segtune.report.curves import loss_curves, smoothing_window, val_curves
 from segtune.report.figures_search import tradeoff_figure
 from segtune.report.load import MACRO, StudyRows
-from segtune.report.paired import compare, conclusions
+from segtune.report.paired import caution, compare, conclusions
 from segtune.report.pictures import grid
 from segtune.report.section import Part
 from segtune.report.sheets import (
     arm_notes,
-    cost_sheet,
+    memory_sheet,
     paired_sheet,
     summary_sheet,
+    time_sheet,
     tuning_sheet,
 )
 from segtune.report.spread import spreads
@@ -22,6 +23,8 @@ from segtune.report.text import count, listing
 from segtune.report.tradeoff import tradeoff
 from segtune.report.tuning import candidates
 
+_NARROW = "No interval is written where it is narrower than the last digit."
+
 
 def ablation_parts(rows: StudyRows) -> tuple[Part, ...]:
     """Scores, differences, costs, curves, spread and pictures of the arms."""
@@ -29,7 +32,8 @@ def ablation_parts(rows: StudyRows) -> tuple[Part, ...]:
         _summary(rows),
         _paired(rows),
         _tradeoff(rows),
-        _cost(rows),
+        _time(rows),
+        _memory(rows),
         _curves(rows),
         _spread(rows),
         _pictures(rows),
@@ -78,7 +82,7 @@ def _paired(rows: StudyRows) -> Part:
         caption,
         figures=((figures.forest(found, colors), "Forest plot of differences to the baseline"),),
         sheet=paired_sheet(found, colors),
-        sentences=tuple(dict.fromkeys(s for c in comparisons for s in conclusions(c))),
+        sentences=(*(s for c in comparisons for s in conclusions(c)), *caution(comparisons)),
         missing=f"No seed in common with the baseline: {listing(missing)}." if missing else "",
     )
 
@@ -103,19 +107,41 @@ def _tradeoff(rows: StudyRows) -> Part:
     )
 
 
-def _cost(rows: StudyRows) -> Part:
-    title, costs = "Time and memory", arm_costs(rows)
-    timed = [c for c in costs if c.parts]
+def _time(rows: StudyRows) -> Part:
+    title, timed = "Time per step", [c for c in arm_costs(rows) if c.parts]
     if not timed:
         return Part(title, missing="No finished trial has recorded steps yet.")
     n = ", ".join(f"{c.name} {c.n}" for c in timed)
     return Part(
         title,
         "Bars: mean seconds of one optimizer step by part, the first step of each trial left out. "
-        f"Table: mean over seeds and its 95 % t interval. Seeds: {n}.",
+        "Table: mean over seeds and its 95 % t interval; the median is of whole steps, parts are "
+        f"means. {_NARROW} Seeds: {n}.",
         figures=((figures.time_figure(timed), "Stacked bars of seconds per step by part"),),
-        sheet=cost_sheet(costs, looks(rows.arms, rows.baseline)),
+        sheet=time_sheet(timed, looks(rows.arms, rows.baseline)),
     )
+
+
+def _memory(rows: StudyRows) -> Part:
+    title, costs = "Parameters and memory", [c for c in arm_costs(rows) if c.values]
+    if not costs:
+        return Part(title, missing="No trial has finished yet.")
+    n = ", ".join(f"{c.name} {c.n}" for c in costs)
+    return Part(
+        title,
+        f"Mean over seeds and its 95 % t interval, per worker. {_NARROW} Seeds: {n}. {_peak(rows)}",
+        sheet=memory_sheet(costs, looks(rows.arms, rows.baseline)),
+    )
+
+
+def _peak(rows: StudyRows) -> str:
+    devices = rows.of("arm", status="finished")["device"].dropna()
+    if len(devices) and devices.str.startswith("cpu").all():
+        return (
+            "These trials ran on a CPU: peak memory is the largest resident size of the whole "
+            "process so far, which hides differences between small networks."
+        )
+    return "Peak memory: most bytes allocated on the device (on a CPU: resident size)."
 
 
 def _curves(rows: StudyRows) -> Part:

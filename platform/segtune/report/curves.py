@@ -10,7 +10,7 @@ from segtune.report.measures import Measure, choose, select
 
 MAX_POINTS = 200
 """Of a drawn loss curve."""
-WINDOWS = 25
+WINDOWS = 20
 """A loss is smoothed over one part in this many of its steps."""
 
 

@@ -121,7 +121,7 @@ def time_figure(costs: Sequence[Cost]) -> Any:
         barmode="stack",
         bargap=0.35,
         xaxis={"title": {"text": "mean seconds per step"}},
-        yaxis={"autorange": "reversed", "ticklen": 0},
+        yaxis={"autorange": "reversed", "ticklen": 0, "ticksuffix": " "},
         legend={"traceorder": "normal"},
     )
 

@@ -8,19 +8,23 @@ import plotly.graph_objects as go
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from segtune.report.cost import quantity
-from segtune.report.curves import Curves
+from segtune.report.curves import Curves, Line
 from segtune.report.importance import Importance
 from segtune.report.labels import text_positions
 from segtune.report.measures import Measure
 from segtune.report.search import SearchRows, SearchTrial
 from segtune.report.stats import Estimate
-from segtune.report.style import MUTED, Look, faded, figure
+from segtune.report.style import MUTED, Look, faded, figure, log_ticks
 from segtune.report.text import setting
 from segtune.report.tradeoff import Panel, Point
 
 FRONT, OTHER, STOPPED = "#d55e00", "#7f9db9", "#b5b5b5"
 _PANEL = (330.0, 260.0)
 """Width and height of one of three panels on a page of usual width, pixels."""
+_SLICE, _GAP = 190, 64
+"""Height of one slice and what is between two rows of them, pixels."""
+_FEW_VALUES = 8
+"""Up to here each value of an integer setting is written."""
 _LOG_FROM = 20.0
 """Ratio of largest to smallest cost from which an axis is logarithmic."""
 
@@ -41,10 +45,16 @@ def tradeoff_figure(
              (p.y.mean - y_range[0]) / (y_range[1] - y_range[0]))
             for p in panel.points
         ]  # fmt: skip
+        bars = [
+            (x, (low - y_range[0]) / (y_range[1] - y_range[0]),
+             x, (high - y_range[0]) / (y_range[1] - y_range[0]))
+            for p, (x, _) in zip(panel.points, at, strict=True)
+            if (low := p.y.low) is not None and (high := p.y.high) is not None
+        ]  # fmt: skip
         texts = [p.name if p.name in named else "" for p in panel.points]
         size = (_PANEL[0] * 3 / max(len(panels), 3), _PANEL[1])
         for p, text, place in zip(
-            panel.points, texts, text_positions(at, texts, size), strict=True
+            panel.points, texts, text_positions(at, texts, size, bars), strict=True
         ):
             look = looks.get(p.name, Look(OTHER, "circle"))
             traces.append(
@@ -61,6 +71,7 @@ def tradeoff_figure(
             "title": {"text": quantity(panel.key).label + (", log scale" if log else "")},
             "domain": [k * width + 0.015 * bool(k), (k + 1) * width - 0.015], "anchor": f"y{axis}",
             "type": "log" if log else "linear", "range": x_range, "nticks": 5,
+            **(log_ticks(10 ** x_range[0], 10 ** x_range[1]) if log else {}),
         }  # fmt: skip
         layout[f"yaxis{axis}"] = {
             "anchor": f"x{axis}", "range": y_range, "showticklabels": k == 0,
@@ -127,8 +138,8 @@ def pareto_figure(search: SearchRows, labels: Sequence[str]) -> Any:
 def slice_figure(search: SearchRows, label: str) -> Any:
     """The first objective against each searched setting."""
     fields = list(search.space)
-    columns = min(3, len(fields))
-    grid_rows = -(-len(fields) // columns)
+    columns = 2 if len(fields) in (2, 4) else min(3, len(fields))
+    inner = (_SLICE + _GAP) * -(-len(fields) // columns) - _GAP
     trials = [t for t in search.trials if t.status == "finished" and t.values[0] is not None]
     last = max((t.number for t in trials), default=1)
     traces, layout = [], {}
@@ -144,33 +155,43 @@ def slice_figure(search: SearchRows, label: str) -> Any:
                 marker={"size": 9, "color": [t.number for t in there], "cmin": 0, "cmax": last,
                         "colorscale": [[0, "#c6dbef"], [1, "#08306b"]], "showscale": k == 0,
                         "line": {"width": 0.5, "color": "white"},
-                        "colorbar": {"title": {"text": "trial"}, "thickness": 10, "x": 1.01}},
+                        "colorbar": {"title": {"text": "trial", "font": {"size": 12}}, "x": 1.01,
+                                     "thickness": 10, "lenmode": "pixels", "len": 170, "y": 1,
+                                     "yanchor": "top"}},
                 customdata=[_hover(t) for t in there], hovertemplate="%{customdata}<extra></extra>",
             )
         )  # fmt: skip
-        width, height = 1 / columns, 1 / grid_rows
-        top = 1 - row * height
+        width, top = 1 / columns, 1 - row * (_SLICE + _GAP) / inner
         layout[f"xaxis{axis}"] = {
             "title": {"text": field}, "anchor": f"y{axis}", "nticks": 5,
             "domain": [column * width + 0.02 * bool(column), (column + 1) * width - 0.02],
             **_axis_type(search, field),
         }  # fmt: skip
-        bottom = top - height * (0.72 if grid_rows > 1 else 1.0)
         layout[f"yaxis{axis}"] = {
-            "anchor": f"x{axis}", "domain": [bottom, top],
+            "anchor": f"x{axis}", "domain": [max(0.0, top - _SLICE / inner), top],
             "showticklabels": column == 0, "title": {"text": label if column == 0 else ""},
             "matches": "y" if k else None,
         }  # fmt: skip
-    return figure(traces, height=90 + 240 * grid_rows, showlegend=False, **layout)
+    return figure(traces, height=82 + inner, showlegend=False, **layout)
 
 
 def _axis_type(search: SearchRows, field: str) -> dict[str, Any]:
     distribution = search.space[field]
     if isinstance(distribution, CategoricalDistribution):
         names = [setting(c) for c in distribution.choices]
-        return {"type": "category", "categoryorder": "array", "categoryarray": names}
-    log = isinstance(distribution, FloatDistribution | IntDistribution) and distribution.log
-    return {"type": "log", "dtick": 1} if log else {"type": "linear"}
+        ends = [-0.5, len(names) - 0.5]
+        return {"type": "category", "categoryarray": names, "range": ends}
+    if not isinstance(distribution, FloatDistribution | IntDistribution):
+        return {}
+    low, high = float(distribution.low), float(distribution.high)
+    if distribution.log:
+        ends = _span([math.log10(low), math.log10(high)], 0.06)
+        return {"type": "log", "range": ends, **log_ticks(10 ** ends[0], 10 ** ends[1])}
+    ticks = {}
+    if isinstance(distribution, IntDistribution):
+        drawn = range(distribution.low, distribution.high + 1, distribution.step)
+        ticks = {"tickvals": list(drawn)} if len(drawn) <= _FEW_VALUES else {}
+    return {"range": _span([low, high], 0.06), **ticks}
 
 
 def importance_figure(importances: Sequence[Importance], labels: Mapping[str, str]) -> Any:
@@ -189,7 +210,7 @@ def importance_figure(importances: Sequence[Importance], labels: Mapping[str, st
         height=110 + 46 * len(order),
         barmode="group",
         xaxis={"title": {"text": "share of importance"}, "rangemode": "tozero"},
-        yaxis={"autorange": "reversed", "ticklen": 0},
+        yaxis={"autorange": "reversed", "ticklen": 0, "ticksuffix": " "},
         legend={"traceorder": "normal"},
     )
 
@@ -197,7 +218,12 @@ def importance_figure(importances: Sequence[Importance], labels: Mapping[str, st
 def search_curves(curves: Curves, best: Mapping[str, Look], measure: Measure) -> Any:
     """Score on val by epoch, the best trials in colour over the others in grey."""
     traces = []
-    for line in sorted(curves.lines, key=lambda line: line.trial_id in best):
+    order = list(best)  # the best first in the legend; the others below all of them
+
+    def rank(line: Line) -> int:
+        return order.index(line.trial_id) if line.trial_id in best else -1
+
+    for line in sorted(curves.lines, key=rank):
         look = best.get(line.trial_id)
         traces.append(
             go.Scatter(

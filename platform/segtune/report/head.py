@@ -11,6 +11,7 @@ from segtune.report.text import MISSING, count, dotted, listing
 
 _STATUSES = ("finished", "running", "pruned", "failed", "cancelled")
 _COMMIT_DIGITS = 10
+_MANY_SEEDS = 8
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def facts(rows: StudyRows) -> tuple[Fact, ...]:
     found = [
         Fact("kind", rows.kind or "unknown"),
         Fact("trials", f"{len(trials)}: {status_text(trials)}"),
-        Fact("seeds", ", ".join(map(str, seeds)) or "none recorded"),
+        Fact("seeds", _seeds_text(seeds)),
         Fact("images", images_text(rows)),
         Fact("code", listing(_commits(trials)) or "no commit recorded"),
         Fact("versions", _versions(trials)),
@@ -151,6 +152,12 @@ def images_text(rows: StudyRows) -> str:
         elif len(scored):
             said.append(f"{split} {int(scored['n'].max())}")
     return ", ".join(said) or "none scored yet"
+
+
+def _seeds_text(seeds: Sequence[int]) -> str:
+    if len(seeds) > _MANY_SEEDS:
+        return f"{len(seeds)}, from {seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds)) or "none recorded"
 
 
 def _synthetic(rows: StudyRows) -> bool:

@@ -20,7 +20,10 @@ Box = tuple[float, float, float, float]
 
 
 def text_positions(
-    points: Sequence[tuple[float, float]], texts: Sequence[str], size: tuple[float, float]
+    points: Sequence[tuple[float, float]],
+    texts: Sequence[str],
+    size: tuple[float, float],
+    bars: Sequence[Box] = (),
 ) -> list[str]:
     """A `textposition` per point, chosen one after another for the least cover.
 
@@ -28,13 +31,17 @@ def text_positions(
         points: positions in the panel as fractions of its size, y upwards.
         texts: what is written at each.
         size: width and height of the panel, pixels.
+        bars: other things not to be covered, from (x, y) to (x, y) as fractions.
     """
     at = [(x * size[0], y * size[1]) for x, y in points]
     taken: list[Box] = [(x - 5, y - 5, x + 5, y + 5) for x, y in at]
+    lines = [
+        (a * size[0] - 2, b * size[1] - 2, c * size[0] + 2, d * size[1] + 2) for a, b, c, d in bars
+    ]
     chosen = [""] * len(points)
     for i in sorted(range(len(at)), key=lambda k: (at[k][1], at[k][0])):
         boxes = {place: _box(at[i], texts[i], place) for place in _PLACES}
-        others = taken[:i] + taken[i + 1 :]
+        others = taken[:i] + taken[i + 1 :] + lines
         chosen[i] = min(boxes, key=lambda place: _badness(boxes[place], others, size))
         taken.append(boxes[chosen[i]])
     return chosen

@@ -20,6 +20,8 @@ from segtune.report.stats import (
 from segtune.report.text import count, interval, listing, number, p_value
 
 ALPHA = 0.05
+FEW_SEEDS = 4
+"""Up to here the page says how wide an interval is."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,18 @@ def conclusions(comparison: Comparison) -> tuple[str, ...]:
             f"{listing(silent)} include 0: no difference from {comparison.baseline} is shown, "
             "which is not evidence that there is none."
         )
-    if tested and min(d.over_seeds.n for d in tested) <= 3:
-        n = min(d.over_seeds.n for d in tested)
-        said.append(
-            f"A 95 % t interval over {n} seeds reaches {t_factor(n):.1f} standard errors to each "
-            "side: only large and steady differences can show."
-        )
     return tuple(said)
+
+
+def caution(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
+    """How wide intervals over few seeds are."""
+    seeds = [d.over_seeds.n for c in comparisons for d in c.differences if d.over_seeds.n > 1]
+    if not seeds or min(seeds) > FEW_SEEDS:
+        return ()
+    return (
+        f"A 95 % t interval over {min(seeds)} seeds reaches {t_factor(min(seeds)):.1f} standard "
+        "errors to each side: only large and steady differences can show.",
+    )
 
 
 def _difference_sentence(d: Difference, comparison: Comparison) -> str:

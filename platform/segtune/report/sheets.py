@@ -1,9 +1,9 @@
 """Computed values as tables of words, for the page and for LaTeX and Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from segtune.report.cost import PARTS, QUANTITIES, Cost
+from segtune.report.cost import PARTS, QUANTITIES, Cost, quantity
 from segtune.report.head import Failure
 from segtune.report.load import StudyRows
 from segtune.report.measures import Measure
@@ -47,7 +47,7 @@ class Sheet:
     raw_rows: tuple[tuple[Raw, ...], ...] = ()
 
 
-def summary_sheet(summary: Summary, looks: dict[str, Look]) -> Sheet:
+def summary_sheet(summary: Summary, looks: Mapping[str, Look]) -> Sheet:
     """Scores per arm."""
     rows, raw = [], []
     for arm in summary.arms:
@@ -57,7 +57,7 @@ def summary_sheet(summary: Summary, looks: dict[str, Look]) -> Sheet:
             color=looks[arm.arm].color,
             left=True,
         )
-        n = Cell(str(len(arm.seeds)), small=f"of {arm.planned}" if arm.planned else "")
+        n = Cell(f"{len(arm.seeds)} of {arm.planned}")
         found = [arm.values.get(c.key) for c in summary.columns]
         digits = [c.measure.digits for c in summary.columns]
         rows.append(
@@ -78,33 +78,49 @@ def summary_sheet(summary: Summary, looks: dict[str, Look]) -> Sheet:
     )
 
 
-def cost_sheet(costs: Sequence[Cost], looks: dict[str, Look]) -> Sheet:
-    """What each arm costs."""
+def memory_sheet(costs: Sequence[Cost], looks: Mapping[str, Look]) -> Sheet:
+    """Parameters that move, and bytes, per arm."""
+    shown = [q for q in QUANTITIES if q.key != "seconds"]
+    columns = [(q.key, q.label, q.digits) for q in shown]
+    return _cost_sheet("memory", costs, looks, columns, [c.values for c in costs])
+
+
+def time_sheet(costs: Sequence[Cost], looks: Mapping[str, Look]) -> Sheet:
+    """Seconds per step and arm: whole steps, then their parts."""
+    whole = quantity("seconds")
+    columns = [
+        (whole.key, whole.label, whole.digits),
+        *((f"seconds_{p}", f"{p}, mean", whole.digits) for p in PARTS),
+    ]
+    parts = [{f"seconds_{p}": e for p, e in c.parts.items()} for c in costs]
+    found = [{**c.values, **p} for c, p in zip(costs, parts, strict=True)]
+    return _cost_sheet("time", costs, looks, columns, found)
+
+
+def _cost_sheet(
+    name: str,
+    costs: Sequence[Cost],
+    looks: Mapping[str, Look],
+    columns: Sequence[tuple[str, str, int]],
+    found: Sequence[Mapping[str, Estimate]],
+) -> Sheet:
     rows, raw = [], []
-    for cost in costs:
-        found = [cost.values.get(q.key) for q in QUANTITIES]
-        parts = [cost.parts.get(p) for p in PARTS]
-        rows.append(
-            (
-                Cell(cost.name, color=looks[cost.name].color, left=True),
-                Cell(str(cost.n)),
-                *(_estimate(e, cost.n, q.digits) for e, q in zip(found, QUANTITIES, strict=True)),
-                *(_estimate(e, cost.n, 4) for e in parts),
-            )
-        )
-        raw.append((cost.name, cost.n, *(v for e in [*found, *parts] for v in _raw(e))))
-    keys = [*(q.key for q in QUANTITIES), *(f"seconds_{p}" for p in PARTS)]
+    for cost, estimates in zip(costs, found, strict=True):
+        cells = [_estimate(estimates.get(key), cost.n, digits) for key, _, digits in columns]
+        arm = Cell(cost.name, color=looks[cost.name].color, left=True)
+        rows.append((arm, Cell(str(cost.n)), *cells))
+        raw.append((cost.name, cost.n, *(v for k, _, _ in columns for v in _raw(estimates.get(k)))))
     return Sheet(
-        "cost",
-        ("arm", "seeds", *(q.label for q in QUANTITIES), *(f"{p} (s)" for p in PARTS)),
+        name,
+        ("arm", "seeds", *(label for _, label, _ in columns)),
         tuple(rows),
         frozenset(i for i, c in enumerate(costs) if c.is_baseline),
-        ("arm", "seeds", *(h for key in keys for h in _raw_header(key))),
+        ("arm", "seeds", *(h for key, _, _ in columns for h in _raw_header(key))),
         tuple(raw),
     )
 
 
-def paired_sheet(comparisons: Sequence[Comparison], looks: dict[str, Look]) -> Sheet:
+def paired_sheet(comparisons: Sequence[Comparison], looks: Mapping[str, Look]) -> Sheet:
     """Differences to the baseline."""
     rows, raw = [], []
     for comparison in comparisons:
@@ -157,8 +173,8 @@ def search_sheet(
     trials: Sequence[SearchTrial],
     search: SearchRows,
     columns: Sequence[Column],
-    scores: dict[tuple[str, str], float],
-    costs: dict[str, Cost],
+    scores: Mapping[tuple[str, str], float],
+    costs: Mapping[str, Cost],
 ) -> Sheet:
     """The best trials of a search: scores on val at the best epoch, and what they cost."""
     shown = [q for q in QUANTITIES if q.key != "gradients"]
@@ -190,7 +206,7 @@ def search_sheet(
 
 
 def tuning_sheet(
-    candidates: Sequence[Candidate], measure: Measure | None, looks: dict[str, Look]
+    candidates: Sequence[Candidate], measure: Measure | None, looks: Mapping[str, Look]
 ) -> Sheet:
     """What was tried per arm before the seeds ran."""
     label = "score" if measure is None else f"{measure.label} on val"
@@ -248,8 +264,12 @@ def _error(text: str) -> Cell:
 def _estimate(estimate: Estimate | None, n: int, digits: int) -> Cell:
     if estimate is None:
         return Cell(DASH)
-    short = f", n={estimate.n}" if estimate.n != n and estimate.n > 1 else ""
-    return Cell(number(estimate.mean, digits), small=interval(estimate, digits) + short)
+    mean, short = number(estimate.mean, digits), ""
+    if estimate.n > 1 and mean == number(estimate.low, digits) == number(estimate.high, digits):
+        return Cell(mean)  # an interval narrower than the last digit shown
+    if estimate.n != n and estimate.n > 1:
+        short = f", n={estimate.n}"
+    return Cell(mean, small=interval(estimate, digits) + short)
 
 
 def _mean(estimate: Estimate | None) -> float | None:

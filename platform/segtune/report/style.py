@@ -1,5 +1,6 @@
 """Colours and the common look of all figures."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,9 +35,10 @@ _TEMPLATE = go.layout.Template(
         "plot_bgcolor": "white",
         "hoverlabel": {"align": "left", "bgcolor": "white", "font": {"size": 12}},
         "xaxis": {"gridcolor": GRID, "linecolor": "#9a9a9a", "zeroline": False, "automargin": True,
-                  "ticks": "outside", "ticklen": 4, "title": {"standoff": 8}},
+                  "ticks": "outside", "ticklen": 4, "exponentformat": "power",
+                  "title": {"standoff": 8, "font": {"size": 13}}},
         "yaxis": {"gridcolor": GRID, "linecolor": "#9a9a9a", "zeroline": False, "automargin": True,
-                  "title": {"standoff": 8}},
+                  "title": {"standoff": 8, "font": {"size": 13}}},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom",
                    "font": {"size": 12}},
         "margin": {"l": 60, "r": 24, "t": 34, "b": 48},
@@ -66,6 +68,14 @@ def faded(color: str, alpha: float) -> str:
     """A `#rrggbb` colour with an opacity."""
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red}, {green}, {blue}, {alpha})"
+
+
+def log_ticks(low: float, high: float) -> dict[str, Any]:
+    """Round values on a logarithmic axis: few enough to write all of them out."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1, 2, 5) if math.log10(high / low) < 2.5 else (1,)
+    ticks = [t for d in decades for s in steps if low <= (t := s * 10.0**d) <= high]
+    return {"tickvals": ticks, "ticktext": [f"{t:g}".replace("e-0", "e-") for t in ticks]}
 
 
 def figure(traces: Sequence[Any], *, height: int, **layout: Any) -> Any:

@@ -61,10 +61,9 @@ def listing(items: list[str]) -> str:
 
 def dotted(config: Mapping[str, Any], field: str) -> Any:
     """The setting at a dotted field, of a named choice its name; `MISSING` where it is not."""
-    if field in config:  # a study's baseline is kept with dotted fields, a trial's config nested
-        return config[field]
     found: Any = config
-    for part in field.split("."):
+    # A study's baseline is kept with dotted fields, a trial's configuration nested.
+    for part in [field] if field in config else field.split("."):
         if not isinstance(found, Mapping) or part not in found:
             return MISSING
         found = found[part]
