@@ -1,4 +1,4 @@
-"""Which way of adapting SAM2 gives the best landmarks, each at its own learning rate?
+"""Which way of adapting SAM2 is best, each at its own learning rate?
 
 Command: segtune run peft_comparison --gpus-per-worker 1 --storage STORAGE
 Cost: 20 tuning trials, then 5 arms x 3 seeds = 15 trials, all of 100 epochs (L3D, 1024 x 1024,
@@ -16,7 +16,7 @@ def study() -> Ablation:
     """The methods side by side; `frozen` has only the head's rate to tune."""
     low_rank = {"method.lr": (2e-5, 5e-5, 2e-4, 5e-4)}
     return Ablation(
-        question="Which way of adapting SAM2 gives the best landmarks?",
+        question="Which way of adapting SAM2 is best, each at its own learning rate?",
         baseline=apply(baseline(), {"method": "frozen"}),
         baseline_arm="frozen",
         arms={

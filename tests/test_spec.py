@@ -32,12 +32,11 @@ class Tool:
     name: ClassVar[str]
 
     @classmethod
-    def named(cls, name: str) -> "Tool":
-        kinds: Mapping[str, Any] = {"saw": Saw, "drill": Drill}
+    def choice(cls, name: str) -> type["Tool"]:
+        kinds: Mapping[str, type[Tool]] = {"saw": Saw, "drill": Drill, "plane": Plane}
         if name not in kinds:
-            raise ValueError(f"unknown tool {name!r}: choose one of drill, saw")
-        made: Tool = kinds[name]()
-        return made
+            raise ValueError(f"unknown tool {name!r}: choose one of drill, plane, saw")
+        return kinds[name]
 
 
 @checked(frozen=True, kw_only=True, config=STRICT)
@@ -50,6 +49,12 @@ class Saw(Tool):
 class Drill(Tool):
     name: ClassVar[str] = "drill"
     speed: Annotated[float, Field(gt=0)] = 1.0
+
+
+@checked(frozen=True, kw_only=True, config=STRICT)
+class Plane(Tool):
+    name: ClassVar[str] = "plane"
+    width: float
 
 
 @checked(frozen=True, kw_only=True, config=STRICT)
@@ -102,8 +107,14 @@ def test_every_fault_of_a_change_is_named() -> None:
 
 
 def test_unknown_choice_names_the_choices() -> None:
-    with pytest.raises(SpecError, match="choose one of drill, saw"):
+    with pytest.raises(SpecError, match="choose one of drill, plane, saw"):
         apply(Job(), {"tool": "hammer"})
+
+
+def test_a_choice_takes_the_fields_it_needs_from_the_same_changes() -> None:
+    assert apply(Job(), {"tool": "plane", "tool.width": 2.0}) == Job(tool=Plane(width=2.0))
+    with pytest.raises(SpecError, match="tool.width: Field required"):
+        apply(Job(), {"tool": "plane"})
 
 
 def test_flatten_names_the_choice_and_leaves_places_out() -> None:

@@ -57,7 +57,7 @@ def from_json(cls: type[Any], values: dict[str, Any]) -> Any:
     """
     values = dict(values)
     if issubclass(cls, Choice):
-        cls = type(cls.named(values.pop("name"))) if "name" in values else cls
+        cls = cls.choice(values.pop("name")) if "name" in values else cls
     hints = typing.get_type_hints(cls)
     for name, value in values.items():
         hint = hints.get(name)

@@ -29,6 +29,8 @@ class Entry:
 class Choice:
     """Base of the configurations that a table offers by name (a method, dataset or system)."""
 
+    kind: ClassVar[str]
+    """What the table lists, for messages."""
     name: ClassVar[str]
     """The row's name in the table."""
 
@@ -38,15 +40,25 @@ class Choice:
         raise NotImplementedError
 
     @classmethod
+    def choice(cls, name: str) -> type[Self]:
+        """The class that a name stands for.
+
+        Raises:
+            ValueError: no such name; the message lists those there are.
+        """
+        table = cls.table()
+        if name not in table:
+            raise ValueError(
+                f"unknown {cls.kind} {name!r}: choose one of {', '.join(sorted(table))}"
+            )
+        found: type[Self] = table[name].load()
+        return found
+
+    @classmethod
     def named(cls, name: str, /, **fields: Any) -> Self:
         """Build the choice called `name`.
 
         Raises:
-            ValueError: no such name (the message lists those there are), or a bad field.
+            ValueError: no such name, or a bad field.
         """
-        table = cls.table()
-        if name not in table:
-            kind = cls.__name__.lower()
-            raise ValueError(f"unknown {kind} {name!r}: choose one of {', '.join(sorted(table))}")
-        choice: Self = table[name].load()(**fields)
-        return choice
+        return cls.choice(name)(**fields)

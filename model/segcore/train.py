@@ -7,7 +7,7 @@ import argparse
 import dataclasses
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from segcore.config import TrainConfig, to_json
 from segcore.data.dataset import Dataset, Split
 from segcore.data.loader import epoch_order, shares, training_batch
 from segcore.evaluate import draw_pictures, predict_labels, score_images
-from segcore.evaluation import Evaluation, Facts, ImageScore, Picture, Seconds, Step
+from segcore.evaluation import Evaluation, Facts, ImageScore, Picture, Score, Seconds, Step
 from segcore.measure import Stopwatch, memory
 from segcore.metrics import aggregate
 from segcore.runtime import Runtime, local_runtime
@@ -112,7 +112,7 @@ class Training:
         last = self._checkpoint()
         checkpoint.restore_tensors(self.system, self.best_tensors)
         images, pictures = self._predict("val", draw=not self.runtime.test)
-        scores = []
+        scores: Sequence[Score] = ()
         if self.runtime.test:
             test_images, pictures = self._predict("test", draw=True)
             scores = aggregate(test_images)

@@ -285,10 +285,10 @@ def _apply(config: Any, changes: Changes, path: str, faults: list[str]) -> Any:
     for name in sorted((whole.keys() | inner.keys()) - fields):
         faults.append(_unknown(f"{path}{name}", fields))
     new: dict[str, Any] = {}
-    for name in fields & (whole.keys() | inner.keys()):
+    for name in sorted(fields & (whole.keys() | inner.keys())):
         value = getattr(config, name)
         if name in whole:
-            value = _choose(value, whole[name], f"{path}{name}", faults)
+            value = _choose(value, whole[name], inner.get(name, {}), f"{path}{name}", faults)
         if name in inner:
             if not dataclasses.is_dataclass(value):
                 faults.append(f"{path}{name} has no fields: it is {value!r}")
@@ -302,15 +302,29 @@ def _apply(config: Any, changes: Changes, path: str, faults: list[str]) -> Any:
         return config
 
 
-def _choose(current: Any, value: Any, path: str, faults: list[str]) -> Any:
-    """A row of the table that the current value comes from, by name; else the value itself."""
-    if not (isinstance(value, str) and hasattr(current, "named")):
+def _choose(current: Any, value: Any, inner: Changes, path: str, faults: list[str]) -> Any:
+    """A row of the table that the current value comes from, by name; else the value itself.
+
+    Args:
+        current: what is there.
+        value: a row's name, or a value.
+        inner: changes to the row's own fields, of which it needs those without a default.
+        path: where, for messages.
+        faults: gets what is wrong.
+    """
+    if not (isinstance(value, str) and hasattr(current, "choice")):
         return value
     try:
-        return current.named(value)
+        row = current.choice(value)
+        needed = [f.name for f in dataclasses.fields(row) if _is_required(f)]
+        return row(**{name: inner[name] for name in needed if name in inner})
     except ValueError as error:
         faults += _value_faults(error, f"{path}.") if hasattr(error, "errors") else [str(error)]
         return current
+
+
+def _is_required(f: dataclasses.Field[Any]) -> bool:
+    return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
 
 
 def _unknown(path: str, fields: set[str]) -> str:
@@ -328,6 +342,7 @@ def _value_faults(error: ValueError, path: str) -> list[str]:
     lines = []
     for e in errors():
         where = path + ".".join(str(part) for part in e["loc"])
-        given = "" if dataclasses.is_dataclass(e["input"]) or not e["loc"] else f" = {e['input']!r}"
+        shown = e["loc"] and e["type"] != "missing" and not dataclasses.is_dataclass(e["input"])
+        given = f" = {e['input']!r}" if shown else ""
         lines.append(f"{where.rstrip('.')}{given}: {e['msg']}")
     return lines

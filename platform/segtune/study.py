@@ -21,7 +21,6 @@ from segtune.spec import Ablation, Changes, Resources, Search, SpecError, Study,
 from segtune.spec import definition as define
 from segtune.trial import DRIVER_MEMORY, drive
 
-
 _RAY_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the tables hold the results
     "RAY_AIR_NEW_OUTPUT": "0",  # else Tune prints a box of its own

@@ -162,8 +162,13 @@ def read(storage: Path | str, study: str, table: TableName, *, wide: bool = Fals
 
     Returns:
         The rows in the order of trial and key; with no row where nothing was written yet.
+
+    Raises:
+        ValueError: `wide` is asked of a table without metrics.
     """
     schema = SCHEMAS[table]
+    if wide and "metric" not in schema.names:
+        raise ValueError(f"{table} has no metrics to widen: wide=True is for scores and images")
     folder = table_dir(Path(storage), study, table)
     files = sorted(p for p in folder.glob("*.parquet") if not p.name.startswith("."))
     if not files:
@@ -174,7 +179,7 @@ def read(storage: Path | str, study: str, table: TableName, *, wide: bool = Fals
     frame["row"] = range(len(frame))
     latest = frame.sort_values([*keys, "attempt"], kind="stable").drop_duplicates(keys, keep="last")
     rows = rows.take(pa.array(latest["row"].to_numpy()))
-    return _pivot(rows, table) if wide else rows
+    return _pivot(rows) if wide else rows
 
 
 def next_attempt(storage: Path, study: str, trial_id: str) -> int:
@@ -192,9 +197,7 @@ def _conform(data: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def _pivot(rows: pa.Table, table: TableName) -> pa.Table:
-    if "metric" not in rows.schema.names:
-        raise ValueError(f"{table} has no metrics to widen: wide=True is for scores and images")
+def _pivot(rows: pa.Table) -> pa.Table:
     frame = rows.to_pandas()
     frame["column"] = frame["metric"] + "." + frame["protocol"]
     index = [c for c in rows.schema.names if c not in (*_WIDE_VALUES, "n")]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,8 @@ class Dataset(Protocol):
 
 class DataConfig(Choice):
     """Base of the datasets' configurations: frozen pydantic dataclasses."""
+
+    kind: ClassVar[str] = "data set"
 
     @classmethod
     def table(cls) -> Mapping[str, Entry]:

@@ -7,12 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from srft_galore import GaLoreAdamW
 
 from segcore.methods.method import Method, freeze_pretrained, head_group
 from segcore.registry import STRICT
 from segcore.schedule import OptimConfig
 from segcore.systems.system import System, Targets
+from srft_galore import GaLoreAdamW
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

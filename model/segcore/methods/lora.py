@@ -20,7 +20,7 @@ class Lora(Method):
 
     name: ClassVar[str] = "lora"
     rank: Annotated[int, Field(ge=1)] = 8
-    alpha: Annotated[float, Field(gt=0)] | None = None
+    alpha: Annotated[int, Field(ge=1)] | None = None
     """Numerator of the scaling; None takes 2 * rank, so that the scaling stays 2."""
     targets: Targets = "attention"
     lr: Annotated[float, Field(gt=0, le=1)] = 1e-2

@@ -1,7 +1,7 @@
 """What every method offers: which parameters move, and which optimizer moves them."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 from torch.optim import Optimizer
@@ -14,6 +14,8 @@ from segcore.systems.system import System
 
 class Method(Choice):
     """Base of the methods: frozen pydantic dataclasses."""
+
+    kind: ClassVar[str] = "method"
 
     @classmethod
     def table(cls) -> Mapping[str, Entry]:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -49,6 +49,8 @@ class System(nn.Module, ABC):
 
 class SystemConfig(Choice):
     """Base of the systems' configurations: frozen pydantic dataclasses."""
+
+    kind: ClassVar[str] = "system"
 
     image_size: int
     """Side of the square input image, pixels."""
