@@ -52,21 +52,26 @@ def test_holm_steps_down_and_never_decreases() -> None:
 
 def test_bootstrap_covers_patients_and_not_images() -> None:
     """Images that repeat a patient's value say nothing new: the interval stays as wide."""
-    values = np.array([[0.1], [0.3], [0.5], [0.2]])
-    once = patient_bootstrap(values, ["a", "b", "c", "d"])
-    often = patient_bootstrap(np.repeat(values, 50, axis=0), [p for p in "abcd" for _ in range(50)])
+    values, zero = np.array([[0.1], [0.3], [0.5], [0.2]]), np.zeros((4, 1))
+    once = patient_bootstrap([(values, zero)], list("abcd"))
+    many = [(np.repeat(values, 50, axis=0), np.repeat(zero, 50, axis=0))]
+    often = patient_bootstrap(many, [p for p in "abcd" for _ in range(50)])
     assert once is not None
     assert often is not None
     assert (once.low, once.high) == pytest.approx((often.low, often.high))
+    assert once.mean == pytest.approx(0.275)
+    assert once.low < 0.275 < once.high
     assert (often.patients, often.images) == (4, 200)
-    assert patient_bootstrap(values, ["a"] * 4) is None
+    assert patient_bootstrap([(values, zero)], ["a"] * 4) is None
 
 
-def test_bootstrap_is_a_mean_of_class_means() -> None:
-    values = np.array([[0.0, 1.0], [0.0, math.nan], [0.0, math.nan], [math.nan, math.nan]])
-    found = patient_bootstrap(values, ["a", "b", "a", "b"])
+def test_bootstrap_is_a_difference_of_means_of_class_means() -> None:
+    nan = math.nan
+    a = np.array([[0.2, 1.0], [0.4, nan], [nan, nan], [0.6, 0.5]])
+    b = np.array([[0.1, 0.5], [0.1, 0.0], [nan, nan], [0.1, nan]])
+    found = patient_bootstrap([(a, b), (b, b)], list("abab"))
     assert found is not None
-    assert found.mean == pytest.approx(0.5)
+    assert found.mean == pytest.approx(((0.4 + 0.75) / 2 - (0.1 + 0.25) / 2) / 2)
     assert found.images == 3
 
 
@@ -92,7 +97,7 @@ def test_overlay_fills_the_prediction_and_outlines_the_truth() -> None:
     assert not edge[3:5, 3:5].any()
     drawn = overlay(image, labels, labels)
     assert drawn[2, 2].tolist() == [255, 255, 255]
-    assert drawn[3, 3].tolist() == [165, 88, 76]
+    assert drawn[3, 3].tolist() == [178, 85, 72]
     assert drawn[0, 0].tolist() == [100, 100, 100]
 
 

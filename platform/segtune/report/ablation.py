@@ -19,7 +19,7 @@ from segtune.report.sheets import (
 from segtune.report.spread import spreads
 from segtune.report.style import looks
 from segtune.report.summary import summarise
-from segtune.report.text import count, listing
+from segtune.report.text import listing
 from segtune.report.tradeoff import tradeoff
 from segtune.report.tuning import candidates
 
@@ -96,7 +96,11 @@ def _tradeoff(rows: StudyRows) -> Part:
     if not panels or dice is None:
         return Part(title, missing="Needs tested trials with recorded steps.")
     drawn = tradeoff_figure(
-        panels, looks(rows.arms, rows.baseline), rows.arms, f"{dice.label} on test, macro"
+        panels,
+        looks(rows.arms, rows.baseline),
+        rows.arms,
+        f"{dice.label} on test, macro",
+        fraction=dice.measure.is_fraction,
     )
     n = ", ".join(f"{c.name} {c.n}" for c in costs)
     return Part(
@@ -161,7 +165,7 @@ def _curves(rows: StudyRows) -> Part:
     if loss.lines:
         drawn.append(
             (
-                figures.curve_figure(loss, colors, "optimizer step", "training loss, smoothed"),
+                figures.curve_figure(loss, colors, "optimizer step", "training loss"),
                 "Training loss by step",
             )
         )
@@ -171,8 +175,8 @@ def _curves(rows: StudyRows) -> Part:
     window = smoothing_window(int(steps.max())) if len(steps) else 1
     caption = (
         "Thick: mean over an arm's trials where all of them have a value; thin: single trials, "
-        "running and failed ones too. n: trials. Losses are running means over "
-        f"{count(window, 'step')} and compare only where arms share a loss."
+        "running and failed ones too. n: trials. Losses compare only where arms share one"
+        f"{f'; they are running means over {window} steps' if window > 1 else ''}."
     )
     return Part(
         title,

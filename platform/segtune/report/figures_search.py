@@ -21,6 +21,8 @@ from segtune.report.tradeoff import Panel, Point
 FRONT, OTHER, STOPPED = "#d55e00", "#7f9db9", "#b5b5b5"
 _PANEL = (330.0, 260.0)
 """Width and height of one of three panels on a page of usual width, pixels."""
+_HALO = ", ".join(f"{x}px {y}px 2px white" for x in (-1, 1) for y in (-1, 1))
+"""Keeps labels readable over lines."""
 _SLICE, _GAP = 190, 64
 """Height of one slice and what is between two rows of them, pixels."""
 _FEW_VALUES = 8
@@ -30,27 +32,40 @@ _LOG_FROM = 20.0
 
 
 def tradeoff_figure(
-    panels: Sequence[Panel], looks: Mapping[str, Look], named: Sequence[str], y_title: str
+    panels: Sequence[Panel],
+    looks: Mapping[str, Look],
+    named: Sequence[str],
+    y_title: str,
+    *,
+    fraction: bool,
 ) -> Any:
-    """Score against each cost, side by side; `named` arms or trials are labelled."""
+    """Score against each cost, side by side; `named` arms or trials are labelled.
+
+    Args:
+        panels: the kinds of cost.
+        looks: by arm or trial; those without one are drawn in a quiet colour.
+        named: arms or trials to label.
+        y_title: name of the score.
+        fraction: whether the score lies between 0 and 1, so that the axis ends there.
+    """
     traces, layout = [], {}
     width = 1 / len(panels)
     for k, panel in enumerate(panels):
         axis = str(k + 1) if k else ""
         x_range, log = _x_range(panel.points)
         y_range = _span([v for p in panel.points for v in _ends(p.y)], 0.12)
-        scale = math.log10 if log else float
-        at = [
-            ((scale(p.x.mean) - x_range[0]) / (x_range[1] - x_range[0]),
-             (p.y.mean - y_range[0]) / (y_range[1] - y_range[0]))
-            for p in panel.points
-        ]  # fmt: skip
+        if fraction:
+            y_range = [max(0.0, y_range[0]), min(1.0, y_range[1])]
+        at = [(_part(p.x.mean, x_range, log), _part(p.y.mean, y_range)) for p in panel.points]
         bars = [
-            (x, (low - y_range[0]) / (y_range[1] - y_range[0]),
-             x, (high - y_range[0]) / (y_range[1] - y_range[0]))
-            for p, (x, _) in zip(panel.points, at, strict=True)
-            if (low := p.y.low) is not None and (high := p.y.high) is not None
-        ]  # fmt: skip
+            (_part(a, x_range, log), _part(b, y_range), _part(c, x_range, log), _part(d, y_range))
+            for p in panel.points
+            for a, b, c, d in (
+                (p.x.mean, p.y.low, p.x.mean, p.y.high),
+                (p.x.low, p.y.mean, p.x.high, p.y.mean),
+            )
+            if None not in (a, b, c, d)
+        ]
         texts = [p.name if p.name in named else "" for p in panel.points]
         size = (_PANEL[0] * 3 / max(len(panels), 3), _PANEL[1])
         for p, text, place in zip(
@@ -63,7 +78,7 @@ def tradeoff_figure(
                     mode="markers+text", text=[text], textposition=place, xaxis=f"x{axis}",
                     yaxis=f"y{axis}",
                     marker={"color": look.color, "symbol": look.symbol, "size": 10},
-                    textfont={"color": look.color, "size": 12}, cliponaxis=False,
+                    textfont={"color": look.color, "size": 12, "shadow": _HALO}, cliponaxis=False,
                     hovertemplate=f"{p.name}<br>%{{x:.4g}}, %{{y:.4f}}<br>{p.note}<extra></extra>",
                 )
             )  # fmt: skip
@@ -80,13 +95,22 @@ def tradeoff_figure(
     return figure(traces, height=380, showlegend=False, **layout)
 
 
+def _part(value: float | None, limits: Sequence[float], log: bool = False) -> float:
+    """Where a value lies on an axis, from 0 to 1; its ends for what lies beyond them."""
+    assert value is not None
+    if log:
+        value = math.log10(value) if value > 0 else limits[0]
+    return min(1.0, max(0.0, (value - limits[0]) / (limits[1] - limits[0])))
+
+
 def _x_range(points: Sequence[Point]) -> tuple[list[float], bool]:
     """Limits with room for labels, in decades on a logarithmic axis."""
     means = [p.x.mean for p in points]
     log = min(means) > 0 and max(means) / min(means) > _LOG_FROM
     if log:
         return _span([math.log10(m) for m in means], 0.25), True
-    return _span([v for p in points for v in _ends(p.x)], 0.22), False
+    low, high = _span([v for p in points for v in _ends(p.x)], 0.22)
+    return [max(0.0, low), high], False
 
 
 def _span(numbers: Sequence[float], room: float) -> list[float]:

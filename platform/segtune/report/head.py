@@ -185,17 +185,24 @@ def _settings(rows: StudyRows, field: str) -> set[str]:
 def _unlike(rows: StudyRows) -> Sequence[str]:
     """Conditions that should be one and the same for all arms."""
     arms = rows.of("arm", status="finished")
-    checks = (
+    within_seed = (
         ("data_hash", "data", "scores are not comparable"),
-        ("weights_hash", "pretrained weights", "scores are not comparable"),
+        ("weights_hash", "initial weights", "scores are not comparable"),
+    )
+    overall = (
         ("device", "devices", "seconds and memory are not comparable"),
         ("workers", "numbers of workers", "seconds and memory are not comparable"),
         ("git_commit", "commits", "a difference may come from the code"),
         ("versions", "package versions", "a difference may come from a package"),
     )
-    return [
+    said = [
+        f"Arms of the same seed ran with different {what}: {so}."
+        for column, what, so in within_seed
+        if (arms.groupby("seed")[column].nunique() > 1).any()
+    ]
+    return said + [
         f"Arms ran with {len(found)} different {what}: {so}."
-        for column, what, so in checks
+        for column, what, so in overall
         if len(found := _unique(arms[column])) > 1
     ]
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from segtune.report.load import MACRO, StudyRows
+from segtune.report.load import MACRO, POOLED, StudyRows
 
 _NAMES = {"dice": "Dice", "iou": "IoU", "assd": "ASSD", "hd": "HD", "hd95": "HD95", "nsd": "NSD"}
 _HIGHER_IS_BETTER = frozenset({"dice", "iou", "nsd"})
 _FRACTIONS = frozenset({"dice", "iou", "nsd"})
 _UNITS = ("px", "mm")
+STACKED = "stacked"
 _PREFERRED = ("per_image", "per_class_px")
 """Where a metric was computed by several protocols, the report shows the first of these."""
 
@@ -47,7 +48,12 @@ class Measure:
     @property
     def digits(self) -> int:
         """Decimals worth showing."""
-        return 3 if self.metric in _FRACTIONS else 2
+        return 3 if self.is_fraction else 2
+
+    @property
+    def is_fraction(self) -> bool:
+        """Whether its values lie between 0 and 1."""
+        return self.metric in _FRACTIONS
 
 
 def choose(rows: StudyRows, metric: str, split: str) -> Measure | None:
@@ -64,6 +70,18 @@ def choose(rows: StudyRows, metric: str, split: str) -> Measure | None:
     )
     of_protocol = there[there["protocol"] == protocols[0]]
     return Measure(metric, protocols[0], int(of_protocol["resolution"].max()))
+
+
+def stacked_dice(rows: StudyRows, split: str) -> Measure | None:
+    """Dice of an image's classes laid side by side, as D2GPLand and SRFT-GaLore report it."""
+    scores = rows.scores
+    there = scores[
+        (scores["metric"] == "dice")
+        & (scores["split"] == split)
+        & (scores["class_name"] == POOLED)
+        & (scores["protocol"] == STACKED)
+    ]
+    return None if there.empty else Measure("dice", STACKED, int(there["resolution"].max()))
 
 
 def select(frame: pd.DataFrame, measure: Measure, split: str) -> pd.DataFrame:

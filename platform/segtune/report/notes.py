@@ -2,7 +2,7 @@
 
 from segtune.report.importance import MIN_TRIALS
 from segtune.report.load import StudyRows
-from segtune.report.measures import choose
+from segtune.report.measures import choose, stacked_dice
 from segtune.report.stats import DRAWS
 from segtune.report.summary import METRICS
 
@@ -12,12 +12,23 @@ _DEFINITIONS = {
     "assd": "average symmetric surface distance: how far the two outlines are apart on average.",
     "hd95": "95th percentile of the distances between the two outlines.",
 }
+_PROTOCOLS = {
+    "per_image": " (per image, then the mean over images)",
+    "per_class_px": " (between border pixels, in pixels; per image, then the mean over images)",
+}
+_EMPTY = {
+    "per_image": "Overlap: one empty mask scores 0; an image where truth and prediction are both "
+    "empty is not counted.",
+    "per_class_px": "Distances: one empty mask counts as the image's diagonal, a bound of every "
+    "distance; an image where both are empty is not counted.",
+}
+"""What an empty mask scores under the protocols that this project writes."""
 
 
 def notes(rows: StudyRows) -> tuple[tuple[str, str], ...]:
     """(Term, meaning), in the order of the page."""
     objective = rows.objectives[0].metric
-    splits = "test" if (rows.scores["split"] == "test").any() else "val"
+    split = "test" if (rows.scores["split"] == "test").any() else "val"
     found = [
         (
             "Which epoch",
@@ -27,24 +38,28 @@ def notes(rows: StudyRows) -> tuple[tuple[str, str], ...]:
         ),
     ]
     for metric in METRICS:
-        measure = choose(rows, metric, splits)
+        measure = choose(rows, metric, split)
         if measure is not None:
             others = _others(rows, metric, measure.protocol)
             found.append(
                 (
                     measure.label,
-                    f"{_DEFINITIONS.get(metric, '')} Protocol {measure.protocol}, masks of "
+                    f"{_DEFINITIONS.get(metric, '')} Protocol {measure.protocol}"
+                    f"{_PROTOCOLS.get(measure.protocol, '')}, masks of "
                     f"{measure.resolution} x {measure.resolution} pixels.{others}",
                 )
             )
+    if stacked_dice(rows, split) is not None:
+        found.append(
+            (
+                "Dice, stacked",
+                "An image's classes laid side by side as one mask, per image, then the mean over "
+                "images: what D2GPLand and SRFT-GaLore report, but for their smoothing term.",
+            )
+        )
     found += [
         ("Macro", "Mean over the foreground classes; pooled: all foreground as one mask."),
-        (
-            "Empty masks",
-            "Whether an image with an empty mask defines a score is a matter of the protocol. An "
-            "image that does not is left out of the mean and of n, never counted as 0 or as a "
-            f"fixed penalty. {_defined(rows)}",
-        ),
+        ("Empty masks", f"{_empty(rows)} {_undefined(rows)}".strip()),
         (
             "95 % interval over seeds",
             "Mean plus and minus Student's t over the seeds. It says how much the result varies "
@@ -58,11 +73,10 @@ def notes(rows: StudyRows) -> tuple[tuple[str, str], ...]:
         ),
         (
             "95 % interval over patients",
-            f"Differences per image, averaged over seeds; whole patients drawn {DRAWS} times with "
-            "replacement (percentiles, fixed seed), mean over images, then over classes. It says "
-            "how much the result depends on the test patients, with these trainings given. Images "
-            "that only one of the two arms defines are left out, so its centre may lie a little "
-            "off the difference over seeds.",
+            f"The same difference, with whole test patients drawn {DRAWS} times with replacement "
+            "(percentiles, fixed seed), the same patients for both arms. It says how much the "
+            "result depends on the test patients, with these trainings given; it does not cover "
+            "what another seed would do.",
         ),
         (
             "Time and memory",
@@ -85,13 +99,20 @@ def notes(rows: StudyRows) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
+def _empty(rows: StudyRows) -> str:
+    """The rule of each protocol that the tables have."""
+    protocols = sorted({str(p) for p in rows.scores["protocol"].unique()})
+    known = [_EMPTY[p] for p in protocols if p in _EMPTY]
+    return " ".join(known) or "What an empty mask scores is a matter of the protocol."
+
+
 def _others(rows: StudyRows, metric: str, shown: str) -> str:
     of_metric = rows.scores[rows.scores["metric"] == metric]
     others = sorted({str(p) for p in of_metric["protocol"].unique()} - {shown})
     return f" Also in the tables: {', '.join(others)}." if others else ""
 
 
-def _defined(rows: StudyRows) -> str:
+def _undefined(rows: StudyRows) -> str:
     """How many image scores are not a number, by metric, counted from the tables."""
     images = rows.images
     if images.empty:

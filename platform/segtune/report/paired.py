@@ -11,6 +11,7 @@ from segtune.report.measures import Measure, choose, select, values
 from segtune.report.stats import (
     Estimate,
     PatientInterval,
+    Values,
     holm,
     paired_p,
     patient_bootstrap,
@@ -94,7 +95,8 @@ def caution(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
         return ()
     return (
         f"A 95 % t interval over {min(seeds)} seeds reaches {t_factor(min(seeds)):.1f} standard "
-        "errors to each side: only large and steady differences can show.",
+        "errors to each side: only large and steady differences can show, and seeds that happen "
+        "to agree can make one too narrow. Repeat with more seeds before relying on it.",
     )
 
 
@@ -112,8 +114,8 @@ def _difference_sentence(d: Difference, comparison: Comparison) -> str:
         return f"{measure.name}: {d.arm} differs by the same amount in every seed ({shown})."
     if d.p_holm >= ALPHA:
         return (
-            f"{measure.name}: {d.arm} looks {words} than {comparison.baseline} ({shown}), but this "
-            f"does not survive the correction for the number of arms ({p_text})."
+            f"{measure.name}: {d.arm} scored {words} than {comparison.baseline} ({shown}), but "
+            f"this does not survive the correction for the number of arms ({p_text})."
         )
     patients = d.over_patients
     if patients is None:
@@ -125,9 +127,8 @@ def _difference_sentence(d: Difference, comparison: Comparison) -> str:
         )
     else:
         rest = f"; the interval over the {patients.patients} test patients excludes 0 too"
-    return (
-        f"{measure.name}: {d.arm} is {words} than {comparison.baseline} ({shown}, {p_text}){rest}."
-    )
+    head = f"{measure.name}: {d.arm} scored {words} than {comparison.baseline}"
+    return f"{head} ({shown}, {p_text}){rest}."
 
 
 def _compare(rows: StudyRows, baseline: str, measure: Measure, split: str) -> Comparison:
@@ -168,14 +169,24 @@ def _by_seed(rows: StudyRows, arm: str) -> dict[int, str]:
 def _over_patients(
     images: pd.DataFrame, pairs: Sequence[tuple[str, str]]
 ) -> PatientInterval | None:
-    """The difference per image and class, averaged over seeds, then drawn by patient."""
+    """Both arms' scores per image and class, drawn by patient."""
     own = images[~images["class_name"].isin([MACRO, POOLED])]
-    key = ["patient_id", "sample_id", "class_name"]
-    indexed = {t: one.set_index(key)["value"] for t, one in own.groupby("trial_id")}
-    found = [indexed[a] - indexed[b] for a, b in pairs if a in indexed and b in indexed]
-    if not found:
-        return None
-    mean = pd.concat(found, axis=1).mean(axis=1)
-    wide = mean.unstack("class_name")
+    own = own[own["trial_id"].isin({t for pair in pairs for t in pair})]
+    wide = own.pivot(
+        index=["patient_id", "sample_id"], columns=["trial_id", "class_name"], values="value"
+    )
+    there = set(wide.columns.get_level_values("trial_id"))
+    classes = [str(c) for c in own["class_name"].unique()]
+    found = [
+        (_columns(wide, a, classes), _columns(wide, b, classes))
+        for a, b in pairs
+        if a in there and b in there
+    ]
     patients = [str(p) for p in wide.index.get_level_values("patient_id")]
-    return patient_bootstrap(wide.to_numpy(dtype=float), patients)
+    return patient_bootstrap(found, patients) if found else None
+
+
+def _columns(wide: pd.DataFrame, trial: str, classes: Sequence[str]) -> Values:
+    """One trial's values, (images, classes)."""
+    of_trial = wide.reindex(columns=pd.MultiIndex.from_product([[trial], classes]))
+    return of_trial.to_numpy(dtype=float)

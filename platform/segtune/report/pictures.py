@@ -16,7 +16,7 @@ from segtune.report.style import CLASS_COLORS
 
 SIDE = 256
 """Of a composed picture, pixels."""
-FILL = 0.5
+FILL = 0.6
 """Share of the colour where the prediction lies."""
 CONTOUR = (255, 255, 255)
 MAX_SAMPLES = 6

@@ -122,7 +122,11 @@ def _tradeoff(search: SearchRows, costs: dict[str, Cost]) -> Part:
         return Part(title, missing="Needs finished trials with recorded steps.")
     best = [names[t.trial_id] for t in search.best(MOST_COLORED)]
     drawn = draw.tradeoff_figure(
-        panels, looks(best, None), best, f"{_labels(search)[0]} on val, macro"
+        panels,
+        looks(best, None),
+        best,
+        f"{_labels(search)[0]} on val, macro",
+        fraction=(measure := search.measures[0]) is not None and measure.is_fraction,
     )
     return Part(
         title,

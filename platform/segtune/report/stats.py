@@ -1,4 +1,7 @@
-"""Intervals and tests: Student's t over seeds, Holm, and a bootstrap over patients."""
+"""Intervals and tests: Student's t over seeds, Holm, and a bootstrap over patients.
+
+Shape suffixes: I images, C classes, P patients, D draws.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+Values = NDArray[np.float64]
 LEVEL = 0.95
 DRAWS = 2000
 
@@ -83,45 +87,60 @@ def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
 
 
 def patient_bootstrap(
-    values_IC: NDArray[np.float64], patients: Sequence[str], *, draws: int = DRAWS, seed: int = 0
+    pairs: Sequence[tuple[Values, Values]],
+    patients: Sequence[str],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> PatientInterval | None:
-    """Mean over classes of the mean over images, and its interval over patients.
+    """Difference of two macro means, averaged over pairs, and its interval over patients.
 
-    Images of one patient are not independent, so whole patients are drawn.
+    Images of one patient are not independent, so whole patients are drawn, the same for both
+    sides of a pair.
 
     Args:
-        values_IC: one value per image (I) and class (C); NaN where not defined.
+        pairs: per seed the values of both arms, (images I, classes C), NaN where not defined.
         patients: the patient of each image.
         draws: bootstrap samples.
         seed: of the draws, so that the same tables give the same interval.
 
     Returns:
-        None for fewer than two patients.
+        None for fewer than two patients with a value.
     """
-    kept = np.isfinite(values_IC).any(axis=1)
-    values_IC, owners = values_IC[kept], np.asarray(patients)[kept]
-    names, owner_I = np.unique(owners, return_inverse=True)
+    scored_I = np.any([np.isfinite(v_IC).any(axis=1) for pair in pairs for v_IC in pair], axis=0)
+    names, owner_I = np.unique(np.asarray(patients)[scored_I], return_inverse=True)
     if names.size < 2:
         return None
+    sums = [[_by_patient(v_IC[scored_I], owner_I) for v_IC in pair] for pair in pairs]
+
+    def difference(times_DP: Values) -> Values:
+        gaps = [_macro(times_DP, *a) - _macro(times_DP, *b) for a, b in sums]
+        return np.asarray(np.mean(gaps, axis=0), dtype=np.float64)
+
+    even_P = np.full(names.size, 1 / names.size)
+    times_DP = np.random.default_rng(seed).multinomial(names.size, even_P, size=draws)
+    drawn_D = difference(times_DP.astype(np.float64))
+    # A draw of patients that lack a class altogether on every side says nothing.
+    low, high = np.nanpercentile(drawn_D, [100 * (1 - LEVEL) / 2, 100 * (1 + LEVEL) / 2])
+    mean = float(difference(np.ones((1, names.size)))[0])
+    return PatientInterval(mean, float(low), float(high), int(names.size), int(scored_I.sum()))
+
+
+def _by_patient(values_IC: Values, owner_I: NDArray[np.intp]) -> tuple[Values, Values]:
+    """Sums and numbers of the defined values, (patients P, classes C)."""
     there_IC = np.isfinite(values_IC)
-    sum_PC = np.zeros((names.size, values_IC.shape[1]))
+    sum_PC = np.zeros((int(owner_I.max()) + 1, values_IC.shape[1]))
     count_PC = np.zeros_like(sum_PC)
     np.add.at(sum_PC, owner_I, np.where(there_IC, values_IC, 0.0))
     np.add.at(count_PC, owner_I, there_IC)
-    times_DP = np.random.default_rng(seed).multinomial(
-        names.size, np.full(names.size, 1 / names.size), size=draws
-    )
-    mean_D = _mean_over_classes(times_DP @ sum_PC, times_DP @ count_PC)
-    low, high = np.nanpercentile(mean_D, [100 * (1 - LEVEL) / 2, 100 * (1 + LEVEL) / 2])
-    mean = _mean_over_classes(sum_PC.sum(0, keepdims=True), count_PC.sum(0, keepdims=True))[0]
-    return PatientInterval(float(mean), float(low), float(high), int(names.size), int(kept.sum()))
+    return sum_PC, count_PC
 
 
-def _mean_over_classes(
-    sum_XC: NDArray[np.float64], count_XC: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Mean over those classes that a row has an image of; every row has one at least."""
-    there_XC = count_XC > 0
-    mean_XC = np.divide(sum_XC, count_XC, out=np.zeros_like(sum_XC), where=there_XC)
-    classes_X = there_XC.sum(axis=1)
-    return np.asarray(mean_XC.sum(axis=1) / np.maximum(classes_X, 1), dtype=np.float64)
+def _macro(times_DP: Values, sum_PC: Values, count_PC: Values) -> Values:
+    """Per draw the mean over classes of the mean over images; over classes that an image has."""
+    sum_DC, count_DC = times_DP @ sum_PC, times_DP @ count_PC
+    there_DC = count_DC > 0
+    mean_DC = np.divide(sum_DC, count_DC, out=np.zeros_like(sum_DC), where=there_DC)
+    classes_D = there_DC.sum(axis=1)
+    nan_D = np.full(len(mean_DC), np.nan)
+    return np.asarray(np.divide(mean_DC.sum(axis=1), classes_D, out=nan_D, where=classes_D > 0))

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from segtune.report.load import MACRO, StudyRows
-from segtune.report.measures import Measure, choose, values
+from segtune.report.load import MACRO, POOLED, StudyRows
+from segtune.report.measures import Measure, choose, stacked_dice, values
 from segtune.report.stats import Estimate, t_interval
 from segtune.report.text import changes_text
 
@@ -30,6 +30,8 @@ class Column:
         """Heading."""
         if self.class_name == MACRO:
             return self.measure.label
+        if self.class_name == POOLED:
+            return f"{self.measure.label}, {self.measure.protocol}"
         return f"{self.measure.label}, {self.class_name}"
 
 
@@ -96,12 +98,15 @@ def _changes(rows: StudyRows, arm: str) -> str:
 
 
 def columns(rows: StudyRows, split: str) -> tuple[Column, ...]:
-    """Macro values of each metric that was scored, then the first one per class."""
+    """Macro values of each metric that was scored, the papers' Dice, then Dice per class."""
     found = []
     for metric in METRICS:
         measure = choose(rows, metric, split)
         if measure is not None:
             found.append(Column(measure, MACRO))
+    stacked = stacked_dice(rows, split)
+    if stacked is not None:
+        found.append(Column(stacked, POOLED))
     per_class = choose(rows, PER_CLASS, split)
     if per_class is not None:
         found += [Column(per_class, c) for c in rows.classes]
