@@ -110,8 +110,8 @@ class LandmarkFolder:
             raise FileNotFoundError(f"{frame.image} or {frame.depth} has gone or changed")
         annotation = labelme.parse(frame.label.read_bytes())
         values = [CLASS_OF_LETTER[line.label[0].lower()] for line in annotation.lines]
-        thickness = max(1, round(self._line_width * annotation.height))
-        labels = labelme.draw(annotation, values, thickness)
+        width = max(1, round(self._line_width * annotation.height))
+        labels = labelme.draw(annotation, values, width)
         if depth.dtype == np.uint16:
             depth = depth // 256
         return Sample(

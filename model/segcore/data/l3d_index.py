@@ -113,21 +113,20 @@ class _Reader:
                 stems[name] = {p.stem for p in (folder / name).glob(f"*{suffix}")}
             else:
                 self.faults.add("missing folder", self._short(folder / name))
-        images = stems.get("images", set())
-        if "images" in stems and not images:
+        images = stems.get("images")
+        if images is None:
+            return []
+        if not images:
             self.faults.add("split without images", self._short(folder / "images" / "*.jpg"))
-        if "labels" in stems:
-            alone = folder / "labels", sorted(stems["labels"] - images), ".json"
-            self._lacking("label without image", *alone)
-            alone = folder / "images", sorted(images - stems["labels"]), ".jpg"
-            self._lacking("image without label", *alone)
-        if depth_name in stems:
-            alone = folder / "images", sorted(images - stems[depth_name]), ".jpg"
-            self._lacking("image without depth", *alone)
+        depths, labels = stems.get(depth_name, images), stems.get("labels", images)
+        for kind, name, alone in (
+            ("image without label", "images/{}.jpg", images - labels),
+            ("image without depth", "images/{}.jpg", images - depths),
+            ("label without image", "labels/{}.json", labels - images),
+        ):
+            lacking = (self._short(folder / name.format(stem)) for stem in sorted(alone))
+            self.faults.extend(kind, lacking)
         return sorted(images)
-
-    def _lacking(self, kind: str, folder: Path, stems: list[str], suffix: str) -> None:
-        self.faults.extend(kind, (self._short(folder / f"{stem}{suffix}") for stem in stems))
 
     def _patient(self, folder: Path, stem: str, pattern: str) -> str:
         match = re.fullmatch(pattern, stem)

@@ -91,18 +91,21 @@ def dump(annotation: Annotation, image_path: str) -> str:
     return json.dumps(values, indent=1)
 
 
-def draw(annotation: Annotation, classes: Sequence[int], thickness: int) -> NDArray[np.uint8]:
+def draw(annotation: Annotation, classes: Sequence[int], width: int) -> NDArray[np.uint8]:
     """Draw polylines on a canvas of the annotated image's size.
 
     Args:
         annotation: the lines.
         classes: the value of each line. Where lines cross, the larger value stays on top,
             whatever their order in the file.
-        thickness: of the lines, pixels of the canvas.
+        width: of the lines, pixels of the canvas; an even one becomes the next odd, as a line has
+            a middle pixel.
 
     Returns:
         labels_HW, 0 where there is no line.
     """
+    # OpenCV draws an even thickness one pixel wider; odd ones differ between its versions.
+    thickness = max(1, width // 2 * 2)
     labels_HW = np.zeros((annotation.height, annotation.width), np.uint8)
     for value, line in sorted(zip(classes, annotation.lines, strict=True), key=lambda c: c[0]):
         points = np.rint(line.points_N2).astype(np.int32).reshape(-1, 1, 2)

@@ -57,9 +57,9 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
         apex=rng.uniform(0.3, 0.7),
         thickness=rng.uniform(0.34, 0.48),
         waves_32=np.stack([amplitudes, rng.uniform(0, 2 * np.pi, 3)], axis=1),
-        rise=rng.uniform(0.16, 0.34),
+        rise=rng.uniform(0.2, 0.36),
         jump=rng.uniform(0.12, 0.26),
-        fold=rng.uniform(0.7, 1.3),
+        fold=rng.uniform(0.9, 1.5),
         ligament=rng.uniform() < 0.85,
         gallbladder=rng.uniform() < 0.5,
     )
@@ -132,8 +132,8 @@ def build(anatomy: Anatomy, rng: np.random.Generator, size: int) -> Geometry:
     camera = Camera(
         size=size,
         angle=rng.uniform(-0.4, 0.4),
-        zoom=rng.uniform(0.85, 1.5),
-        center=(0.5 + rng.uniform(-0.14, 0.14), 0.5 + rng.uniform(-0.16, 0.16)),
+        zoom=rng.uniform(0.85, 1.7),
+        center=(0.5 + rng.uniform(-0.16, 0.16), 0.5 + rng.uniform(-0.24, 0.24)),
     )
     u, v = camera.grid()
     wave = undulation(anatomy.waves_32, rng.uniform(-0.5, 0.5))
@@ -187,7 +187,7 @@ def _ligament(
 ) -> tuple[Field, NDArray[np.float64] | None]:
     """A band from silhouette to ridge, and its middle line; nothing where it is not seen."""
     start, lean, bow = rng.uniform(0.3, 0.7), rng.uniform(-0.16, 0.16), rng.uniform(-0.06, 0.06)
-    width = rng.uniform(0.013, 0.022)
+    width = rng.uniform(0.016, 0.028)
     if not anatomy.ligament or rng.uniform() < 0.15:
         return np.zeros_like(u), None
     t = np.linspace(0, 1, 24)

@@ -37,6 +37,8 @@ class Patient:
     anatomy: Anatomy
     tissue_3: NDArray[np.float32]
     """Mean colour of liver and of what surrounds it."""
+    contrast: NDArray[np.float32]
+    """By how much the liver is redder and darker than its surroundings, per channel."""
     grain: int
     """Cells of the texture across the image."""
     roughness: float
@@ -63,8 +65,9 @@ def draw_patient(rng: np.random.Generator) -> Patient:
     return Patient(
         anatomy=draw_anatomy(rng),
         tissue_3=np.array([red, red * rng.uniform(0.4, 0.6), red * rng.uniform(0.32, 0.5)], "f4"),
+        contrast=(rng.uniform(0.1, 1.0) * np.array([-0.08, -0.22, -0.2])).astype("f4"),
         grain=int(rng.integers(18, 40)),
-        roughness=rng.uniform(0.02, 0.06),
+        roughness=rng.uniform(0.015, 0.04),
         scope=rng.uniform(0.52, 0.7),
     )
 
@@ -84,7 +87,7 @@ def render(patient: Patient, rng: np.random.Generator, size: int) -> Scene:
     view_HW = _view(patient, rng, image)
     visible = (view_HW > 0.5) & (tool_HW == 0)
     lines = [part for line in geometry.lines for part in visible_parts(line, visible)]
-    return Scene(_developed(rng, image), _estimated(rng, depth, view_HW), tuple(lines))
+    return Scene(_developed(rng, image), _estimated(rng, depth, image, view_HW), tuple(lines))
 
 
 def visible_parts(line: Polyline, visible_HW: NDArray[np.bool_]) -> list[Polyline]:
@@ -125,22 +128,26 @@ def _light(rng: np.random.Generator, geometry: Geometry) -> Field:
 def _tissue(patient: Patient, rng: np.random.Generator, geometry: Geometry) -> Field:
     """Albedo: layers between curves, true and false ones, all drawn from the same colours."""
     size = len(geometry.depth_HW)
-    curves = [(geometry.top_P, rng.uniform(0.3, 1.0)), (geometry.bottom_P, rng.uniform(0.3, 1.0))]
     gap = geometry.bottom_P - geometry.top_P
-    for _ in range(rng.integers(1, 3)):
-        curves.append((_false_curve(rng, geometry.top_P, -rng.uniform(0.1, 0.3)), _faint(rng)))
-    for _ in range(rng.integers(0, 3)):
-        inner = geometry.top_P + gap * rng.uniform(0.25, 0.75)
-        curves.append((_false_curve(rng, inner, 0.0), _faint(rng)))
-    for _ in range(rng.integers(1, 3)):
-        curves.append((_false_curve(rng, geometry.bottom_P, rng.uniform(0.1, 0.28)), _faint(rng)))
-    albedo = np.broadcast_to(_shade(patient, rng), (size, size, 3)).astype(np.float32)
-    for curve, strength in curves:
-        below = geometry.v_HW - along(curve, geometry.u_HW)
+    false = [_false_curve(rng, geometry.top_P, -rng.uniform(0.1, 0.3)) for _ in range(2)]
+    false += [
+        _false_curve(rng, geometry.top_P + gap * rng.uniform(0.25, 0.75), 0.0)
+        for _ in range(rng.integers(0, 2))
+    ]
+    false += [_false_curve(rng, geometry.bottom_P, rng.uniform(0.1, 0.28)) for _ in range(2)]
+    # The liver differs from what is around it by as much as patients and frames differ.
+    liver = patient.contrast * rng.uniform(0.2, 1.2) * patient.tissue_3
+    borders = [
+        (geometry.top_P, liver + 0.5 * _shade(patient, rng), rng.uniform(0.08, 0.32)),
+        (geometry.bottom_P, -liver + 0.5 * _shade(patient, rng), rng.uniform(0.08, 0.32)),
+    ]
+    borders += [(c, 0.8 * _shade(patient, rng), rng.uniform(0, 0.27)) for c in false]
+    albedo = np.broadcast_to(patient.tissue_3 - 0.3 * liver, (size, size, 3)).astype(np.float32)
+    for curve_P, step, rim_strength in borders:
+        below = geometry.v_HW - along(curve_P, geometry.u_HW)
         edge = np.clip(below * size / 3 + 0.5, 0, 1)[..., None]
-        step = (_shade(patient, rng) - patient.tissue_3) * strength
         # Any border may have a bright rim above and a dark one below, as folded tissue has.
-        rim = rng.uniform(0, 0.35) * strength * np.where(below < 0, 1, -0.8)
+        rim = rim_strength * np.where(below < 0, 1, -0.8)
         rim = rim * np.exp(-np.abs(below) / rng.uniform(0.012, 0.03))
         albedo = (albedo + edge * step) * (1 + rim[..., None])
     texture = smooth_noise(rng, size, patient.grain) + smooth_noise(rng, size, 2 * patient.grain)
@@ -148,7 +155,7 @@ def _tissue(patient: Patient, rng: np.random.Generator, geometry: Geometry) -> F
     yellow = patient.tissue_3 * np.array([0.75, 1.1, 0.6], "f4")
     albedo += (0.7 * np.sqrt(geometry.gallbladder_HW))[..., None] * (yellow - albedo)
     pale = patient.tissue_3 * 0.35 + np.array([0.52, 0.46, 0.38], "f4")
-    albedo += (rng.uniform(0.5, 0.9) * geometry.band_HW)[..., None] * (pale - albedo)
+    albedo += (rng.uniform(0.65, 0.95) * geometry.band_HW)[..., None] * (pale - albedo)
     for _ in range(rng.integers(0, 3)):
         streak = _streak(rng, geometry)
         albedo += (rng.uniform(0.4, 0.8) * streak)[..., None] * (pale - albedo)
@@ -156,14 +163,9 @@ def _tissue(patient: Patient, rng: np.random.Generator, geometry: Geometry) -> F
 
 
 def _shade(patient: Patient, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A tissue colour of this patient."""
+    """How the tissue beyond a border differs in colour."""
     shift = rng.normal(0, 0.09) + rng.normal(0, 0.04, 3)
-    return (patient.tissue_3 * (1 + shift * [1, 1.6, 1.6])).astype(np.float32)
-
-
-def _faint(rng: np.random.Generator) -> float:
-    """Strength of a false border."""
-    return float(rng.uniform(0.3, 1.0))
+    return (patient.tissue_3 * shift * [1, 1.6, 1.6]).astype(np.float32)
 
 
 def _false_curve(
@@ -194,15 +196,15 @@ def _stain(rng: np.random.Generator, image: Field) -> None:
     """Blood: dark red pools anywhere."""
     if rng.uniform() < 0.5:
         size = len(image)
-        pool = np.clip(3 * (smooth_noise(rng, size, 6) - rng.uniform(1.4, 2.2)), 0, 0.75)
+        pool = np.clip(3 * (smooth_noise(rng, size, 4) - rng.uniform(1.4, 2.2)), 0, 0.75)
         image += pool[..., None] * (np.array([0.34, 0.03, 0.03], "f4") - image)
 
 
 def _shine(rng: np.random.Generator, image: Field, light: Field) -> None:
     """Highlights on wet tissue where the lamp is strong."""
     size = len(image)
-    wet = smooth_noise(rng, size, 9) + 0.6 * smooth_noise(rng, size, 30) + 1.2 * (light - 1)
-    image += np.clip(2.5 * (wet - rng.uniform(2.1, 2.7)), 0, 0.9)[..., None]
+    wet = smooth_noise(rng, size, 14) + 0.6 * smooth_noise(rng, size, 40) + 1.2 * (light - 1)
+    image += np.clip(1.5 * (wet - rng.uniform(2.3, 3)), 0, 0.85)[..., None]
 
 
 def _tool(rng: np.random.Generator, image: Field, depth: Field, tool_HW: NDArray[np.uint8]) -> None:
@@ -253,12 +255,21 @@ def _developed(rng: np.random.Generator, image: Field) -> NDArray[np.uint8]:
     return np.clip(255 * (image * gains + noise), 0, 255).astype(np.uint8)
 
 
-def _estimated(rng: np.random.Generator, depth: Field, view_HW: Field) -> NDArray[np.uint8]:
+def _estimated(
+    rng: np.random.Generator, depth: Field, image: Field, view_HW: Field
+) -> NDArray[np.uint8]:
     """Depth as a network would guess it: soft, bent, a little noisy, in a range of its own."""
     size = len(depth)
-    soft = cv2.GaussianBlur(depth, (0, 0), 0.006 * size)
-    soft = soft + 0.03 * smooth_noise(rng, size, 2) + 0.004 * smooth_noise(rng, size, 40)
+    sharp = cv2.GaussianBlur(depth, (0, 0), 0.008 * size)
+    # In places the estimate misses an edge altogether.
+    missed = np.clip(1.5 * (smooth_noise(rng, size, 4) - 0.7), 0, 1)
+    soft = sharp + missed * (cv2.GaussianBlur(depth, (0, 0), 0.05 * size) - sharp)
+    # Like real estimators it takes some shading for shape.
+    grey = cv2.GaussianBlur(image.mean(axis=2), (0, 0), 0.01 * size)
+    soft = soft - rng.uniform(0, 0.12) * grey
+    soft = soft + 0.025 * smooth_noise(rng, size, 3) + 0.006 * smooth_noise(rng, size, 30)
     low, high = np.quantile(soft[::4, ::4], [0.02, 0.98])
-    unit = np.clip(0.05 + 0.9 * (soft - low) / (high - low), 0, 1)
+    # A nearly flat view is not stretched: that would show noise alone.
+    unit = np.clip(0.05 + 0.9 * (soft - low) / max(high - low, 0.3), 0, 1)
     estimate: NDArray[np.uint8] = (255 * unit * view_HW).astype(np.uint8)
     return estimate

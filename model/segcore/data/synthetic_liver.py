@@ -42,8 +42,8 @@ class SyntheticLiver(DataConfig):
     """Side of the rendered images, pixels."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Of the scenes."""
-    line_width: Annotated[float, Field(gt=0, le=0.25)] = 0.055
-    """Width of the landmark bands as a share of the image's height: 7 px at 128."""
+    line_width: Annotated[float, Field(gt=0, le=0.25)] = 0.06
+    """Width of the landmark bands as a share of the image's height: 8 px at 128."""
     root: str | None = dataclasses.field(default=None, metadata={"place": True})
     """Where the scenes are rendered to and read from; none: a folder named after the other fields
     in $SEGTUNE_CACHE or ~/.cache/segtune."""
