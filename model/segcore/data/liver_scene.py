@@ -26,7 +26,7 @@ from segcore.data.liver_geometry import (
     undulation,
 )
 
-VERSION = 1
+VERSION = 2
 """Raised when the same seed draws another picture."""
 
 
@@ -126,7 +126,8 @@ def _light(rng: np.random.Generator, geometry: Geometry) -> Field:
 
 
 def _tissue(patient: Patient, rng: np.random.Generator, geometry: Geometry) -> Field:
-    """Albedo: layers between curves, true and false ones, all drawn from the same colours."""
+    """Albedo: layers between curves, true and false, of tissue that differs little and at random;
+    only between the true ones comes the liver's own contrast on top."""
     size = len(geometry.depth_HW)
     gap = geometry.bottom_P - geometry.top_P
     false = [_false_curve(rng, geometry.top_P, -rng.uniform(0.1, 0.3)) for _ in range(2)]
