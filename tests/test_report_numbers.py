@@ -18,7 +18,7 @@ from segtune.report.stats import (
     t_interval,
 )
 from segtune.report.style import BASELINE_COLOR, log_ticks, looks
-from segtune.report.text import changes_text, dotted, interval, listing, number, p_value
+from segtune.report.text import changes_text, dotted, interval, listing, number, p_value, range_text
 
 
 def test_t_interval_is_scipys() -> None:
@@ -116,6 +116,8 @@ def test_words() -> None:
         "method.lr=0.0001, method.name=x, on=true"
     )
     assert [listing(x) for x in ([], ["a"], ["a", "b", "c"])] == ["", "a", "a, b and c"]
+    assert range_text([2, 3], "seed") == "n=2 to 3 seeds"
+    assert range_text([1, 1], "seed") == "n=1 seed"
     assert log_ticks(9, 120)["ticktext"] == ["10", "20", "50", "100"]
 
 

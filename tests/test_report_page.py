@@ -402,7 +402,8 @@ def test_tuning_names_the_best_of_each_arm(tmp_path: Path) -> None:
     assert [(c.changes, c.chosen) for c in found] == [
         ("method=lora, method.lr=0.001", False), ("method=lora, method.lr=0.0001", True),
     ]  # fmt: skip
-    assert "Tuning on val" in build(tmp_path, ["methods"], tmp_path / "r.html").read_text()
+    page = build(tmp_path, ["methods"], tmp_path / "r.html")
+    assert "Each tuned arm had 2 tries." in markup(page)
 
 
 def markup(page: Path) -> str:

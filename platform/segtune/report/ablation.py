@@ -1,5 +1,8 @@
 """The parts of an ablation's section."""
 
+import collections
+from collections.abc import Sequence
+
 from segtune.report import figures
 from segtune.report.cost import arm_costs
 from segtune.report.curves import loss_curves, smoothing_window, val_curves
@@ -19,9 +22,9 @@ from segtune.report.sheets import (
 from segtune.report.spread import spreads
 from segtune.report.style import looks
 from segtune.report.summary import summarise
-from segtune.report.text import listing
+from segtune.report.text import count, listing, range_text
 from segtune.report.tradeoff import tradeoff
-from segtune.report.tuning import candidates
+from segtune.report.tuning import Candidate, candidates
 
 _NARROW = "No interval is written where it is narrower than the last digit."
 
@@ -49,11 +52,12 @@ def _summary(rows: StudyRows) -> Part:
             title, missing="No trial was tested yet: test scores come with the final evaluation."
         )
     waiting = [a.arm for a in summary.arms if not a.values]
-    n = ", ".join(f"{a.arm} {len(a.seeds)}" for a in summary.arms)
+    n = range_text([len(a.seeds) for a in summary.arms], "seed")
     return Part(
         title,
         "Mean over seeds, and below it the 95 % t interval over seeds. Foreground classes only; "
-        f"Dice, IoU and distances without a class are means over classes. Seeds per arm: {n}.",
+        f"Dice, IoU and distances without a class are means over classes. Per arm {n}; "
+        "one seed alone (n=1) has no interval.",
         sheet=summary_sheet(summary, looks(rows.arms, rows.baseline)),
         missing=f"No finished, tested trial yet: {listing(waiting)}." if waiting else "",
     )
@@ -71,11 +75,11 @@ def _paired(rows: StudyRows) -> Part:
         )
     colors = looks(rows.arms, rows.baseline)
     missing = sorted({arm for c in comparisons for arm in c.missing})
-    pairs = ", ".join(f"{d.arm} {d.over_seeds.n}" for d in found[0].differences)
+    pairs = range_text([d.over_seeds.n for d in found[0].differences], "paired seed")
     caption = (
         "Filled marks: mean over paired seeds with its 95 % t interval (a mark alone: one seed). "
         "Open diamonds: the same difference with its 95 % interval over test "
-        f"patients. Paired seeds: {pairs}."
+        f"patients. Per arm {pairs}."
     )
     return Part(
         title,
@@ -102,11 +106,11 @@ def _tradeoff(rows: StudyRows) -> Part:
         f"{dice.label} on test, macro",
         fraction=dice.measure.is_fraction,
     )
-    n = ", ".join(f"{c.name} {c.n}" for c in costs)
+    n = range_text([c.n for c in costs], "seed")
     return Part(
         title,
         "One mark per arm: mean over seeds, bars are 95 % t intervals over seeds. Up and to the "
-        f"left is better. Seeds: {n}.",
+        f"left is better. Per arm {n}.",
         figures=((drawn, "Scatter plots of Dice against memory, optimizer state and time"),),
     )
 
@@ -115,12 +119,12 @@ def _time(rows: StudyRows) -> Part:
     title, timed = "Time per step", [c for c in arm_costs(rows) if c.parts]
     if not timed:
         return Part(title, missing="No finished trial has recorded steps yet.")
-    n = ", ".join(f"{c.name} {c.n}" for c in timed)
+    n = range_text([c.n for c in timed], "seed")
     return Part(
         title,
         "Bars: mean seconds of one optimizer step by part, the first step of each trial left out. "
         "Table: mean over seeds and its 95 % t interval; the median is of whole steps, parts are "
-        f"means. {_NARROW} Seeds: {n}.",
+        f"means. {_NARROW} Per arm {n}.",
         figures=((figures.time_figure(timed), "Stacked bars of seconds per step by part"),),
         sheet=time_sheet(timed, looks(rows.arms, rows.baseline)),
     )
@@ -130,10 +134,11 @@ def _memory(rows: StudyRows) -> Part:
     title, costs = "Parameters and memory", [c for c in arm_costs(rows) if c.values]
     if not costs:
         return Part(title, missing="No trial has finished yet.")
-    n = ", ".join(f"{c.name} {c.n}" for c in costs)
+    n = range_text([c.n for c in costs], "seed")
     return Part(
         title,
-        f"Mean over seeds and its 95 % t interval, per worker. {_NARROW} Seeds: {n}. {_peak(rows)}",
+        f"Mean over seeds and its 95 % t interval, per worker. {_NARROW} Per arm {n}. "
+        f"{_peak(rows)}",
         sheet=memory_sheet(costs, looks(rows.arms, rows.baseline)),
     )
 
@@ -234,7 +239,15 @@ def _tuning(rows: StudyRows) -> Part | None:
         return None
     return Part(
         "Tuning on val, before the seeds",
-        f"Every arm was tried with the same number of settings on val; n={len(found)} trials. The "
-        "best on val went into the arm's seeds.",
+        f"n={len(found)} trials; the best of an arm on val went into its seeds. {_budget(found)}",
         sheet=tuning_sheet(found, measure, looks(rows.arms, rows.baseline)),
     )
+
+
+def _budget(tried: Sequence[Candidate]) -> str:
+    """Whether the tuned arms had the same number of tries."""
+    tries = collections.Counter(c.arm for c in tried)
+    if len(set(tries.values())) == 1:
+        return f"Each tuned arm had {count(next(iter(tries.values())), 'try', 'tries')}."
+    shown = ", ".join(f"{arm} {n}" for arm, n in tries.items())
+    return f"Tries differ ({shown}): an arm with more of them had more chances."

@@ -74,7 +74,7 @@ def _curves(
             series = _thin(of_trial[trial]) if smooth else of_trial[trial]
             name = None if pd.isna(arm) else str(arm)
             lines.append(Line(str(trial), name, *_points(series)))
-    return Curves(tuple(lines), _means(lines))
+    return Curves(tuple(lines), _means(lines, rows.arms))
 
 
 def _thin(series: "pd.Series[float]") -> "pd.Series[float]":
@@ -82,10 +82,12 @@ def _thin(series: "pd.Series[float]") -> "pd.Series[float]":
     return smooth.iloc[:: max(1, -(-len(smooth) // MAX_POINTS))]
 
 
-def _means(lines: Sequence[Line]) -> tuple[Mean, ...]:
+def _means(lines: Sequence[Line], arms: Sequence[str]) -> tuple[Mean, ...]:
     means = []
-    for arm in dict.fromkeys(line.arm for line in lines if line.arm is not None):
+    for arm in arms:
         of_arm = [pd.Series(line.y, index=line.x) for line in lines if line.arm == arm]
+        if not of_arm:
+            continue
         mean = pd.concat(of_arm, axis=1, join="inner").sort_index().mean(axis=1)
         means.append(Mean(arm, *_points(mean), n=len(of_arm)))
     return tuple(means)

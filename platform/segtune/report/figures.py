@@ -16,6 +16,8 @@ from segtune.report.style import MUTED, PART_COLORS, Look, faded, figure
 from segtune.report.text import interval, number
 
 Looks = Mapping[str, Look]
+_FEW_POINTS = 12
+"""Up to here each point of a curve is marked."""
 _MANY_IMAGES = 120
 """From here on a box shows its outliers only."""
 
@@ -83,7 +85,7 @@ def curve_figure(curves: Curves, looks: Looks, x_title: str, y_title: str) -> An
         )  # fmt: skip
     for mean in curves.means:
         look = looks[mean.arm]
-        mode = "lines+markers" if len(mean.x) <= 25 else "lines"
+        mode = "lines+markers" if max(_all_x(curves)) <= _FEW_POINTS else "lines"
         traces.append(
             go.Scatter(x=mean.x, y=mean.y, mode=mode, name=f"{mean.arm} (n={mean.n})",
                        legendgroup=mean.arm, line={"color": look.color, "width": 2.5},
@@ -91,7 +93,7 @@ def curve_figure(curves: Curves, looks: Looks, x_title: str, y_title: str) -> An
                        hovertemplate=f"{mean.arm}, mean of {mean.n}<br>%{{x:.0f}}: %{{y:.4g}}"
                                      "<extra></extra>")
         )  # fmt: skip
-    ticks = {"tickformat": "d", "dtick": 1} if max(_all_x(curves), default=0) <= 12 else {}
+    ticks = {"tickformat": "d", "dtick": 1} if max(_all_x(curves), default=0) <= _FEW_POINTS else {}
     return figure(
         traces,
         height=400,

@@ -19,8 +19,10 @@ from segtune.report.text import setting
 from segtune.report.tradeoff import Panel, Point
 
 FRONT, OTHER, STOPPED = "#d55e00", "#7f9db9", "#b5b5b5"
-_PANEL = (330.0, 260.0)
-"""Width and height of one of three panels on a page of usual width, pixels."""
+_PANEL, _WIDE_PANEL = (330.0, 290.0), (1040.0, 260.0)
+"""Width and height of one of three panels side by side, and of one alone; pixels."""
+_MANY_NAMES, _LONG_NAME = 6, 16
+"""From more or longer names than these on, panels stand below one another."""
 _HALO = ", ".join(f"{x}px {y}px 2px white" for x in (-1, 1) for y in (-1, 1))
 """Keeps labels readable over lines."""
 _SLICE, _GAP = 190, 64
@@ -49,7 +51,11 @@ def tradeoff_figure(
         fraction: whether the score lies between 0 and 1, so that the axis ends there.
     """
     traces, layout = [], {}
-    width = 1 / len(panels)
+    # Long or many names get the whole width of the page.
+    wide = len(named) > _MANY_NAMES or max(map(len, named), default=0) > _LONG_NAME
+    size = _WIDE_PANEL if wide else _PANEL
+    rows = len(panels) if wide else 1
+    inner = rows * (size[1] + _GAP) - _GAP
     for k, panel in enumerate(panels):
         axis = str(k + 1) if k else ""
         x_range, log = _x_range(panel.points)
@@ -67,7 +73,6 @@ def tradeoff_figure(
             if None not in (a, b, c, d)
         ]
         texts = [p.name if p.name in named else "" for p in panel.points]
-        size = (_PANEL[0] * 3 / max(len(panels), 3), _PANEL[1])
         for p, text, place in zip(
             panel.points, texts, text_positions(at, texts, size, bars), strict=True
         ):
@@ -84,15 +89,27 @@ def tradeoff_figure(
             )  # fmt: skip
         layout[f"xaxis{axis}"] = {
             "title": {"text": quantity(panel.key).label + (", log scale" if log else "")},
-            "domain": [k * width + 0.015 * bool(k), (k + 1) * width - 0.015], "anchor": f"y{axis}",
+            "domain": [0, 1] if wide else _beside(k, len(panels)), "anchor": f"y{axis}",
             "type": "log" if log else "linear", "range": x_range, "nticks": 5,
             **(log_ticks(10 ** x_range[0], 10 ** x_range[1]) if log else {}),
         }  # fmt: skip
         layout[f"yaxis{axis}"] = {
-            "anchor": f"x{axis}", "range": y_range, "showticklabels": k == 0,
-            "title": {"text": y_title if k == 0 else ""},
+            "anchor": f"x{axis}", "range": y_range, "showticklabels": wide or k == 0,
+            "title": {"text": y_title if wide or k == 0 else ""},
+            "domain": _below(k, size[1], inner) if wide else [0, 1],
         }  # fmt: skip
-    return figure(traces, height=380, showlegend=False, **layout)
+    return figure(traces, height=82 + int(inner), showlegend=False, **layout)
+
+
+def _beside(k: int, panels: int) -> list[float]:
+    """The k-th of panels side by side, as a part of the width."""
+    return [k / panels + 0.015 * bool(k), (k + 1) / panels - 0.015]
+
+
+def _below(row: int, height: float, inner: float) -> list[float]:
+    """A row of panels of a height, as a part of the figure's inner height."""
+    top = 1 - row * (height + _GAP) / inner
+    return [max(0.0, top - height / inner), top]
 
 
 def _part(value: float | None, limits: Sequence[float], log: bool = False) -> float:
@@ -185,14 +202,14 @@ def slice_figure(search: SearchRows, label: str) -> Any:
                 customdata=[_hover(t) for t in there], hovertemplate="%{customdata}<extra></extra>",
             )
         )  # fmt: skip
-        width, top = 1 / columns, 1 - row * (_SLICE + _GAP) / inner
+        width = 1 / columns
         layout[f"xaxis{axis}"] = {
             "title": {"text": field}, "anchor": f"y{axis}", "nticks": 5,
             "domain": [column * width + 0.02 * bool(column), (column + 1) * width - 0.02],
             **_axis_type(search, field),
         }  # fmt: skip
         layout[f"yaxis{axis}"] = {
-            "anchor": f"x{axis}", "domain": [max(0.0, top - _SLICE / inner), top],
+            "anchor": f"x{axis}", "domain": _below(row, _SLICE, inner),
             "showticklabels": column == 0, "title": {"text": label if column == 0 else ""},
             "matches": "y" if k else None,
         }  # fmt: skip

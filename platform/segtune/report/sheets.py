@@ -264,12 +264,13 @@ def _error(text: str) -> Cell:
 def _estimate(estimate: Estimate | None, n: int, digits: int) -> Cell:
     if estimate is None:
         return Cell(DASH)
-    mean, short = number(estimate.mean, digits), ""
-    if estimate.n > 1 and mean == number(estimate.low, digits) == number(estimate.high, digits):
+    mean = number(estimate.mean, digits)
+    if estimate.n == 1:
+        return Cell(mean, small="n=1")
+    if mean == number(estimate.low, digits) == number(estimate.high, digits):
         return Cell(mean)  # an interval narrower than the last digit shown
-    if estimate.n != n and estimate.n > 1:
-        short = f", n={estimate.n}"
-    return Cell(mean, small=interval(estimate, digits) + short)
+    fewer = f", n={estimate.n}" if estimate.n != n else ""
+    return Cell(mean, small=interval(estimate, digits) + fewer)
 
 
 def _mean(estimate: Estimate | None) -> float | None:

@@ -1,7 +1,7 @@
 """Numbers and settings as words."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from segtune.report.stats import Estimate
@@ -35,9 +35,9 @@ def p_value(p: float | None) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def count(n: int, noun: str) -> str:
+def count(n: int, noun: str, plural: str = "") -> str:
     """`1 seed`, `2 seeds`."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    return f"{n} {noun}" if n == 1 else f"{n} {plural or noun + 's'}"
 
 
 def setting(value: Any) -> str:
@@ -52,6 +52,12 @@ def setting(value: Any) -> str:
 def changes_text(changes: Mapping[str, Any]) -> str:
     """`method=galore, method.rank=4`."""
     return ", ".join(f"{field}={setting(value)}" for field, value in changes.items())
+
+
+def range_text(counts: Collection[int], noun: str) -> str:
+    """`n=3 seeds`, or `n=2 to 3 seeds` where arms differ."""
+    low, high = min(counts), max(counts)
+    return f"n={count(high, noun)}" if low == high else f"n={low} to {high} {noun}s"
 
 
 def listing(items: list[str]) -> str:
