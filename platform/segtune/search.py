@@ -3,12 +3,14 @@
 import collections
 import json
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -155,7 +157,9 @@ def _create(search: Search, name: str, path: Path, launches: int) -> optuna.Stud
         sampler=_sampler(search, launches),
         directions=[o.direction for o in search.objectives],
     )
-    study.set_metric_names([o.metric for o in search.objectives])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # else they are "Objective 0" and "1"
+        study.set_metric_names([o.metric for o in search.objectives])
     return study
 
 
