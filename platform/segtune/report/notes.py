@@ -7,9 +7,9 @@ from segtune.report.stats import DRAWS
 from segtune.report.summary import METRICS
 
 _DEFINITIONS = {
-    "dice": "twice the overlap over the sum of both areas; 1 is perfect.",
-    "iou": "overlap over union; 1 is perfect.",
-    "assd": "average symmetric surface distance: how far the two outlines are apart on average.",
+    "dice": "Twice the overlap over the sum of both areas; 1 is perfect.",
+    "iou": "Overlap over union; 1 is perfect.",
+    "assd": "Average symmetric surface distance: how far the two outlines are apart on average.",
     "hd95": "95th percentile of the distances between the two outlines.",
 }
 _PROTOCOLS = {
