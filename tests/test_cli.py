@@ -86,9 +86,10 @@ def test_gpus_where_there_are_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert "64 GPUs" in message
 
 
-def test_missing_data_folder(capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_data_and_weights_are_named_together(capsys: pytest.CaptureFixture[str]) -> None:
     message = refused(capsys, "run", "srft_vs_svd")
-    assert "data/L3D" in message
+    for place in ("data/L3D", "sam2.1_hiera_large.pt", "Depth-Anything-V2-Small-hf"):
+        assert message.count(place) >= 1
 
 
 def test_storage_that_is_a_file(capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,6 +43,7 @@ from segtune.report.summary import summarise
 from segtune.report.tuning import candidates
 
 CLASSES = {"ridge": (230, 75, 53), "silhouette": (0, 160, 135), "ligament": (60, 84, 200)}
+NANO = {"data": {"name": "synthetic_liver"}, "system": {"sam2": {"size": "nano"}}}
 ARMS: dict[str, dict[str, Any]] = {
     "full": {},
     "galore": {"method": "galore", "method.rank": 4},
@@ -150,7 +151,7 @@ def write_trial(storage: Path, study: str, trial_id: str, value: float, **row: A
     seed = int(row["seed"])
     start = datetime(2026, 5, 1, 8, 0, tzinfo=UTC)
     trial = {**key, **COMMON, "status": status, "versions": json.dumps({"torch": "2.15.0"}),
-             "config": json.dumps({"seed": seed, "method": {"name": "galore", "side": "left"}}),
+             "config": json.dumps({"seed": seed, "method": {"name": "galore", "side": "left"}, **NANO}),
              "data_hash": "d" * 40, "weights_hash": "w" * 40, "epochs": EPOCHS,
              "trainable_parameters": int(state / 8), "total_parameters": 40_000_000,
              "best_epoch": EPOCHS - 1, "started": start, "ended": start.replace(hour=9),
@@ -184,7 +185,7 @@ def write_ablation(storage: Path, study: str = "methods", seeds: Sequence[int] =
         "baseline": {"method": "full"}, "baseline_arm": "full", "arms": ARMS,
         "seeds": list(seeds), "objectives": [{"metric": "dice", "direction": "maximize"},
                                              {"metric": "assd", "direction": "minimize"}],
-        "tune": None, "synthetic": True, "preset": "nano",
+        "tune": None,
     })  # fmt: skip
     for (arm, changes), seed in itertools.product(ARMS.items(), seeds):
         write_trial(storage, study, f"{arm}-s{seed}", DICE[arm][seed], role="arm", arm=arm,
@@ -200,7 +201,7 @@ def write_search(storage: Path, study: str = "rank", trials: int = 10) -> None:
         "objectives": [{"metric": "dice", "direction": "maximize"},
                        {"metric": "assd", "direction": "minimize"}],
         "space": {f: distribution_to_json(d) for f, d in SPACE.items()},
-        "synthetic": True, "preset": "nano",
+
     })  # fmt: skip
     rng = np.random.default_rng(3)
     for number in range(trials):
@@ -360,11 +361,11 @@ def test_unlike_conditions_and_uncommitted_code_are_told(tmp_path: Path) -> None
     assert any("1 trial ran from a work tree with uncommitted changes" in text for text in said)
 
 
-def test_synthetic_data_are_told_from_the_configuration(tmp_path: Path) -> None:
-    config = {"data": {"name": "synthetic_liver"}, "system": {"sam2": {"size": "nano"}}}
+def test_real_data_and_encoders_carry_no_such_banner(tmp_path: Path) -> None:
+    config = {"data": {"name": "l3d"}, "system": {"sam2": {"size": "hiera_large"}}}
     write_trial(tmp_path, "own", "lora-s0", 0.6, role="arm", arm="lora", seed=0,
                 config=json.dumps(config))  # fmt: skip
-    assert banners(load(tmp_path, "own"))[0].text.startswith("Synthetic data, nano encoders")
+    assert not any("nano" in b.text for b in banners(load(tmp_path, "own")))
 
 
 def test_search_takes_values_at_the_best_epoch(storage: Path) -> None:

@@ -18,7 +18,7 @@ def write(storage: Path, study: str, definition: dict[str, Any]) -> None:
     path = definition_path(storage, study)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps(definition, indent=2, sort_keys=True) + "\n")
+    unfinished.write_text(json.dumps(definition, indent=2) + "\n")
     os.replace(unfinished, path)
 
 

@@ -84,12 +84,11 @@ def run(
             started or written.
     """
     storage = storage.expanduser().absolute()
-    kept = prepare(study, name, storage)
+    kept = check_definition(study, name, storage)
     rows = table.read(storage, name, "trials").to_pylist()
-    if isinstance(study, Ablation) and not _pending_of(study, storage, name):
-        return Outcome(0, (), len(list(study.trials({}))))
-    if isinstance(study, Search) and not _searching(study, rows):
-        return Outcome(0, (), study.num_samples)
+    if not _unfinished(study, _finished(rows)):
+        return Outcome(0, (), len(rows))
+    check_places(study)
     with cluster(address, resources) as available:
         definition.write(storage, name, kept)
         launch = _Launch(name, storage, resources, find_origin(), observer, available)
@@ -99,14 +98,15 @@ def run(
     return Outcome(ran, failed, len(rows))
 
 
-def prepare(study: Study, name: str, storage: Path) -> dict[str, Any]:
-    """Look over all that a run depends on, before anything starts.
+def check_definition(study: Study, name: str, storage: Path) -> dict[str, Any]:
+    """Look over a study, its name and where it is kept.
 
     Returns:
         The study's definition, to be kept beside its tables.
 
     Raises:
-        ValueError: whatever is wrong.
+        SpecError: mistakes in the study, a storage that can't be written, or a name that another
+            definition has.
     """
     check_name(name)
     check(study)
@@ -114,14 +114,30 @@ def prepare(study: Study, name: str, storage: Path) -> dict[str, Any]:
     kept = {"schema_version": definition.SCHEMA_VERSION, **define(name, study)}
     if (old := definition.read(storage, name)) is not None:
         check_grown(old, kept)
+    return kept
+
+
+def check_places(study: Study) -> None:
+    """Read the data and weights that the trials will need, before anything starts.
+
+    Raises:
+        SpecError: whatever is wrong with them.
+    """
     configs = (
         [t.config for t in (*study.tuning_trials(), *study.trials({}))]
         if isinstance(study, Ablation)
         else [study.baseline]
     )
-    for data in {repr(c.data): c.data for c in configs}.values():
-        data.open()
-    return kept
+    looks = {repr(c.data): c.data.open for c in configs}
+    looks |= {repr(c.system): c.system.check_weights for c in configs}
+    faults = []
+    for look in looks.values():
+        try:
+            look()
+        except ValueError as error:
+            faults.append(str(error))
+    if faults:
+        raise SpecError(list(dict.fromkeys(faults)))
 
 
 @contextmanager
@@ -150,13 +166,10 @@ def _run_ablation(study: Ablation, launch: "_Launch") -> int:
     return ran + launch.listed(list(study.trials(launch.tuned(study))))
 
 
-def _pending_of(study: Ablation, storage: Path, name: str) -> bool:
-    done = _finished(table.read(storage, name, "trials").to_pylist())
+def _unfinished(study: Study, done: set[str]) -> bool:
+    if isinstance(study, Search):
+        return len(done) < study.num_samples
     return any(t.trial_id not in done for t in (*study.tuning_trials(), *study.trials({})))
-
-
-def _searching(study: Search, rows: Sequence[Mapping[str, Any]]) -> bool:
-    return len(_finished(rows)) < study.num_samples
 
 
 def _finished(rows: Sequence[Mapping[str, Any]]) -> set[str]:

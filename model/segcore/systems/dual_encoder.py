@@ -44,6 +44,25 @@ class DualEncoderConfig(SystemConfig):
         if self.fusion.mode == "cross_attention":
             self.fusion.check_heads(self.sam2.width)
 
+    def check_weights(self) -> None:
+        """Read the checkpoints of the encoders that have one.
+
+        Raises:
+            ValueError: a file is missing or does not fit; all of them.
+        """
+        parts: list[Sam2Config | DepthConfig] = [self.sam2]
+        if self.fusion.mode != "rgb_only":
+            parts.append(self.depth)
+        faults = []
+        for part in parts:
+            try:
+                if part.pretrained == "checkpoint":
+                    part.build()
+            except ValueError as error:
+                faults.append(str(error))
+        if faults:
+            raise ValueError("\n".join(faults))
+
     def build(self, classes: ClassSpec, loss: LossConfig) -> "DualEncoder":
         """Build the network on the CPU from the global RNG, its pretrained weights loaded.
 

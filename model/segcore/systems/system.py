@@ -60,6 +60,14 @@ class SystemConfig(Choice):
         """The table of systems."""
         return SYSTEMS
 
+    def check_weights(self) -> None:
+        """Read the user's weight files, so that what is wrong with them is known beforehand.
+
+        Raises:
+            ValueError: files are missing or do not fit; all of them.
+        """
+        raise NotImplementedError
+
     def build(self, classes: ClassSpec, loss: LossConfig) -> System:
         """Build the network on the CPU from the global RNG, its pretrained weights loaded."""
         raise NotImplementedError

@@ -64,8 +64,6 @@ def facts(rows: StudyRows) -> tuple[Fact, ...]:
         found.append(
             Fact("ran", f"{when} to {ended:%Y-%m-%d %H:%M} UTC" if pd.notna(ended) else when)
         )
-    if rows.definition.get("preset"):
-        found.append(Fact("preset", str(rows.definition["preset"])))
     return tuple(found)
 
 
@@ -161,15 +159,11 @@ def _seeds_text(seeds: Sequence[int]) -> str:
 
 
 def _synthetic(rows: StudyRows) -> bool:
-    """As the definition says; where it does not, as the data sets of the trials are named."""
-    told = rows.definition.get("synthetic")
-    return any("synthetic" in n for n in _settings(rows, "data.name")) if told is None else told
+    return any("synthetic" in name for name in _settings(rows, "data.name"))
 
 
 def _nano(rows: StudyRows) -> bool:
-    """As the definition says; where it does not, as the trials' encoders are sized."""
-    told = rows.definition.get("preset")
-    return bool(_settings(rows, "system.sam2.size") == {"nano"}) if told is None else told == "nano"
+    return _settings(rows, "system.sam2.size") == {"nano"}
 
 
 def _settings(rows: StudyRows, field: str) -> set[str]:
