@@ -43,6 +43,7 @@ from segtune.report.summary import summarise
 from segtune.report.tuning import candidates
 
 CLASSES = {"ridge": (230, 75, 53), "silhouette": (0, 160, 135), "ligament": (60, 84, 200)}
+METHOD = {"name": "galore", "side": "left"}
 NANO = {"data": {"name": "synthetic_liver"}, "system": {"sam2": {"size": "nano"}}}
 ARMS: dict[str, dict[str, Any]] = {
     "full": {},
@@ -151,7 +152,7 @@ def write_trial(storage: Path, study: str, trial_id: str, value: float, **row: A
     seed = int(row["seed"])
     start = datetime(2026, 5, 1, 8, 0, tzinfo=UTC)
     trial = {**key, **COMMON, "status": status, "versions": json.dumps({"torch": "2.15.0"}),
-             "config": json.dumps({"seed": seed, "method": {"name": "galore", "side": "left"}, **NANO}),
+             "config": json.dumps({**NANO, "seed": seed, "method": METHOD}),
              "data_hash": "d" * 40, "weights_hash": "w" * 40, "epochs": EPOCHS,
              "trainable_parameters": int(state / 8), "total_parameters": 40_000_000,
              "best_epoch": EPOCHS - 1, "started": start, "ended": start.replace(hour=9),
