@@ -1,0 +1,1 @@
+"""Networks, adaptation methods, data, metrics and one training. Knows no Ray."""

@@ -1,0 +1,1 @@
+"""The platform: studies, trials on Ray, tables and the report."""
