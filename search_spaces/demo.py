@@ -8,7 +8,8 @@ SAM2 on patients. Each arm runs with the learning rate that did well for it on n
 """
 
 from segcore.presets import nano
-from segtune.spec import Ablation, apply
+from segtune.changes import apply
+from segtune.spec import Ablation
 
 
 def study() -> Ablation:

@@ -9,7 +9,8 @@ Six trials find nothing out; they show a search at work. Two objectives on val: 
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from segcore.presets import nano
-from segtune.spec import Search, apply
+from segtune.changes import apply
+from segtune.spec import Search
 
 
 def study() -> Search:

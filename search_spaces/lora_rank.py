@@ -8,7 +8,8 @@ Adapters beside qkv and proj of SAM2; alpha is twice the rank, so that the scali
 """
 
 from search_spaces._paper_scale import SEEDS, baseline
-from segtune.spec import Ablation, apply, factor
+from segtune.changes import apply
+from segtune.spec import Ablation, factor
 
 
 def study() -> Ablation:

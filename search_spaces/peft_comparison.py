@@ -9,7 +9,8 @@ not used again. The arm then runs with fresh seeds, and only those are tested.
 """
 
 from search_spaces._paper_scale import SEEDS, baseline
-from segtune.spec import Ablation, apply
+from segtune.changes import apply
+from segtune.spec import Ablation
 
 
 def study() -> Ablation:

@@ -8,7 +8,8 @@ The two arms differ in the projector and nothing else: rank 128, interval 50, sc
 """
 
 from search_spaces._paper_scale import SEEDS, baseline
-from segtune.spec import Ablation, apply
+from segtune.changes import apply
+from segtune.spec import Ablation
 
 
 def study() -> Ablation:

@@ -65,7 +65,7 @@ def test_segcore_knows_no_ray() -> None:
     assert not loaded & {"ray", "optuna", "plotly", "pyarrow", "segtune", "search_spaces"}
 
 
-@pytest.mark.parametrize("module", ["segtune.spec", "segtune.check"])
+@pytest.mark.parametrize("module", ["segtune.changes", "segtune.spec", "segtune.check"])
 def test_specs_work_without_torch(module: str) -> None:
     assert not loaded_by(module) & {"ray", "torch", "segcore"}
 

@@ -10,7 +10,8 @@ from optuna.distributions import CategoricalDistribution
 
 from segcore.batch import ClassSpec
 from segcore.config import TrainConfig, from_json, to_json
-from segtune import catalog, spec
+from segtune import catalog
+from segtune.changes import apply
 from segtune.check import check
 from segtune.spec import Ablation, Search, Study
 
@@ -30,7 +31,7 @@ def configurations(study: Study) -> dict[str, TrainConfig]:
             else (distribution.low, distribution.high)  # type: ignore[attr-defined]
         )
         for end in ends:
-            out[f"{field}={end}"] = spec.apply(study.baseline, {field: end})
+            out[f"{field}={end}"] = apply(study.baseline, {field: end})
     return out
 
 
@@ -40,7 +41,7 @@ def without_weights(config: TrainConfig) -> TrainConfig:
     for part in ("sam2", "depth"):
         changes[f"system.{part}.pretrained"] = "random"
         changes[f"system.{part}.checkpoint"] = None
-    bound: TrainConfig = spec.apply(config, changes)
+    bound: TrainConfig = apply(config, changes)
     return bound
 
 

@@ -10,20 +10,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked
 
+from segtune.changes import SpecError, apply, config_hash, flatten, non_default
 from segtune.check import check, check_grown, check_name, check_resources, fitting_trials
-from segtune.spec import (
-    Ablation,
-    Resources,
-    Search,
-    SpecError,
-    apply,
-    config_hash,
-    definition,
-    factor,
-    factorial,
-    flatten,
-    non_default,
-)
+from segtune.spec import Ablation, Resources, Search, definition, factor, factorial
 
 STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
 

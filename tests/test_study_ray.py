@@ -28,7 +28,8 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from segcore.data.synthetic_liver import SyntheticLiver
 from segcore.presets import nano
 from segcore.schedule import Schedule
-from segtune.spec import Ablation, Search, apply
+from segtune.changes import apply
+from segtune.spec import Ablation, Search
 
 TINY = replace(
     nano(),

@@ -10,7 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from segtune.spec import Ablation, Search, SpecError, Study
+from segtune.changes import SpecError
+from segtune.spec import Ablation, Search, Study
 
 PACKAGE = "search_spaces"
 

@@ -8,7 +8,8 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from segtune.spec import Ablation, Changes, Resources, Search, SpecError, Study, apply, flatten
+from segtune.changes import Changes, SpecError, apply, flatten
+from segtune.spec import Ablation, Resources, Search, Study
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
 

@@ -11,8 +11,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from segtune import catalog, spec
-from segtune.spec import Ablation, Resources, Search, SpecError, Study
+from segtune import catalog
+from segtune.changes import Changes, SpecError, apply, flatten
+from segtune.spec import Ablation, Resources, Search, Study
 
 DEFAULT_STORAGE = Path("results")
 
@@ -61,7 +62,7 @@ def show(args: argparse.Namespace, console: Console) -> int:
             table.add_row(field, str(distribution))
     console.print(table)
     baseline = Table(title="baseline", title_justify="left", show_header=False, box=None)
-    for field, value in spec.flatten(named.study.baseline).items():
+    for field, value in flatten(named.study.baseline).items():
         baseline.add_row(field, repr(value))
     console.print(baseline)
     return 0
@@ -171,7 +172,7 @@ def _changed(args: argparse.Namespace) -> catalog.Named:
             raise SpecError([f"{named.name} is an ablation: --num-samples is for searches"])
         study = replace(study, num_samples=args.num_samples)
     if args.changes:
-        study = replace(study, baseline=spec.apply(study.baseline, _parse(args.changes)))
+        study = replace(study, baseline=apply(study.baseline, _parse(args.changes)))
     return catalog.Named(args.name or named.name, study, named.description)
 
 
@@ -200,7 +201,7 @@ def _size(study: Study) -> str:
     return f"{first}{arms} arms x {len(study.seeds)} seeds = {arms * len(study.seeds)} trials"
 
 
-def _words(changes: spec.Changes) -> str:
+def _words(changes: Changes) -> str:
     return ", ".join(f"{field} = {value}" for field, value in changes.items())
 
 

@@ -12,7 +12,8 @@ from typing import Any
 from segcore.config import to_json
 from segcore.evaluation import Evaluation, Score
 from segtune import table
-from segtune.spec import Trial, config_hash
+from segtune.changes import config_hash
+from segtune.spec import Trial
 
 BEST = "best_"
 """Before a metric's name in a report: its value on val at the best epoch so far."""

@@ -17,8 +17,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from ray.tune.search import Searcher
 
+from segtune.changes import Changes, flatten
 from segtune.record import BEST
-from segtune.spec import Changes, Search, Trial, flatten
+from segtune.spec import Search, Trial
 
 
 class Listed(Searcher):

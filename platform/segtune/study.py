@@ -1,31 +1,24 @@
 """Run a study: what is left of it, through Ray Tune, until every trial is done."""
 
-import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import ray
 import ray.tune
 from ray.tune.search import Searcher
 
 from segtune import definition, table
-from segtune.check import check, check_grown, check_name, check_resources, fitting_trials
+from segtune.changes import Changes, SpecError
+from segtune.check import check, check_grown, check_name, fitting_trials
+from segtune.cluster import cluster
 from segtune.record import Origin, best_values, find_origin, record_failure
 from segtune.search import Listed, OptunaSearcher
-from segtune.spec import Ablation, Changes, Resources, Search, SpecError, Study, Trial
+from segtune.spec import Ablation, Resources, Search, Study, Trial
 from segtune.spec import definition as define
 from segtune.trial import DRIVER_MEMORY, drive
-
-_RAY_SETTINGS = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the tables hold the results
-    "RAY_AIR_NEW_OUTPUT": "0",  # else Tune prints a box of its own
-    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",  # the dashboard shows the Train runs
-}
 
 
 class Observer(Protocol):
@@ -138,27 +131,6 @@ def check_places(study: Study) -> None:
             faults.append(str(error))
     if faults:
         raise SpecError(list(dict.fromkeys(faults)))
-
-
-@contextmanager
-def cluster(address: str | None, resources: Resources) -> Iterator[Mapping[str, float]]:
-    """Be connected to Ray; a cluster started here is ended here.
-
-    Yields:
-        The cluster's resources.
-    """
-    os.environ.update(_RAY_SETTINGS)
-    address = address or os.environ.get("RAY_ADDRESS")
-    if address is None:
-        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        check_resources(resources, {"CPU": cpus or 1, "GPU": _gpus()}, "this machine")
-    ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR)
-    try:
-        available = ray.cluster_resources()
-        check_resources(resources, available, "the cluster" if address else "this machine")
-        yield available
-    finally:
-        ray.shutdown()
 
 
 def _run_ablation(study: Ablation, launch: "_Launch") -> int:
@@ -293,12 +265,6 @@ class _Relay(ray.tune.Callback):
         rows = table.read(launch.storage, launch.name, "trials").to_pylist()
         error = next(r["error"] for r in rows if r["trial_id"] == failed.trial_id)
         launch.observer.ended(failed, error)
-
-
-def _gpus() -> int:
-    import torch
-
-    return torch.cuda.device_count()
 
 
 def _check_writable(storage: Path) -> None:

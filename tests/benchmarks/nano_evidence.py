@@ -48,7 +48,8 @@ ARMS: dict[str, dict[str, Any]] = {
 def study(seeds: int) -> Any:
     """The arms as a study."""
     from segcore.presets import nano
-    from segtune.spec import Ablation, apply
+    from segtune.changes import apply
+    from segtune.spec import Ablation
 
     return Ablation(
         question="Does the nano default measure anything?",

@@ -1,0 +1,162 @@
+"""Change a configuration by dotted fields, lay it out flat, and name what it computes.
+
+Works on any frozen dataclass. A change is a dotted field and its value, such as
+`{"method.rank": 8}`. A field whose value was chosen from a table by name takes the name of another
+row: `{"method": "lora"}`.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Changes = Mapping[str, Any]
+
+
+class SpecError(ValueError):
+    """Something in a study is not right; `faults` has one line for each."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = tuple(faults)
+
+
+def apply(config: Any, changes: Changes) -> Any:
+    """The configuration with dotted fields changed.
+
+    Raises:
+        SpecError: unknown fields, wrong types, values out of range; all of them.
+    """
+    faults: list[str] = []
+    changed = _apply(config, changes, "", faults)
+    if faults:
+        raise SpecError(faults)
+    return changed
+
+
+def flatten(config: Any, *, places: bool = True) -> dict[str, Any]:
+    """Every setting by its dotted field; a choice from a table stands as its name.
+
+    Args:
+        config: a dataclass.
+        places: whether fields that only say where something lies are among them.
+    """
+    out: dict[str, Any] = {}
+    for f in dataclasses.fields(config):
+        if f.metadata.get("place") and not places:
+            continue
+        value = getattr(config, f.name)
+        if dataclasses.is_dataclass(value):
+            if isinstance(name := getattr(value, "name", None), str):
+                out[f.name] = name
+            inner = flatten(value, places=places)
+            out |= {f"{f.name}.{key}": item for key, item in inner.items()}
+        else:
+            out[f.name] = value
+    return out
+
+
+def non_default(config: Any) -> dict[str, Any]:
+    """The settings that differ from their class's defaults, places apart.
+
+    A field that is added to the code later, with a default, changes nothing here.
+    """
+    out: dict[str, Any] = {}
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if f.metadata.get("place"):
+            continue
+        if dataclasses.is_dataclass(value):
+            if isinstance(name := getattr(value, "name", None), str):
+                out[f.name] = name
+            out |= {f"{f.name}.{key}": item for key, item in non_default(value).items()}
+        elif f.default is dataclasses.MISSING or value != f.default:
+            out[f.name] = value
+    return out
+
+
+def config_hash(config: Any, **contents: str) -> str:
+    """A name for what a trial computes: 16 hexadecimal digits.
+
+    Args:
+        config: its configuration; places do not count.
+        contents: hashes of what the configuration refers to (data, weights).
+    """
+    text = json.dumps({**non_default(config), **contents}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _apply(config: Any, changes: Changes, path: str, faults: list[str]) -> Any:
+    fields = {f.name for f in dataclasses.fields(config)}
+    whole = {k: v for k, v in changes.items() if "." not in k}
+    inner: dict[str, dict[str, Any]] = {}
+    for key, value in changes.items():
+        head, dot, rest = key.partition(".")
+        if dot:
+            inner.setdefault(head, {})[rest] = value
+    for name in sorted((whole.keys() | inner.keys()) - fields):
+        faults.append(_unknown(f"{path}{name}", fields))
+    new: dict[str, Any] = {}
+    for name in sorted(fields & (whole.keys() | inner.keys())):
+        value = getattr(config, name)
+        if name in whole:
+            value = _choose(value, whole[name], inner.get(name, {}), f"{path}{name}", faults)
+        if name in inner:
+            if not dataclasses.is_dataclass(value):
+                faults.append(f"{path}{name} has no fields: it is {value!r}")
+                continue
+            value = _apply(value, inner[name], f"{path}{name}.", faults)
+        new[name] = value
+    try:
+        return dataclasses.replace(config, **new)
+    except ValueError as error:
+        faults += _value_faults(error, path)
+        return config
+
+
+def _choose(current: Any, value: Any, inner: Changes, path: str, faults: list[str]) -> Any:
+    """A row of the table that the current value comes from, by name; else the value itself.
+
+    Args:
+        current: what is there.
+        value: a row's name, or a value.
+        inner: changes to the row's own fields, of which it needs those without a default.
+        path: where, for messages.
+        faults: gets what is wrong.
+    """
+    if not (isinstance(value, str) and hasattr(current, "choice")):
+        return value
+    try:
+        row = current.choice(value)
+        needed = [f.name for f in dataclasses.fields(row) if _is_required(f)]
+        return row(**{name: inner[name] for name in needed if name in inner})
+    except ValueError as error:
+        faults += _value_faults(error, f"{path}.") if hasattr(error, "errors") else [str(error)]
+        return current
+
+
+def _is_required(f: dataclasses.Field[Any]) -> bool:
+    return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+
+
+def _unknown(path: str, fields: set[str]) -> str:
+    name = path.rpartition(".")[2]
+    close = difflib.get_close_matches(name, fields, n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    return f"unknown field {path}: choose one of {', '.join(sorted(fields))}.{hint}"
+
+
+def _value_faults(error: ValueError, path: str) -> list[str]:
+    """One line for each fault that a class found in its fields (pydantic lists them)."""
+    errors = getattr(error, "errors", None)
+    if errors is None:
+        return [f"{path.rstrip('.')}: {error}" if path else str(error)]
+    lines = []
+    for e in errors():
+        where = path + ".".join(str(part) for part in e["loc"])
+        shown = e["loc"] and e["type"] != "missing" and not dataclasses.is_dataclass(e["input"])
+        given = f" = {e['input']!r}" if shown else ""
+        lines.append(f"{where.rstrip('.')}{given}: {e['msg']}")
+    return lines
