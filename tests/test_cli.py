@@ -153,11 +153,11 @@ def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_name_in_use_by_another_definition(capsys: pytest.CaptureFixture[str]) -> None:
-    from segtune import catalog, definition, spec
+    from segtune import catalog, definition
 
     storage = Path("results")
-    kept = spec.definition("demo", catalog.find("demo").study)
-    definition.write(storage, "demo", {"schema_version": 1, **kept})
+    kept = definition.define("demo", catalog.find("demo").study)
+    definition.write(storage, "demo", kept)
     table.write(storage, "demo", "trials", [{"trial_id": "frozen-s0", "attempt": 1}])
     message = refused(capsys, "run", "demo", "--set", "schedule.epochs=99")
     assert "schedule.epochs was 15, now 99" in message

@@ -104,7 +104,21 @@ def test_a_search_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert trial_of(searcher.suggest("b")).trial_id == "t4"
     searcher.on_trial_complete("a", GOOD)
     assert journal(tmp_path / "j")[1].values == [0.8, 3.0]
-    assert is_finished(searcher.suggest("c"))
+    assert trial_of(searcher.suggest("c")).trial_id == "t5", "in the place of t2"
+    assert is_finished(searcher.suggest("d"))
+
+
+def test_a_lost_baseline_is_asked_for_again(tmp_path: Path) -> None:
+    rows = [row(1, {"rank": 5}, objectives={"dice": 0.7, "assd": 4.0})]
+    searcher = OptunaSearcher(replace(SEARCH, num_samples=2), "s", tmp_path / "j", rows)
+    assert trial_of(searcher.suggest("a")).changes == {"rank": 8}
+    assert is_finished(searcher.suggest("b"))
+
+
+def test_a_search_of_one_trial_runs_it(tmp_path: Path) -> None:
+    searcher = OptunaSearcher(replace(SEARCH, num_samples=1), "s", tmp_path / "j", [])
+    assert trial_of(searcher.suggest("a")).changes == {"rank": 8}
+    assert is_finished(searcher.suggest("b"))
 
 
 def test_another_launch_draws_other_configurations(tmp_path: Path) -> None:

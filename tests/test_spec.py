@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import pytest
@@ -10,9 +11,11 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked
 
-from segtune.changes import SpecError, apply, config_hash, flatten, non_default
-from segtune.check import check, check_grown, check_name, check_resources, fitting_trials
-from segtune.spec import Ablation, Resources, Search, definition, factor, factorial
+from segtune.changes import SpecError, apply, config_hash, flatten, non_default, resolve_places
+from segtune.check import check, check_name
+from segtune.definition import check_grown, define
+from segtune.resources import Resources, check_resources, fitting_trials
+from segtune.spec import Ablation, Search, factor, factorial
 
 STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
 
@@ -22,9 +25,14 @@ class Tool:
 
     @classmethod
     def choice(cls, name: str) -> type["Tool"]:
-        kinds: Mapping[str, type[Tool]] = {"saw": Saw, "drill": Drill, "plane": Plane}
+        kinds: Mapping[str, type[Tool]] = {
+            "saw": Saw,
+            "jigsaw": Jigsaw,
+            "drill": Drill,
+            "plane": Plane,
+        }
         if name not in kinds:
-            raise ValueError(f"unknown tool {name!r}: choose one of drill, plane, saw")
+            raise ValueError(f"unknown tool {name!r}: choose one of drill, jigsaw, plane, saw")
         return kinds[name]
 
 
@@ -32,6 +40,12 @@ class Tool:
 class Saw(Tool):
     name: ClassVar[str] = "saw"
     teeth: Annotated[int, Field(ge=1)] = 8
+
+
+@checked(frozen=True, kw_only=True, config=STRICT)
+class Jigsaw(Saw):
+    name: ClassVar[str] = "jigsaw"
+    speed: float = 1.0
 
 
 @checked(frozen=True, kw_only=True, config=STRICT)
@@ -51,7 +65,14 @@ class Job:
     tool: Tool = field(default_factory=Saw)
     length: Annotated[float, Field(gt=0)] = 2.0
     folder: str = field(default="here", metadata={"place": True})
+    limit: float | None = None
     seed: int = 0
+
+
+def placed(job: Job) -> Job:
+    """As a trial has it."""
+    made: Job = resolve_places(job)
+    return made
 
 
 def ablation(**changes: Any) -> Ablation:
@@ -96,7 +117,7 @@ def test_every_fault_of_a_change_is_named() -> None:
 
 
 def test_unknown_choice_names_the_choices() -> None:
-    with pytest.raises(SpecError, match="choose one of drill, plane, saw"):
+    with pytest.raises(SpecError, match="choose one of drill, jigsaw, plane, saw"):
         apply(Job(), {"tool": "hammer"})
 
 
@@ -111,6 +132,7 @@ def test_flatten_names_the_choice_and_leaves_places_out() -> None:
         "tool": "saw",
         "tool.teeth": 8,
         "length": 2.0,
+        "limit": None,
         "seed": 0,
     }
     assert "folder" in flatten(Job())
@@ -126,7 +148,7 @@ def test_trials_pair_the_seeds() -> None:
         "fine-s1",
         "drill-s1",
     ]
-    assert trials[4].config == Job(tool=Saw(teeth=32), seed=1)
+    assert trials[4].config == placed(Job(tool=Saw(teeth=32), seed=1))
     assert trials[4].changes == {"tool.teeth": 32}
 
 
@@ -139,7 +161,7 @@ def test_tuned_arms_run_with_what_was_chosen() -> None:
     assert [t.trial_id for t in tuning][:2] == ["baseline-t0", "baseline-t1"]
     assert {t.seed for t in tuning} == {9}
     trials = {t.trial_id: t for t in study.trials({"fine": {"length": 3.0}})}
-    assert trials["fine-s0"].config == Job(tool=Saw(teeth=32), length=3.0)
+    assert trials["fine-s0"].config == placed(Job(tool=Saw(teeth=32), length=3.0))
 
 
 def test_factors_name_their_arms() -> None:
@@ -159,6 +181,53 @@ def test_an_arm_like_the_baseline_is_refused() -> None:
     text = faults(ablation(arms={"same": {"tool.teeth": 8}, "elsewhere": {"folder": "there"}}))
     assert "arm same is the same as baseline" in text
     assert "arm elsewhere is the same as baseline" in text
+
+
+def test_a_seed_is_no_change() -> None:
+    assert "a seed is no change" in faults(ablation(arms={"other": {"seed": 5}}))
+    assert "a seed is no change" in faults(search(space={"seed": IntDistribution(0, 9)}))
+
+
+def test_values_that_do_not_go_together_are_found_before() -> None:
+    space = {
+        "tool": CategoricalDistribution(("saw", "drill")),
+        "tool.teeth": IntDistribution(4, 32),
+    }
+    text = faults(search(space=space))
+    assert "unknown field tool.teeth" in text
+    assert "'tool': 'drill'" in text
+
+
+def test_what_has_no_number_cannot_be_searched_from() -> None:
+    assert "None lies outside" in faults(search(space={"limit": FloatDistribution(1.0, 2.0)}))
+
+
+def test_samplers_that_need_more_than_a_seed_are_refused() -> None:
+    text = faults(search(sampler="GridSampler"))
+    assert "TPESampler" in text
+    assert "GridSampler," not in text
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"seeds": 3}, {"arms": ["a"]}, {"arms": {"a": None}}, {"tune": {"a": 3}}, {"baseline": None}],
+)
+def test_a_study_of_wrong_types_is_a_value_error(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        check(ablation(**wrong))
+
+
+def test_the_same_choice_keeps_its_settings_and_a_relative_what_they_share() -> None:
+    job = Job(tool=Saw(teeth=5))
+    assert apply(job, {"tool": "saw"}) == job
+    assert apply(job, {"tool": "jigsaw"}).tool == Jigsaw(teeth=5)
+    assert apply(job, {"tool": "drill"}).tool == Drill()
+
+
+def test_places_are_absolute_in_a_trial(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (trial, *_) = ablation().trials({})
+    assert trial.config.folder == str(tmp_path / "here")
 
 
 def test_two_arms_alike_are_refused() -> None:
@@ -191,7 +260,7 @@ def test_all_mistakes_of_a_search_at_once() -> None:
             },
         )
     )
-    for part in ("num_samples = 0", "unknown sampler", "tool.teeth = 0", "lenght", "hammer"):
+    for part in ("num_samples = 0", "sampler 'Guess'", "tool.teeth = 0", "lenght", "hammer"):
         assert part in text
     assert "lies outside" in text  # 8 teeth
 
@@ -203,7 +272,7 @@ def test_a_name_must_serve_as_a_folder() -> None:
 
 
 def test_more_than_there_is_would_wait_for_ever() -> None:
-    there = {"CPU": 2.0}
+    there = [{"CPU": 2.0}]
     check_resources(Resources(workers=2), there, "this machine")
     with pytest.raises(SpecError) as caught:
         check_resources(Resources(workers=3, gpus_per_worker=1), there, "this machine")
@@ -213,7 +282,7 @@ def test_more_than_there_is_would_wait_for_ever() -> None:
 
 
 def test_as_many_trials_as_fit() -> None:
-    there = {"CPU": 8.0, "GPU": 1.0}
+    there = [{"CPU": 8.0, "GPU": 1.0}]
     assert fitting_trials(Resources(workers=2), there) == 4
     assert fitting_trials(Resources(gpus_per_worker=0.5), there) == 2
     assert fitting_trials(Resources(concurrent=3), there) == 3
@@ -241,16 +310,38 @@ def test_hash_survives_a_new_field_with_a_default() -> None:
 
 
 def test_a_study_may_grow() -> None:
-    old = definition("s", ablation())
+    old = define("s", ablation())
     arms = {**ablation().arms, "long": {"length": 9.0}}
-    check_grown(old, definition("s", ablation(arms=arms, seeds=(0, 1, 2))))
-    check_grown(definition("s", search()), definition("s", search(num_samples=9)))
+    check_grown(old, define("s", ablation(arms=arms, seeds=(0, 1, 2))))
+    check_grown(define("s", search()), define("s", search(num_samples=9)))
+
+
+def test_code_may_gain_a_setting_with_a_default() -> None:
+    old = define("s", ablation())
+    del old["baseline"]["limit"]
+    check_grown(old, define("s", ablation()))
+    with pytest.raises(SpecError, match="limit was 'not there', now 3.0"):
+        check_grown(old, define("s", ablation(baseline=Job(limit=3.0))))
+
+
+def test_another_kind_of_study_is_said_in_one_line() -> None:
+    with pytest.raises(SpecError, match="kind ablation, now of kind search"):
+        check_grown(define("s", ablation()), define("s", search()))
+
+
+def test_a_worker_must_fit_on_a_node() -> None:
+    nodes = [{"CPU": 8.0, "GPU": 4.0}, {"CPU": 8.0, "GPU": 4.0}]
+    check_resources(Resources(workers=2, gpus_per_worker=4), nodes, "the cluster")
+    with pytest.raises(SpecError, match="all it asks for on one node"):
+        check_resources(Resources(gpus_per_worker=8), nodes, "the cluster")
+    with pytest.raises(SpecError, match="give more than 0"):
+        check_resources(Resources(cpus_per_worker=float("nan")), nodes, "the cluster")
 
 
 def test_a_changed_study_is_refused_with_the_difference() -> None:
-    old = definition("s", ablation())
+    old = define("s", ablation())
     with pytest.raises(SpecError) as caught:
-        check_grown(old, definition("s", ablation(baseline=Job(length=5.0), seeds=(1,))))
+        check_grown(old, define("s", ablation(baseline=Job(length=5.0), seeds=(1,))))
     text = str(caught.value)
     assert "length was 2.0, now 5.0" in text
     assert "seeds: [0] are gone" in text

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -33,7 +34,7 @@ from segtune.spec import Ablation, Search
 
 TINY = replace(
     nano(),
-    data=SyntheticLiver(train=8, val=4, test=4),
+    data=SyntheticLiver(train=8, val=4, test=4, root="scenes"),
     schedule=Schedule(epochs=2, batch_size=4, warmup_steps=1),
 )
 """
@@ -107,6 +108,7 @@ def test_ablation_from_a_users_file_tunes_runs_tests_and_reports(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(folder, TUNED) == 0
+    assert (folder / "scenes").is_dir(), "a relative place is the user's, not the worker's"
     trials = {r["trial_id"]: r for r in rows(folder, "trials")}
     assert set(trials) == {
         *("frozen-t0", "frozen-t1", "srft_galore-t0", "srft_galore-t1"),
@@ -218,6 +220,29 @@ def test_a_failed_trial_says_why_and_the_others_go_on(
     assert trials["frozen-s0"]["status"] == "finished"
     assert trials["wild-s0"]["status"] == "failed"
     assert "TrainingDiverged: the loss is" in trials["wild-s0"]["error"]
+
+
+def test_ctrl_c_is_no_end_and_the_same_command_goes_on(folder: Path) -> None:
+    (folder / "mine.py").write_text(ABLATION)
+    command = [str(Path(sys.executable).parent / "segtune"), "run", "mine.py", "--concurrent", "1"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "best val Dice" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "the same command goes on from here" in errors
+    first = {r["trial_id"]: r["attempt"] for r in rows(folder, "trials")}
+    assert first["frozen-s0"] == 1
+    assert main(command[1:]) == 0
+    trials = {r["trial_id"]: r for r in rows(folder, "trials")}
+    assert {r["status"] for r in trials.values()} == {"finished"}
+    assert set(trials) == {"frozen-s0", "srft_galore-s0"}
+    assert trials["frozen-s0"]["attempt"] == 1, "a finished trial is not repeated"
 
 
 @pytest.fixture

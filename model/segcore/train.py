@@ -5,6 +5,7 @@
 
 import argparse
 import dataclasses
+import math
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,7 @@ from srft_galore import GaLoreAdamW
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss is no longer a number."""
+    """The loss or its gradient is no longer a number."""
 
 
 def train(config: TrainConfig, runtime: Runtime) -> Iterator[Evaluation]:
@@ -42,7 +43,7 @@ def train(config: TrainConfig, runtime: Runtime) -> Iterator[Evaluation]:
 
     Raises:
         ValueError: the data folder, weights or checkpoint are not what they should be.
-        TrainingDiverged: the loss is not finite.
+        TrainingDiverged: the loss or the gradient is not finite. Every worker raises it.
     """
     training = Training(config, runtime)
     for epoch in range(training.epoch + 1, config.schedule.epochs + 1):
@@ -144,13 +145,14 @@ class Training:
                 parameter.grad = torch.zeros_like(parameter)
         gradients = [p.grad for p in self.trained if p.grad is not None]
         self.runtime.reduce([*gradients, loss])
-        if not torch.isfinite(loss):
-            raise TrainingDiverged(
-                f"the loss is {loss.item()} at step {self.step + 1} (epoch {epoch}): "
-                "lower optim.lr or method.lr, or look at the data"
-            )
-        if self.config.optim.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.trained, self.config.optim.clip_norm)
+        clip_norm = self.config.optim.clip_norm or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.trained, clip_norm)
+        for what, value in (("loss", loss), ("gradient's norm", norm)):
+            if not torch.isfinite(value):
+                raise TrainingDiverged(
+                    f"the {what} is {value.item()} at step {self.step + 1} (epoch {epoch}): "
+                    "lower optim.lr or method.lr, or look at the data"
+                )
         watch.split("backward")
         if isinstance(self.optimizer, GaLoreAdamW):
             self.optimizer.refresh()
@@ -292,8 +294,8 @@ def _save(evaluation: Evaluation, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as unfinished:
         evaluation.save(Path(unfinished))
-        for file in Path(unfinished).iterdir():
-            file.replace(folder / file.name)
+        for name in (checkpoint.BEST, checkpoint.CONFIG, checkpoint.LAST):  # `last` counts
+            (Path(unfinished) / name).replace(folder / name)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from segtune.changes import SpecError
+from segtune.changes import SpecError, value_faults
 from segtune.spec import Ablation, Search, Study
 
 PACKAGE = "search_spaces"
@@ -58,7 +58,10 @@ def find(study: str) -> Named:
     make = getattr(module, "study", None)
     if not callable(make):
         raise SpecError([f"{study}: no function `study()` that returns an Ablation or a Search"])
-    value: Any = make()
+    try:
+        value: Any = make()
+    except Exception as error:
+        raise _said(study, error) from error
     if not isinstance(value, Ablation | Search):
         raise SpecError(
             [f"{study}: study() returned {type(value).__name__}, not an Ablation or a Search"]
@@ -80,6 +83,8 @@ def _load_named(name: str) -> ModuleType:
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise SpecError([f"there is no study file {path}"])
+    if path.suffix != ".py":
+        raise SpecError([f"{path} is no Python file: a study is a .py with a function `study()`"])
     spec = importlib.util.spec_from_file_location(f"segtune_study_{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
@@ -87,8 +92,13 @@ def _load_file(path: Path) -> ModuleType:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except ValueError:
-        raise
     except Exception as error:
-        raise SpecError([f"{path} can't be read: {type(error).__name__}: {error}"]) from error
+        raise _said(str(path), error) from error
     return module
+
+
+def _said(study: str, error: Exception) -> SpecError:
+    """What went wrong in a study's file, as far as a person needs it."""
+    if isinstance(error, ValueError):
+        return SpecError([f"{study}: {fault}" for fault in value_faults(error, "")])
+    return SpecError([f"{study} can't be read: {type(error).__name__}: {error}"])

@@ -2,7 +2,8 @@
 
 Works on any frozen dataclass. A change is a dotted field and its value, such as
 `{"method.rank": 8}`. A field whose value was chosen from a table by name takes the name of another
-row: `{"method": "lora"}`.
+row: `{"method": "lora"}`. What both rows have from a common base (rank, learning rate of the two
+GaLore methods) is kept; the row's other fields have their defaults.
 """
 
 import dataclasses
@@ -10,6 +11,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 Changes = Mapping[str, Any]
@@ -77,6 +79,18 @@ def non_default(config: Any) -> dict[str, Any]:
     return out
 
 
+def resolve_places(config: Any) -> Any:
+    """The configuration with absolute places: a Ray worker runs in a folder of its own."""
+    new: dict[str, Any] = {}
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if dataclasses.is_dataclass(value):
+            new[f.name] = resolve_places(value)
+        elif f.metadata.get("place") and isinstance(value, str):
+            new[f.name] = str(Path(value).expanduser().absolute())
+    return dataclasses.replace(config, **new)
+
+
 def config_hash(config: Any, **contents: str) -> str:
     """A name for what a trial computes: 16 hexadecimal digits.
 
@@ -112,7 +126,7 @@ def _apply(config: Any, changes: Changes, path: str, faults: list[str]) -> Any:
     try:
         return dataclasses.replace(config, **new)
     except ValueError as error:
-        faults += _value_faults(error, path)
+        faults += value_faults(error, path)
         return config
 
 
@@ -130,11 +144,21 @@ def _choose(current: Any, value: Any, inner: Changes, path: str, faults: list[st
         return value
     try:
         row = current.choice(value)
+        if row is type(current):
+            return current
         needed = [f.name for f in dataclasses.fields(row) if _is_required(f)]
-        return row(**{name: inner[name] for name in needed if name in inner})
+        given = {name: inner[name] for name in needed if name in inner}
+        return row(**{**_shared(current, row), **given})
     except ValueError as error:
-        faults += _value_faults(error, f"{path}.") if hasattr(error, "errors") else [str(error)]
+        faults += value_faults(error, f"{path}.") if hasattr(error, "errors") else [str(error)]
         return current
+
+
+def _shared(current: Any, row: type[Any]) -> dict[str, Any]:
+    """The settings that a row has in common with what was chosen before."""
+    bases = [c for c in type(current).__mro__ if c in row.__mro__ and dataclasses.is_dataclass(c)]
+    names = [f.name for f in dataclasses.fields(bases[0])] if bases else []
+    return {name: getattr(current, name) for name in names}
 
 
 def _is_required(f: dataclasses.Field[Any]) -> bool:
@@ -148,7 +172,7 @@ def _unknown(path: str, fields: set[str]) -> str:
     return f"unknown field {path}: choose one of {', '.join(sorted(fields))}.{hint}"
 
 
-def _value_faults(error: ValueError, path: str) -> list[str]:
+def value_faults(error: ValueError, path: str) -> list[str]:
     """One line for each fault that a class found in its fields (pydantic lists them)."""
     errors = getattr(error, "errors", None)
     if errors is None:

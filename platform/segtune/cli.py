@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,7 +14,8 @@ from rich.table import Table
 
 from segtune import catalog
 from segtune.changes import Changes, SpecError, apply, flatten
-from segtune.spec import Ablation, Resources, Search, Study
+from segtune.resources import Resources
+from segtune.spec import Ablation, Search, Study
 
 DEFAULT_STORAGE = Path("results")
 
@@ -91,7 +93,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
             f"[red]{len(outcome.failed)} of {outcome.total} trials failed[/]: "
             f"{', '.join(outcome.failed)}. The same command tries them again."
         )
-    again = "" if args.storage == DEFAULT_STORAGE else f" --storage {args.storage}"
+    storage = shlex.quote(str(args.storage))
+    again = "" if args.storage == DEFAULT_STORAGE else f" --storage {storage}"
     console.print(f"Now: segtune report {named.name}{again}", highlight=False)
     return 1 if outcome.failed else 0
 
@@ -134,8 +137,8 @@ def _parser() -> argparse.ArgumentParser:
     p = commands.add_parser("report", help="write one HTML file about studies that were run")
     p.add_argument("study", nargs="+", metavar="STUDY", help="the name that it was run under")
     _storage_argument(p)
-    p.add_argument("--out", type=Path, help="the HTML file; default: STUDY-report.html")
-    p.add_argument("--tables", type=Path, help="folder for the tables as CSV, Markdown and LaTeX")
+    p.add_argument("--out", type=_path, help="the HTML file; default: STUDY-report.html")
+    p.add_argument("--tables", type=_path, help="folder for the tables as CSV, Markdown and LaTeX")
     p.set_defaults(command=report)
     return parser
 
@@ -157,10 +160,14 @@ def _study_arguments(p: argparse.ArgumentParser) -> None:
 def _storage_argument(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--storage",
-        type=Path,
+        type=_path,
         default=DEFAULT_STORAGE,
         help="folder that holds the studies' results (default: %(default)s)",
     )
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
 
 
 def _changed(args: argparse.Namespace) -> catalog.Named:
@@ -183,6 +190,8 @@ def _parse(changes: Sequence[str]) -> dict[str, Any]:
         if not equals or not field:
             faults.append(f"--set {change}: write FIELD=VALUE, such as schedule.epochs=3")
             continue
+        if field == "seed":
+            faults.append(f"--set {change}: seeds are the study's own: write them into its file")
         try:
             out[field] = ast.literal_eval(text)
         except (ValueError, SyntaxError):

@@ -2,13 +2,15 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import socket
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import ray
 
-from segtune.check import check_resources
-from segtune.spec import Resources
+from segtune.changes import SpecError
+from segtune.resources import Resources, check_resources
 
 _RAY_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the tables hold the results
@@ -18,27 +20,50 @@ _RAY_SETTINGS = {
 
 
 @contextmanager
-def cluster(address: str | None, resources: Resources) -> Iterator[Mapping[str, float]]:
+def cluster(address: str | None, resources: Resources) -> Iterator[Sequence[Mapping[str, float]]]:
     """Be connected to Ray; a cluster started here is ended here.
 
     Yields:
-        The cluster's resources.
+        The resources of each node.
+
+    Raises:
+        SpecError: a trial asks for more than there is, or nobody answers at the address.
     """
     os.environ.update(_RAY_SETTINGS)
+    if cache := os.environ.get("SEGTUNE_CACHE"):  # workers run in folders of their own
+        os.environ["SEGTUNE_CACHE"] = str(Path(cache).expanduser().absolute())
     address = address or os.environ.get("RAY_ADDRESS")
-    if address is None:
-        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        check_resources(resources, {"CPU": cpus or 1, "GPU": _gpus()}, "this machine")
+    if address is not None:
+        _check_answers(address)
     ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR)
     try:
-        available = ray.cluster_resources()
-        check_resources(resources, available, "the cluster" if address else "this machine")
-        yield available
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        check_resources(resources, nodes, "the cluster" if address else "this machine")
+        yield nodes
     finally:
         ray.shutdown()
 
 
-def _gpus() -> int:
+def this_machine() -> dict[str, float]:
+    """The resources that a local cluster would have."""
     import torch
 
-    return torch.cuda.device_count()
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return {"CPU": cpus, "GPU": torch.cuda.device_count()}
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself would wait for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not (colon and port.isdigit()):
+        return  # "auto" and the like: Ray knows where to look
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise SpecError(
+            [
+                f"no Ray cluster answers at {address}: {error}. Start one with "
+                "`ray start --head`, or leave --address out to start one on this machine"
+            ]
+        ) from error

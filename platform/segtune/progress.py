@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -52,6 +53,12 @@ class Progress:
     def started(self, trial: Trial) -> None:
         """A trial was given its resources."""
         self._started.setdefault(trial.trial_id, time.monotonic())
+        if trial.repeats:
+            self._console.print(
+                f"{trial.trial_id} has the configuration of an earlier trial: "
+                f"it runs with seed {trial.seed}",
+                highlight=False,
+            )
 
     def reported(self, trial: Trial, metrics: Mapping[str, Any]) -> None:
         """A trial finished an epoch or its final evaluation."""
@@ -69,7 +76,7 @@ class Progress:
         """A trial is done."""
         self._ended[trial.trial_id] = error
         best = self._latest.get(trial.trial_id, {}).get("best_dice")
-        said = f"[red]failed[/]: {error}" if error else f"best val Dice {_number(best)}"
+        said = f"[red]failed[/]: {escape(error)}" if error else f"best val Dice {_number(best)}"
         done = self._before + len(self._ended)
         self._console.print(f"{trial.trial_id}: {said}  ({done}/{self._total})", highlight=False)
 

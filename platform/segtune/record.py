@@ -100,6 +100,11 @@ class Recorder:
         self._write("trials", [self._row])
         return self._report(evaluation)
 
+    def fail(self, error: str) -> None:
+        """Write down that this attempt came to nothing."""
+        self._row |= {"status": "failed", "error": error, "ended": datetime.now(UTC)}
+        self._write("trials", [self._row])
+
     def _report(self, evaluation: Evaluation) -> dict[str, float | int | bool]:
         macro = {
             s.metric: s.value
@@ -148,6 +153,14 @@ def record_failure(
     if row["status"] in ("running", None):
         row |= {"status": "failed", "error": error, "ended": datetime.now(UTC)}
         table.write(storage, study, "trials", [row])
+
+
+def failure(storage: Path, study: str, trial_id: str) -> str | None:
+    """Why a trial failed; None where it did not."""
+    for row in table.read(storage, study, "trials").to_pylist():
+        if (row["trial_id"], row["status"]) == (trial_id, "failed"):
+            return str(row["error"])
+    return None
 
 
 def trial_row(trial: Trial, origin: Origin, workers: int) -> dict[str, Any]:

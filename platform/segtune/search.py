@@ -76,18 +76,18 @@ class OptunaSearcher(Searcher):
         )
         self._study = rebuild(search, name, journal, known)
         self._running: dict[str, int] = {}
-        if not known:
-            current = flatten(search.baseline)
-            self._study.enqueue_trial({field: current[field] for field in search.space})
+        self._handed_out = len(known) - len(self._unfinished)
+        current = flatten(search.baseline)
+        first = {field: current[field] for field in search.space}
+        if not self._drawn[_key(first)]:
+            self._study.enqueue_trial(first)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """An unfinished trial of an earlier launch, else a new one; `FINISHED` after the last."""
-        if self._unfinished:
-            trial = self._unfinished.popleft()
-        elif len(self._study.trials) >= self._search.num_samples:
+        if self._handed_out >= self._search.num_samples:
             return Searcher.FINISHED  # type: ignore[return-value]  # how Ray spells the end
-        else:
-            trial = self._ask()
+        trial = self._unfinished.popleft() if self._unfinished else self._ask()
+        self._handed_out += 1
         assert trial.number is not None
         self._running[trial_id] = trial.number
         return {"trial": trial}
@@ -136,7 +136,8 @@ def rebuild(
         name: of the study.
         journal: the journal file; written beside and renamed over the old one.
         known: Optuna trial number -> `trials` row (see `OptunaSearcher`). A number that is
-            missing between others was lost before it wrote a row: it stands as failed.
+            missing between others was lost before it wrote a row: it stands as failed, and
+            another trial takes its place.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     journal.parent.mkdir(parents=True, exist_ok=True)

@@ -3,17 +3,19 @@
 Any frozen dataclass will do as the configuration of a trial.
 """
 
-import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.distributions import BaseDistribution
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass as checked
 
-from segtune.changes import Changes, apply, flatten
+from segtune.changes import Changes, apply, resolve_places
 
 Role = Literal["arm", "tune", "search"]
+_STRICT = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,11 @@ class Trial:
     """Against the study's baseline."""
     arm: str | None = None
     number: int | None = None
+    repeats: int = 0
+    """How many trials of a search had the same changes before; each has another seed."""
 
 
-@dataclass(frozen=True)
+@checked(frozen=True, config=_STRICT)
 class Objective:
     """A metric (macro, on val, at the best epoch) that a search improves."""
 
@@ -41,7 +45,7 @@ class Objective:
 DICE_AND_ASSD = (Objective("dice", "maximize"), Objective("assd", "minimize"))
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked(frozen=True, kw_only=True, config=_STRICT)
 class Ablation:
     """A baseline and named arms that differ from it, with the same seeds for all."""
 
@@ -101,11 +105,11 @@ class Ablation:
     ) -> Trial:
         seed = self.tune_seed if seed is None else seed
         both = {**changes, **chosen}
-        config = apply(self.baseline, {**both, "seed": seed})
+        config = resolve_places(apply(self.baseline, {**both, "seed": seed}))
         return Trial(trial_id, role, seed, config, both, arm, number)
 
 
-@dataclass(frozen=True, kw_only=True)
+@checked(frozen=True, kw_only=True, config=_STRICT)
 class Search:
     """A space of changes to a baseline, searched by Optuna; the baseline is its first trial."""
 
@@ -130,23 +134,11 @@ class Search:
             repeats: how often the same were drawn before; each time takes another seed.
         """
         seed = self.seed + repeats
-        config = apply(self.baseline, {**changes, "seed": seed})
-        return Trial(f"t{number}", "search", seed, config, dict(changes), None, number)
+        config = resolve_places(apply(self.baseline, {**changes, "seed": seed}))
+        return Trial(f"t{number}", "search", seed, config, dict(changes), None, number, repeats)
 
 
 Study = Ablation | Search
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resources:
-    """How a study runs; no part of what its trials are."""
-
-    workers: int = 1
-    """Train workers of one trial."""
-    cpus_per_worker: float = 1
-    gpus_per_worker: float = 0
-    concurrent: int | None = None
-    """Most trials at a time; None: as many as fit."""
 
 
 def factor(name: str, values: Sequence[Any], *, label: str | None = None) -> dict[str, Changes]:
@@ -167,31 +159,4 @@ def factorial(factors: Mapping[str, Sequence[Any]]) -> dict[str, Changes]:
     return {
         "-".join(str(v) for v in values).replace(".", "_"): dict(zip(factors, values, strict=True))
         for values in combinations
-    }
-
-
-def definition(name: str, study: Study) -> dict[str, Any]:
-    """A study as plain values: what a later run of the same name is held against."""
-    common = {
-        "study": name,
-        "question": study.question,
-        "baseline": flatten(study.baseline, places=False),
-        "objectives": [dataclasses.asdict(o) for o in DICE_AND_ASSD],
-    }
-    if isinstance(study, Ablation):
-        return common | {
-            "kind": "ablation",
-            "baseline_arm": study.baseline_arm,
-            "arms": {arm: dict(changes) for arm, changes in study.all_arms().items()},
-            "seeds": list(study.seeds),
-            "tune": {a: {f: list(v) for f, v in c.items()} for a, c in study.tune.items()},
-            "tune_seed": study.tune_seed,
-        }
-    return common | {
-        "kind": "search",
-        "objectives": [dataclasses.asdict(o) for o in study.objectives],
-        "space": {f: distribution_to_json(d) for f, d in study.space.items()},
-        "num_samples": study.num_samples,
-        "sampler": study.sampler,
-        "seed": study.seed,
     }

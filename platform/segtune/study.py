@@ -1,5 +1,6 @@
 """Run a study: what is left of it, through Ray Tune, until every trial is done."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +12,16 @@ import ray.tune
 from ray.tune.search import Searcher
 
 from segtune import definition, table
-from segtune.changes import Changes, SpecError
-from segtune.check import check, check_grown, check_name, fitting_trials
-from segtune.cluster import cluster
+from segtune.changes import Changes
+from segtune.cluster import cluster, this_machine
+from segtune.preflight import check_places, look_over
 from segtune.record import Origin, best_values, find_origin, record_failure
+from segtune.resources import Resources, check_resources, fitting_trials
 from segtune.search import Listed, OptunaSearcher
-from segtune.spec import Ablation, Resources, Search, Study, Trial
-from segtune.spec import definition as define
+from segtune.spec import Ablation, Search, Study, Trial
 from segtune.trial import DRIVER_MEMORY, drive
+
+_SETTLED = ("finished", "failed", "pruned")
 
 
 class Observer(Protocol):
@@ -77,65 +80,26 @@ def run(
             started or written.
     """
     storage = storage.expanduser().absolute()
-    kept = check_definition(study, name, storage)
+    kept = look_over(study, name, storage, resources)
     rows = table.read(storage, name, "trials").to_pylist()
     if not _unfinished(study, _finished(rows)):
         return Outcome(0, (), len(rows))
-    check_places(study)
-    with cluster(address, resources) as available:
+    if address is None and "RAY_ADDRESS" not in os.environ:
+        check_resources(resources, [this_machine()], "this machine")
+    check_places(study, resources)
+    with cluster(address, resources) as nodes:
         definition.write(storage, name, kept)
-        launch = _Launch(name, storage, resources, find_origin(), observer, available)
+        launch = _Launch(name, storage, resources, find_origin(), observer, nodes)
         ran = _run_ablation(study, launch) if isinstance(study, Ablation) else launch.search(study)
     rows = table.read(storage, name, "trials").to_pylist()
     failed = tuple(r["trial_id"] for r in rows if r["status"] == "failed")
     return Outcome(ran, failed, len(rows))
 
 
-def check_definition(study: Study, name: str, storage: Path) -> dict[str, Any]:
-    """Look over a study, its name and where it is kept.
-
-    Returns:
-        The study's definition, to be kept beside its tables.
-
-    Raises:
-        SpecError: mistakes in the study, a storage that can't be written, or a name that another
-            definition has.
-    """
-    check_name(name)
-    check(study)
-    _check_writable(storage)
-    kept = {"schema_version": definition.SCHEMA_VERSION, **define(name, study)}
-    if (old := definition.read(storage, name)) is not None:
-        check_grown(old, kept)
-    return kept
-
-
-def check_places(study: Study) -> None:
-    """Read the data and weights that the trials will need, before anything starts.
-
-    Raises:
-        SpecError: whatever is wrong with them.
-    """
-    configs = (
-        [t.config for t in (*study.tuning_trials(), *study.trials({}))]
-        if isinstance(study, Ablation)
-        else [study.baseline]
-    )
-    looks = {repr(c.data): c.data.open for c in configs}
-    looks |= {repr(c.system): c.system.check_weights for c in configs}
-    faults = []
-    for look in looks.values():
-        try:
-            look()
-        except ValueError as error:
-            faults.append(str(error))
-    if faults:
-        raise SpecError(list(dict.fromkeys(faults)))
-
-
 def _run_ablation(study: Ablation, launch: "_Launch") -> int:
     ran = launch.listed(list(study.tuning_trials()))
-    return ran + launch.listed(list(study.trials(launch.tuned(study))))
+    tuned = launch.tuned(study)
+    return ran if tuned is None else ran + launch.listed(list(study.trials(tuned)))
 
 
 def _unfinished(study: Study, done: set[str]) -> bool:
@@ -157,19 +121,22 @@ class _Launch:
     resources: Resources
     origin: Origin
     observer: Observer
-    available: Mapping[str, float]
+    nodes: Sequence[Mapping[str, float]]
 
     def listed(self, trials: Sequence[Trial]) -> int:
         """Train those that are not finished; how many those were."""
-        done = _finished(table.read(self.storage, self.name, "trials").to_pylist())
+        done = _finished(self._rows())
         pending = [t for t in trials if t.trial_id not in done]
         if pending:
             self._tune(Listed(pending), len(trials), len(trials) - len(pending))
+            settled = {r["trial_id"] for r in self._rows() if r["status"] in _SETTLED}
+            if any(t.trial_id not in settled for t in pending):
+                raise KeyboardInterrupt  # Tune takes Ctrl-C for itself and returns
         return len(pending)
 
     def search(self, study: Search) -> int:
         """Train what Optuna asks for."""
-        rows = table.read(self.storage, self.name, "trials").to_pylist()
+        rows = self._rows()
         scores = table.read(self.storage, self.name, "scores").to_pylist()
         done = _finished(rows)
         for row in rows:
@@ -179,26 +146,38 @@ class _Launch:
         journal = self.storage / self.name / "optuna.journal"
         searcher = OptunaSearcher(study, self.name, journal, rows)
         self._tune(searcher, study.num_samples, len(done))
+        settled = [r for r in self._rows() if r["status"] in _SETTLED]
+        if len(settled) < study.num_samples:
+            raise KeyboardInterrupt  # Tune takes Ctrl-C for itself and returns
         return study.num_samples - len(done)
 
-    def tuned(self, study: Ablation) -> dict[str, Changes]:
-        """The candidate of each tuned arm that was best on val (macro Dice)."""
-        rows = table.read(self.storage, self.name, "trials").to_pylist()
+    def tuned(self, study: Ablation) -> dict[str, Changes] | None:
+        """The candidate of each tuned arm that was best on val (macro Dice).
+
+        None while any candidate is not finished: the choice must not depend on which failed.
+        """
+        rows = {r["trial_id"]: r for r in self._rows()}
         scores = table.read(self.storage, self.name, "scores").to_pylist()
         chosen: dict[str, Changes] = {}
-        for arm in study.tune:
-            dice = {
-                row["number"]: best_values(scores, row["trial_id"], row["best_epoch"])["best_dice"]
-                for row in rows
-                if (row["role"], row["arm"], row["status"]) == ("tune", arm, "finished")
-            }
-            if not dice:
-                raise SpecError([f"every candidate of arm {arm} failed: see the trials table"])
-            chosen[arm] = study.candidates(arm)[max(sorted(dice), key=lambda n: dice[n])]
+        best: dict[str, float] = {}
+        for trial in study.tuning_trials():
+            row = rows.get(trial.trial_id)
+            if row is None or row["status"] != "finished":
+                return None
+            assert trial.arm is not None
+            assert trial.number is not None
+            dice = best_values(scores, trial.trial_id, row["best_epoch"])["best_dice"]
+            if trial.arm not in best or dice > best[trial.arm]:
+                best[trial.arm] = -math.inf if math.isnan(dice) else dice
+                chosen[trial.arm] = study.candidates(trial.arm)[trial.number]
         return chosen
 
+    def _rows(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = table.read(self.storage, self.name, "trials").to_pylist()
+        return rows
+
     def _tune(self, searcher: Searcher, total: int, done: int) -> None:
-        together = fitting_trials(self.resources, self.available)
+        together = fitting_trials(self.resources, self.nodes)
         self.observer.begin(total, done, together)
         driver = partial(
             drive,
@@ -265,14 +244,3 @@ class _Relay(ray.tune.Callback):
         rows = table.read(launch.storage, launch.name, "trials").to_pylist()
         error = next(r["error"] for r in rows if r["trial_id"] == failed.trial_id)
         launch.observer.ended(failed, error)
-
-
-def _check_writable(storage: Path) -> None:
-    there = next(p for p in (storage, *storage.parents) if p.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise SpecError(
-            [
-                f"can't write to {storage}: {there} is not a folder that this user may write to. "
-                "Give another one with --storage"
-            ]
-        )

@@ -7,15 +7,21 @@ from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from segtune.record import Origin, record_failure
-from segtune.spec import Resources, Trial
+from segtune.record import Origin, failure, record_failure
+from segtune.resources import Resources
+from segtune.spec import Trial
 from segtune.worker import Job, work
 
 DRIVER_MEMORY = 500 * 2**20
 """Bytes that a driver asks Ray for, and all it asks for: a share of a CPU would keep a trial whose
 workers take every CPU from ever starting."""
 RETRIES = 1
-"""How often a trial goes on from its checkpoint after a worker died."""
+"""How often a trial goes on from its checkpoint after a worker died. A loss that is no longer a
+number would only be lost again: the worker writes that down and ends in order."""
+
+
+class TrialFailed(RuntimeError):
+    """A training ended in order, without a result."""
 
 
 def drive(
@@ -25,8 +31,10 @@ def drive(
     trial: Trial = config["trial"]
     try:
         trainer(trial, study=study, storage=storage, origin=origin, resources=resources).fit()
-    except Exception as error:
-        record_failure(storage, study, trial, origin, resources.workers, cause(error))
+        if error := failure(storage, study, trial.trial_id):
+            raise TrialFailed(error)
+    except Exception as caught:
+        record_failure(storage, study, trial, origin, resources.workers, cause(caught))
         raise
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from segcore.evaluation import Evaluation
 from segcore.runtime import Runtime
-from segcore.train import train
+from segcore.train import TrainingDiverged, train
 from segtune.record import Origin, Recorder
 from segtune.spec import Trial
 
@@ -42,9 +42,13 @@ def work(config: dict[str, Any]) -> None:
         recorder.start()
     with restored() as folder:
         runtime = ray_runtime(rank, world, folder, test=job.trial.role == "arm")
-        for evaluation in train(job.trial.config, runtime):
-            metrics = recorder.add(evaluation) if rank == 0 else {}
-            report(evaluation, metrics, rank)
+        try:
+            for evaluation in train(job.trial.config, runtime):
+                metrics = recorder.add(evaluation) if rank == 0 else {}
+                report(evaluation, metrics, rank)
+        except TrainingDiverged as error:  # on every worker at the same step
+            if rank == 0:
+                recorder.fail(f"{type(error).__name__}: {error}")
 
 
 def report(evaluation: Evaluation, metrics: dict[str, Any], rank: int) -> None:

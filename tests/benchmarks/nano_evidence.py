@@ -70,10 +70,10 @@ def main() -> None:
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
 
-    from segtune import definition, spec, table
+    from segtune import definition, table
 
     ablation = study(args.seeds)
-    definition.write(args.storage, NAME, {"schema_version": 1, **spec.definition(NAME, ablation)})
+    definition.write(args.storage, NAME, definition.define(NAME, ablation))
     rows = table.read(args.storage, NAME, "trials").to_pylist()
     done = {r["trial_id"] for r in rows if r["status"] == "finished"}
     pending = [(t, args.storage) for t in ablation.trials({}) if t.trial_id not in done]

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import torch
 from pydantic.dataclasses import dataclass
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
 from transformers.models.dinov2 import Dinov2Backbone
@@ -23,6 +22,7 @@ from segcore.systems.weights import (
     load_exactly,
     moves,
     packaged,
+    read_safetensors,
     refuse_misfits,
 )
 
@@ -104,7 +104,7 @@ def read_file(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise ValueError(f"no weights at {path}: write them with python -m segcore.pretrain")
-    return load_file(path)
+    return read_safetensors(path)
 
 
 def read_folder(folder: Path) -> Dinov2Backbone:
@@ -120,6 +120,7 @@ def read_folder(folder: Path) -> Dinov2Backbone:
         )
     # from_pretrained knows the names of every transformers version. The whole network is read,
     # so that a name is unused only if Depth Anything does not know it.
+    read_safetensors(folder / "model.safetensors")  # says what is wrong with a damaged file
     loaded: Any = DepthAnythingForDepthEstimation.from_pretrained(
         folder,
         config=DepthAnythingConfig(backbone_config=backbone_config("small")),

@@ -4,6 +4,7 @@ Shape suffixes: B batch, H W image size, C channels, h w feature size.
 """
 
 import dataclasses
+import pickle
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,6 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from pydantic.dataclasses import dataclass
-from safetensors.torch import load_file
 from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from sam2.modeling.position_encoding import PositionEmbeddingSine
@@ -27,6 +27,7 @@ from segcore.systems.weights import (
     load_exactly,
     moves,
     packaged,
+    read_safetensors,
 )
 
 STRIDES = (4, 8, 16)
@@ -115,10 +116,16 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ValueError(f"no SAM2 checkpoint at {path}: download sam2.1_hiera_large.pt from Meta")
     if path.suffix == ".safetensors":
-        tensors = load_file(path)
+        tensors = read_safetensors(path)
     else:
-        # Meta publishes pickles; weights_only refuses everything in them but tensors.
-        content = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+        try:
+            # Meta publishes pickles; weights_only refuses everything in them but tensors.
+            content = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            raise ValueError(
+                f"{path} is damaged, or holds more than tensors, which is never read: "
+                "download it again from Meta"
+            ) from error
         if "model" not in content:
             raise ValueError(f"{path} is no SAM2 checkpoint: it has no entry 'model'")
         tensors = content["model"]

@@ -3,10 +3,12 @@
 import hashlib
 from collections.abc import Mapping
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load
+from safetensors import SafetensorError
+from safetensors.torch import load, load_file
 from torch import Tensor, nn
 
 Pretrained = Literal["packaged", "random", "checkpoint"]
@@ -41,6 +43,18 @@ def packaged(name: str) -> dict[str, Tensor]:
     """The tensors of `segcore/weights/<name>.safetensors`."""
     path = resources.files("segcore") / "weights" / f"{name}.safetensors"
     return load(path.read_bytes())
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file.
+
+    Raises:
+        ValueError: it is no safetensors file, or a damaged one.
+    """
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} can't be read as safetensors: {error}") from error
 
 
 def load_exactly(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:

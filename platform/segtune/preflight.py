@@ -1,0 +1,93 @@
+"""Look over all that a run depends on before anything starts: study, storage, data, weights."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from segtune import definition
+from segtune.changes import SpecError
+from segtune.check import check, check_name, corners
+from segtune.resources import Resources, check_amounts
+from segtune.spec import Ablation, Study, Trial
+
+
+def look_over(study: Study, name: str, storage: Path, resources: Resources) -> dict[str, Any]:
+    """Look over a study, its name, where it is kept and how it runs, before anything is read.
+
+    Returns:
+        The study's definition, to be kept beside its tables.
+
+    Raises:
+        SpecError: every mistake in any of them, and a name that another definition has.
+    """
+    faults = _faults(
+        partial(check_name, name),
+        partial(check, study),
+        partial(_check_writable, storage),
+        partial(check_amounts, resources),
+    )
+    if faults:
+        raise SpecError(faults)
+    kept = definition.define(name, study)
+    if (old := definition.read(storage, name)) is not None:
+        definition.check_grown(old, kept)
+    return kept
+
+
+def check_places(study: Study, resources: Resources) -> None:
+    """Read the data and weights that the trials will need, before anything starts.
+
+    Raises:
+        SpecError: whatever is wrong with them.
+    """
+    configs = [t.config for t in _every_trial(study)]
+    looks = {repr(c.data): c.data.open for c in configs}
+    looks |= {repr(c.system): c.system.check_weights for c in configs}
+    faults = _faults(*looks.values())
+    faults += [
+        f"schedule.batch_size = {size} leaves some of {resources.workers} workers without a "
+        "sample: give a larger one, or fewer workers"
+        for size in sorted({c.schedule.batch_size for c in configs})
+        if size < resources.workers
+    ]
+    if faults:
+        raise SpecError(list(dict.fromkeys(faults)))
+
+
+def _faults(*looks: Callable[[], Any]) -> list[str]:
+    """What each of several checks finds wrong."""
+    found: list[str] = []
+    for look in looks:
+        try:
+            look()
+        except SpecError as error:
+            found += error.faults
+        except ValueError as error:
+            found.append(str(error))
+    return found
+
+
+def _every_trial(study: Study) -> list[Trial]:
+    """Every trial of an ablation; of a search, the baseline and both ends of each range."""
+    if isinstance(study, Ablation):
+        return [*study.tuning_trials(), *study.trials({})]
+    ends = [{field: v} for field, d in study.space.items() for v in corners(d)]
+    alone = []
+    for changes in ({}, *ends):
+        with suppress(SpecError):  # a value may need others beside it
+            alone.append(study.trial(0, changes, 0))
+    return alone
+
+
+def _check_writable(storage: Path) -> None:
+    there = next(p for p in (storage, *storage.parents) if p.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise SpecError(
+            [
+                f"can't write to {storage}: {there} is not a folder that this user may write to. "
+                "Give another one with --storage"
+            ]
+        )
