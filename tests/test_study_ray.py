@@ -205,9 +205,8 @@ def test_two_workers_train_as_one(folder: Path) -> None:
         elif step <= 2:  # the first epoch
             assert two[trial_id, step] == pytest.approx(loss, rel=1e-3)
     images = rows(folder, "images", "two")
-    keys = [
-        (r["trial_id"], r["split"], r["sample_id"], r["class_name"], r["metric"]) for r in images
-    ]
+    fields = ("trial_id", "split", "sample_id", "class_name", "metric", "protocol")
+    keys = [tuple(r[f] for f in fields) for r in images]
     assert len(keys) == len(set(keys)) == len(rows(folder, "images", "one"))
 
 
