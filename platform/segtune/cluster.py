@@ -16,6 +16,8 @@ _RAY_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the tables hold the results
     "RAY_AIR_NEW_OUTPUT": "0",  # else Tune prints a box of its own
     "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",  # the dashboard shows the Train runs
+    # A trial has six helper processes that hardly compute: more than Ray expects for two cores.
+    "RAY_worker_maximum_startup_concurrency": "16",
 }
 
 
