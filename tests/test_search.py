@@ -74,6 +74,7 @@ def test_the_baseline_is_the_first_trial_and_the_last_is_the_last(tmp_path: Path
     assert [t.params for t in told] == [t.changes for t in trials]
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("result", "error"),
     [

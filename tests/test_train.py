@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from segcore.checkpoint import CheckpointError
+from segcore.checkpoint import CheckpointError, trained_tensors
 from segcore.config import TrainConfig, from_json, to_json
 from segcore.data.loader import epoch_order, shares
 from segcore.evaluation import Evaluation
@@ -18,7 +18,7 @@ from segcore.methods import METHODS
 from segcore.methods.method import Method
 from segcore.runtime import Runtime
 from segcore.schedule import Schedule
-from segcore.train import TrainingDiverged, train
+from segcore.train import Training, TrainingDiverged, train
 
 
 def losses(evaluations: list[Evaluation]) -> list[float]:
@@ -100,6 +100,17 @@ def test_the_final_evaluation_is_of_the_best_epochs_weights(tiny: TrainConfig) -
         defined = [v for v in values if not math.isnan(v)]
         expected = best.score("dice", class_name=class_name)
         assert sum(defined) / len(defined) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_test_is_of_the_best_epoch_though_another_came_later(tiny: TrainConfig) -> None:
+    training = Training(tiny, Runtime())
+    training.run_epoch(1)
+    first = trained_tensors(training.system)
+    training.run_epoch(2)
+    training.best_epoch, training.best_tensors = 1, first
+    assert training.finish().epoch == 1
+    tested = trained_tensors(training.system)
+    assert all(torch.equal(tested[name], tensor) for name, tensor in first.items())
 
 
 def test_a_search_trial_never_sees_test(tiny: TrainConfig) -> None:

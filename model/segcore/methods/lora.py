@@ -1,6 +1,5 @@
 """`lora`: low-rank adapters beside frozen weights (Hu et al., arXiv 2106.09685), by peft."""
 
-import warnings
 from typing import Annotated, ClassVar
 
 from peft import LoraConfig, inject_adapter_in_model
@@ -35,12 +34,7 @@ class Lora(Method):
             lora_alpha=2 * self.rank if self.alpha is None else self.alpha,
             target_modules=names,
         )
-        head_grad = [(p, p.requires_grad) for p in system.parameters()]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            inject_adapter_in_model(config, system)
-        for parameter, requires_grad in head_grad:  # peft freezes all that is not its own
-            parameter.requires_grad_(requires_grad)
+        inject_adapter_in_model(config, system)
 
     def optimizer(self, system: System, optim: OptimConfig) -> AdamW:
         """AdamW on head and adapters, at their own rates."""
