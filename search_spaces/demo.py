@@ -4,7 +4,7 @@ Command: segtune run demo && segtune report demo
 Cost: 8 trials, some five minutes on two CPU cores.
 
 Nano encoders and synthetic scenes: it shows how the comparison works, and says nothing about
-SAM2 on patients. Each arm runs with the learning rate that did well for it on nano beforehand.
+SAM2 on patients. Each arm runs with its default learning rate.
 """
 
 from segcore.presets import nano

@@ -77,13 +77,13 @@ def test_a_change_without_a_value_is_explained(capsys: pytest.CaptureFixture[str
 
 def test_more_cpus_than_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     message = refused(capsys, "run", "demo", "--workers", "999")
-    assert "999 CPUs" in message
+    assert "999 CPU" in message
     assert "wait for ever" in message
 
 
 def test_gpus_where_there_are_none(capsys: pytest.CaptureFixture[str]) -> None:
     message = refused(capsys, "run", "demo", "--gpus-per-worker", "64")
-    assert "64 GPUs" in message
+    assert "64 GPU" in message
 
 
 def test_missing_data_and_weights_are_named_together(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,9 +2,11 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from segtune import catalog
 from segtune.cli import main
 
 ROOT = Path(__file__).parent.parent
@@ -45,8 +47,8 @@ def test_commands_are_real(command: str, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_the_study_it_shows_is_the_one_that_runs() -> None:
-    shown = re.search(r"```python\n(def study.*?)```", README, re.DOTALL)
+    shown = re.search(r"```python\n(from segcore.presets.*?)```", README, re.DOTALL)
     assert shown is not None
-    source = (ROOT / "search_spaces" / "demo.py").read_text()
-    body = shown.group(1).partition("\n")[2].strip()
-    assert body in source
+    written: dict[str, Any] = {}
+    exec(shown.group(1), written)
+    assert written["study"]() == catalog.find("demo").study

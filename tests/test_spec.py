@@ -277,7 +277,7 @@ def test_more_than_there_is_would_wait_for_ever() -> None:
     with pytest.raises(SpecError) as caught:
         check_resources(Resources(workers=3, gpus_per_worker=1), there, "this machine")
     assert len(caught.value.faults) == 2
-    assert "3 CPUs" in str(caught.value)
+    assert "3 CPU" in str(caught.value)
     assert "has 0" in str(caught.value)
 
 

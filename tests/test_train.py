@@ -18,7 +18,7 @@ from segcore.methods import METHODS
 from segcore.methods.method import Method
 from segcore.runtime import Runtime
 from segcore.schedule import Schedule
-from segcore.train import Training, TrainingDiverged, train
+from segcore.train import Training, TrainingDiverged, main, train
 
 
 def losses(evaluations: list[Evaluation]) -> list[float]:
@@ -187,6 +187,13 @@ def test_config_goes_through_json(tiny: TrainConfig) -> None:
     for name in METHODS:
         config = with_method(tiny, name)
         assert from_json(TrainConfig, to_json(config)) == config
+
+
+def test_the_command_refuses_what_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["nano", "--epochs", "0"]) == 2
+    assert "epochs" in capsys.readouterr().err
+    assert main(["nano", "--seed", "-1"]) == 2
+    assert "seed" in capsys.readouterr().err
 
 
 def test_python_m_trains_without_ray(tmp_path: Path) -> None:

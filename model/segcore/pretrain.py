@@ -276,7 +276,10 @@ def _validate(model: Pretraining, val: Scenes) -> dict[str, float]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and pretrain both encoders side by side."""
-    parser = argparse.ArgumentParser(description="Pretrain the nano encoders on generic scenes.")
+    parser = argparse.ArgumentParser(
+        prog="python -m segcore.pretrain",
+        description="Pretrain the nano encoders on generic scenes.",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the two files")
     parser.add_argument("--quick", action="store_true", help="a few steps, to see that it runs")
     chosen = parser.parse_args(arguments)

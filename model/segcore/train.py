@@ -256,21 +256,22 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m segcore.train", description=main.__doc__)
     parser.add_argument("preset", choices=["nano"])
     parser.add_argument("--method", choices=sorted(METHODS), default="srft_galore")
-    parser.add_argument("--epochs", type=int)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="folder of the checkpoint; an old one goes on")
+    parser.add_argument("--epochs", type=int, default=15, help="(default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    parser.add_argument("--out", type=Path, help="checkpoint folder; an old one is gone on from")
     args = parser.parse_args(argv)
-    config = dataclasses.replace(presets.nano(), method=Method.named(args.method), seed=args.seed)
-    if args.epochs is not None:
-        schedule = dataclasses.replace(config.schedule, epochs=args.epochs)
-        config = dataclasses.replace(config, schedule=schedule)
     restore_from = args.out if args.out and (args.out / checkpoint.LAST).exists() else None
     try:
+        nano = presets.nano()
+        schedule = dataclasses.replace(nano.schedule, epochs=args.epochs)
+        config = dataclasses.replace(
+            nano, method=Method.named(args.method), seed=args.seed, schedule=schedule
+        )
         for evaluation in train(config, local_runtime(restore_from=restore_from)):
             print(_line(evaluation), flush=True)
             if args.out:
                 _save(evaluation, args.out)
-    except ValueError as error:
+    except (ValueError, TrainingDiverged) as error:
         print(f"segcore.train: {error}", file=sys.stderr)
         return 2
     return 0

@@ -71,6 +71,8 @@ def find(study: str) -> Named:
 
 def _load_named(name: str) -> ModuleType:
     if name not in names():
+        if Path(f"{name}.py").is_file():
+            raise SpecError([f"unknown study {name!r}: did you mean the file {name}.py?"])
         raise SpecError(
             [
                 f"unknown study {name!r}: choose one of {', '.join(names())}, "

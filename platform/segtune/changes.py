@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 Changes = Mapping[str, Any]
+_SAID = {"tuple_type": "write a tuple, such as (0, 1)", "missing": "Field required"}
 
 
 class SpecError(ValueError):
@@ -166,7 +167,9 @@ def _is_required(f: dataclasses.Field[Any]) -> bool:
 
 
 def _unknown(path: str, fields: set[str]) -> str:
-    name = path.rpartition(".")[2]
+    parent, _, name = path.rpartition(".")
+    if not fields:
+        return f"unknown field {path}: the baseline's {parent} has no settings"
     close = difflib.get_close_matches(name, fields, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     return f"unknown field {path}: choose one of {', '.join(sorted(fields))}.{hint}"
@@ -182,5 +185,7 @@ def value_faults(error: ValueError, path: str) -> list[str]:
         where = path + ".".join(str(part) for part in e["loc"])
         shown = e["loc"] and e["type"] != "missing" and not dataclasses.is_dataclass(e["input"])
         given = f" = {e['input']!r}" if shown else ""
-        lines.append(f"{where.rstrip('.')}{given}: {e['msg']}")
+        said = _SAID.get(e["type"], e["msg"].removeprefix("Value error, "))
+        head = f"{where.rstrip('.')}{given}: " if where else ""
+        lines.append(head + said)
     return lines

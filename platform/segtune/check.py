@@ -70,8 +70,8 @@ def _check_ablation(study: Ablation) -> list[str]:
         twin = seen.setdefault(_identity(config), arm)
         if twin != arm:
             faults.append(
-                f"arm {arm} is the same as {twin}: {dict(changes) or 'nothing'} changes nothing. "
-                "Change something that matters, or leave the arm out"
+                f"arm {arm} is the same as {twin}, with {dict(changes)}: change something that "
+                "matters, or leave one of them out"
             )
     return faults + _check_tune(study)
 

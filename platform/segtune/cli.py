@@ -46,17 +46,22 @@ def list_names(args: argparse.Namespace, console: Console) -> int:
 
 def show(args: argparse.Namespace, console: Console) -> int:
     """What a study would run."""
-    from segtune.check import check
+    from segtune.check import check, check_name
 
     named = _changed(args)
     check(named.study)
-    console.print(named.description, "", sep="\n", highlight=False)
+    check_name(named.name)
+    console.print(named.description or named.study.question, "", sep="\n", highlight=False)
     table = Table(title=f"{named.name}: {_size(named.study)}", title_justify="left")
     if isinstance(named.study, Ablation):
         table.add_column("arm")
         table.add_column("changes to the baseline")
+        if named.study.tune:
+            table.add_column("tuned over")
         for arm, changes in named.study.all_arms().items():
-            table.add_row(arm, _words(changes) or "(the baseline)")
+            table.add_row(
+                arm, _words(changes) or "(the baseline)", _words(named.study.tune.get(arm, {}))
+            )
     else:
         table.add_column("field")
         table.add_column("searched in")
@@ -127,10 +132,10 @@ def _parser() -> argparse.ArgumentParser:
     p = commands.add_parser("run", help="train what is left of a study")
     _study_arguments(p)
     _storage_argument(p)
-    p.add_argument("--address", help="a Ray cluster; default: this one, or a new local one")
+    p.add_argument("--address", help="a Ray cluster; default: $RAY_ADDRESS, else a local one")
     p.add_argument("--workers", type=int, default=1, help="Train workers of one trial")
-    p.add_argument("--cpus-per-worker", type=float, default=1)
-    p.add_argument("--gpus-per-worker", type=float, default=0)
+    p.add_argument("--cpus-per-worker", type=float, default=1, help="(default: %(default)s)")
+    p.add_argument("--gpus-per-worker", type=float, default=0, help="(default: %(default)s)")
     p.add_argument("--concurrent", type=int, help="most trials at a time; default: what fits")
     p.set_defaults(command=run)
 
@@ -153,7 +158,7 @@ def _study_arguments(p: argparse.ArgumentParser) -> None:
         metavar="FIELD=VALUE",
         action="append",
         default=[],
-        help="change the baseline: --set schedule.epochs=3",
+        help="change the baseline, as in --set schedule.epochs=3; may be repeated",
     )
 
 
@@ -207,7 +212,9 @@ def _size(study: Study) -> str:
         return f"search of {study.num_samples} trials by {study.sampler}: {objectives}"
     arms, tuning = len(study.all_arms()), len(list(study.tuning_trials()))
     first = f"{tuning} tuning trials, then " if tuning else ""
-    return f"{first}{arms} arms x {len(study.seeds)} seeds = {arms * len(study.seeds)} trials"
+    seeds = ", ".join(str(seed) for seed in study.seeds)
+    trials = f"{arms} arms x {len(study.seeds)} seeds = {arms * len(study.seeds)} trials"
+    return f"{first}{trials} (seeds {seeds})"
 
 
 def _words(changes: Changes) -> str:

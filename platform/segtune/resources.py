@@ -36,8 +36,8 @@ def check_resources(resources: Resources, nodes: Sequence[Mapping[str, float]], 
         there = sum(node.get(kind, 0) for node in nodes)
         if each * resources.workers > there:
             faults.append(
-                f"a trial asks for {each * resources.workers:g} {kind}s ({resources.workers} "
-                f"workers x {each:g}), but {where} has {there:g}: it would wait for ever. "
+                f"a trial asks for {each * resources.workers:g} {kind} ({resources.workers} "
+                f"x {each:g}), but {where} has {there:g}: it would wait for ever. "
                 f"Ask for fewer workers or {kind}s, or give a larger cluster with --address"
             )
     if not faults and _workers_that_fit(resources, nodes) < resources.workers:

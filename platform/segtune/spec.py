@@ -57,7 +57,7 @@ class Ablation:
     seeds: tuple[int, ...]
     baseline_arm: str = "baseline"
     """The baseline's name among the arms."""
-    tune: Mapping[str, Changes] = field(default_factory=dict)
+    tune: Mapping[str, Mapping[str, tuple[Any, ...]]] = field(default_factory=dict)
     """Arm -> field -> values: each combination is tried first, with `tune_seed`, and the best on
     val is what the arm's seeds then run with."""
     tune_seed: int = 1000
