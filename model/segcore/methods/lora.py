@@ -34,7 +34,10 @@ class Lora(Method):
             lora_alpha=2 * self.rank if self.alpha is None else self.alpha,
             target_modules=names,
         )
+        moved = [(p, p.requires_grad) for p in system.parameters()]
         inject_adapter_in_model(config, system)
+        for parameter, requires_grad in moved:  # peft freezes all that is not its own
+            parameter.requires_grad_(requires_grad)
 
     def optimizer(self, system: System, optim: OptimConfig) -> AdamW:
         """AdamW on head and adapters, at their own rates."""
