@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 SCHEMA_VERSION = 1
 TableName = Literal["trials", "steps", "scores", "images", "pictures"]
 TABLES: tuple[TableName, ...] = get_args(TableName)
-Status = Literal["running", "finished", "pruned", "failed", "cancelled"]
 
 _TRIAL = [("study", pa.string()), ("trial_id", pa.string()), ("attempt", pa.int32())]
 _SCORE = [
@@ -32,7 +31,7 @@ SCHEMAS: Mapping[TableName, pa.Schema] = {
             ("arm", pa.string()),  # null in a search
             ("seed", pa.int64()),
             ("number", pa.int64()),  # of a search's or a tuning's candidate, else null
-            ("status", pa.string()),
+            ("status", pa.string()),  # running, finished or failed
             ("error", pa.string()),
             ("config", pa.string()),  # JSON
             ("changes", pa.string()),  # JSON: dotted field -> value, against the baseline
