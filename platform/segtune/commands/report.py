@@ -1,0 +1,30 @@
+"""`segtune report`: one HTML file about studies that were run."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from segtune.commands.shared import path, storage_argument
+
+HELP = "write one HTML file about studies that were run"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Studies, where their results lie, and where the report goes."""
+    parser.add_argument("study", nargs="+", metavar="STUDY", help="the name that it was run under")
+    storage_argument(parser)
+    parser.add_argument("--out", type=path, help="the HTML file; default: STUDY-report.html")
+    parser.add_argument(
+        "--tables", type=path, help="folder for the tables as CSV, Markdown and LaTeX"
+    )
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Build the report and say where it is."""
+    from segtune.report import build
+
+    out = args.out or Path(f"{args.study[0]}-report.html")
+    written = build(args.storage, args.study, out, args.tables)
+    console.print(f"The report is in {written.absolute()}", highlight=False)
+    return 0

@@ -1,0 +1,56 @@
+"""`segtune run`: train what is left of a study."""
+
+import argparse
+import shlex
+
+from rich.console import Console
+
+from segtune.commands.shared import (
+    DEFAULT_STORAGE,
+    changed_study,
+    storage_argument,
+    study_arguments,
+)
+from segtune.resources import Resources
+
+HELP = "train what is left of a study"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """A study, where its results go, and what it runs on."""
+    study_arguments(parser)
+    storage_argument(parser)
+    parser.add_argument("--address", help="a Ray cluster; default: $RAY_ADDRESS, else a local one")
+    parser.add_argument("--workers", type=int, default=1, help="Train workers of one trial")
+    parser.add_argument("--cpus-per-worker", type=float, default=1, help="(default: %(default)s)")
+    parser.add_argument("--gpus-per-worker", type=float, default=0, help="(default: %(default)s)")
+    parser.add_argument("--concurrent", type=int, help="most trials at a time; default: what fits")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Run the study; 1 where trials failed."""
+    from segtune import study as runner
+    from segtune.progress import Progress
+
+    named = changed_study(args)
+    resources = Resources(
+        workers=args.workers,
+        cpus_per_worker=args.cpus_per_worker,
+        gpus_per_worker=args.gpus_per_worker,
+        concurrent=args.concurrent,
+    )
+    with Progress(console, named.name) as progress:
+        outcome = runner.run(
+            named.study, named.name, args.storage, resources, progress, address=args.address
+        )
+    if outcome.ran == 0:
+        console.print(f"{named.name} is finished: all {outcome.total} trials. Nothing to do.")
+    if outcome.failed:
+        console.print(
+            f"[red]{len(outcome.failed)} of {outcome.total} trials failed[/]: "
+            f"{', '.join(outcome.failed)}. The same command tries them again."
+        )
+    storage = shlex.quote(str(args.storage))
+    again = "" if args.storage == DEFAULT_STORAGE else f" --storage {storage}"
+    console.print(f"Now: segtune report {named.name}{again}", highlight=False)
+    return 1 if outcome.failed else 0

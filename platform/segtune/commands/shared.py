@@ -1,0 +1,81 @@
+"""Arguments that several commands take, and what they mean."""
+
+import argparse
+import ast
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from segtune import catalog
+from segtune.changes import SpecError, apply
+from segtune.spec import Search
+
+DEFAULT_STORAGE = Path("results")
+
+
+def study_arguments(parser: argparse.ArgumentParser) -> None:
+    """A study and the changes to it."""
+    parser.add_argument(
+        "study", metavar="STUDY", help="a name that `segtune list` shows, or a file"
+    )
+    parser.add_argument("--name", help="what its results are called; default: the study's own name")
+    parser.add_argument("--num-samples", type=int, help="trials of a search, in all")
+    parser.add_argument(
+        "--set",
+        dest="changes",
+        metavar="FIELD=VALUE",
+        action="append",
+        default=[],
+        help="change the baseline, as in --set schedule.epochs=3; may be repeated",
+    )
+
+
+def storage_argument(parser: argparse.ArgumentParser) -> None:
+    """Where the results of studies lie."""
+    parser.add_argument(
+        "--storage",
+        type=path,
+        default=DEFAULT_STORAGE,
+        help="folder that holds the studies' results (default: %(default)s)",
+    )
+
+
+def path(text: str) -> Path:
+    """A path as a person writes it, `~` included."""
+    return Path(text).expanduser()
+
+
+def changed_study(args: argparse.Namespace) -> catalog.Named:
+    """The study that was asked for by `study_arguments`, with the changes that were asked for.
+
+    Raises:
+        SpecError: no such study, or a change that cannot be.
+    """
+    named = catalog.find(args.study)
+    study = named.study
+    if args.num_samples is not None:
+        if not isinstance(study, Search):
+            raise SpecError([f"{named.name} is an ablation: --num-samples is for searches"])
+        study = replace(study, num_samples=args.num_samples)
+    if args.changes:
+        study = replace(study, baseline=apply(study.baseline, _parse(args.changes)))
+    return catalog.Named(args.name or named.name, study, named.description)
+
+
+def _parse(changes: Sequence[str]) -> dict[str, Any]:
+    faults, out = [], {}
+    for change in changes:
+        field, equals, text = change.partition("=")
+        if not equals or not field:
+            faults.append(f"--set {change}: write FIELD=VALUE, such as schedule.epochs=3")
+            continue
+        if field == "seed":
+            faults.append(f"--set {change}: seeds are the study's own: write them into its file")
+        try:
+            out[field] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            out[field] = text
+    if faults:
+        raise SpecError(faults)
+    return out
