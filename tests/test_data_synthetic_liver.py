@@ -14,9 +14,17 @@ from segcore.data.dataset import SPLITS, DataConfig
 from segcore.data.faults import DataError
 from segcore.data.l3d import L3D
 from segcore.data.labelme import Polyline
+from segcore.data.liver_domain import DOMAINS
 from segcore.data.liver_scene import draw_patient, render, visible_parts
 from segcore.data.synthetic_liver import SyntheticLiver
 
+DOMAIN_A = [
+    [122.982, 67.556, 71.513, 110.533, 3],
+    [119.320, 64.669, 66.731, 122.951, 3],
+    [129.023, 95.593, 78.265, 132.244, 1],
+    [107.024, 49.421, 50.196, 105.082, 3],
+]
+"""Mean red, green, blue and depth, and the number of lines, of four scenes of renderer 2."""
 SMALL = SyntheticLiver(train=7, val=3, test=2, images_per_patient=3, size=96)
 
 
@@ -167,3 +175,48 @@ def test_the_contact_sheet_shows_three_pictures_a_sample(cache: Path) -> None:
     sheet = contact_sheet(data, "train", 4, size=64, columns=2)
     assert sheet.size == (2 * 3 * 64 + 4, BAR + 2 * 64 + 4)
     assert contact_sheet(data, "test", 50, size=64).size[1] == BAR + 64
+
+
+def test_domain_a_is_what_it_was_before_there_was_another() -> None:
+    """Numbers of the renderer as released: other draws would move them by far more than the
+    rounding of another processor. The folder's name holds the rest of what it depends on."""
+    told = []
+    for who in range(4):
+        patient = draw_patient(np.random.default_rng((0, 0, who)))
+        scene = render(patient, np.random.default_rng((0, 0, who, 1)), 128)
+        told.append([*scene.image_HW3.mean((0, 1)), scene.depth_HW.mean(), len(scene.lines)])
+    np.testing.assert_allclose(told, DOMAIN_A, atol=0.02)
+    assert SyntheticLiver().folder().name == "synthetic_liver-8c581eaf8ffc8624"
+
+
+def test_domain_b_is_another_hospital_with_other_patients(cache: Path) -> None:
+    other = dataclasses.replace(SMALL, domain="b")
+    here, there = SMALL.open(), other.open()
+    patients = [
+        {data.load(split, i, 32).patient_id for split in SPLITS for i in data.ids(split)}
+        for data in (here, there)
+    ]
+    assert not patients[0] & patients[1]
+    for split in SPLITS:
+        assert len(here.ids(split)) == len(there.ids(split))
+        for mine, theirs in zip(here.ids(split), there.ids(split), strict=True):
+            lines = here.load(split, mine, 96).labels_HW, there.load(split, theirs, 96).labels_HW
+            assert (lines[0] != lines[1]).mean() > 0.02
+
+
+def test_domains_differ_in_camera_light_and_tissue() -> None:
+    """Averaged over patients: b is yellower, darker at the rim of its lamp, bluer in the lights,
+    noisier, and has no black corners; its landmarks are all there."""
+    green, corner, labels = {}, {}, {}
+    for name, domain in DOMAINS.items():
+        scenes = []
+        for who in range(16):
+            rng = np.random.default_rng((7, who))
+            scenes.append(render(draw_patient(rng, domain), rng, 96))
+        images = np.stack([s.image_HW3 for s in scenes]).astype(float)
+        green[name] = np.median(images[..., 1] / (images[..., 0] + 1))
+        corner[name] = np.mean(images[:, 0, 0].sum(-1) < 30)
+        labels[name] = {line.label for s in scenes for line in s.lines}
+    assert green["b"] > 1.3 * green["a"]
+    assert corner["b"] < 0.3 < 0.7 < corner["a"]
+    assert labels["a"] == labels["b"] == {"ridge", "silhouette", "ligament"}

@@ -127,12 +127,14 @@ def along(curve_P: NDArray[np.float64], u_HW: Field) -> Field:
     return np.interp(u_HW, GRID_P, curve_P).astype(np.float32)
 
 
-def build(anatomy: Anatomy, rng: np.random.Generator, size: int) -> Geometry:
-    """A frame of a patient, from a camera at random."""
+def build(
+    anatomy: Anatomy, rng: np.random.Generator, size: int, zoom: tuple[float, float]
+) -> Geometry:
+    """A frame of a patient, from a camera at random whose zoom lies between the two given."""
     camera = Camera(
         size=size,
         angle=rng.uniform(-0.4, 0.4),
-        zoom=rng.uniform(0.85, 1.7),
+        zoom=rng.uniform(*zoom),
         center=(0.5 + rng.uniform(-0.16, 0.16), 0.5 + rng.uniform(-0.24, 0.24)),
     )
     u, v = camera.grid()

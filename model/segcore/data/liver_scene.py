@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcore.data.labelme import Polyline
+from segcore.data.liver_domain import DOMAINS, Domain
 from segcore.data.liver_geometry import (
     GRID_P,
     Anatomy,
@@ -34,6 +35,7 @@ VERSION = 2
 class Patient:
     """Anatomy, tissue and camera that all frames of a patient share."""
 
+    domain: Domain
     anatomy: Anatomy
     tissue_3: NDArray[np.float32]
     """Mean colour of liver and of what surrounds it."""
@@ -59,26 +61,29 @@ class Scene:
     """Landmarks where they are in view and not behind a tool."""
 
 
-def draw_patient(rng: np.random.Generator) -> Patient:
-    """A patient at random."""
-    red = rng.uniform(0.48, 0.68)
+def draw_patient(rng: np.random.Generator, domain: Domain = DOMAINS["a"]) -> Patient:
+    """A patient of a domain at random."""
+    red = rng.uniform(*domain.red)
     return Patient(
+        domain=domain,
         anatomy=draw_anatomy(rng),
-        tissue_3=np.array([red, red * rng.uniform(0.4, 0.6), red * rng.uniform(0.32, 0.5)], "f4"),
+        tissue_3=np.array(
+            [red, red * rng.uniform(*domain.green), red * rng.uniform(*domain.blue)], "f4"
+        ),
         contrast=(rng.uniform(0.1, 1.0) * np.array([-0.08, -0.22, -0.2])).astype("f4"),
-        grain=int(rng.integers(18, 40)),
-        roughness=rng.uniform(0.015, 0.04),
-        scope=rng.uniform(0.52, 0.7),
+        grain=int(rng.integers(*domain.grain)),
+        roughness=rng.uniform(*domain.roughness),
+        scope=rng.uniform(*domain.scope),
     )
 
 
 def render(patient: Patient, rng: np.random.Generator, size: int) -> Scene:
     """A frame of a patient, (size, size)."""
-    geometry = build(patient.anatomy, rng, size)
-    light = _light(rng, geometry)
+    geometry = build(patient.anatomy, rng, size, patient.domain.zoom)
+    light = _light(patient.domain, rng, geometry)
     image = _tissue(patient, rng, geometry) * light[..., None]
     _stain(rng, image)
-    _shine(rng, image, light)
+    _shine(patient.domain, rng, image, light)
     depth = geometry.depth_HW.copy()
     tool_HW = np.zeros((size, size), np.uint8)
     for _ in range(rng.choice([0, 1, 2], p=[0.35, 0.45, 0.2])):
@@ -87,7 +92,9 @@ def render(patient: Patient, rng: np.random.Generator, size: int) -> Scene:
     view_HW = _view(patient, rng, image)
     visible = (view_HW > 0.5) & (tool_HW == 0)
     lines = [part for line in geometry.lines for part in visible_parts(line, visible)]
-    return Scene(_developed(rng, image), _estimated(rng, depth, image, view_HW), tuple(lines))
+    return Scene(
+        _developed(patient.domain, rng, image), _estimated(rng, depth, image, view_HW), tuple(lines)
+    )
 
 
 def visible_parts(line: Polyline, visible_HW: NDArray[np.bool_]) -> list[Polyline]:
@@ -111,17 +118,19 @@ def visible_parts(line: Polyline, visible_HW: NDArray[np.bool_]) -> list[Polylin
     ]
 
 
-def _light(rng: np.random.Generator, geometry: Geometry) -> Field:
+def _light(domain: Domain, rng: np.random.Generator, geometry: Geometry) -> Field:
     """Illumination: a lamp at the endoscope that fades sideways, and shadows that follow nothing.
 
     Distance dims a little, so that the step at the silhouette has a faint shade."""
     size = len(geometry.depth_HW)
     x, y = np.meshgrid(*[np.linspace(-1, 1, size, dtype=np.float32)] * 2)
-    lamp = rng.uniform(-0.4, 0.4, 2).astype(np.float32)
-    spot = np.exp(-((x - lamp[0]) ** 2 + (y - lamp[1]) ** 2) / 1.6)
+    lamp = rng.uniform(-domain.lamp, domain.lamp, 2).astype(np.float32)
+    spot = np.exp(-((x - lamp[0]) ** 2 + (y - lamp[1]) ** 2) / domain.spot)
     shade = 0.1 * smooth_noise(rng, size, 3) + 0.05 * smooth_noise(rng, size, 8)
     fade = 1.08 - 0.2 * geometry.depth_HW
-    light: Field = np.clip((0.45 + 0.75 * spot) * fade * (1 + shade), 0.1, 1.6).astype("f4")
+    light: Field = np.clip(
+        (domain.ambient + (1.2 - domain.ambient) * spot) * fade * (1 + shade), 0.1, 1.6
+    ).astype("f4")
     return light
 
 
@@ -201,11 +210,12 @@ def _stain(rng: np.random.Generator, image: Field) -> None:
         image += pool[..., None] * (np.array([0.34, 0.03, 0.03], "f4") - image)
 
 
-def _shine(rng: np.random.Generator, image: Field, light: Field) -> None:
+def _shine(domain: Domain, rng: np.random.Generator, image: Field, light: Field) -> None:
     """Highlights on wet tissue where the lamp is strong."""
     size = len(image)
     wet = smooth_noise(rng, size, 14) + 0.6 * smooth_noise(rng, size, 40) + 1.2 * (light - 1)
-    image += np.clip(1.5 * (wet - rng.uniform(2.3, 3)), 0, 0.85)[..., None]
+    dry = rng.uniform(2.3, 3) - domain.gloss
+    image += np.clip(1.5 * (wet - dry), 0, 0.85)[..., None]
 
 
 def _tool(rng: np.random.Generator, image: Field, depth: Field, tool_HW: NDArray[np.uint8]) -> None:
@@ -249,11 +259,15 @@ def _view(patient: Patient, rng: np.random.Generator, image: Field) -> Field:
     return view
 
 
-def _developed(rng: np.random.Generator, image: Field) -> NDArray[np.uint8]:
-    """Exposure, white balance and sensor noise."""
-    gains = rng.uniform(0.85, 1.15) * rng.uniform(0.96, 1.04, 3)
-    noise = rng.normal(0, 0.012, image.shape)
-    return np.clip(255 * (image * gains + noise), 0, 255).astype(np.uint8)
+def _developed(domain: Domain, rng: np.random.Generator, image: Field) -> NDArray[np.uint8]:
+    """Lens, exposure, white balance, tone curve and sensor noise."""
+    if domain.blur:
+        image = cv2.GaussianBlur(image, (0, 0), domain.blur * len(image)).astype(np.float32)
+    gains = rng.uniform(0.85, 1.15) * rng.uniform(0.96, 1.04, 3) * domain.white
+    noise = rng.normal(0, domain.noise, image.shape)
+    exposed = image * gains
+    exposed = np.copysign(np.abs(exposed) ** domain.gamma, exposed)
+    return np.clip(255 * (exposed + noise), 0, 255).astype(np.uint8)
 
 
 def _estimated(

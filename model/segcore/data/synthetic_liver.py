@@ -18,6 +18,7 @@ from segcore.data import labelme, liver_scene
 from segcore.data.dataset import SPLITS, DataConfig, Split
 from segcore.data.faults import DataError
 from segcore.data.l3d import L3D, LandmarkFolder
+from segcore.data.liver_domain import DOMAINS, DomainName
 from segcore.registry import STRICT
 
 CARD = "scenes.json"
@@ -42,6 +43,8 @@ class SyntheticLiver(DataConfig):
     """Side of the rendered images, pixels."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Of the scenes."""
+    domain: DomainName = "a"
+    """Camera, light and tissue. `b` is another hospital with other patients: the external set."""
     line_width: Annotated[float, Field(gt=0, le=0.25)] = 0.06
     """Width of the landmark bands as a share of the image's height: 8 px at 128."""
     root: str | None = dataclasses.field(default=None, metadata={"place": True})
@@ -76,10 +79,12 @@ class SyntheticLiver(DataConfig):
         key = hashlib.sha256(json.dumps(self._card(), sort_keys=True).encode()).hexdigest()
         return base / f"{self.name}-{key[:16]}"
 
-    def _card(self) -> dict[str, int]:
+    def _card(self) -> dict[str, int | str]:
         """All that the files depend on; the line width is applied when they are read."""
         fields = ("train", "val", "test", "images_per_patient", "size", "seed")
-        return {"version": liver_scene.VERSION} | {f: getattr(self, f) for f in fields}
+        card = {"version": liver_scene.VERSION} | {f: getattr(self, f) for f in fields}
+        # Without a domain it is `a`: folders from before there was another stay valid.
+        return card if self.domain == "a" else card | {"domain": self.domain}
 
 
 def _render_into(folder: Path, config: SyntheticLiver) -> None:
@@ -103,14 +108,19 @@ def _render_into(folder: Path, config: SyntheticLiver) -> None:
 
 def _render_split(folder: Path, config: SyntheticLiver, split: Split, number: int) -> None:
     """Write one split; its scenes do not depend on the other splits' sizes."""
+    place = list(DOMAINS).index(config.domain)
+    seed = (config.seed, len(SPLITS) * place + number)  # No domain shares a patient with another.
+    mark = "" if config.domain == "a" else config.domain
     for part in ("images", "labels", "depth_AdelaiDepth"):
         (folder / part).mkdir(parents=True)
     for index in range(getattr(config, split)):
         who, frame = divmod(index, config.images_per_patient)
-        patient = liver_scene.draw_patient(np.random.default_rng((config.seed, number, who)))
-        rng = np.random.default_rng((config.seed, number, who, frame + 1))
+        patient = liver_scene.draw_patient(
+            np.random.default_rng((*seed, who)), DOMAINS[config.domain]
+        )
+        rng = np.random.default_rng((*seed, who, frame + 1))
         scene = liver_scene.render(patient, rng, config.size)
-        stem = f"{split}{who:03d}_{frame:03d}"
+        stem = f"{split}{mark}{who:03d}_{frame:03d}"
         image = cv2.cvtColor(scene.image_HW3, cv2.COLOR_RGB2BGR)
         path = str(folder / "images" / f"{stem}.jpg")
         written = cv2.imwrite(path, image, [cv2.IMWRITE_JPEG_QUALITY, 92])
