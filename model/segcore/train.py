@@ -158,6 +158,8 @@ class Training:
             self.optimizer.refresh()
         watch.split("refresh")
         self.optimizer.step()
+        method = self.config.method
+        method.after_step(self.system, self.optimizer, self.step + 1, self.total_steps)
         watch.split("optimizer")
         self.step += 1
         return Step(
@@ -191,7 +193,7 @@ class Training:
                 prediction = self.system(samples, size)
                 progress = self.step / self.total_steps
                 loss = self.system.loss(prediction, samples, progress)
-            loss = loss * (len(indices) / len(batch))
+            loss = (loss + config.method.extra_loss(self.system)) * (len(indices) / len(batch))
             watch.split("forward")
             loss.backward()
             total += loss.detach()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from segcore.methods import METHODS
@@ -32,6 +32,28 @@ class Method(Choice):
     def optimizer(self, system: System, optim: OptimConfig) -> Optimizer:
         """The optimizer of an adapted system; each group's `lr` is its peak rate."""
         raise NotImplementedError
+
+    def extra_loss(self, system: System) -> Tensor | float:
+        """What is added to the loss of every batch: a scalar of the parameters alone."""
+        return 0.0
+
+    def after_step(self, system: System, optimizer: Optimizer, step: int, total_steps: int) -> None:
+        """Called after each optimizer step, its gradients still in place.
+
+        What must survive an interruption goes into the optimizer's state: it is saved.
+
+        Args:
+            system: the adapted system.
+            optimizer: what `optimizer` gave.
+            step: number of the step, from 1.
+            total_steps: of the whole training.
+        """
+
+    def merge(self, system: System) -> None:
+        """Fold adapters into the weights they stand beside and take them out, in place.
+
+        The system then has the modules and names of an unadapted one, and predicts the same.
+        """
 
 
 def freeze_pretrained(system: System) -> None:
