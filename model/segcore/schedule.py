@@ -17,6 +17,8 @@ class OptimConfig:
     """Peak learning rate of the head; a method that adapts encoder weights has its own."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-2
     """Decoupled, on every trained parameter."""
+    eps: Annotated[float, Field(gt=0)] = 1e-8
+    """Added to the root of Adam's second moment. SRFT-GaLore's code has 1e-6."""
     clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
     """Largest global gradient norm; None does not clip."""
 

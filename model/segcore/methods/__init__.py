@@ -8,6 +8,15 @@ METHODS: Mapping[str, Entry] = {
     "frozen": Entry("segcore.methods.frozen:Frozen", "pretrained weights stay as they are"),
     "full": Entry("segcore.methods.full:Full", "every pretrained weight moves, plain AdamW"),
     "lora": Entry("segcore.methods.lora:Lora", "low-rank adapters beside the weights (peft)"),
+    "lora_qv": Entry(
+        "segcore.methods.lora_qv:LoraQv", "adapters on queries and values alone, keys untouched"
+    ),
+    "dora": Entry(
+        "segcore.methods.dora:Dora", "adapters for a weight's direction, and its length (peft)"
+    ),
+    "adalora": Entry(
+        "segcore.methods.adalora:AdaLora", "adapters whose rank goes where it matters (peft)"
+    ),
     "galore": Entry(
         "segcore.methods.galore:Galore", "gradients projected on singular vectors (exact SVD)"
     ),

@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic.dataclasses import dataclass
 from torch.optim import AdamW
 
-from segcore.methods.method import Method, freeze_pretrained, head_group
+from segcore.methods.method import Method, adamw, freeze_pretrained, head_group
 from segcore.registry import STRICT
 from segcore.schedule import OptimConfig
 from segcore.systems.system import System
@@ -23,4 +23,4 @@ class Frozen(Method):
 
     def optimizer(self, system: System, optim: OptimConfig) -> AdamW:
         """AdamW on the head."""
-        return AdamW([head_group(system, optim)], weight_decay=optim.weight_decay)
+        return adamw([head_group(system, optim)], optim)

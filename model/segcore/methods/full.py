@@ -6,7 +6,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch.optim import AdamW
 
-from segcore.methods.method import Method, head_group
+from segcore.methods.method import Method, adamw, head_group
 from segcore.registry import STRICT
 from segcore.schedule import OptimConfig
 from segcore.systems.system import System
@@ -21,11 +21,11 @@ class Full(Method):
     """Peak learning rate of the pretrained weights."""
 
     def adapt(self, system: System) -> None:
-        """Let everything move."""
-        system.requires_grad_(True)
+        """Let every pretrained parameter move."""
+        for encoder in system.pretrained().values():
+            encoder.requires_grad_(True)
 
     def optimizer(self, system: System, optim: OptimConfig) -> AdamW:
         """AdamW on head and encoders, at their own rates."""
         pretrained = [p for e in system.pretrained().values() for p in e.parameters()]
-        groups = [head_group(system, optim), {"params": pretrained, "lr": self.lr}]
-        return AdamW(groups, weight_decay=optim.weight_decay)
+        return adamw([head_group(system, optim), {"params": pretrained, "lr": self.lr}], optim)

@@ -54,7 +54,7 @@ class LowRankGradient(Method):
             **self._sketch(),
         }
         groups = [head_group(system, optim), projected]
-        return GaLoreAdamW(groups, weight_decay=optim.weight_decay)
+        return GaLoreAdamW(groups, eps=optim.eps, weight_decay=optim.weight_decay)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

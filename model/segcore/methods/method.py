@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import AdamW, Optimizer
 
 from segcore.methods import METHODS
 from segcore.registry import Choice, Entry
@@ -71,3 +71,8 @@ def head_parameters(system: System) -> list[nn.Parameter]:
 def head_group(system: System, optim: OptimConfig) -> dict[str, Any]:
     """The parameter group that every method has."""
     return {"params": head_parameters(system), "lr": optim.lr}
+
+
+def adamw(groups: list[dict[str, Any]], optim: OptimConfig) -> AdamW:
+    """Plain AdamW on parameter groups that have their own peak rates."""
+    return AdamW(groups, eps=optim.eps, weight_decay=optim.weight_decay)

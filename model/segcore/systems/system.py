@@ -43,6 +43,11 @@ class System(nn.Module, ABC):
         """The pretrained projections that low-rank methods adapt, by module path."""
 
     @abstractmethod
+    def fused_qkv(self) -> Mapping[str, nn.Linear]:
+        """Those of `adaptable("attention")` whose outputs are queries, keys and values, a third
+        each, by module path."""
+
+    @abstractmethod
     def weights_hash(self) -> str:
         """Hash of the pretrained weights as they were loaded."""
 

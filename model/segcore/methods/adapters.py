@@ -1,0 +1,74 @@
+"""What the methods with low-rank adapters share."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from peft import inject_adapter_in_model
+from peft.tuners.tuners_utils import BaseTunerLayer
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import nn
+from torch.optim import AdamW
+
+from segcore.methods.method import Method, adamw, freeze_pretrained, head_group
+from segcore.registry import STRICT
+from segcore.schedule import OptimConfig
+from segcore.systems.system import System, Targets
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Adapters(Method):
+    """Frozen weights with small trained matrices beside them; A starts random, B zero."""
+
+    rank: Annotated[int, Field(ge=1)] = 8
+    alpha: Annotated[int, Field(ge=1)] | None = None
+    """Numerator of the scaling alpha / rank; None takes twice the rank: a scaling of 2."""
+    lr: Annotated[float, Field(gt=0, le=1)] = 1e-2
+    """Peak learning rate of the adapters."""
+
+    def optimizer(self, system: System, optim: OptimConfig) -> AdamW:
+        """AdamW on head and adapters, at their own rates."""
+        adapters = [
+            p for e in system.pretrained().values() for p in e.parameters() if p.requires_grad
+        ]
+        return adamw([head_group(system, optim), {"params": adapters, "lr": self.lr}], optim)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PeftAdapters(Adapters):
+    """Adapters that peft puts in."""
+
+    targets: Targets = "attention"
+
+    def peft_config(self, names: list[str]) -> Any:
+        """peft's configuration of adapters on the modules of these names."""
+        raise NotImplementedError
+
+    def adapt(self, system: System) -> None:
+        """Freeze the encoders and put adapters beside each target."""
+        freeze_pretrained(system)
+        names = list(system.adaptable(self.targets))
+        moved = [(p, p.requires_grad) for p in system.parameters()]
+        inject_adapter_in_model(self.peft_config(names), system)
+        for parameter, requires_grad in moved:  # peft freezes all that is not its own
+            parameter.requires_grad_(requires_grad)
+
+    def merge(self, system: System) -> None:
+        """Add each adapter's product to its weight and put the plain layer back."""
+        replace_modules(
+            system,
+            ((name, m) for name, m in system.named_modules() if isinstance(m, BaseTunerLayer)),
+        )
+
+
+def replace_modules(system: System, adapted: Iterable[tuple[str, Any]]) -> None:
+    """Put merged plain layers in the place of adapted ones.
+
+    Args:
+        system: what they are in.
+        adapted: path and module, which offers peft's `merge` and `get_base_layer`.
+    """
+    for name, module in list(adapted):
+        module.merge()
+        base: nn.Module = module.get_base_layer()
+        system.set_submodule(name, base)

@@ -1,0 +1,85 @@
+"""`lora_qv`: LoRA on queries and values alone, where q, k and v are one fused product.
+
+Hu et al. (arXiv 2106.09685, section 7.1) adapt W_q and W_v. SAM2's Hiera computes q, k and v with
+one matrix, which peft can only adapt as a whole.
+
+Shape suffixes: I inputs, O outputs of q (also of k and of v), R rank.
+"""
+
+import math
+from typing import ClassVar
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segcore.methods.adapters import Adapters, replace_modules
+from segcore.methods.method import freeze_pretrained
+from segcore.registry import STRICT
+from segcore.systems.system import System
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LoraQv(Adapters):
+    """W_q + (alpha / rank) B_q A_q, and the same for v; k stays as it was pretrained."""
+
+    name: ClassVar[str] = "lora_qv"
+
+    def adapt(self, system: System) -> None:
+        """Freeze the encoders and adapt each fused projection; 2 * rank * (inputs + outputs / 3)
+        parameters for each.
+
+        Raises:
+            ValueError: the system has no fused projection.
+        """
+        freeze_pretrained(system)
+        fused = system.fused_qkv()
+        if not fused:
+            raise ValueError("lora_qv: the system has no fused q, k, v to adapt: use lora")
+        alpha = 2 * self.rank if self.alpha is None else self.alpha
+        for name, module in fused.items():
+            system.set_submodule(name, QvAdapter(module, self.rank, alpha / self.rank))
+
+    def merge(self, system: System) -> None:
+        """Add the products to the rows of q and v and put the plain layers back."""
+        replace_modules(
+            system, ((name, m) for name, m in system.named_modules() if isinstance(m, QvAdapter))
+        )
+
+
+class QvAdapter(nn.Module):
+    """A linear map to q, k and v in a row, with adapters beside q and v."""
+
+    def __init__(self, base: nn.Linear, rank: int, scaling: float) -> None:
+        super().__init__()
+        self.base_layer = base
+        self.scaling = scaling
+        weight = base.weight
+
+        def empty(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.zeros(shape, dtype=weight.dtype, device=weight.device))
+
+        outputs = base.out_features // 3
+        self.q_A_RI, self.q_B_OR = empty(rank, base.in_features), empty(outputs, rank)
+        self.v_A_RI, self.v_B_OR = empty(rank, base.in_features), empty(outputs, rank)
+        for a_RI in (self.q_A_RI, self.v_A_RI):
+            nn.init.kaiming_uniform_(a_RI, a=math.sqrt(5))  # as nn.Linear starts, and LoRA's A
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., 3 O) from (..., I)."""
+        q, k, v = self.base_layer(x).chunk(3, dim=-1)
+        q = q + self.scaling * F.linear(F.linear(x, self.q_A_RI), self.q_B_OR)
+        v = v + self.scaling * F.linear(F.linear(x, self.v_A_RI), self.v_B_OR)
+        return torch.cat((q, k, v), dim=-1)
+
+    @torch.no_grad()
+    def merge(self) -> None:
+        """Add the products to the weight."""
+        q_OI, _, v_OI = self.base_layer.weight.chunk(3)
+        q_OI.add_(self.q_B_OR @ self.q_A_RI, alpha=self.scaling)
+        v_OI.add_(self.v_B_OR @ self.v_A_RI, alpha=self.scaling)
+
+    def get_base_layer(self) -> nn.Linear:
+        """The layer that is adapted."""
+        return self.base_layer
