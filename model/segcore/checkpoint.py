@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -26,7 +27,8 @@ class Checkpoint:
     """The state of a training after an epoch."""
 
     description: Mapping[str, Any]
-    """Configuration and hash of the pretrained weights: what the tensors belong to."""
+    """Configuration, classes and hashes of pretrained weights and data: what the tensors belong
+    to."""
     best: Mapping[str, Tensor]
     """Tensors of the best epoch, by parameter name."""
     last: Mapping[str, Any]
@@ -46,13 +48,8 @@ def load(folder: Path, description: Mapping[str, Any]) -> Checkpoint:
         CheckpointError: files are missing, or the checkpoint is another training's (the message
             names every value that differs).
     """
-    missing = [name for name in (BEST, CONFIG, LAST) if not (folder / name).is_file()]
-    if missing:
-        raise CheckpointError(
-            f"{folder} is no checkpoint: it lacks {', '.join(missing)}. "
-            "Give a folder that a training wrote."
-        )
-    found = json.loads((folder / CONFIG).read_text())
+    _refuse_missing(folder, BEST, CONFIG, LAST)
+    found = _read_description(folder)
     wanted = json.loads(json.dumps(description))
     if differences := list(_differences(found, wanted)):
         raise CheckpointError(
@@ -61,13 +58,22 @@ def load(folder: Path, description: Mapping[str, Any]) -> Checkpoint:
             + "\nGive its own configuration, or start without a checkpoint."
         )
     last = torch.load(folder / LAST, map_location="cpu", weights_only=True)  # noqa: TID251
-    return Checkpoint(description, load_file(folder / BEST), last)
+    return Checkpoint(description, _read_best(folder), last)
+
+
+def read_best(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a training found, without what it needs to go on: description and tensors.
+
+    Raises:
+        CheckpointError: files are missing or damaged.
+    """
+    _refuse_missing(folder, BEST, CONFIG)
+    return _read_description(folder), _read_best(folder)
 
 
 def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Copies of the tensors that training changes, on the CPU, by name."""
-    tensors = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    return {n: p.detach().to("cpu", copy=True).contiguous() for n, p in tensors.items()}
+    return {n: x.detach().to("cpu", copy=True).contiguous() for n, x in _changing(model).items()}
 
 
 def restore_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
@@ -76,7 +82,7 @@ def restore_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     Raises:
         CheckpointError: a name or shape does not fit (all are named).
     """
-    own = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    own = _changing(model)
     faults = [f"{n} is missing" for n in own.keys() - tensors.keys()]
     faults += [f"{n} is not a trained tensor of this model" for n in tensors.keys() - own.keys()]
     faults += [
@@ -87,8 +93,38 @@ def restore_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     if faults:
         raise CheckpointError("the checkpoint does not fit:\n  " + "\n  ".join(sorted(faults)))
     with torch.no_grad():
-        for name, parameter in own.items():
-            parameter.copy_(tensors[name])
+        for name, tensor in own.items():
+            tensor.copy_(tensors[name])
+
+
+def _changing(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters that move, and the buffers that a forward pass may change (BatchNorm's)."""
+    tensors = model.state_dict(keep_vars=True)
+    return {n: x for n, x in tensors.items() if x.requires_grad or not isinstance(x, nn.Parameter)}
+
+
+def _refuse_missing(folder: Path, *names: str) -> None:
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{folder} is no checkpoint: it lacks {', '.join(missing)}. "
+            "Give a folder that a training wrote."
+        )
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    try:
+        description: dict[str, Any] = json.loads((folder / CONFIG).read_text())
+    except ValueError as error:
+        raise CheckpointError(f"{folder / CONFIG} is damaged: {error}") from error
+    return description
+
+
+def _read_best(folder: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(folder / BEST)
+    except SafetensorError as error:
+        raise CheckpointError(f"{folder / BEST} is damaged: {error}") from error
 
 
 def _differences(found: Any, wanted: Any, path: str = "") -> list[str]:

@@ -146,3 +146,8 @@ class DualEncoder(System):
     def weights_hash(self) -> str:
         """Hash of both encoders' weights as they were loaded."""
         return self._weights_hash
+
+    @property
+    def needs_depth(self) -> bool:
+        """Whether the depth encoder looks at the batch's depth maps, not at its images."""
+        return self.depth is not None and self._config.depth.source == "map"

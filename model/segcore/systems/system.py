@@ -51,6 +51,11 @@ class System(nn.Module, ABC):
     def weights_hash(self) -> str:
         """Hash of the pretrained weights as they were loaded."""
 
+    @property
+    def needs_depth(self) -> bool:
+        """Whether every batch must bring depth maps."""
+        return False
+
 
 class SystemConfig(Choice):
     """Base of the systems' configurations: frozen pydantic dataclasses."""
