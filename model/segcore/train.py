@@ -218,6 +218,7 @@ class Training:
     def _description(self) -> dict[str, Any]:
         return {
             "config": to_json(self.config, places=False),
+            "classes": dataclasses.asdict(self.dataset.classes),
             "weights_hash": self.facts.weights_hash,
             "data_hash": self.facts.data_hash,
         }
