@@ -36,9 +36,27 @@ class Runtime:
 
 def local_runtime(*, restore_from: Path | None = None, test: bool = True) -> Runtime:
     """The best single device of this machine, with bfloat16 where the device computes in it."""
-    if not torch.cuda.is_available():
-        return Runtime(restore_from=restore_from, test=test)
-    precision: Precision = "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    device = choose_device(None)
     return Runtime(
-        device=torch.device("cuda"), precision=precision, restore_from=restore_from, test=test
+        device=device, precision=device_precision(device), restore_from=restore_from, test=test
     )
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The device of a name, or the best single one of this machine.
+
+    Raises:
+        ValueError: no such kind of device, or none on this machine.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if name not in here and not (name == "cuda" and len(here) > 1):
+        raise ValueError(f"no device {name!r} on this machine: choose {' or '.join(here)}")
+    return torch.device(name)
+
+
+def device_precision(device: torch.device) -> Precision:
+    """bfloat16 where a GPU computes in it, else float32."""
+    bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if bfloat16 else "float32"
