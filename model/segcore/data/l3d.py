@@ -9,12 +9,9 @@ may be lower-case and `depth` may stand for `depth_AdelaiDepth` (as in D2GPLand+
 """
 
 import dataclasses
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -22,17 +19,17 @@ from pydantic.dataclasses import dataclass
 
 from segcore.batch import ClassSpec
 from segcore.data import labelme
-from segcore.data.dataset import DataConfig, Sample, Split
-from segcore.data.l3d_index import CLASS_OF_LETTER, Index, read_index
+from segcore.data.frame_folder import FolderConfig
+from segcore.data.frames import Frame, Scan
+from segcore.data.l3d_index import CLASS_OF_LETTER, scan_l3d
+from segcore.data.splits import check_pattern
 from segcore.registry import STRICT
 
 CLASSES = ClassSpec(names=("background", "ridge", "silhouette", "ligament"), exclusive=True)
-CACHE_BYTES = 2**31
-"""Decoded samples kept in memory, per open folder. At 1024 x 1024 a sample has 5 MiB."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class L3D(DataConfig):
+class L3D(FolderConfig):
     """A folder in L3D's layout."""
 
     name: ClassVar[str] = "l3d"
@@ -47,86 +44,23 @@ class L3D(DataConfig):
     everything before the last `_` or `-`, as in <patient>_<frame>."""
 
     def __post_init__(self) -> None:
-        try:
-            groups = re.compile(self.patient).groups
-        except re.error as error:
-            raise ValueError(
-                f"patient: {self.patient!r} is no regular expression: {error}"
-            ) from None
-        if groups < 1:
-            raise ValueError(f"patient: {self.patient!r} has no (group) that is the patient")
+        check_pattern("patient", self.patient)
 
-    def open(self) -> "LandmarkFolder":
-        """Check every file and read the index.
+    def scan(self) -> Scan:
+        """Read and check every file.
 
         Raises:
-            DataError: lists every fault of the folder, with file names.
+            DataError: there is no such folder.
         """
-        return LandmarkFolder(read_index(Path(self.root), self.patient), self.line_width)
+        return scan_l3d(Path(self.root), self.patient)
 
+    def class_spec(self) -> ClassSpec:
+        """Three landmarks on background."""
+        return CLASSES
 
-class LandmarkFolder:
-    """A checked folder. Samples are decoded once per size and kept while memory allows."""
-
-    classes = CLASSES
-
-    def __init__(self, index: Index, line_width: float) -> None:
-        self._index = index
-        self._line_width = line_width
-        self._kept: dict[tuple[Split, str, int], Sample] = {}
-        self._kept_bytes = 0
-
-    def ids(self, split: Split) -> Sequence[str]:
-        """File stems of a split, sorted."""
-        return tuple(self._index.frames[split])
-
-    def content_hash(self) -> str:
-        """SHA-256 over splits, stems and the bytes of every image, label and depth file."""
-        return self._index.content_hash
-
-    def load(self, split: Split, sample_id: str, size: int) -> Sample:
-        """One sample at (size, size). Its arrays are shared between calls: copy before writing.
-
-        Raises:
-            KeyError: the split has no such sample.
-        """
-        key = (split, sample_id, size)
-        if key in self._kept:
-            return self._kept[key]
-        sample = self._decode(split, sample_id, size)
-        # Nothing is evicted: epochs visit all samples equally often, so any kept subset is as good.
-        nbytes = sum(a.nbytes for a in vars(sample).values() if isinstance(a, np.ndarray))
-        if self._kept_bytes + nbytes <= CACHE_BYTES:
-            self._kept[key] = sample
-            self._kept_bytes += nbytes
-        return sample
-
-    def _decode(self, split: Split, sample_id: str, size: int) -> Sample:
-        frame = self._index.frames[split][sample_id]
-        # The annotation refers to the stored pixels, so an orientation tag must not turn them.
-        image = cv2.imread(str(frame.image), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-        depth = cv2.imread(str(frame.depth), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-        if image is None or depth is None:
-            raise FileNotFoundError(f"{frame.image} or {frame.depth} has gone or changed")
+    def labels(self, frame: Frame) -> NDArray[np.uint8]:
+        """The polylines drawn as bands on a canvas of the size that the annotation states."""
         annotation = labelme.parse(frame.label.read_bytes())
         values = [CLASS_OF_LETTER[line.label[0].lower()] for line in annotation.lines]
-        width = max(1, round(self._line_width * annotation.height))
-        labels = labelme.draw(annotation, values, width)
-        if depth.dtype == np.uint16:
-            depth = depth // 256
-        return Sample(
-            sample_id=sample_id,
-            patient_id=frame.patient,
-            image_HW3=_resized(image.astype(np.uint8), size),
-            labels_HW=cv2.resize(
-                labels, (size, size), interpolation=cv2.INTER_NEAREST_EXACT
-            ).astype(np.uint8),
-            depth_HW=_resized(depth.astype(np.uint8), size),
-        )
-
-
-def _resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Area averages when shrinking (no aliasing), bilinear when growing."""
-    shrinks = image.shape[0] > size
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(image, (size, size), interpolation=how).astype(np.uint8)
+        width = max(1, round(self.line_width * annotation.height))
+        return labelme.draw(annotation, values, width)

@@ -46,16 +46,20 @@ def resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return cv2.resize(image, (size, size), interpolation=how).astype(np.uint8, copy=False)
 
 
-def fault(path: Path) -> str | None:
-    """What is wrong with an image file, or None; the whole stream is looked at.
+def check(path: Path) -> tuple[int, int]:
+    """Width and height of an image file whose whole stream can be read.
 
     OpenCV gives grey where a JPEG ends too soon; Pillow says so.
+
+    Raises:
+        OSError: what is wrong with it.
     """
     try:
         with Image.open(path) as picture:
+            size = picture.size
             # An eighth of the resolution reads the whole stream at a fraction of the cost.
-            picture.draft("L", (picture.size[0] // 8 + 1, picture.size[1] // 8 + 1))
+            picture.draft("L", (size[0] // 8 + 1, size[1] // 8 + 1))
             picture.load()
-    except (OSError, SyntaxError, ValueError) as error:
-        return str(error)
-    return None
+    except (SyntaxError, ValueError) as error:
+        raise OSError(str(error)) from error
+    return size

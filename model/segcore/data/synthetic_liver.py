@@ -11,13 +11,17 @@ from typing import Annotated, ClassVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from segcore.batch import ClassSpec
 from segcore.data import labelme, liver_scene
-from segcore.data.dataset import SPLITS, DataConfig, Split
+from segcore.data.dataset import SPLITS, Split
 from segcore.data.faults import DataError
-from segcore.data.l3d import L3D, LandmarkFolder
+from segcore.data.frame_folder import FolderConfig
+from segcore.data.frames import Frame, Scan
+from segcore.data.l3d import CLASSES, L3D
 from segcore.data.liver_domain import DOMAINS, DomainName
 from segcore.registry import STRICT
 
@@ -28,7 +32,7 @@ Count = Annotated[int, Field(gt=0, le=100_000)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class SyntheticLiver(DataConfig):
+class SyntheticLiver(FolderConfig):
     """Procedural laparoscopic scenes, rendered on first use."""
 
     name: ClassVar[str] = "synthetic_liver"
@@ -51,8 +55,8 @@ class SyntheticLiver(DataConfig):
     """Where the scenes are rendered to and read from; none: a folder named after the other fields
     in $SEGTUNE_CACHE or ~/.cache/segtune."""
 
-    def open(self) -> LandmarkFolder:
-        """Render the scenes unless they are there, then check and read them.
+    def scan(self) -> Scan:
+        """Render the scenes unless they are there, then read and check them.
 
         Raises:
             DataError: the folder holds something else, or was damaged.
@@ -68,7 +72,18 @@ class SyntheticLiver(DataConfig):
                 f"{folder} was rendered from {card.read_text().strip()}, "
                 f"asked for is {json.dumps(self._card())}: name another root or delete it"
             )
-        return L3D(root=str(folder), line_width=self.line_width).open()
+        return self._rendered().scan()
+
+    def class_spec(self) -> ClassSpec:
+        """Those of L3D."""
+        return CLASSES
+
+    def labels(self, frame: Frame) -> NDArray[np.uint8]:
+        """The landmark bands of a frame."""
+        return self._rendered().labels(frame)
+
+    def _rendered(self) -> L3D:
+        return L3D(root=str(self.folder()), line_width=self.line_width)
 
     def folder(self) -> Path:
         """Where the scenes are, or will be once opened."""

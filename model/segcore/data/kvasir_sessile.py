@@ -1,0 +1,71 @@
+"""Kvasir-Sessile: 196 colonoscopy images of sessile and flat polyps, with masks.
+
+A part of Kvasir-SEG (Jha et al., arXiv 1911.07069). Masks are JPEG pictures with the name of their
+image, and not quite black and white. Each image counts as a patient of its own, as it is not
+published which belong together.
+
+    root/images/<stem>.jpg, root/masks/<stem>.jpg           as in sessile-main-Kvasir-SEG
+    root/{train,val,test}/{images,masks}/<stem>.jpg         as I-MedSAM (arXiv 2311.17081) has it
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic.dataclasses import dataclass
+
+from segcore.data.dataset import SPLITS
+from segcore.data.frames import Frame, FrameReader, Frames, Scan
+from segcore.data.mask_folder import MaskConfig, by_split, mask_faults, note_empty, pairs
+from segcore.data.masks import BinaryMask
+from segcore.data.splits import Fractions, check_fractions, left_out, split_groups
+from segcore.registry import STRICT
+
+LAYOUT = """expected layout:
+    {root}/images/<stem>.jpg and {root}/masks/<stem>.jpg, or
+    {root}/train|val|test/images/<stem>.jpg and masks beside images"""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class KvasirSessile(MaskConfig):
+    """A folder in Kvasir-Sessile's layout, divided by the hash of file names unless it has
+    folders of splits."""
+
+    name: ClassVar[str] = "kvasir_sessile"
+
+    root: str = dataclasses.field(metadata={"place": True})
+    """The folder that holds images and masks, or train, val and test."""
+    fractions: Fractions = (0.6, 0.2, 0.2)
+    """Of train, val and test (I-MedSAM's), where the folder is not divided already. (0, 0, 1)
+    makes all of it a test set."""
+
+    def __post_init__(self) -> None:
+        check_fractions(self.fractions)
+
+    def code(self) -> BinaryMask:
+        """Polyp or not."""
+        return BinaryMask("polyp")
+
+    def scan(self) -> Scan:
+        """Read and check every file.
+
+        Raises:
+            DataError: there is no such folder.
+        """
+        root = Path(self.root)
+        reader = FrameReader(root, LAYOUT.format(root=root), mask_faults(self.code()))
+        frames: Frames
+        if any((root / split).is_dir() for split in SPLITS):
+            frames = {split: _frames(reader, root / split) for split in SPLITS}
+            note_empty(reader, frames)
+        else:
+            members = _frames(reader, root)
+            of = split_groups(dict.fromkeys(members, 1), self.fractions)
+            frames = by_split(members, of)
+            note_empty(reader, frames, allowed=left_out(self.fractions))
+        return reader.read(frames)
+
+
+def _frames(reader: FrameReader, folder: Path) -> dict[str, Frame]:
+    found = pairs(reader, folder / "images", folder / "masks")
+    return {stem: Frame(stem, image, mask) for stem, (image, mask) in found.items()}

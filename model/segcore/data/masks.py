@@ -1,0 +1,261 @@
+"""Masks as pictures: from grey levels or colours to labels, and what is odd about them.
+
+Labels are coded as in `Sample`: with one class bit 0 (no background channel), else class indices.
+Shape suffixes: H W image, 3 RGB.
+"""
+
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from segcore.batch import ClassSpec
+
+TOLERATED = 0.02
+"""Share of a mask's pixels that may be odd: soft or antialiased borders are."""
+PLAIN_MODE = {"1": "L", "LA": "L", "RGBA": "RGB"}
+"""Pillow's mode that says the same without transparency or packed bits."""
+UNKNOWN = 255
+"""Label of a value that no class has."""
+
+Raw = NDArray[np.uint8] | NDArray[np.uint16]
+"""Grey levels or palette indices (H, W), or colours (H, W, 3)."""
+Grey = tuple[int, int]
+"""Grey levels from the first to the last, both included."""
+Box = tuple[tuple[int, int, int], tuple[int, int, int]]
+"""Colours from the first to the second in every channel, both included."""
+
+
+def class_spec(names: tuple[str, ...]) -> ClassSpec:
+    """One class: no background channel. Several in one picture exclude one another."""
+    if len(names) == 1:
+        return ClassSpec(names, exclusive=False)
+    return ClassSpec(("background", *names), exclusive=True)
+
+
+class MaskCode(Protocol):
+    """What the values of a mask picture mean."""
+
+    indexed: ClassVar[bool]
+    """Whether a palette picture is its indices; else it is their colours."""
+
+    @property
+    def classes(self) -> ClassSpec:
+        """The classes in their order."""
+        ...
+
+    def labels(self, raw: Raw) -> NDArray[np.uint8]:
+        """Labels (H, W)."""
+        ...
+
+    def odd(self, raw: Raw) -> str | None:
+        """What says that the picture is no mask of this kind; None where all is well."""
+        ...
+
+
+@dataclass(frozen=True)
+class GreyMask:
+    """Classes told apart by grey level, or by index in a palette."""
+
+    indexed: ClassVar[bool] = True
+
+    values: tuple[tuple[str, tuple[Grey, ...]], ...]
+    """Grey levels of each class, in the order of the classes."""
+    background: tuple[Grey, ...]
+
+    @property
+    def classes(self) -> ClassSpec:
+        """The classes in their order."""
+        return class_spec(tuple(name for name, _ in self.values))
+
+    def labels(self, raw: Raw) -> NDArray[np.uint8]:
+        """Labels; a level that no class has is background."""
+        labels = self._table()[_grey(raw)]
+        labels[labels == UNKNOWN] = 0
+        return labels
+
+    def odd(self, raw: Raw) -> str | None:
+        """Colours, levels that no class has, or a mask that was scaled to other levels."""
+        if raw.ndim == 3 and (raw != raw[..., :1]).any():
+            return "has colours, expected grey levels"
+        grey = _grey(raw)
+        unknown = self._table()[grey] == UNKNOWN
+        if unknown.mean() > TOLERATED:
+            values = np.unique(grey[unknown])
+            told = ", ".join(str(v) for v in values[:6])
+            more = f" and {len(values) - 6} more" if len(values) > 6 else ""
+            return f"{unknown.mean():.1%} of the pixels have levels of no class: {told}{more}"
+        return None
+
+    def _table(self) -> NDArray[np.uint8]:
+        table = np.full(2**16, UNKNOWN, np.uint8)
+        for first, last in self.background:
+            table[first : last + 1] = 0
+        for k, (_, levels) in enumerate(self.values):
+            for first, last in levels:
+                table[first : last + 1] = k + 1
+        return table
+
+
+@dataclass(frozen=True)
+class BinaryMask:
+    """One class, white on black, with the soft levels that JPEG and resizing leave.
+
+    Kvasir-SEG's JPEG masks hold 0..7 and 248..255; a threshold in the middle is what their
+    authors meant (DengPingFan/PraNet#54).
+    """
+
+    indexed: ClassVar[bool] = False
+
+    name: str
+
+    @property
+    def classes(self) -> ClassSpec:
+        """The one class."""
+        return class_spec((self.name,))
+
+    def labels(self, raw: Raw) -> NDArray[np.uint8]:
+        """1 where the mask is lighter than middle grey."""
+        return (_grey(raw) >= 128).astype(np.uint8)
+
+    def odd(self, raw: Raw) -> str | None:
+        """Colours, many middle levels, or a mask that never reaches white."""
+        if raw.ndim == 3 and np.ptp(raw.astype(int), axis=2).max() > 16:
+            return "has colours, expected black and white"
+        grey = _grey(raw)
+        middle = ((grey > 16) & (grey < 239)).mean()
+        if middle > TOLERATED:
+            return f"{middle:.1%} of the pixels are neither black nor white"
+        # All levels below 8 are JPEG's noise on black, if they are many; a class index is one.
+        low = np.unique(grey)
+        if 0 < low[-1] < 128 and len(low) == 2:
+            return f"holds {low[0]} and {low[1]}, expected 0 and 255"
+        return None
+
+
+@dataclass(frozen=True)
+class ColourMask:
+    """Classes told apart by colour."""
+
+    indexed: ClassVar[bool] = False
+
+    boxes: tuple[tuple[str, tuple[Box, ...]], ...]
+    """Colours of each class, in the order of the classes; where two overlap the later wins."""
+    ground: Box = ((0, 0, 0), (99, 99, 99))
+    """Colours of the background."""
+    opening: int = 0
+    """Side of the square that a stretch of colour must hold to count, pixels; 0: any does."""
+
+    @property
+    def classes(self) -> ClassSpec:
+        """The classes in their order."""
+        return class_spec(tuple(name for name, _ in self.boxes))
+
+    def labels(self, raw: Raw) -> NDArray[np.uint8]:
+        """Labels; a colour that no class has is background."""
+        colours = _colours(raw)
+        labels_HW = np.zeros(raw.shape[:2], np.uint8)
+        for k, (_, boxes) in enumerate(self.boxes):
+            for low, high in boxes:
+                inside = cv2.inRange(colours, low, high)
+                if self.opening:
+                    square = np.ones((self.opening, self.opening), np.uint8)
+                    inside = cv2.morphologyEx(inside, cv2.MORPH_OPEN, square)
+                labels_HW[inside > 0] = k + 1
+        return labels_HW
+
+    def odd(self, raw: Raw) -> str | None:
+        """Many pixels of a colour that neither a class nor the background has."""
+        colours = _colours(raw)
+        known = cv2.inRange(colours, *self.ground) > 0
+        for _, boxes in self.boxes:
+            for low, high in boxes:
+                known |= cv2.inRange(colours, low, high) > 0
+        share = 1 - known.mean()
+        if share <= TOLERATED:
+            return None
+        found, counts = np.unique(colours[~known], axis=0, return_counts=True)
+        most = "#{:02x}{:02x}{:02x}".format(*found[counts.argmax()])
+        return f"{share:.1%} of the pixels have colours of no class, most often {most}"
+
+
+def read_mask(source: Path | bytes, *, indexed: bool) -> Raw:
+    """The values of a mask picture as stored.
+
+    Args:
+        source: a file, or its bytes.
+        indexed: whether a palette picture is its indices; else it is their colours.
+
+    Raises:
+        OSError: no picture, or a damaged one.
+        ValueError: a kind of picture that cannot be a mask.
+    """
+    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
+        picture.load()
+        mode = PLAIN_MODE.get(picture.mode, picture.mode)
+        if picture.mode == "P" and not indexed:
+            mode = "RGB"
+        values = np.array(picture if mode == picture.mode else picture.convert(mode))
+    if mode in ("L", "P", "RGB"):
+        return values.astype(np.uint8, copy=False)
+    if values.ndim == 2 and values.dtype.kind in "iu" and 0 <= values.min() <= values.max() < 2**16:
+        return values.astype(np.uint16)
+    raise ValueError(f"a picture of mode {mode} is no mask")
+
+
+def parse_code(classes: tuple[str, ...]) -> GreyMask | ColourMask:
+    """What `name=values` texts say: see the data set `folder` for their form.
+
+    Raises:
+        ValueError: names every text that cannot be read.
+    """
+    grey: dict[str, tuple[Grey, ...]] = {}
+    boxes: dict[str, tuple[Box, ...]] = {}
+    wrong = []
+    for text in classes:
+        name, _, values = text.partition("=")
+        parts = values.split("|")
+        if not name or name in grey | boxes:
+            wrong.append(f"{text!r} (a name that is empty or there twice)")
+        elif all(re.fullmatch(r"#[0-9a-fA-F]{6}", p) for p in parts):
+            exact = (tuple(bytes.fromhex(p[1:])) for p in parts)
+            boxes[name] = tuple((c, c) for c in exact)  # type: ignore[misc]
+        elif all(re.fullmatch(r"\d{1,5}(\.\.\d{1,5})?", p) for p in parts):
+            ends = ([int(v) for v in p.split("..")] for p in parts)
+            grey[name] = tuple((e[0], e[-1]) for e in ends)
+            if any(not first <= last < 2**16 for first, last in grey[name]):
+                wrong.append(f"{text!r} (a range that ends before it starts, or beyond 65535)")
+        else:
+            wrong.append(repr(text))
+    if grey and boxes:
+        wrong.append("grey levels and colours together")
+    if not wrong and not (grey or boxes).keys() - {"background"}:
+        wrong.append("no class but the background")
+    if wrong:
+        raise ValueError(
+            f"classes: cannot use {', '.join(wrong)}: write 'name=values', values being grey "
+            "levels (1, 128..255) or colours (#ff0000), several with | between"
+        )
+    if grey:
+        background = grey.pop("background", ((0, 0),))
+        return GreyMask(tuple(grey.items()), background)
+    ground = boxes.pop("background", (((0, 0, 0), (0, 0, 0)),))
+    if len(ground) > 1:
+        raise ValueError("classes: the background can have one colour only")
+    return ColourMask(tuple(boxes.items()), ground[0])
+
+
+def _grey(raw: Raw) -> Raw:
+    return raw[..., 0] if raw.ndim == 3 else raw
+
+
+def _colours(raw: Raw) -> NDArray[np.uint8]:
+    """(H, W, 3), contiguous."""
+    colours = raw if raw.ndim == 3 else np.repeat(raw[..., None], 3, axis=2)
+    return np.ascontiguousarray(colours, dtype=np.uint8)
