@@ -7,7 +7,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from segtune.commands import names, report, run, show
+from segtune.commands import data, names, predict, report, run, show
 
 
 class Command(Protocol):
@@ -27,6 +27,8 @@ COMMANDS: Mapping[str, Command] = {
     "show": show,
     "run": run,
     "report": report,
+    "data": data,
+    "predict": predict,
 }
 
 

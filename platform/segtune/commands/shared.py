@@ -41,6 +41,31 @@ def storage_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def place_argument(parser: argparse.ArgumentParser) -> None:
+    """Where the pretrained weights of a checkpoint lie."""
+    parser.add_argument(
+        "--set",
+        dest="places",
+        metavar="FIELD=PLACE",
+        action="append",
+        default=[],
+        help="where pretrained weights lie, as in --set system.sam2.checkpoint=FILE, for "
+        "checkpoints of networks that started from files",
+    )
+
+
+def places(args: argparse.Namespace) -> dict[str, str]:
+    """The places that were given by `place_argument`.
+
+    Raises:
+        ValueError: one without a field or a place.
+    """
+    pairs = [text.partition("=") for text in args.places]
+    if faults := [f"--set {''.join(p)}: write FIELD=PLACE" for p in pairs if not all(p)]:
+        raise ValueError("\n".join(faults))
+    return {field: place for field, _, place in pairs}
+
+
 def path(text: str) -> Path:
     """A path as a person writes it, `~` included."""
     return Path(text).expanduser()

@@ -1,0 +1,183 @@
+"""What predictions leave on disk: files that are whole, or not there.
+
+    OUT/masks/NAME.png       labels, with a palette
+    OUT/overlays/NAME.png    NAME.mp4 for a video
+    OUT/contours/NAME.json   as labelme saves polygons
+    OUT/depth/NAME.png       the depth map that the network saw
+
+A video's masks, contours and depth are folders NAME with a file per frame.
+"""
+
+import os
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segcore.predict import drawing
+from segcore.predict.predictor import Predicted
+from segcore.predict.sources import Frame, ImageFile, VideoFile
+
+Kind = Literal["masks", "overlays", "contours", "depth"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+SUFFIXES: Mapping[Kind, str] = {
+    "masks": ".png",
+    "overlays": ".png",
+    "contours": ".json",
+    "depth": ".png",
+}
+CODEC = "mp4v"
+"""MPEG-4 part 2: every build of OpenCV writes it, and quickly. Browsers do not play it."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Everything that is written about one frame."""
+
+    name: str
+    files: Mapping[Kind, bytes]
+    overlay_HW3: NDArray[np.uint8] | None
+    """RGB, where overlays are asked for."""
+
+
+class Outputs:
+    """A folder and what goes into it."""
+
+    def __init__(self, folder: Path, kinds: Collection[Kind]) -> None:
+        """Raises ValueError where the folder cannot be written to; nothing is written yet."""
+        there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise ValueError(f"can't write to {folder}: {there} is not a folder to write to")
+        self.folder = folder
+        self.kinds = [kind for kind in KINDS if kind in kinds]
+
+    def draw(self, frame: Frame, predicted: Predicted, source: Path) -> Drawn:
+        """Encode everything that will be written about a frame but its overlay."""
+        files: dict[Kind, bytes] = {}
+        overlay_HW3 = None
+        borders = drawing.contours(predicted) if {"overlays", "contours"} & set(self.kinds) else []
+        if "masks" in self.kinds:
+            files["masks"] = drawing.mask_png(predicted.labels_HW, predicted.classes)
+        if "overlays" in self.kinds:
+            overlay_HW3 = drawing.overlay(frame.image_HW3, predicted, borders)
+        if "contours" in self.kinds:
+            height, width = predicted.labels_HW.shape
+            place = os.path.relpath(source, self.folder / "contours")
+            files["contours"] = drawing.labelme(borders, place, (height, width)).encode()
+        if "depth" in self.kinds and predicted.depth_HW is not None:
+            files["depth"] = drawing.png(predicted.depth_HW)
+        return Drawn(frame.name, files, overlay_HW3)
+
+    def write_image(self, image: ImageFile, frame: Frame, predicted: Predicted) -> None:
+        """Write all files of one image, each under a hidden name first."""
+        drawn = self.draw(frame, predicted, image.path)
+        files = dict(drawn.files)
+        if drawn.overlay_HW3 is not None:
+            files["overlays"] = drawing.png(drawn.overlay_HW3)
+        unfinished = {
+            self._path(kind, f".{image.name}{SUFFIXES[kind]}"): content
+            for kind, content in files.items()
+        }
+        try:
+            for path, content in unfinished.items():
+                path.write_bytes(content)
+            for path in unfinished:
+                path.replace(path.with_name(path.name[1:]))
+        finally:
+            for path in unfinished:
+                path.unlink(missing_ok=True)
+
+    def video(self, video: VideoFile) -> "VideoOutputs":
+        """The outputs of a video, to be used as a context."""
+        return VideoOutputs(self, video)
+
+    def _path(self, kind: Kind, name: str) -> Path:
+        folder = self.folder / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name
+
+
+class VideoOutputs:
+    """Grows under hidden names; takes its place when the video is done, or goes."""
+
+    def __init__(self, outputs: Outputs, video: VideoFile) -> None:
+        self._outputs = outputs
+        self._video = video
+        self._writer: cv2.VideoWriter | None = None
+
+    def __enter__(self) -> Self:
+        self._remove()
+        return self
+
+    def draw(self, frame: Frame, predicted: Predicted) -> Drawn:
+        """As `Outputs.draw`; from any thread."""
+        return self._outputs.draw(frame, predicted, self._video.path)
+
+    def add(self, drawn: Drawn) -> None:
+        """Write the next frame."""
+        for kind, content in drawn.files.items():
+            folder = self._outputs.folder / kind / f".{self._video.name}"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{drawn.name}{SUFFIXES[kind]}").write_bytes(content)
+        if drawn.overlay_HW3 is not None:
+            height, width = drawn.overlay_HW3.shape[:2]
+            if self._writer is None:
+                self._writer = self._open(width, height)
+            self._writer.write(cv2.cvtColor(drawn.overlay_HW3, cv2.COLOR_RGB2BGR))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._writer is not None:
+            self._writer.release()
+        if error is None:
+            for path in self._unfinished():
+                _replace(path, path.with_name(path.name[1:]))
+        self._remove()
+
+    def _open(self, width: int, height: int) -> cv2.VideoWriter:
+        path = self._outputs.folder / "overlays" / f".{self._video.name}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writer = cv2.VideoWriter(
+            str(path), cv2.VideoWriter.fourcc(*CODEC), self._video.fps, (width, height)
+        )
+        if not writer.isOpened():
+            raise OSError(f"can't write {path}: OpenCV has no encoder {CODEC} here")
+        return writer
+
+    def _unfinished(self) -> Iterator[Path]:
+        for kind in KINDS:
+            suffix = ".mp4" if kind == "overlays" else ""
+            path = self._outputs.folder / kind / f".{self._video.name}{suffix}"
+            if path.exists():
+                yield path
+
+    def _remove(self) -> None:
+        for path in list(self._unfinished()):
+            _delete(path)
+
+
+def _replace(path: Path, target: Path) -> None:
+    """Rename, also where a folder with content is in the way."""
+    old = target.with_name(f".{target.name}.old")
+    if target.is_dir():
+        _delete(old)
+        target.rename(old)
+    path.replace(target)
+    _delete(old)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

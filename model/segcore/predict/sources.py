@@ -1,0 +1,248 @@
+"""Where images to predict come from: files, folders of them, and videos.
+
+Everything is looked over before the first prediction, so that all faults are told at once.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segcore.data import pixels
+from segcore.data.faults import Faults
+
+IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
+DEFAULT_FPS = 25.0
+"""Of a video that does not state its own."""
+SHAPES_ALIKE = 0.02
+"""How far the aspect ratios of an image and its depth map may differ."""
+LAYOUT = (
+    "Give images "
+    f"({' '.join(IMAGES)}), folders of them, or videos ({' '.join(VIDEOS)}). With --depth FOLDER "
+    "each image or video has its depth map there, under the same name (any of these suffixes)."
+)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image as it was read."""
+
+    name: str
+    """What its outputs are called."""
+    image_HW3: NDArray[np.uint8]
+    """RGB."""
+    depth_HW: NDArray[np.uint8] | None
+    """Larger is farther."""
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image, and its depth map if one was given."""
+
+    name: str
+    path: Path
+    depth: Path | None
+
+    def read(self) -> Frame:
+        """Decode both.
+
+        Raises:
+            OSError: a file has gone.
+        """
+        depth_HW = None if self.depth is None else pixels.read_depth(self.depth)
+        return Frame(self.name, pixels.read_image(self.path), depth_HW)
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """A video, and one of its depth maps if one was given."""
+
+    name: str
+    path: Path
+    depth: Path | None
+    count: int
+    """Frames, as the file states it; it may be wrong."""
+    fps: float
+    width: int
+    """Pixels."""
+    height: int
+
+    def frames(self) -> Iterator[Frame]:
+        """Decode from the first frame to the last that can be read.
+
+        Raises:
+            ValueError: the depth video ends before the video.
+        """
+        depths = None if self.depth is None else _decoded(self.depth)
+        for i, image_BGR in enumerate(_decoded(self.path)):
+            depth_HW = None
+            if depths is not None:
+                depth_BGR = next(depths, None)
+                if depth_BGR is None:
+                    raise ValueError(f"{self.depth} has only {i} frames, {self.path} has more")
+                depth_HW = depth_BGR[..., 0]  # grey: all channels alike
+            image_HW3 = cv2.cvtColor(image_BGR, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+            yield Frame(f"{i:06d}", image_HW3, depth_HW)
+
+
+Source = ImageFile | VideoFile
+
+
+def find_sources(
+    paths: Sequence[Path], depth: Path | None, *, needs_depth: bool
+) -> tuple[list[ImageFile], list[VideoFile]]:
+    """Every image and video behind some paths, each looked over.
+
+    Args:
+        paths: images, folders (not their subfolders) and videos.
+        depth: folder with a depth map of each, of the same name.
+        needs_depth: whether the network looks at depth maps.
+
+    Raises:
+        DataError: every fault of every file, in one message.
+    """
+    faults = Faults()
+    found = list(dict.fromkeys(p for path in paths for p in _files(path, faults)))
+    by_name: dict[str, list[Path]] = {}
+    for path in found:
+        by_name.setdefault(path.stem, []).append(path)
+    for name, same in by_name.items():
+        if len(same) > 1:
+            faults.add("files whose outputs would have one name", ", ".join(map(str, same)))
+        if name.startswith("."):
+            faults.add("hidden file", str(same[0]))
+    maps = _depth_maps(depth, faults) if needs_depth else {}
+    if needs_depth and depth is None:
+        faults.add(
+            "depth maps are missing",
+            "this network looks at depth maps (larger is farther): give --depth FOLDER",
+        )
+    elif needs_depth:
+        kind = "no depth map of the same name"
+        faults.extend(kind, (str(p) for p in found if not _map_of(p, maps)))
+    elif depth is not None:
+        faults.add("depth maps without use", f"{depth}: this network does not look at depth")
+    images = [ImageFile(p.stem, p, _map_of(p, maps)) for p in found if _is(p, IMAGES)]
+    _check_images(images, faults)
+    videos = _check_videos([(p, _map_of(p, maps)) for p in found if _is(p, VIDEOS)], faults)
+    faults.raise_if_any("what was given", LAYOUT)
+    return images, videos
+
+
+def _files(path: Path, faults: Faults) -> list[Path]:
+    """The images and videos that a path stands for."""
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if _is(p, IMAGES + VIDEOS) and p.is_file())
+        files = [p for p in files if not p.name.startswith(".")]
+        if not files:
+            faults.add("folder without images or videos", str(path))
+        return files
+    if not path.is_file():
+        faults.add("no such file or folder", str(path))
+        return []
+    if not _is(path, IMAGES + VIDEOS):
+        faults.add("neither an image nor a video", str(path))
+        return []
+    return [path]
+
+
+def _is(path: Path, suffixes: tuple[str, ...]) -> bool:
+    return path.suffix.lower() in suffixes
+
+
+def _depth_maps(folder: Path | None, faults: Faults) -> dict[tuple[str, bool], Path]:
+    """Depth maps by name and whether they are videos."""
+    if folder is None:
+        return {}
+    if not folder.is_dir():
+        faults.add("no such folder of depth maps", str(folder))
+        return {}
+    return {
+        (p.stem, _is(p, VIDEOS)): p for p in sorted(folder.iterdir()) if _is(p, IMAGES + VIDEOS)
+    }
+
+
+def _map_of(path: Path, maps: dict[tuple[str, bool], Path]) -> Path | None:
+    return maps.get((path.stem, _is(path, VIDEOS)))
+
+
+def _check_images(images: Sequence[ImageFile], faults: Faults) -> None:
+    """Read every image and map once, on all cores, and note what is wrong."""
+
+    def look(path: Path | None) -> tuple[int, int] | OSError | None:
+        try:
+            return None if path is None else pixels.check(path)
+        except OSError as error:
+            return error
+
+    with ThreadPoolExecutor() as pool:
+        sizes = pool.map(look, (i.path for i in images))
+        depth_sizes = pool.map(look, (i.depth for i in images))
+        for image, size, depth_size in zip(images, sizes, depth_sizes, strict=True):
+            if isinstance(size, OSError):
+                faults.add("unreadable image", f"{image.path}: {size}")
+            if isinstance(depth_size, OSError):
+                faults.add("unreadable depth map", f"{image.depth}: {depth_size}")
+            if isinstance(size, tuple) and isinstance(depth_size, tuple):
+                _check_shapes(image, size, depth_size, faults)
+
+
+def _check_videos(found: Sequence[tuple[Path, Path | None]], faults: Faults) -> list[VideoFile]:
+    """Open every video and its depth, and note what is wrong."""
+    videos = []
+    for path, depth in found:
+        video, depths = _open(path, depth), None if depth is None else _open(depth, None)
+        for one in (video, depths):
+            if one is not None and not one.width:
+                faults.add("unreadable video", f"{one.path}: no frame of it can be decoded")
+        if depths is not None and video.width and depths.width:
+            size, depth_size = (video.width, video.height), (depths.width, depths.height)
+            _check_shapes(video, size, depth_size, faults)
+            if depths.count < video.count:
+                counts = f"{depths.count} frames for {video.count} of {path}"
+                faults.add("depth video that ends too soon", f"{depth}: {counts}")
+        videos.append(video)
+    return videos
+
+
+def _check_shapes(
+    source: Source, size: tuple[int, int], depth_size: tuple[int, int], faults: Faults
+) -> None:
+    """A map may be smaller than its image, but not of another shape."""
+    (width, height), (depth_width, depth_height) = size, depth_size
+    if abs(width * depth_height / (height * depth_width) - 1) > SHAPES_ALIKE:
+        faults.add(
+            "depth map of another shape",
+            f"{source.depth}: {depth_width}x{depth_height} for {width}x{height} of {source.path}",
+        )
+
+
+def _open(path: Path, depth: Path | None) -> VideoFile:
+    """What a video file says of itself; no width where no frame can be decoded."""
+    first = next(_decoded(path), None)
+    height, width = (0, 0) if first is None else first.shape[:2]
+    capture = cv2.VideoCapture(str(path))
+    try:
+        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        fps = capture.get(cv2.CAP_PROP_FPS)
+    finally:
+        capture.release()
+    return VideoFile(path.stem, path, depth, max(0, count), fps or DEFAULT_FPS, width, height)
+
+
+def _decoded(path: Path) -> Iterator[NDArray[np.uint8]]:
+    """The frames of a video, BGR (H, W, 3)."""
+    capture = cv2.VideoCapture(str(path))
+    try:
+        while True:
+            there, image = capture.read()
+            if not there:
+                return
+            yield image.astype(np.uint8, copy=False)
+    finally:
+        capture.release()

@@ -1,0 +1,147 @@
+"""`segtune data`: render a synthetic data set, or look a real one over."""
+
+import argparse
+import ast
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from segtune.changes import apply
+from segtune.commands.shared import path
+
+if TYPE_CHECKING:
+    from segcore.data.frame_folder import FolderConfig
+    from segcore.data.survey import Survey
+
+HELP = "render a synthetic data set, or look a real one over"
+
+OPTIONS = {
+    "train": "images of the train split",
+    "val": "images of the val split",
+    "test": "images of the test split",
+    "images_per_patient": "frames that share anatomy, tissue and camera",
+    "size": "side of the images, pixels",
+    "seed": "of the scenes",
+}
+"""Whole-number fields of `synthetic_liver`; what is not given keeps its default."""
+PICTURED = 4
+"""Samples of each split on the contact sheet."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The actions `make` and `check`."""
+    actions = parser.add_subparsers(required=True, metavar="ACTION", dest="action")
+    make = actions.add_parser("make", help="render synthetic scenes in L3D's own layout")
+    make.add_argument("folder", type=path, help="where to; made if it is not there")
+    for field, meaning in OPTIONS.items():
+        make.add_argument(f"--{field.replace('_', '-')}", type=int, metavar="N", help=meaning)
+    make.add_argument("--domain", help="a, or b: another camera, light and tissue")
+    check = actions.add_parser(
+        "check", help="counts, sizes and faults of a data set, and a picture of it"
+    )
+    check.add_argument("name", metavar="NAME", help="of the data set: `segtune list datasets`")
+    check.add_argument("--root", type=path, help="the folder that holds it")
+    check.add_argument(
+        "--set",
+        dest="fields",
+        metavar="FIELD=VALUE",
+        action="append",
+        default=[],
+        help="another field of the data set, as in --set line_width=0.03; may be repeated",
+    )
+    check.add_argument("--sheet", type=path, help="the picture (default: NAME-sheet.png)")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Do what the action says; 2 where a data set has faults."""
+    return _make(args, console) if args.action == "make" else _check(args, console)
+
+
+def _make(args: argparse.Namespace, console: Console) -> int:
+    from segcore.data.synthetic_liver import SyntheticLiver
+
+    given = {field: getattr(args, field) for field in (*OPTIONS, "domain")}
+    config = apply(
+        SyntheticLiver(root=str(args.folder)), {f: v for f, v in given.items() if v is not None}
+    )
+    with console.status(f"rendering into {args.folder}"):
+        data = config.open()
+    counts = ", ".join(f"{len(data.ids(split))} {split}" for split in ("train", "val", "test"))
+    console.print(f"{args.folder}: {counts} images, hash {data.content_hash()[:16]}")
+    console.print(f"look at it: segtune data check l3d --root {args.folder}", highlight=False)
+    return 0
+
+
+def _check(args: argparse.Namespace, console: Console) -> int:
+    from segcore.data.contact_sheet import contact_sheets
+    from segcore.data.survey import survey
+
+    config = _config(args.name, args.root, args.fields)
+    with console.status(f"reading {args.root or args.name}"):
+        found = survey(config)
+    console.print(_splits(args.name, found))
+    sizes = ", ".join(f"{w}x{h} ({n})" for (w, h), n in found.sizes.items())
+    console.print(f"image sizes: {sizes or 'none'}", f"hash: {found.content_hash}", sep="\n")
+    if found.repeated:
+        console.print(f"there twice within a split: {len(found.repeated)}", highlight=False)
+        console.print(*(f"    {one}" for one in found.repeated), sep="\n", highlight=False)
+    if any(found.sound.ids(split) for split in found.splits):
+        sheet: Path = args.sheet or Path(f"{args.name}-sheet.png")
+        sheet.parent.mkdir(parents=True, exist_ok=True)
+        contact_sheets(found.sound, PICTURED).save(sheet)
+        console.print(f"picture: {sheet}")
+    if not found.faults:
+        console.print("in order")
+        return 0
+    console.print("faults:", *found.faults.lines(), sep="\n", highlight=False, markup=False)
+    return 2
+
+
+def _config(name: str, root: Path | None, fields: list[str]) -> "FolderConfig":
+    """The data set that was asked for.
+
+    Raises:
+        ValueError: no such name or field, or no root where one is needed.
+    """
+    from segcore.data.dataset import DataConfig
+    from segcore.data.frame_folder import FolderConfig
+
+    cls = DataConfig.choice(name)
+    if not issubclass(cls, FolderConfig):
+        raise ValueError(f"{name} is no folder of files: there is nothing to check")
+    needed = any(f.name == "root" and f.default is dataclasses.MISSING for f in _fields(cls))
+    if root is None and needed:
+        raise ValueError(f"{name}: say where it lies with --root DIR")
+    changes = {}
+    for text in fields:
+        field, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"--set {text}: write FIELD=VALUE, such as line_width=0.03")
+        changes[field] = _value(value)
+    return apply(cls() if root is None else cls(root=str(root)), changes)
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _fields(cls: Any) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(cls)
+
+
+def _splits(name: str, found: "Survey") -> Table:
+    table = Table(title=name, title_justify="left")
+    for column in ("split", "images", "patients"):
+        table.add_column(column, justify="left" if column == "split" else "right")
+    for class_name in found.classes.foreground:
+        table.add_column(f"{class_name}: images, share", justify="right")
+    for split, count in found.splits.items():
+        shares = [f"{count.labelled[c]}, {count.share[c]:.1%}" for c in found.classes.foreground]
+        table.add_row(split, str(count.images), str(count.patients), *shares)
+    return table

@@ -1,0 +1,111 @@
+"""`segtune predict`: masks, overlays and contours of images and videos from a checkpoint."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from segtune.commands.shared import path, place_argument, places
+
+if TYPE_CHECKING:
+    from segcore.predict.files import Work
+
+HELP = "masks, overlays and contours of images and videos"
+KINDS = ("masks", "overlays", "contours", "depth")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """A checkpoint, what to predict, where to, and on what."""
+    parser.add_argument(
+        "checkpoint",
+        type=path,
+        metavar="CHECKPOINT",
+        help="a checkpoint's or a trial's folder, such as results/demo/train/lora-s0",
+    )
+    parser.add_argument(
+        "paths", type=path, nargs="+", metavar="PATH", help="images, folders of images, videos"
+    )
+    parser.add_argument(
+        "--out", type=path, default=Path("predictions"), help="folder (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--depth",
+        type=path,
+        metavar="FOLDER",
+        help="depth maps (larger is farther) under the images' names, for networks that need them",
+    )
+    parser.add_argument(
+        "--write",
+        nargs="+",
+        choices=KINDS,
+        default=list(KINDS),
+        help="what to write (default: all of it)",
+    )
+    parser.add_argument("--batch-size", type=int, default=8, help="(default: %(default)s)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1; default: a GPU where there is one")
+    parser.add_argument(
+        "--precision",
+        choices=["float32", "bfloat16"],
+        help="of the network; default: bfloat16 where a GPU computes in it",
+    )
+    place_argument(parser)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Predict; 1 where a video could not be read to its end."""
+    from segcore.predict import Predictor
+    from segcore.predict.files import predict_files
+    from segcore.predict.outputs import Outputs
+    from segcore.predict.sources import find_sources
+
+    if args.batch_size < 1:
+        raise ValueError(f"--batch-size {args.batch_size}: give 1 or more")
+    outputs = Outputs(args.out, args.write)
+    predictor = Predictor.load(
+        args.checkpoint, device=args.device, precision=args.precision, places=places(args)
+    )
+    images, videos = find_sources(args.paths, args.depth, needs_depth=predictor.needs_depth)
+    total = len(images) + sum(video.count for video in videos)
+    console.print(
+        f"{total} frames at {predictor.size} x {predictor.size} on {predictor.device}, "
+        f"{predictor.precision}",
+        highlight=False,
+    )
+    try:
+        with Progress(
+            TextColumn("predicting"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        ) as progress:
+            task = progress.add_task("", total=total)
+            work = predict_files(
+                predictor,
+                images,
+                videos,
+                outputs,
+                batch_size=args.batch_size,
+                advance=lambda frames: progress.advance(task, frames),
+            )
+    except KeyboardInterrupt:
+        console.print(f"stopped; what is in {args.out} is whole", highlight=False)
+        return 130
+    _tell(work, args.out, console)
+    return 1 if work.short else 0
+
+
+def _tell(work: "Work", out: Path, console: Console) -> None:
+    """How fast it was, where the time went, and where the files are."""
+    console.print(
+        f"{work.frames} frames in {work.wall:.1f} s: {work.frames / work.wall:.1f} frames/s",
+        highlight=False,
+    )
+    stages = (f"{k} {1e3 * s / work.frames:.1f}" for k, s in work.seconds.items())
+    console.print(f"milliseconds per frame: {', '.join(stages)}", highlight=False)
+    for line in work.short:
+        console.print(f"[yellow]{line}[/]", highlight=False)
+    console.print(f"The predictions are in {out.absolute()}", highlight=False)
