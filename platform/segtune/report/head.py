@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from segtune.report.load import StudyRows
+from segtune.report.load import DIRTY, StudyRows
 from segtune.report.text import MISSING, count, dotted, listing
 
-_STATUSES = ("finished", "running", "pruned", "failed", "cancelled")
+_STATUSES = ("finished", "dirty", "running", "pruned", "failed", "cancelled")
 _COMMIT_DIGITS = 10
 _MANY_SEEDS = 8
 
@@ -86,7 +86,7 @@ def banners(rows: StudyRows) -> tuple[Banner, ...]:
         found.append(
             Banner("study.json is missing: question, baseline and search space are unknown.", True)
         )
-    unfinished = trials[trials["status"] != "finished"]
+    unfinished = trials[~trials["status"].isin(["finished", DIRTY])]
     if len(unfinished):
         found.append(
             Banner(
@@ -95,17 +95,26 @@ def banners(rows: StudyRows) -> tuple[Banner, ...]:
                 bool((trials["status"] == "failed").any()),
             )
         )
-    if trials["git_dirty"].fillna(False).astype(bool).any():
-        dirty = int(trials["git_dirty"].fillna(False).astype(bool).sum())
-        found.append(
-            Banner(
-                f"{count(dirty, 'trial')} ran from a work tree with uncommitted changes: "
-                "the commit alone does not reproduce them.",
-                False,
-            )
-        )
+    found += _dirty(trials)
     found += [Banner(text, True) for text in _unlike(rows)]
     return tuple(found)
+
+
+def _dirty(trials: pd.DataFrame) -> list[Banner]:
+    """What became of trials whose code was not committed."""
+    dirty = trials[trials["git_dirty"].fillna(False).astype(bool)]
+    if dirty.empty:
+        return []
+    head = (
+        f"{count(len(dirty), 'trial')} ran from a work tree with uncommitted changes: the commit "
+        "alone does not reproduce them."
+    )
+    apart, averaged = (int((dirty["status"] == s).sum()) for s in (DIRTY, "finished"))
+    if apart:
+        return [Banner(f"{head} {apart} of them finished and are in no mean.", False)]
+    if averaged:
+        return [Banner(f"{head} No clean one finished, so they are what is averaged here.", True)]
+    return [Banner(head, False)]
 
 
 def failures(rows: StudyRows) -> tuple[Failure, ...]:

@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 
 from segtune import definition, table
+from segtune.report.reported import Reported, read_reported
 
+DIRTY = "dirty"
 MACRO = "macro"
 POOLED = "pooled"
 CLASS_ORDER = ("ridge", "silhouette", "ligament")
@@ -27,7 +29,7 @@ class Objective:
     maximize: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StudyRows:
     """Everything that is known of one study."""
 
@@ -35,10 +37,14 @@ class StudyRows:
     definition: Mapping[str, Any]
     """`study.json`; empty where there is none."""
     trials: pd.DataFrame
+    """With the status `dirty` for a trial that finished from uncommitted code where others of its
+    role finished from a commit: see `set_dirty_apart`."""
     steps: pd.DataFrame
     scores: pd.DataFrame
     images: pd.DataFrame
     pictures: pd.DataFrame
+    reported: tuple[Reported, ...] = ()
+    """Papers' numbers: shown, in no statistic."""
 
     @property
     def kind(self) -> str:
@@ -87,7 +93,8 @@ def load(storage: Path | str, study: str) -> StudyRows:
     """Read one study.
 
     Raises:
-        ValueError: no trial of this name was ever recorded under `storage`.
+        ValueError: no trial of this name was ever recorded under `storage`, or its papers' numbers
+            cannot be read.
     """
     storage = Path(storage)
     trials = table.read(storage, study, "trials")
@@ -99,12 +106,33 @@ def load(storage: Path | str, study: str) -> StudyRows:
     return StudyRows(
         name=study,
         definition=definition.read(storage, study) or {},
-        trials=trials.to_pandas(),
+        trials=set_dirty_apart(trials.to_pandas()),
         steps=table.read(storage, study, "steps").to_pandas(),
         scores=table.read(storage, study, "scores").to_pandas(),
         images=table.read(storage, study, "images").to_pandas(),
         pictures=table.read(storage, study, "pictures").to_pandas(),
+        reported=read_reported(storage / study),
     )
+
+
+def set_dirty_apart(trials: pd.DataFrame) -> pd.DataFrame:
+    """Keep trials of uncommitted code out of what is averaged.
+
+    Nobody can run such code again, so where clean trials of the same role (arms, search) finished,
+    the finished dirty ones get the status `dirty`: counted and shown, in no mean. Where all of them
+    are dirty there is nothing better to show: they stay, and the page says so at its top. The rule
+    is for a whole study: arms of committed and of uncommitted code are never compared.
+
+    Tuning candidates are left as they are: one of them was chosen, and that is what then ran.
+    """
+    dirty = trials["git_dirty"].fillna(False).astype(bool) & (trials["status"] == "finished")
+    clean = (trials["status"] == "finished") & ~dirty
+    apart = trials.copy()
+    for role in ("arm", "search"):
+        of_role = trials["role"] == role
+        if (clean & of_role).any():
+            apart.loc[dirty & of_role, "status"] = DIRTY
+    return apart
 
 
 def studies(storage: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """Which number stands for a trial: one protocol and size per metric, at the best epoch on val."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,9 +11,9 @@ from segtune.report.load import MACRO, POOLED, StudyRows
 _NAMES = {"dice": "Dice", "iou": "IoU", "assd": "ASSD", "hd": "HD", "hd95": "HD95", "nsd": "NSD"}
 _HIGHER_IS_BETTER = frozenset({"dice", "iou", "nsd"})
 _FRACTIONS = frozenset({"dice", "iou", "nsd"})
-_UNITS = ("px", "mm")
+_DISTANCES = frozenset({"assd", "hd", "hd95"})
 STACKED = "stacked"
-_PREFERRED = ("per_image", "per_class_px")
+DEFAULT_PROTOCOLS = ("per_image", "per_class_px", "pooled", "tolerance_1pct")
 """Where a metric was computed by several protocols, the report shows the first of these."""
 
 
@@ -32,8 +33,10 @@ class Measure:
 
     @property
     def unit(self) -> str:
-        """`px` or `mm` where the protocol says so, else empty."""
-        return next((u for u in _UNITS if self.protocol.endswith(f"_{u}")), "")
+        """`px` or, where the protocol ends so, `mm`; empty for what is no distance."""
+        if self.metric not in _DISTANCES:
+            return ""
+        return "mm" if self.protocol.endswith("mm") else "px"
 
     @property
     def label(self) -> str:
@@ -57,31 +60,37 @@ class Measure:
 
 
 def choose(rows: StudyRows, metric: str, split: str) -> Measure | None:
-    """The protocol and size at which a metric is shown; None where it was not computed yet."""
-    scores = rows.scores
-    there = scores[
-        (scores["metric"] == metric) & (scores["split"] == split) & (scores["class_name"] == MACRO)
-    ]
+    """The protocol and size at which a metric is shown; None where it was not computed yet.
+
+    The default protocol at the native size. Other protocols (a paper's own, say) and other sizes
+    (how a network fares on larger masks) stand beside it in the tables; neither is averaged with
+    it, and neither takes its place because it is larger or comes first by name.
+    """
+    there = _of(rows, metric, split, MACRO)
     if there.empty:
         return None
-    protocols = sorted(
-        (str(p) for p in there["protocol"].unique()),
-        key=lambda p: (_PREFERRED.index(p) if p in _PREFERRED else len(_PREFERRED), p),
+    order = {p: i for i, p in enumerate(DEFAULT_PROTOCOLS)}
+    protocol = min(
+        (str(p) for p in there["protocol"].unique()), key=lambda p: (order.get(p, len(order)), p)
     )
-    of_protocol = there[there["protocol"] == protocols[0]]
-    return Measure(metric, protocols[0], int(of_protocol["resolution"].max()))
+    return Measure(metric, protocol, _size(rows, there[there["protocol"] == protocol]))
 
 
 def stacked_dice(rows: StudyRows, split: str) -> Measure | None:
     """Dice of an image's classes laid side by side, as D2GPLand and SRFT-GaLore report it."""
-    scores = rows.scores
-    there = scores[
-        (scores["metric"] == "dice")
-        & (scores["split"] == split)
-        & (scores["class_name"] == POOLED)
-        & (scores["protocol"] == STACKED)
-    ]
-    return None if there.empty else Measure("dice", STACKED, int(there["resolution"].max()))
+    there = _of(rows, "dice", split, POOLED)
+    there = there[there["protocol"] == STACKED]
+    return None if there.empty else Measure("dice", STACKED, _size(rows, there))
+
+
+def native_size(rows: StudyRows) -> int | None:
+    """Side of the masks that most trials were validated at, pixels: what they were trained for.
+
+    None where nothing was validated yet.
+    """
+    val = rows.scores.loc[rows.scores["split"] == "val", ["trial_id", "resolution"]]
+    trials = val.drop_duplicates().groupby("resolution").size()
+    return None if trials.empty else int(max(trials[trials == trials.max()].index))
 
 
 def select(frame: pd.DataFrame, measure: Measure, split: str) -> pd.DataFrame:
@@ -94,7 +103,8 @@ def select(frame: pd.DataFrame, measure: Measure, split: str) -> pd.DataFrame:
     ]
 
 
-def best_epochs(rows: StudyRows) -> dict[str, int]:
+@functools.lru_cache(maxsize=4)
+def best_epochs(rows: StudyRows) -> Mapping[str, int]:
     """Per trial: the epoch that was best on val.
 
     As recorded with the trial; of a trial that has not recorded one, the epoch of the best macro
@@ -108,23 +118,36 @@ def best_epochs(rows: StudyRows) -> dict[str, int]:
         val = val[(val["class_name"] == MACRO) & val["value"].notna()].sort_values("epoch")
         # Stable: of equal values the earliest epoch stays first.
         ranked = val.sort_values("value", ascending=not objective.maximize, kind="stable")
-        first = ranked.drop_duplicates("trial_id")
-        best.update(_by_trial(first, "epoch"))
+        best.update(_by_trial(ranked.drop_duplicates("trial_id"), "epoch"))
     best.update(_by_trial(rows.trials[rows.trials["best_epoch"].notna()], "best_epoch"))
     return best
 
 
 def values(rows: StudyRows, measure: Measure, split: str) -> Mapping[tuple[str, str], float]:
     """(trial, class) -> value at the trial's best epoch on val; NaN is kept."""
-    best = best_epochs(rows)
     found = select(rows.scores, measure, split)
+    found = found[found["epoch"] == found["trial_id"].map(best_epochs(rows))]
     return {
         (str(trial), str(class_name)): float(value)
-        for trial, epoch, class_name, value in zip(
-            found["trial_id"], found["epoch"], found["class_name"], found["value"], strict=True
+        for trial, class_name, value in zip(
+            found["trial_id"], found["class_name"], found["value"], strict=True
         )
-        if best.get(str(trial)) == epoch
     }
+
+
+def _of(rows: StudyRows, metric: str, split: str, class_name: str) -> pd.DataFrame:
+    scores = rows.scores
+    return scores[
+        (scores["metric"] == metric)
+        & (scores["split"] == split)
+        & (scores["class_name"] == class_name)
+    ]
+
+
+def _size(rows: StudyRows, there: pd.DataFrame) -> int:
+    """The native size where it is there, else the largest."""
+    sizes, native = {int(r) for r in there["resolution"].unique()}, native_size(rows)
+    return native if native in sizes and native is not None else max(sizes)
 
 
 def _by_trial(frame: pd.DataFrame, column: str) -> dict[str, int]:

@@ -3,7 +3,8 @@
 from segtune.report.importance import MIN_TRIALS
 from segtune.report.load import StudyRows
 from segtune.report.measures import choose, stacked_dice
-from segtune.report.stats import DRAWS
+from segtune.report.patients import DRAWS
+from segtune.report.stats import MIN_PATIENTS, MIN_SEEDS
 from segtune.report.summary import METRICS
 
 _DEFINITIONS = {
@@ -12,9 +13,11 @@ _DEFINITIONS = {
     "assd": "Average symmetric surface distance: how far the two outlines are apart on average.",
     "hd95": "95th percentile of the distances between the two outlines.",
 }
+_PIXELS = " (between border pixels, in pixels; per image, then the mean over images)"
 _PROTOCOLS = {
     "per_image": " (per image, then the mean over images)",
-    "per_class_px": " (between border pixels, in pixels; per image, then the mean over images)",
+    "per_class_px": _PIXELS,
+    "pooled": _PIXELS,
 }
 _EMPTY = {
     "per_image": "Overlap: one empty mask scores 0; an image where truth and prediction are both "
@@ -64,19 +67,40 @@ def notes(rows: StudyRows) -> tuple[tuple[str, str], ...]:
             "95 % interval over seeds",
             "Mean plus and minus Student's t over the seeds. It says how much the result varies "
             "between trainings on these data, not between patients; limits beyond what a metric "
-            "can reach are a sign of too few seeds. With one seed there is none.",
+            "can reach are a sign of too few seeds. With one seed there is none. p: paired t test.",
         ),
         (
             "Paired difference",
-            "Arm minus baseline within each seed, so that what a seed does to both cancels. "
-            "p: two-sided paired t test over seeds; Holm: corrected across all arms of a metric.",
+            "Arm minus baseline within each seed, so that what a seed does to both cancels.",
         ),
         (
             "95 % interval over patients",
-            f"The same difference, with whole test patients drawn {DRAWS} times with replacement "
-            "(percentiles, fixed seed), the same patients for both arms. It says how much the "
-            "result depends on the test patients, with these trainings given; it does not cover "
-            "what another seed would do.",
+            "The same score or difference, with whole test patients drawn "
+            f"{DRAWS:,} times with replacement (fixed seed), the same patients for all arms; "
+            "percentiles widened for few patients (Hesterberg 2015). It says how much the result "
+            "depends on the test patients, with these trainings given. Its p, from 6 patients on: "
+            "permutation of the signs of the patients' differences.",
+        ),
+        (
+            "95 % interval over both, and the verdict",
+            "Over seeds alone a difference may be the test patients', over patients alone it may "
+            "be the seeds'. Here both standard errors are added in squares, with Welch's degrees "
+            "of freedom (Clark's min F', 1973): the difference should show again with other seeds "
+            "and other patients. p is of this test; Holm: corrected across all arms of a metric. "
+            "Better or worse: p < 0.05 after the correction. Fewer than "
+            f"{MIN_SEEDS} seeds or {MIN_PATIENTS} patients give no p and no verdict.",
+        ),
+        (
+            "Effect size",
+            "Hedges' g: the mean of the paired differences over their standard deviation, "
+            "corrected for few of them; from 3 on.",
+        ),
+        (
+            "Trials in no mean",
+            "Means are over finished trials. Trials that run, failed, were pruned or cancelled are "
+            "counted and listed. Finished trials of uncommitted code are kept apart where clean "
+            "ones finished; where all are of uncommitted code they are averaged, and the head says "
+            "so.",
         ),
         (
             "Time and memory",

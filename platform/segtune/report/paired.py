@@ -1,28 +1,47 @@
 """Every arm against the baseline, seed by seed and patient by patient."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
-import pandas as pd
 
-from segtune.report.load import MACRO, POOLED, StudyRows
-from segtune.report.measures import Measure, choose, select, values
+from segtune.report.images import ImageScores, image_scores
+from segtune.report.load import MACRO, StudyRows
+from segtune.report.measures import Measure, choose, values
+from segtune.report.patients import PatientInterval, bootstrap, by_patient, shares
 from segtune.report.stats import (
+    ALPHA,
+    MIN_PATIENTS,
+    MIN_SEEDS,
     Estimate,
-    PatientInterval,
-    Values,
+    hedges,
     holm,
-    paired_p,
-    patient_bootstrap,
+    over_both,
+    paired_t,
+    sign_flips,
     t_factor,
     t_interval,
 )
-from segtune.report.text import count, interval, listing, number, p_value
+from segtune.report.text import count, interval, listing, number, p_text
 
-ALPHA = 0.05
 FEW_SEEDS = 4
 """Up to here the page says how wide an interval is."""
+Word = Literal["better", "worse", "cannot tell"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What may be said of an arm, in plain words."""
+
+    word: Word
+    why: str
+    """`with n = 2 seeds` where one cannot tell, else what it rests on."""
+
+    @property
+    def text(self) -> str:
+        """The word, and why where one cannot tell."""
+        return f"{self.word} {self.why}" if self.word == "cannot tell" else self.word
 
 
 @dataclass(frozen=True)
@@ -32,13 +51,35 @@ class Difference:
     arm: str
     seeds: tuple[int, ...]
     """Those that both arms finished with a defined value."""
+    per_seed: tuple[float, ...]
+    """The difference of each."""
     over_seeds: Estimate
+    """With these patients given."""
+    p_seeds: float | None
+    """Paired t test over seeds; None for fewer than 3."""
+    effect_seeds: float | None
+    """Hedges' g_z over seeds; None for fewer than 3."""
+    over_patients: PatientInterval | None
+    """With these trainings given; None where the images cover fewer than two patients."""
+    p_patients: float | None
+    """Permutation of the patients' signs; None for fewer than 6."""
+    effect_patients: float | None
+    """Hedges' g_z over patients; None for fewer than 3."""
+    per_patient: tuple[float, ...]
+    """Each patient's part in the difference; empty without scores per image."""
+    over_both: Estimate | None
+    """With other seeds and other patients: what the verdict rests on. Its n is of whichever are
+    fewer. None for fewer than 3 of either."""
     p: float | None
-    """Paired t test over seeds; None where it is not defined."""
+    """Of `over_both`."""
     p_holm: float | None
     """The same, corrected across the arms of this measure."""
-    over_patients: PatientInterval | None
-    """None where the images of both arms cover fewer than two patients."""
+    verdict: Verdict
+
+    @property
+    def shown(self) -> Estimate:
+        """The widest claim that can be made: over both, else over seeds."""
+        return self.over_seeds if self.over_both is None else self.over_both
 
 
 @dataclass(frozen=True)
@@ -73,17 +114,21 @@ def conclusions(comparison: Comparison) -> tuple[str, ...]:
             f"{measure.name}: one paired seed for {listing(alone)}, which says nothing about "
             "whether the difference would show again."
         )
-    tested = [d for d in found if d.over_seeds.n > 1]
-    for d in tested:
-        if d.over_seeds.excludes_zero:
-            said.append(_difference_sentence(d, comparison))
-    silent = [d.arm for d in tested if not d.over_seeds.excludes_zero]
-    if silent:
-        fewest = min(d.over_seeds.n for d in tested)
+    told = [d for d in found if d.over_seeds.n > 1]
+    said += [
+        _difference_sentence(d, comparison)
+        for d in told
+        if d.verdict.word != "cannot tell" or (d.p is not None and d.p < ALPHA)
+    ]
+    silent = [d for d in told if d.verdict.word == "cannot tell" and not (d.p or 1.0) < ALPHA]
+    for why in dict.fromkeys(d.verdict.why for d in silent):
+        arms = [d.arm for d in silent if d.verdict.why == why]
+        plural = "the intervals of" if len(arms) > 1 else "the interval of"
+        tested = all(d.p is not None for d in silent if d.verdict.why == why)
+        reason = f" ({plural} {listing(arms)} over both include{'' if len(arms) > 1 else 's'} 0)"
         said.append(
-            f"{measure.name}: with {count(fewest, 'paired seed')} the intervals of "
-            f"{listing(silent)} include 0: no difference from {comparison.baseline} is shown, "
-            "which is not evidence that there is none."
+            f"{measure.name}: one cannot tell {listing(arms)} from {comparison.baseline} "
+            f"{why}{reason if tested else ''}, which is not evidence that there is no difference."
         )
     return tuple(said)
 
@@ -100,93 +145,127 @@ def caution(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     )
 
 
-def _difference_sentence(d: Difference, comparison: Comparison) -> str:
-    measure, estimate = comparison.measure, d.over_seeds
-    better = (estimate.mean > 0) == measure.higher_is_better
-    shown = (
-        f"{number(estimate.mean, measure.digits, sign=True)} "
-        f"{interval(estimate, measure.digits, sign=True)}, n={estimate.n} seeds"
-    )
-    corrected = len(comparison.differences) > 1
-    p_text = f"p={p_value(d.p_holm)}{' after Holm' if corrected else ''}".replace("=<", "<")
-    words = "better" if better else "worse"
-    if d.p_holm is None:
-        return f"{measure.name}: {d.arm} differs by the same amount in every seed ({shown})."
-    if d.p_holm >= ALPHA:
-        return (
-            f"{measure.name}: {d.arm} scored {words} than {comparison.baseline} ({shown}), but "
-            f"this does not survive the correction for the number of arms ({p_text})."
-        )
-    patients = d.over_patients
-    if patients is None:
-        rest = "; over patients it could not be checked"
-    elif patients.low <= 0 <= patients.high:
-        rest = (
-            f"; over the {patients.patients} test patients the interval includes 0, so other "
-            "patients may show otherwise"
-        )
-    else:
-        rest = f"; the interval over the {patients.patients} test patients excludes 0 too"
-    head = f"{measure.name}: {d.arm} scored {words} than {comparison.baseline}"
-    return f"{head} ({shown}, {p_text}){rest}."
+def difference_text(d: Difference, measure: Measure) -> str:
+    """`+0.021 [+0.011, +0.031], p=0.012 after Holm`."""
+    shown = d.shown
+    words = f"{number(shown.mean, measure.digits, sign=True)} "
+    words += interval(shown, measure.digits, sign=True)
+    return words if d.p_holm is None else f"{words}, {p_text(d.p_holm)} after Holm"
 
 
-def _compare(rows: StudyRows, baseline: str, measure: Measure, split: str) -> Comparison:
-    found = values(rows, measure, split)
-    base = _by_seed(rows, baseline)
-    images = select(rows.images, measure, split)
-    parts, missing = [], []
-    for arm in rows.arms:
-        if arm == baseline:
-            continue
-        trials = _by_seed(rows, arm)
-        pairs = {
-            seed: found.get((trials[seed], MACRO), np.nan) - found.get((base[seed], MACRO), np.nan)
-            for seed in sorted(set(trials) & set(base))
-        }
-        pairs = {seed: d for seed, d in pairs.items() if np.isfinite(d)}
-        estimate = t_interval(list(pairs.values()))
-        if estimate is None:
-            missing.append(arm)
-            continue
-        over_patients = _over_patients(images, [(trials[s], base[s]) for s in pairs])
-        parts.append((arm, pairs, estimate, over_patients))
-    p_values = [paired_p(list(pairs.values())) for _, pairs, _, _ in parts]
-    differences = tuple(
-        Difference(arm, tuple(pairs), estimate, p, corrected, over_patients)
-        for (arm, pairs, estimate, over_patients), p, corrected in zip(
-            parts, p_values, holm(p_values), strict=True
-        )
-    )
-    return Comparison(measure, baseline, differences, tuple(missing))
+def paired_test(
+    arm: ImageScores, pairs: Sequence[tuple[str, str]], keep_I: Sequence[bool] | None = None
+) -> tuple[Estimate, float] | None:
+    """`stats.over_both` from the images' scores alone.
+
+    Args:
+        arm: scores of all trials.
+        pairs: per seed the arm's trial and the baseline's.
+        keep_I: the images to take; None takes all.
+    """
+    keep = np.full(len(arm.patients), True) if keep_I is None else np.asarray(keep_I, dtype=bool)
+    own, base = (arm.stack(side)[:, keep] for side in zip(*pairs, strict=True))
+    patients = [p for p, kept in zip(arm.patients, keep, strict=True) if kept]
+    (a, b), names, _ = by_patient((own, base), patients)
+    if len(names) < MIN_PATIENTS:
+        return None
+    once = np.ones((1, len(names)))
+    per_seed = a.by_seed(once)[:, 0] - b.by_seed(once)[:, 0]
+    return over_both(float(per_seed.mean()), per_seed, shares(a, b))
 
 
-def _by_seed(rows: StudyRows, arm: str) -> dict[int, str]:
+def trials_by_seed(rows: StudyRows, arm: str) -> dict[int, str]:
+    """Seed -> the arm's finished trial."""
     finished = rows.of("arm", arm=arm, status="finished")
     return {int(s): str(t) for s, t in zip(finished["seed"], finished["trial_id"], strict=True)}
 
 
-def _over_patients(
-    images: pd.DataFrame, pairs: Sequence[tuple[str, str]]
-) -> PatientInterval | None:
-    """Both arms' scores per image and class, drawn by patient."""
-    own = images[~images["class_name"].isin([MACRO, POOLED])]
-    own = own[own["trial_id"].isin({t for pair in pairs for t in pair})]
-    wide = own.pivot(
-        index=["patient_id", "sample_id"], columns=["trial_id", "class_name"], values="value"
+def _difference_sentence(d: Difference, comparison: Comparison) -> str:
+    measure, estimate = comparison.measure, d.shown
+    words = "better" if (estimate.mean > 0) == measure.higher_is_better else "worse"
+    head = f"{measure.name}: {d.arm} scored {words} than {comparison.baseline}"
+    shown = f"{difference_text(d, measure)}; {d.verdict.why.removeprefix('with ')}"
+    if d.verdict.word == "cannot tell":
+        return f"{head} ({shown}), but this does not survive the correction for the number of arms."
+    return f"{head} ({shown})."
+
+
+def _compare(rows: StudyRows, baseline: str, measure: Measure, split: str) -> Comparison:
+    found = values(rows, measure, split)
+    images = image_scores(rows, measure, split)
+    base = trials_by_seed(rows, baseline)
+    parts, missing = [], []
+    for arm in rows.arms:
+        if arm == baseline:
+            continue
+        own = trials_by_seed(rows, arm)
+        pairs = {
+            seed: (own[seed], base[seed])
+            for seed in sorted(set(own) & set(base))
+            if np.isfinite(_gap(found, own[seed], base[seed]))
+        }
+        if pairs:
+            parts.append(_difference(arm, pairs, found, images))
+        else:
+            missing.append(arm)
+    corrected = holm([d.p for d in parts])
+    told = tuple(
+        replace(d, p_holm=p, verdict=_verdict(d, p, measure))
+        for d, p in zip(parts, corrected, strict=True)
     )
-    there = set(wide.columns.get_level_values("trial_id"))
-    classes = [str(c) for c in own["class_name"].unique()]
-    found = [
-        (_columns(wide, a, classes), _columns(wide, b, classes))
-        for a, b in pairs
-        if a in there and b in there
-    ]
-    patients = [str(p) for p in wide.index.get_level_values("patient_id")]
-    return patient_bootstrap(found, patients) if found else None
+    return Comparison(measure, baseline, told, tuple(missing))
 
 
-def _columns(wide: pd.DataFrame, trial: str, classes: Sequence[str]) -> Values:
-    """One trial's values, (images, classes)."""
-    of_trial = wide.reindex(columns=pd.MultiIndex.from_product([[trial], classes]))
-    return of_trial.to_numpy(dtype=float)
+def _difference(
+    arm: str,
+    pairs: Mapping[int, tuple[str, str]],
+    found: Mapping[tuple[str, str], float],
+    images: ImageScores,
+) -> Difference:
+    per_seed = [_gap(found, *pair) for pair in pairs.values()]
+    over_seeds = t_interval(per_seed)
+    assert over_seeds is not None
+    there = [p for p in pairs.values() if p[0] in images.of_trial and p[1] in images.of_trial]
+    interval_, per_patient = None, np.empty(0)
+    if there:
+        own, base = (images.stack(side) for side in zip(*there, strict=True))
+        (a, b), names, n = by_patient((own, base), images.patients)
+        interval_ = bootstrap(a, b, n)
+        if len(names) > 1:
+            per_patient = shares(a, b)
+    both = over_both(over_seeds.mean, per_seed, per_patient)
+    return Difference(
+        arm=arm,
+        seeds=tuple(pairs),
+        per_seed=tuple(per_seed),
+        over_seeds=over_seeds,
+        p_seeds=paired_t(per_seed),
+        effect_seeds=hedges(per_seed),
+        over_patients=interval_,
+        p_patients=sign_flips(per_patient),
+        effect_patients=hedges(per_patient),
+        per_patient=tuple(float(v) for v in per_patient),
+        over_both=None if both is None else both[0],
+        p=None if both is None else both[1],
+        p_holm=None,
+        verdict=Verdict("cannot tell", ""),
+    )
+
+
+def _verdict(d: Difference, p_holm: float | None, measure: Measure) -> Verdict:
+    n, patients = len(d.seeds), len(d.per_patient)
+    if n < MIN_SEEDS:
+        return Verdict("cannot tell", f"with n = {count(n, 'seed')}")
+    if patients < MIN_PATIENTS:
+        return Verdict("cannot tell", f"with scores of {count(patients, 'test patient')}")
+    if p_holm is None:
+        return Verdict("cannot tell", "where seeds and patients do not vary")
+    rests = f"with n = {count(n, 'seed')} and {count(patients, 'patient')}"
+    if p_holm >= ALPHA:
+        return Verdict("cannot tell", rests)
+    up = d.shown.mean > 0
+    return Verdict("better" if up == measure.higher_is_better else "worse", rests)
+
+
+def _gap(found: Mapping[tuple[str, str], float], arm: str, baseline: str) -> float:
+    return found.get((arm, MACRO), np.nan) - found.get((baseline, MACRO), np.nan)

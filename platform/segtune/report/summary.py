@@ -1,11 +1,13 @@
-"""Per arm: what it scores on the test split, over seeds."""
+"""Per arm: what it scores on the test split, over seeds and over patients."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from segtune.report.images import ImageScores, image_scores
 from segtune.report.load import MACRO, POOLED, StudyRows
 from segtune.report.measures import Measure, choose, stacked_dice, values
+from segtune.report.patients import PatientInterval, bootstrap, by_patient
 from segtune.report.stats import Estimate, t_interval
 from segtune.report.text import changes_text
 
@@ -48,6 +50,11 @@ class ArmScores:
     planned: int
     values: Mapping[str, Estimate]
     """Column key -> mean over seeds; without the columns that no seed defines."""
+    patients: Mapping[str, PatientInterval]
+    """Column key -> the same mean with its interval over test patients; without the columns of
+    which no image keeps a score, and where there is one patient."""
+    left_out: Mapping[str, int]
+    """Status -> trials that are in no mean: running, pruned, failed, cancelled, dirty."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,7 @@ def summarise(rows: StudyRows, split: str = "test") -> Summary:
     """
     shown = columns(rows, split)
     found = {c.measure: values(rows, c.measure, split) for c in shown}
+    images = {m: image_scores(rows, m, split) for m in found}
     planned = len(rows.definition.get("seeds") or [])
     arms = []
     for arm in rows.arms:
@@ -77,6 +85,7 @@ def summarise(rows: StudyRows, split: str = "test") -> Summary:
             estimate = t_interval([v for v in of_arm if v is not None])
             if estimate is not None:
                 estimates[column.key] = estimate
+        others = rows.of("arm", arm=arm)["status"]
         arms.append(
             ArmScores(
                 arm=arm,
@@ -85,9 +94,31 @@ def summarise(rows: StudyRows, split: str = "test") -> Summary:
                 seeds=tuple(int(s) for s in finished["seed"]),
                 planned=max(planned, len(rows.of("arm", arm=arm))),
                 values=estimates,
+                patients=_over_patients(shown, images, [str(t) for t in finished["trial_id"]]),
+                left_out={
+                    str(status): int(n)
+                    for status, n in others[others != "finished"].value_counts().items()
+                },
             )
         )
     return Summary(split, shown, tuple(arms))
+
+
+def _over_patients(
+    shown: Sequence[Column], images: Mapping[Measure, ImageScores], trials: Sequence[str]
+) -> dict[str, PatientInterval]:
+    found = {}
+    for column in shown:
+        of_measure = images[column.measure]
+        there = [t for t in trials if t in of_measure.of_trial]
+        if not there or column.class_name == POOLED:
+            continue
+        stacked = of_measure.stack(there, column.class_name)
+        (scores,), _, n = by_patient([stacked], of_measure.patients)
+        interval = bootstrap(scores, None, n)
+        if interval is not None:
+            found[column.key] = interval
+    return found
 
 
 def _changes(rows: StudyRows, arm: str) -> str:

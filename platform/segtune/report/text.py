@@ -35,6 +35,12 @@ def p_value(p: float | None) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def p_text(p: float) -> str:
+    """`p=0.012`, `p<0.001`."""
+    shown = p_value(p)
+    return f"p{shown}" if shown.startswith("<") else f"p={shown}"
+
+
 def count(n: int, noun: str, plural: str = "") -> str:
     """`1 seed`, `2 seeds`."""
     return f"{n} {noun}" if n == 1 else f"{n} {plural or noun + 's'}"

@@ -1,7 +1,9 @@
 """Settings that each arm was given a chance to tune, before its seeds ran."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from segtune.report.load import MACRO, StudyRows
 from segtune.report.measures import Measure, choose, values
@@ -14,6 +16,8 @@ class Candidate:
 
     arm: str
     changes: str
+    settings: Mapping[str, Any]
+    """The same by dotted field."""
     status: str
     value: float | None
     """On val at its best epoch; None where it has no score."""
@@ -40,7 +44,9 @@ def candidates(rows: StudyRows) -> tuple[Measure | None, tuple[Candidate, ...]]:
         for trial, changes, status in zip(
             trials["trial_id"], trials["changes"], trials["status"], strict=True
         ):
-            text = changes_text(json.loads(changes or "{}"))
+            settings = json.loads(changes or "{}")
             value = scored[str(trial)]
-            listed.append(Candidate(arm, text, str(status), value, trial == best))
+            listed.append(
+                Candidate(arm, changes_text(settings), settings, str(status), value, trial == best)
+            )
     return measure, tuple(listed)

@@ -1,0 +1,157 @@
+"""The study's answer in three sentences: what was found, what it costs, how sure it is."""
+
+from collections.abc import Sequence
+
+from segtune.report.caveats import Caveat
+from segtune.report.cost import Cost, arm_costs
+from segtune.report.load import MACRO, StudyRows
+from segtune.report.paired import Comparison, Difference, difference_text
+from segtune.report.search import read_search
+from segtune.report.summary import Summary
+from segtune.report.text import count, listing, number
+
+_MOST_NAMED = 4
+_MOST_CAVEATS = 3
+
+
+def answer(
+    rows: StudyRows,
+    summary: Summary,
+    comparisons: Sequence[Comparison],
+    caveats: Sequence[Caveat],
+) -> tuple[str, ...]:
+    """Three sentences from the numbers; fewer where there are none yet."""
+    if rows.kind == "search":
+        return _of_search(rows)
+    if not any(a.values for a in summary.arms):
+        return ("No trial has finished and been tested yet: there is no answer.",)
+    found = [_result(rows, summary, comparisons), _cost(rows, summary), _sure(caveats)]
+    return tuple(s for s in found if s)
+
+
+def _result(rows: StudyRows, summary: Summary, comparisons: Sequence[Comparison]) -> str:
+    if not comparisons or not comparisons[0].differences:
+        return _best_alone(summary)
+    first = comparisons[0]
+    said = []
+    for word in ("better", "worse"):
+        of_word = [d for d in first.differences if d.verdict.word == word]
+        if of_word:
+            verb = "is" if len(of_word) == 1 else "are"
+            said.append(f"{_named(of_word, first)} {verb} {word} than {first.baseline}")
+    unsure = [d for d in first.differences if d.verdict.word == "cannot tell"]
+    for why in dict.fromkeys(d.verdict.why for d in unsure):
+        arms = [d.arm for d in unsure if d.verdict.why == why]
+        shown = listing(arms) if len(arms) <= _MOST_NAMED else count(len(arms), "arm")
+        said.append(f"one cannot tell {shown} from {first.baseline} {why}")
+    return f"On {first.measure.name} ({_images(rows)}) {'; '.join(said)}."
+
+
+def _named(found: Sequence[Difference], comparison: Comparison) -> str:
+    """Arms with their differences, the largest first."""
+    ranked = sorted(found, key=lambda d: -abs(d.shown.mean))
+    named = [f"{d.arm} ({difference_text(d, comparison.measure)})" for d in ranked[:_MOST_NAMED]]
+    more = len(ranked) - len(named)
+    return listing([*named, count(more, "further arm")] if more else named)
+
+
+def _best_alone(summary: Summary) -> str:
+    column = summary.columns[0]
+    scored = [a for a in summary.arms if column.key in a.values]
+    sign = 1 if column.measure.higher_is_better else -1
+    best = max(scored, key=lambda a: sign * a.values[column.key].mean, default=None)
+    if best is None:
+        return ""
+    value = number(best.values[column.key].mean, column.measure.digits)
+    return (
+        f"{best.arm} has the best mean {column.measure.name} on {summary.split} ({value}), but no "
+        "arm shares a finished seed with a baseline: nothing can be said about differences."
+    )
+
+
+def _cost(rows: StudyRows, summary: Summary) -> str:
+    """The best-scoring arm against the baseline, or against the next arm where it is that."""
+    costs = {c.name: c for c in arm_costs(rows)}
+    column = next((c for c in summary.columns if c.class_name == MACRO), None)
+    if column is None:
+        return ""
+    sign = 1 if column.measure.higher_is_better else -1
+    ranked = sorted(
+        (a.arm for a in summary.arms if column.key in a.values and a.arm in costs),
+        key=lambda arm: -sign * _mean(summary, arm, column.key),
+    )
+    if len(ranked) < 2:
+        return ""
+    best = ranked[0]
+    other = rows.baseline if rows.baseline in ranked and rows.baseline != best else ranked[1]
+    assert other is not None
+    told = [
+        text
+        for key, unit, digits, what in (
+            ("trainable", " million", 3, "trainable parameters"),
+            ("state", " MB", 2, "optimizer state"),
+            ("seconds", " s", 3, "a step"),
+        )
+        if (text := _against(costs[best], costs[other], key, unit, digits, what))
+    ]
+    return f"The best mean is {best}'s; against {other} it takes {listing(told)}." if told else ""
+
+
+def _mean(summary: Summary, arm: str, key: str) -> float:
+    return next(a.values[key].mean for a in summary.arms if a.arm == arm)
+
+
+def _against(a: Cost, b: Cost, key: str, unit: str, digits: int, what: str) -> str:
+    if key not in a.values or key not in b.values:
+        return ""
+    shown = [number(c.values[key].mean, digits) for c in (a, b)]
+    return (
+        f"{shown[0]}{unit} of {what} for {shown[1]}"
+        if key != "seconds"
+        else (f"{shown[0]}{unit} {what} for {shown[1]}")
+    )
+
+
+def _sure(caveats: Sequence[Caveat]) -> str:
+    if not caveats:
+        return "Nothing in these tables speaks against it; they say nothing of other data."
+    titles = [c.title for c in caveats[:_MOST_CAVEATS]]
+    more = len(caveats) - len(titles)
+    rest = f" and {count(more, 'further point')}" if more else ""
+    return f"What may change this: {'; '.join(titles)}{rest} (see below)."
+
+
+def _images(rows: StudyRows) -> str:
+    test = rows.images[rows.images["split"] == "test"]
+    if test.empty:
+        return "test"
+    patients = count(int(test["patient_id"].nunique()), "patient")
+    return f"{count(int(test['sample_id'].nunique()), 'test image')} of {patients}"
+
+
+def _of_search(rows: StudyRows) -> tuple[str, ...]:
+    search = read_search(rows)
+    best = search.best(1)
+    measure = search.measures[0] if search.measures else None
+    if not best or measure is None:
+        return ("No search trial has finished with a score yet: there is no answer.",)
+    finished = [t for t in search.trials if t.status == "finished"]
+    value = number(best[0].values[0], measure.digits)
+    start = next((t for t in finished if t.number == 0 and t.values[0] is not None), None)
+    against = ""
+    if start is not None and start is not best[0] and best[0].values[0] is not None:
+        gain = best[0].values[0] - (start.values[0] or 0.0)
+        against = f", {number(gain, measure.digits, sign=True)} against the first trial's"
+    front = [f"t{t.number}" for t in search.complete if t.on_front]
+    said = [
+        f"The best of {count(len(finished), 'finished trial')} is t{best[0].number} "
+        f"({best[0].text or 'the baseline'}): {measure.name} {value} on val{against}."
+    ]
+    if len(search.objectives) > 1 and front:
+        shown = listing(front) if len(front) <= _MOST_NAMED else count(len(front), "trial")
+        said.append(f"No trial beats {shown} in all of {len(search.objectives)} objectives.")
+    said.append(
+        "This is the best of many draws on val, with one seed each: only a repetition with new "
+        "seeds on test can confirm it."
+    )
+    return tuple(said)

@@ -1,0 +1,124 @@
+"""Whether the arms had the same chances: what was held fixed, what varied, how each was tuned."""
+
+import collections
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from segtune.report.load import StudyRows
+from segtune.report.text import MISSING, changes_text, count, dotted, listing, setting
+
+HELD = (
+    ("epochs", "schedule.epochs"),
+    ("batch size", "schedule.batch_size"),
+    ("warm-up steps", "schedule.warmup_steps"),
+)
+"""What a budget is, by name and dotted field."""
+
+
+@dataclass(frozen=True)
+class ArmBudget:
+    """What one arm was given."""
+
+    arm: str
+    changes: str
+    """Against the baseline, as it ran."""
+    tries: int
+    """Tuning trials before its seeds ran."""
+    tuned: Mapping[str, tuple[Any, ...]]
+    """Dotted field -> the values that were to be tried."""
+    steps: tuple[int, ...]
+    """Optimizer steps of its finished trials: the different numbers of them."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The equal-budget rule, and whether it held."""
+
+    fixed: tuple[str, ...]
+    """What all finished trials share, in words."""
+    varied: tuple[str, ...]
+    """Dotted fields that differ between arms by definition."""
+    arms: tuple[ArmBudget, ...]
+    unequal: tuple[str, ...]
+    """Where an arm had more than another, in words; empty where the rule held."""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The statement that a methods section needs."""
+        tries = {a.tries for a in self.arms}
+        tuned = (
+            "No arm was tuned: each ran with the settings of its definition."
+            if tries == {0}
+            else f"Tuned on val before the seeds ran: {_tries(self.arms)}."
+        )
+        said = [
+            f"Held fixed: {listing(list(self.fixed)) or 'nothing is on record'}.",
+            f"Varied between arms: {listing(list(self.varied)) or 'nothing'}.",
+            tuned,
+        ]
+        return (*said, *(f"Not equal: {text}." for text in self.unequal))
+
+
+def budget(rows: StudyRows) -> Budget:
+    """Read off the finished trials what they had in common."""
+    finished = rows.of("arm", status="finished")
+    configs = [json.loads(text) for text in finished["config"].dropna()]
+    fixed, unequal = [], []
+    for name, field in HELD:
+        told = {setting(v) for c in configs if (v := dotted(c, field)) is not MISSING}
+        if len(told) == 1:
+            fixed.append(f"{name} {told.pop()}")
+        elif told:
+            unequal.append(f"{name} ({', '.join(sorted(told))})")
+    for name, column in (("data", "data_hash"), ("seeds", "seed"), ("workers", "workers")):
+        per_arm = {
+            tuple(sorted(set(of_arm.dropna()))) for _, of_arm in finished.groupby("arm")[column]
+        }
+        if len(per_arm) == 1:
+            fixed.append(f"{name}{_values(column, per_arm.pop())}")
+        elif per_arm:
+            unequal.append(f"{name} are not the same for all arms")
+    last = rows.steps.groupby("trial_id")["step"].max()
+    steps = {str(trial): int(step) for trial, step in last.items()}
+    arms = tuple(_arm(rows, arm, steps) for arm in rows.arms)
+    if len({a.steps for a in arms if a.steps}) > 1:
+        shown = ", ".join(f"{a.arm} {'/'.join(map(str, a.steps))}" for a in arms if a.steps)
+        unequal.append(f"optimizer steps ({shown})")
+    if len({a.tries for a in arms}) > 1:
+        unequal.append(f"tuning trials ({_tries(arms)}): more tries are more chances")
+    return Budget(tuple(fixed), _varied(rows), arms, tuple(unequal))
+
+
+def _arm(rows: StudyRows, arm: str, steps: Mapping[str, int]) -> ArmBudget:
+    trials = rows.of("arm", arm=arm)
+    finished = trials[trials["status"] == "finished"]["trial_id"]
+    changes = trials["changes"].dropna()
+    tuned = (rows.definition.get("tune") or {}).get(arm) or {}
+    return ArmBudget(
+        arm=arm,
+        changes=changes_text(json.loads(changes.iloc[0])) if len(changes) else "",
+        tries=len(rows.of("tune", arm=arm)),
+        tuned={str(field): tuple(values) for field, values in tuned.items()},
+        steps=tuple(sorted({steps[t] for t in finished if t in steps})),
+    )
+
+
+def _varied(rows: StudyRows) -> tuple[str, ...]:
+    defined = (rows.definition.get("arms") or {}).values()
+    tuned = (rows.definition.get("tune") or {}).values()
+    return tuple(sorted({str(field) for changes in (*defined, *tuned) for field in changes}))
+
+
+def _values(column: str, found: tuple[Any, ...]) -> str:
+    if column == "data_hash":
+        return ""
+    return f" {', '.join(str(v) for v in found)}" if len(found) <= 8 else f" ({len(found)})"
+
+
+def _tries(arms: tuple[ArmBudget, ...]) -> str:
+    tries = collections.Counter({a.arm: a.tries for a in arms})
+    if len(set(tries.values())) == 1:
+        return f"each arm had {count(arms[0].tries, 'try', 'tries')}"
+    return ", ".join(f"{arm} {n}" for arm, n in tries.items())

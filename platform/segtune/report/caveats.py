@@ -1,0 +1,236 @@
+"""What would change a conclusion: the objections that the study's own numbers raise.
+
+Shape suffixes: I images, P patients (or whatever else is left out).
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from segtune.report.images import ImageScores, image_scores
+from segtune.report.load import MACRO, StudyRows
+from segtune.report.measures import Measure, choose, select
+from segtune.report.paired import Comparison, Difference, paired_test, trials_by_seed
+from segtune.report.patients import by_patient, difference
+from segtune.report.stats import ALPHA, MIN_SEEDS, POWER, Estimate, needed
+from segtune.report.text import count, listing, number, setting
+from segtune.report.tuning import candidates
+
+MATTERS = 0.01
+"""The difference of a score between 0 and 1 that is asked for: one Dice point, below which papers
+of this field seldom claim anything."""
+_LAST = 0.25
+"""Part of the training over which a rise is told."""
+
+
+@dataclass(frozen=True)
+class Caveat:
+    """One objection."""
+
+    title: str
+    """`too few seeds`: what the first screen says."""
+    text: str
+    """With the numbers."""
+
+
+def caveats(rows: StudyRows, comparisons: Sequence[Comparison]) -> tuple[Caveat, ...]:
+    """All that apply; of the study's first objective where they are about a difference."""
+    first = comparisons[0] if comparisons else None
+    found = [
+        *(_too_few(first) if first is not None else ()),
+        *_edges(rows),
+        *_untuned(rows),
+        *_rising(rows),
+        *(_carried(rows, first) if first is not None else ()),
+    ]
+    return tuple(found)
+
+
+def _too_few(comparison: Comparison) -> tuple[Caveat, ...]:
+    """Seeds and patients that it would take, from the spread that was seen."""
+    told, measure = comparison.differences, comparison.measure
+    if not told:
+        return ()
+    tests = len(told)
+    fewest = min(len(d.seeds) for d in told)
+    if fewest < MIN_SEEDS:
+        arms = [d.arm for d in told if len(d.seeds) == fewest]
+        return (
+            Caveat(
+                "too few seeds",
+                f"{listing(arms)}: n = {count(fewest, 'paired seed')} says too little of how much "
+                f"seeds differ. At least {MIN_SEEDS} are needed for a test at all, and for telling "
+                "how many more it would take.",
+            ),
+        )
+    if not measure.is_fraction:
+        return ()
+    asked = f"a difference of {MATTERS} in {measure.name} ({round(100 * POWER)} % power, "
+    asked += f"5 % level{f' over {tests} arms' if tests > 1 else ''}, paired t test)"
+    spread: list[tuple[str, Callable[[Difference], tuple[float, ...]]]] = [
+        ("seed", lambda d: d.per_seed),
+        ("test patient", lambda d: d.per_patient),
+    ]
+    found = []
+    for noun, of in spread:
+        wanted = {d: _needed(of(d), tests) for d in told if len(of(d)) >= MIN_SEEDS}
+        short = {d: n for d, n in wanted.items() if n is not None and n > len(of(d))}
+        if short:
+            worst = max(short, key=lambda d: short[d] - len(of(d)))
+            sd, n = float(np.std(of(worst), ddof=1)), len(of(worst))
+            others = [d.arm for d in short if d is not worst]
+            found.append(
+                Caveat(
+                    f"too few {noun}s",
+                    f"{worst.arm} differs from {comparison.baseline} by another amount with every "
+                    f"{noun} (sd {number(sd, measure.digits)}, n = {n}): to show {asked} it takes "
+                    f"about {count(short[worst], noun)}, {short[worst] - n} more"
+                    f"{f'; {listing(others)} would need more as well' if others else ''}.",
+                )
+            )
+    return tuple(found)
+
+
+def _needed(values: Sequence[float], tests: int) -> int | None:
+    return needed(MATTERS, float(np.std(values, ddof=1)), tests)
+
+
+def _edges(rows: StudyRows) -> tuple[Caveat, ...]:
+    """Tuned values at an end of the range that was tried."""
+    _, tried = candidates(rows)
+    defined = rows.definition.get("tune") or {}
+    said = []
+    for one in (c for c in tried if c.chosen):
+        for field, values in (defined.get(one.arm) or {}).items():
+            end = _end(one.settings.get(field), values)
+            if end:
+                said.append(f"{one.arm}'s {field}={setting(one.settings[field])} is the {end} of "
+                            f"{listing([setting(v) for v in sorted(values)])}")  # fmt: skip
+    if not said:
+        return ()
+    return (
+        Caveat(
+            "tuned values at the edge of their range",
+            f"{'; '.join(said)}. A value beyond was not tried and may be better.",
+        ),
+    )
+
+
+def _end(chosen: Any, values: Sequence[Any]) -> str:
+    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    if len(numbers) != len(values) or len(set(numbers)) < 2 or chosen not in numbers:
+        return ""
+    return {min(numbers): "smallest", max(numbers): "largest"}.get(chosen, "")
+
+
+def _untuned(rows: StudyRows) -> tuple[Caveat, ...]:
+    tuned = [arm for arm in rows.arms if len(rows.of("tune", arm=arm))]
+    rest = [arm for arm in rows.arms if arm not in tuned and len(rows.of("arm", arm=arm))]
+    if len(rest) < 2 and not tuned or not rest:
+        return ()
+    who = listing(rest) if tuned else "No arm"
+    text = "were not tuned while others were" if tuned else "was tuned on val"
+    return (
+        Caveat(
+            "learning rates not tuned" if not tuned else "not every arm was tuned",
+            f"{who} {text}: an arm's settings, its learning rate above all, may suit one method "
+            "better than another.",
+        ),
+    )
+
+
+def _rising(rows: StudyRows) -> tuple[Caveat, ...]:
+    """Arms whose score on val was best at the very end in most of their trials."""
+    objective = rows.objectives[0]
+    measure = choose(rows, objective.metric, "val")
+    if measure is None:
+        return ()
+    val = select(rows.scores, measure, "val")
+    val = val[val["class_name"] == MACRO].sort_values("epoch")
+    curves = {str(t): of.set_index("epoch")["value"].dropna() for t, of in val.groupby("trial_id")}
+    sign, said = (1 if objective.maximize else -1), []
+    for arm in rows.arms:
+        own = [curves[t] for t in trials_by_seed(rows, arm).values() if t in curves]
+        own = [c for c in own if len(c) > 1]
+        at_end = [c for c in own if (sign * c).idxmax() == c.index[-1]]
+        if own and 2 * len(at_end) > len(own):
+            gains = [c.iloc[-1] - c.iloc[-1 - math.ceil(_LAST * (len(c) - 1))] for c in at_end]
+            gain = number(float(np.mean(gains)), measure.digits, sign=True)
+            said.append(f"{arm} in {len(at_end)} of {len(own)} ({gain})")
+    if not said:
+        return ()
+    return (
+        Caveat(
+            "curves still rising at the end",
+            f"{measure.label} on val was best after the very last epoch: {listing(said)}; in "
+            "brackets what the last quarter of the training brought. Longer training may change "
+            "the order.",
+        ),
+    )
+
+
+def _carried(rows: StudyRows, comparison: Comparison) -> tuple[Caveat, ...]:
+    """Single seeds, patients or images without which a verdict or a sign would be another."""
+    images = image_scores(rows, comparison.measure, "test")
+    if rows.baseline is None or not images.samples:
+        return ()
+    base, said = trials_by_seed(rows, rows.baseline), []
+    for d in comparison.differences:
+        own = trials_by_seed(rows, d.arm)
+        pairs = {s: (own[s], base[s]) for s in d.seeds}
+        if d.p is not None and all(t in images.of_trial for pair in pairs.values() for t in pair):
+            said += carriers(d, pairs, images, comparison.measure)
+    if not said:
+        return ()
+    return (
+        Caveat(
+            "a single patient, image or seed carries a difference",
+            "; ".join(said) + ". (The two of each kind that move a difference most were left out, "
+            "one at a time, and the test repeated.)",
+        ),
+    )
+
+
+def carriers(
+    d: Difference, pairs: Mapping[int, tuple[str, str]], images: ImageScores, measure: Measure
+) -> list[str]:
+    """What can be left out so that the sign or the side of 5 % changes, in words."""
+    own, base = (images.stack(side) for side in zip(*pairs.values(), strict=True))
+    kinds = {"patient": images.patients}
+    if len(set(images.patients)) < len(images.samples):
+        kinds["image"] = images.samples
+    said = []
+    for kind, names_I in kinds.items():
+        (a, b), units, _ = by_patient((own, base), names_I)
+        without_P = difference(a, b, 1 - np.eye(len(units)))
+        for k in dict.fromkeys([int(np.nanargmin(without_P)), int(np.nanargmax(without_P))]):
+            keep_I = [name != units[k] for name in names_I]
+            again = paired_test(images, list(pairs.values()), keep_I)
+            said += _changed(d, again, f"{kind} {units[k]}", measure)
+    if len(d.seeds) > MIN_SEEDS:
+        gaps = dict(zip(d.seeds, d.per_seed, strict=True))
+        for seed in dict.fromkeys([min(gaps, key=gaps.__getitem__),
+                                   max(gaps, key=gaps.__getitem__)]):  # fmt: skip
+            rest = [pair for s, pair in pairs.items() if s != seed]
+            said += _changed(d, paired_test(images, rest), f"seed {seed}", measure)
+    return said
+
+
+def _changed(
+    d: Difference, again: tuple[Estimate, float] | None, without: str, measure: Measure
+) -> list[str]:
+    if again is None or d.p is None or d.p_holm is None:
+        return []
+    estimate, p = again
+    corrected = min(1.0, p * d.p_holm / d.p)
+    moved = f"{number(d.shown.mean, measure.digits, sign=True)} becomes "
+    moved += number(estimate.mean, measure.digits, sign=True)
+    if (estimate.mean > 0) != (d.shown.mean > 0):
+        return [f"without {without} {d.arm}'s difference has the other sign ({moved})"]
+    if (corrected < ALPHA) != (d.p_holm < ALPHA):
+        word = "can no longer be told from" if d.p_holm < ALPHA else "could be told from"
+        return [f"without {without} {d.arm} {word} the baseline ({moved})"]
+    return []
