@@ -1,8 +1,10 @@
 """What a trial costs: time per step by part, and memory."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from segtune.report.load import StudyRows
@@ -29,6 +31,13 @@ QUANTITIES = (
     Quantity("seconds", "seconds per step, median", 3),
 )
 _BY_KEY = {q.key: q for q in QUANTITIES}
+_BYTES = {
+    "state": "optimizer_state_bytes",
+    "gradients": "gradient_bytes",
+    "peak": "peak_memory_bytes",
+}
+MOST_STEPS = 400
+"""Points of a curve over single steps."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,23 @@ class Cost:
     """Part of a step -> mean seconds per step, mean over trials."""
 
 
+@dataclass(frozen=True)
+class StepCosts:
+    """Seconds that the update took (optimizer and refresh), step by step, of one trial."""
+
+    arm: str
+    trial_id: str
+    steps: tuple[int, ...]
+    seconds: tuple[float, ...]
+    """Of each bin of steps the longest update."""
+    median: float
+    """Over all steps but the first."""
+    refreshes: int
+    """Steps that refreshed a basis."""
+    bin: int
+    """Steps that one point stands for."""
+
+
 def quantity(key: str) -> Quantity:
     """A kind of cost by its key."""
     return _BY_KEY[key]
@@ -52,48 +78,73 @@ def quantity(key: str) -> Quantity:
 
 def arm_costs(rows: StudyRows) -> tuple[Cost, ...]:
     """Costs per arm over its finished trials; arms without one are left out."""
-    costs = []
+    measured, costs = _measured(rows), []
     for arm in rows.arms:
         finished = rows.of("arm", arm=arm, status="finished")
         if len(finished):
-            costs.append(_cost(rows, arm, finished, arm == rows.baseline))
+            of_arm = measured.loc[finished["trial_id"]]
+            costs.append(_cost(arm, of_arm, is_baseline=arm == rows.baseline))
     return tuple(costs)
 
 
 def trial_costs(rows: StudyRows, role: str = "search") -> Mapping[str, Cost]:
     """Trial id -> costs of that finished trial."""
-    finished = rows.of(role, status="finished")
+    measured = _measured(rows)
     return {
-        str(trial): _cost(rows, str(trial), finished[finished["trial_id"] == trial], False)
-        for trial in finished["trial_id"]
+        str(trial): _cost(str(trial), measured.loc[[trial]], is_baseline=False)
+        for trial in rows.of(role, status="finished")["trial_id"]
     }
 
 
-def steady_steps(steps: pd.DataFrame) -> pd.DataFrame:
-    """Steps of one trial but the first, which pays for start-up; the first where it is alone."""
-    ordered = steps.sort_values("step")
-    return ordered.iloc[1:] if len(ordered) > 1 else ordered
-
-
-def _cost(rows: StudyRows, name: str, trials: pd.DataFrame, is_baseline: bool) -> Cost:
-    collected: dict[str, list[float]] = {q.key: [] for q in QUANTITIES}
-    parts: dict[str, list[float]] = {p: [] for p in PARTS}
-    for trial, trainable in zip(trials["trial_id"], trials["trainable_parameters"], strict=True):
-        collected["trainable"].append(float(trainable) / 1e6)
-        steps = rows.steps[rows.steps["trial_id"] == trial]
-        if steps.empty:
+def step_costs(rows: StudyRows) -> tuple[StepCosts, ...]:
+    """What single steps took, of the first finished trial of each arm."""
+    found = []
+    for arm in rows.arms:
+        finished = rows.of("arm", arm=arm, status="finished")
+        finished = finished[finished["trial_id"].isin(rows.steps["trial_id"])]
+        if finished.empty:
             continue
-        collected["state"].append(float(steps["optimizer_state_bytes"].max()) / MEGABYTE)
-        collected["gradients"].append(float(steps["gradient_bytes"].max()) / MEGABYTE)
-        collected["peak"].append(float(steps["peak_memory_bytes"].max()) / MEGABYTE)
-        timed = steady_steps(steps)[[f"seconds_{p}" for p in PARTS]]
-        collected["seconds"].append(float(timed.sum(axis=1, min_count=1).median()))
-        for part in PARTS:
-            # A mean, not a median: the bases are refreshed once in many steps.
-            parts[part].append(float(timed[f"seconds_{part}"].mean()))
-    return Cost(name, is_baseline, len(trials), _estimates(collected), _estimates(parts))
+        trial = str(finished["trial_id"].iloc[0])
+        steps = rows.steps[rows.steps["trial_id"] == trial].sort_values("step").iloc[1:]
+        update = steps["seconds_optimizer"] + steps["seconds_refresh"]
+        # The largest of each bin: a thinned curve must not lose the refreshes that it is about.
+        width = max(1, -(-len(steps) // MOST_STEPS))
+        highest = update.groupby(np.arange(len(steps)) // width).idxmax().dropna()
+        if len(highest):
+            x = tuple(int(s) for s in steps.loc[highest, "step"])
+            y = tuple(float(s) for s in update.loc[highest])
+            refreshes = int((steps["seconds_refresh"] > 0).sum())
+            found.append(StepCosts(arm, trial, x, y, float(update.median()), refreshes, width))
+    return tuple(found)
 
 
-def _estimates(collected: Mapping[str, list[float]]) -> dict[str, Estimate]:
-    found = {key: t_interval(numbers) for key, numbers in collected.items()}
-    return {key: estimate for key, estimate in found.items() if estimate is not None}
+@functools.lru_cache(maxsize=2)
+def _measured(rows: StudyRows) -> pd.DataFrame:
+    """One row per trial: its quantities and its mean seconds per part; NaN is not recorded."""
+    seconds = [f"seconds_{p}" for p in PARTS]
+    ordered = rows.steps.sort_values(["trial_id", "step"])
+    largest = ordered.groupby("trial_id")[[*_BYTES.values()]].max() / MEGABYTE
+    # The first step pays for starting up; it counts where it is alone.
+    alone = ordered.groupby("trial_id")["step"].transform("size") == 1
+    steady = ordered[ordered.duplicated("trial_id") | alone]
+    whole = steady[seconds].sum(axis=1, min_count=1).groupby(steady["trial_id"]).median()
+    # A mean, not a median: the bases are refreshed once in many steps.
+    parts = steady.groupby("trial_id")[seconds].mean()
+    measured = pd.DataFrame(
+        {
+            "trainable": rows.trials.set_index("trial_id")["trainable_parameters"] / 1e6,
+            **{key: largest[column] for key, column in _BYTES.items()},
+            "seconds": whole,
+            **{part: parts[f"seconds_{part}"] for part in PARTS},
+        }
+    )
+    return measured.astype(float)
+
+
+def _cost(name: str, measured: pd.DataFrame, *, is_baseline: bool) -> Cost:
+    def estimates(keys: Iterable[str]) -> dict[str, Estimate]:
+        found = {key: t_interval(measured[key].tolist()) for key in keys}
+        return {key: estimate for key, estimate in found.items() if estimate is not None}
+
+    quantities = estimates(q.key for q in QUANTITIES)
+    return Cost(name, is_baseline, len(measured), quantities, estimates(PARTS))

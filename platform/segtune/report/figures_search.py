@@ -1,120 +1,137 @@
-"""Figures of a search, and of score against cost, drawn from computed values."""
+"""Figures of a search, and of score against cost, drawn from computed values.
+
+Marks without a name of their own share one trace: a thousand trials are a thousand points, not a
+thousand traces.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import plotly.graph_objects as go
+import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from segtune.report.cost import quantity
-from segtune.report.curves import Curves, Line
+from segtune.report.curves import Curves
 from segtune.report.importance import Importance
 from segtune.report.labels import text_positions
 from segtune.report.measures import Measure
 from segtune.report.search import SearchRows, SearchTrial
 from segtune.report.stats import Estimate
-from segtune.report.style import MUTED, Look, faded, figure, log_ticks
-from segtune.report.text import setting
+from segtune.report.style import (
+    COLORS,
+    MUTED,
+    Key,
+    Look,
+    faded,
+    figure,
+    log_ticks,
+    name,
+    plain,
+)
+from segtune.report.text import interval, setting
 from segtune.report.tradeoff import Panel, Point
 
-FRONT, OTHER, STOPPED = "#d55e00", "#7f9db9", "#b5b5b5"
-_PANEL, _WIDE_PANEL = (330.0, 290.0), (1040.0, 260.0)
-"""Width and height of one of three panels side by side, and of one alone; pixels."""
-_MANY_NAMES, _LONG_NAME = 6, 16
-"""From more or longer names than these on, panels stand below one another."""
-_HALO = ", ".join(f"{x}px {y}px 2px white" for x in (-1, 1) for y in (-1, 1))
-"""Keeps labels readable over lines."""
-_SLICE, _GAP = 190, 64
-"""Height of one slice and what is between two rows of them, pixels."""
+FRONT, OTHER, STOPPED = "#d86000", "#1890fc", MUTED
+_PANEL = (480.0, 300.0)
+"""Width and height of a panel for placing names, pixels."""
 _FEW_VALUES = 8
 """Up to here each value of an integer setting is written."""
 _LOG_FROM = 20.0
 """Ratio of largest to smallest cost from which an axis is logarithmic."""
+_MANY_LINES, _THIN_TO = 60, 40
+"""From more trials than these on, lines of all but the best have so many points at most."""
+_MANY_NAMES = 12
+"""Of a front with more trials than these, only the marks are drawn."""
 
 
 def tradeoff_figure(
-    panels: Sequence[Panel],
-    looks: Mapping[str, Look],
-    named: Sequence[str],
-    y_title: str,
-    *,
-    fraction: bool,
+    panel: Panel, looks: Mapping[str, Look], named: Sequence[str], y_title: str, *, fraction: bool
 ) -> Any:
-    """Score against each cost, side by side; `named` arms or trials are labelled.
+    """Score against one cost; `named` arms or trials are labelled, the Pareto front is joined.
 
     Args:
-        panels: the kinds of cost.
+        panel: the kind of cost.
         looks: by arm or trial; those without one are drawn in a quiet colour.
         named: arms or trials to label.
         y_title: name of the score.
         fraction: whether the score lies between 0 and 1, so that the axis ends there.
     """
-    traces, layout = [], {}
-    # Long or many names get the whole width of the page.
-    wide = len(named) > _MANY_NAMES or max(map(len, named), default=0) > _LONG_NAME
-    size = _WIDE_PANEL if wide else _PANEL
-    rows = len(panels) if wide else 1
-    inner = rows * (size[1] + _GAP) - _GAP
-    for k, panel in enumerate(panels):
-        axis = str(k + 1) if k else ""
-        x_range, log = _x_range(panel.points)
-        y_range = _span([v for p in panel.points for v in _ends(p.y)], 0.12)
-        if fraction:
-            y_range = [max(0.0, y_range[0]), min(1.0, y_range[1])]
-        at = [(_part(p.x.mean, x_range, log), _part(p.y.mean, y_range)) for p in panel.points]
-        bars = [
-            (_part(a, x_range, log), _part(b, y_range), _part(c, x_range, log), _part(d, y_range))
-            for p in panel.points
-            for a, b, c, d in (
-                (p.x.mean, p.y.low, p.x.mean, p.y.high),
-                (p.x.low, p.y.mean, p.x.high, p.y.mean),
-            )
-            if None not in (a, b, c, d)
-        ]
-        texts = [p.name if p.name in named else "" for p in panel.points]
-        for p, text, place in zip(
-            panel.points, texts, text_positions(at, texts, size, bars), strict=True
-        ):
-            look = looks.get(p.name, Look(OTHER, "circle"))
-            traces.append(
-                go.Scatter(
-                    x=[p.x.mean], y=[p.y.mean], error_x=_error(p.x), error_y=_error(p.y),
-                    mode="markers+text", text=[text], textposition=place, xaxis=f"x{axis}",
-                    yaxis=f"y{axis}",
-                    marker={"color": look.color, "symbol": look.symbol, "size": 10},
-                    textfont={"color": look.color, "size": 12, "shadow": _HALO}, cliponaxis=False,
-                    hovertemplate=f"{p.name}<br>%{{x:.4g}}, %{{y:.4f}}<br>{p.note}<extra></extra>",
-                )
-            )  # fmt: skip
-        layout[f"xaxis{axis}"] = {
-            "title": {"text": quantity(panel.key).label + (", log scale" if log else "")},
-            "domain": [0, 1] if wide else _beside(k, len(panels)), "anchor": f"y{axis}",
-            "type": "log" if log else "linear", "range": x_range, "nticks": 5,
-            **(log_ticks(10 ** x_range[0], 10 ** x_range[1]) if log else {}),
-        }  # fmt: skip
-        layout[f"yaxis{axis}"] = {
-            "anchor": f"x{axis}", "range": y_range, "showticklabels": wide or k == 0,
-            "title": {"text": y_title if wide or k == 0 else ""},
-            "domain": _below(k, size[1], inner) if wide else [0, 1],
-        }  # fmt: skip
-    return figure(traces, height=82 + int(inner), showlegend=False, **layout)
+    points = panel.points
+    x_range, log = _x_range(points)
+    y_range = _span([v for p in points for v in _ends(p.y)], 0.12)
+    if fraction:
+        y_range = [max(0.0, y_range[0]), min(1.0, y_range[1])]
+    quiet = [p for p in points if p.name not in looks]
+    own = [p for p in points if p.name in looks]
+    traces: list[dict[str, Any]] = [_front(panel, log)]
+    if quiet:
+        traces.append(
+            {"type": "scatter", "x": _array([p.x.mean for p in quiet]),
+             "y": _array([p.y.mean for p in quiet]), "mode": "markers",
+             "marker": {"color": faded(OTHER, 0.55), "size": 6},
+             "text": [f"{plain(p.name)}<br>{plain(p.note)}" for p in quiet],
+             "hovertemplate": "%{text}<br>%{x:.4g}, %{y:.4f}<extra></extra>"}
+        )  # fmt: skip
+    for p, place in zip(own, _places(own, named, x_range, y_range, log), strict=True):
+        look = looks[p.name]
+        shown = f"%{{x:.4g}} {interval(p.x, 2)}<br>%{{y:.4f}} {interval(p.y, 4)}"
+        traces.append(
+            {"type": "scatter", "x": [p.x.mean], "y": [p.y.mean], "error_x": _error(p.x),
+             "error_y": _error(p.y), "mode": "markers+text", "name": plain(p.name),
+             "legendgroup": p.name, "text": [name(p.name) if p.name in named else ""],
+             "textposition": place, "textfont": {"size": 12, "shadow": "auto"},
+             "marker": {"color": look.color, "symbol": look.symbol, "size": 10},
+             "cliponaxis": False,
+             "hovertemplate": f"{plain(p.name)}<br>{shown}<br>{plain(p.note)}<extra></extra>"}
+        )  # fmt: skip
+    return figure(
+        traces,
+        height=340,
+        span="half",
+        keys=[Key("front", "Pareto front of the means", MUTED, "circle-open")],
+        xaxis={"title": {"text": quantity(panel.key).label + (", log scale" if log else "")},
+               "type": "log" if log else "linear", "range": x_range, "nticks": 5,
+               **(log_ticks(10 ** x_range[0], 10 ** x_range[1]) if log else {})},
+        yaxis={"range": y_range, "title": {"text": y_title}},
+    )  # fmt: skip
 
 
-def _beside(k: int, panels: int) -> list[float]:
-    """The k-th of panels side by side, as a part of the width."""
-    return [k / panels + 0.015 * bool(k), (k + 1) / panels - 0.015]
+def _front(panel: Panel, log: bool) -> dict[str, Any]:
+    """Rings around the front, joined by steps: what is below and right of them is beaten."""
+    both = zip(panel.points, panel.front, strict=True)
+    on = sorted((p.x.mean, p.y.mean) for p, best in both if best and (p.x.mean > 0 or not log))
+    return {
+        "type": "scatter", "x": [x for x, _ in on], "y": [y for _, y in on], "legendgroup": "front",
+        "mode": "lines+markers", "name": "Pareto front", "hoverinfo": "skip",
+        "line": {"color": faded(MUTED, 0.45), "width": 4, "shape": "hv"},
+        "marker": {"color": MUTED, "size": 19, "symbol": "circle-open", "line": {"width": 1.5}},
+    }  # fmt: skip
 
 
-def _below(row: int, height: float, inner: float) -> list[float]:
-    """A row of panels of a height, as a part of the figure's inner height."""
-    top = 1 - row * (height + _GAP) / inner
-    return [max(0.0, top - height / inner), top]
+def _places(
+    points: Sequence[Point],
+    named: Sequence[str],
+    x_range: Sequence[float],
+    y_range: Sequence[float],
+    log: bool,
+) -> list[str]:
+    at = [(_part(p.x.mean, x_range, log), _part(p.y.mean, y_range)) for p in points]
+    bars = [
+        (_part(a, x_range, log), _part(b, y_range), _part(c, x_range, log), _part(d, y_range))
+        for p in points
+        for a, b, c, d in (
+            (p.x.mean, p.y.low, p.x.mean, p.y.high),
+            (p.x.low, p.y.mean, p.x.high, p.y.mean),
+        )
+        if a is not None and b is not None and c is not None and d is not None
+    ]
+    return text_positions(at, [name(p.name) if p.name in named else "" for p in points],
+                          _PANEL, bars)  # fmt: skip
 
 
-def _part(value: float | None, limits: Sequence[float], log: bool = False) -> float:
+def _part(value: float, limits: Sequence[float], log: bool = False) -> float:
     """Where a value lies on an axis, from 0 to 1; its ends for what lies beyond them."""
-    assert value is not None
     if log:
         value = math.log10(value) if value > 0 else limits[0]
     return min(1.0, max(0.0, (value - limits[0]) / (limits[1] - limits[0])))
@@ -146,6 +163,51 @@ def _error(estimate: Estimate) -> dict[str, Any] | None:
     return {"type": "data", "array": [estimate.high - estimate.mean], "thickness": 1, "width": 3}
 
 
+def _array(numbers: Sequence[float]) -> Any:
+    """Sent to the page as packed 32-bit numbers."""
+    return np.asarray(numbers, dtype=np.float32)
+
+
+def history_figure(search: SearchRows, objective: int, label: str) -> Any:
+    """The objective by trial, and the best so far."""
+    maximize = search.objectives[objective].maximize
+    better = "higher" if maximize else "lower"
+    scored = [(t, v) for t in search.trials if (v := t.values[objective]) is not None]
+    done = [(t, v) for t, v in scored if t.status == "finished"]
+    stopped = [(t, v) for t, v in scored if t.status != "finished"]
+    traces = []
+    for label_, group, color, symbol in (
+        ("finished", done, OTHER, "circle"), ("not finished", stopped, STOPPED, "x")
+    ):  # fmt: skip
+        if group:
+            traces.append(
+                {"type": "scatter", "x": [t.number for t, _ in group],
+                 "y": _array([v for _, v in group]), "mode": "markers", "name": label_,
+                 "legendgroup": label_,
+                 "marker": {"color": faded(color, 0.65), "symbol": symbol, "size": 7},
+                 "text": [_hover(t) for t, _ in group],
+                 "hovertemplate": "%{text}<br>%{y:.4f}<extra></extra>"}
+            )  # fmt: skip
+    best: list[float] = []
+    for _, v in done:
+        best.append(v if not best else max(best[-1], v) if maximize else min(best[-1], v))
+    traces.append(
+        {"type": "scatter", "x": [t.number for t, _ in done], "y": _array(best), "mode": "lines",
+         "line": {"color": FRONT, "width": 2.5, "shape": "hv"}, "name": "best so far",
+         "legendgroup": "best", "hovertemplate": "best up to t%{x}: %{y:.4f}<extra></extra>"}
+    )  # fmt: skip
+    return figure(
+        traces,
+        height=330,
+        span="half",
+        keys=[Key("finished", "finished", OTHER, "circle"),
+              *([Key("not finished", "not finished", STOPPED, "x")] if stopped else []),
+              Key("best", "best so far", FRONT, "line")],
+        xaxis={"title": {"text": "trial"}, "tickformat": "d"},
+        yaxis={"title": {"text": f"{label} on val ({better} is better)"}},
+    )  # fmt: skip
+
+
 def pareto_figure(search: SearchRows, labels: Sequence[str]) -> Any:
     """The first two objectives of every scored trial; the front is joined by a line."""
     scored = [t for t in search.trials if None not in t.values[:2]]
@@ -153,67 +215,157 @@ def pareto_figure(search: SearchRows, labels: Sequence[str]) -> Any:
     groups = (
         ("not finished", STOPPED, "x", [t for t in scored if t.status != "finished"]),
         ("finished", OTHER, "circle", [t for t in finished if not t.on_front]),
-        ("on the Pareto front", FRONT, "circle", [t for t in scored if t.on_front]),
+        ("on the Pareto front", FRONT, "diamond", [t for t in scored if t.on_front]),
     )  # fmt: skip
-    traces = []
-    for name, color, symbol, trials in groups:
-        front = name == groups[-1][0]
+    traces, keys = [], []
+    for label, color, symbol, trials in groups:
+        front = label == groups[-1][0]
         ordered = sorted(trials, key=lambda t: t.values[0] or 0.0)
-        if ordered:
-            traces.append(
-                go.Scatter(
-                    x=[t.values[0] for t in ordered], y=[t.values[1] for t in ordered],
-                    mode="lines+markers+text" if front else "markers",
-                    name=f"{name} (n={len(ordered)})",
-                    text=[f"t{t.number}" for t in ordered], textposition="top center",
-                    line={"color": faded(color, 0.5), "width": 1, "shape": "linear"},
-                    marker={"color": color, "size": 10 if front else 8, "symbol": symbol},
-                    customdata=[_hover(t) for t in ordered],
-                    hovertemplate="%{customdata}<br>%{x:.4f}, %{y:.4g}<extra></extra>",
-                )
-            )  # fmt: skip
+        if not ordered:
+            continue
+        written = front and len(ordered) <= _MANY_NAMES
+        keys.append(Key(label, f"{label} (n={len(ordered)})", color, symbol))
+        traces.append(
+            {"type": "scatter", "x": _array([t.values[0] or 0.0 for t in ordered]),
+             "y": _array([t.values[1] or 0.0 for t in ordered]), "name": label,
+             "legendgroup": label,
+             "mode": ("lines+markers" if front else "markers") + ("+text" if written else ""),
+             "text": [f"t{t.number}" for t in ordered] if written else None,
+             "textposition": "top center", "textfont": {"shadow": "auto"},
+             "line": {"color": faded(color, 0.5), "width": 1},
+             "marker": {"color": color if front else faded(color, 0.6), "symbol": symbol,
+                        "size": 10 if front else 7},
+             "customdata": [_hover(t) for t in ordered],
+             "hovertemplate": "%{customdata}<br>%{x:.4f}, %{y:.4g}<extra></extra>"}
+        )  # fmt: skip
     x, y = labels[0], labels[1]
-    return figure(traces, height=430, xaxis={"title": {"text": x}}, yaxis={"title": {"text": y}})
+    return figure(
+        traces,
+        height=420,
+        keys=keys,
+        xaxis={"title": {"text": f"{x} on val"}},
+        yaxis={"title": {"text": f"{y} on val"}},
+    )
 
 
-def slice_figure(search: SearchRows, label: str) -> Any:
-    """The first objective against each searched setting."""
+def parallel_figure(search: SearchRows, label: str) -> Any:
+    """One line per finished trial over all settings, coloured by quarter of the first objective.
+
+    Lines of the best quarter lie on top. A trial without a setting (a method that has none) has a
+    gap there.
+    """
+    sign = 1 if search.objectives[0].maximize else -1
+    done = [(t, v) for t in search.trials if t.status == "finished"
+            if (v := t.values[0]) is not None]  # fmt: skip
+    done.sort(key=lambda pair: sign * pair[1])
     fields = list(search.space)
-    columns = 2 if len(fields) in (2, 4) else min(3, len(fields))
-    inner = (_SLICE + _GAP) * -(-len(fields) // columns) - _GAP
+    height = {f: _heights(search, f, [t for t, _ in done]) for f in fields}
+    low, high = done[0][1], done[-1][1]
+    score = {t.trial_id: 0.5 if low == high else (v - low) / (high - low) for t, v in done}
+    quarters = [done[i * len(done) // 4 : (i + 1) * len(done) // 4] for i in range(4)]
+    colors = ("#b9c4d0", "#8fb3d9", OTHER, FRONT)
+    labels = ("worst quarter", "third", "second", "best quarter")
+    traces, keys = [], list[Key]()
+    for k, (quarter, color, group) in enumerate(zip(quarters, colors, labels, strict=True)):
+        if not quarter:
+            continue
+        x: list[float | None] = []
+        y: list[float | None] = []
+        texts: list[str] = []
+        for t, _ in quarter:
+            ys = [height[f].get(t.trial_id) for f in fields]
+            x += [*range(len(fields) + 1), None]
+            y += [*ys, score[t.trial_id], None]
+            texts += [_hover(t)] * (len(fields) + 1) + [""] if len(done) <= _MANY_LINES else []
+        traces.append(
+            {"type": "scatter", "x": x, "y": _array([math.nan if v is None else v for v in y]),
+             "mode": "lines", "name": group, "legendgroup": group,
+             "line": {"color": faded(color, 0.85 if k == 3 else 0.5),
+                      "width": 1.6 if k == 3 else 1},
+             **({"text": texts, "hovertemplate": "%{text}<extra></extra>"} if texts
+                else {"hoverinfo": "skip"})}
+        )  # fmt: skip
+        keys.insert(0, Key(group, f"{group} (n={len(quarter)})", color, "line"))
+    ends = [*(_field_ends(search, f) for f in fields), (f"{low:.3g}", f"{high:.3g}")]
+    notes = [
+        {"x": i, "y": y, "text": plain(end, 12), "showarrow": False, "yshift": shift,
+         "font": {"size": 11}}
+        for i, pair in enumerate(ends)
+        for end, y, shift in zip(pair, (0, 1), (-10, 10), strict=True)
+    ]  # fmt: skip
+    return figure(
+        traces,
+        height=400,
+        keys=keys,
+        annotations=notes,
+        xaxis={"tickvals": list(range(len(ends))), "tickfont": {"size": 11}, "ticks": "",
+               "ticktext": [*(_two_lines(f) for f in fields), f"<b>{label}</b>"],
+               "range": [-0.3, len(ends) - 0.7], "gridwidth": 1.5},
+        yaxis={"visible": False, "range": [-0.12, 1.1]},
+    )  # fmt: skip
+
+
+def _two_lines(field: str) -> str:
+    """A dotted field on two lines, broken before its last part."""
+    head, dot, last = field.rpartition(".")
+    return f"{plain(head, 22)}{dot}<br>{plain(last, 22)}" if dot else plain(field, 22)
+
+
+def _heights(
+    search: SearchRows, field: str, trials: Sequence[SearchTrial]
+) -> dict[str, float | None]:
+    """Trial -> place on the field's axis, from 0 to 1."""
+    distribution = search.space[field]
+    found: dict[str, float | None] = {}
+    for t in trials:
+        if field not in t.params:
+            continue
+        value = t.params[field]
+        if isinstance(distribution, CategoricalDistribution):
+            last = max(1, len(distribution.choices) - 1)
+            found[t.trial_id] = distribution.choices.index(value) / last
+        elif isinstance(distribution, FloatDistribution | IntDistribution):
+            low, high = float(distribution.low), float(distribution.high)
+            if low == high:
+                found[t.trial_id] = 0.5
+            elif distribution.log:
+                found[t.trial_id] = math.log(value / low) / math.log(high / low)
+            else:
+                found[t.trial_id] = (value - low) / (high - low)
+    return found
+
+
+def _field_ends(search: SearchRows, field: str) -> tuple[str, str]:
+    distribution = search.space[field]
+    if isinstance(distribution, CategoricalDistribution):
+        return setting(distribution.choices[0]), setting(distribution.choices[-1])
+    if isinstance(distribution, FloatDistribution | IntDistribution):
+        return setting(distribution.low), setting(distribution.high)
+    return "", ""
+
+
+def slice_figure(search: SearchRows, field: str, label: str) -> Any:
+    """The first objective against one searched setting; darker is later."""
     trials = [t for t in search.trials if t.status == "finished" and t.values[0] is not None]
     last = max((t.number for t in trials), default=1)
-    traces, layout = [], {}
-    for k, field in enumerate(fields):
-        axis = str(k + 1) if k else ""
-        row, column = divmod(k, columns)
-        there = [t for t in trials if field in t.params]
-        categorical = isinstance(search.space[field], CategoricalDistribution)
-        traces.append(
-            go.Scatter(
-                x=[setting(t.params[field]) if categorical else t.params[field] for t in there],
-                y=[t.values[0] for t in there], mode="markers", xaxis=f"x{axis}", yaxis=f"y{axis}",
-                marker={"size": 9, "color": [t.number for t in there], "cmin": 0, "cmax": last,
-                        "colorscale": [[0, "#c6dbef"], [1, "#08306b"]], "showscale": k == 0,
-                        "line": {"width": 0.5, "color": "white"},
-                        "colorbar": {"title": {"text": "trial", "font": {"size": 12}}, "x": 1.01,
-                                     "thickness": 10, "lenmode": "pixels", "len": 170, "y": 1,
-                                     "yanchor": "top"}},
-                customdata=[_hover(t) for t in there], hovertemplate="%{customdata}<extra></extra>",
-            )
-        )  # fmt: skip
-        width = 1 / columns
-        layout[f"xaxis{axis}"] = {
-            "title": {"text": field}, "anchor": f"y{axis}", "nticks": 5,
-            "domain": [column * width + 0.02 * bool(column), (column + 1) * width - 0.02],
-            **_axis_type(search, field),
-        }  # fmt: skip
-        layout[f"yaxis{axis}"] = {
-            "anchor": f"x{axis}", "domain": _below(row, _SLICE, inner),
-            "showticklabels": column == 0, "title": {"text": label if column == 0 else ""},
-            "matches": "y" if k else None,
-        }  # fmt: skip
-    return figure(traces, height=82 + inner, showlegend=False, **layout)
+    there = [t for t in trials if field in t.params]
+    categorical = isinstance(search.space[field], CategoricalDistribution)
+    trace = {
+        "type": "scatter", "mode": "markers",
+        "x": [setting(t.params[field]) if categorical else t.params[field] for t in there],
+        "y": _array([t.values[0] or 0.0 for t in there]),
+        "marker": {"size": 7, "color": [t.number for t in there], "cmin": 0, "cmax": last,
+                   "colorscale": [[0, "#9cc7ee"], [1, "#3a2f9e"]],
+                   "line": {"width": 0.5, "color": MUTED}},
+        "customdata": [_hover(t) for t in there], "hovertemplate": "%{customdata}<extra></extra>",
+    }  # fmt: skip
+    return figure(
+        [trace],
+        height=250,
+        span="third",
+        xaxis={"title": {"text": plain(field, 40)}, "nticks": 5, **_axis_type(search, field)},
+        yaxis={"title": {"text": label}},
+    )
 
 
 def _axis_type(search: SearchRows, field: str) -> dict[str, Any]:
@@ -221,7 +373,8 @@ def _axis_type(search: SearchRows, field: str) -> dict[str, Any]:
     if isinstance(distribution, CategoricalDistribution):
         names = [setting(c) for c in distribution.choices]
         ends = [-0.5, len(names) - 0.5]
-        return {"type": "category", "categoryarray": names, "range": ends}
+        texts = {"tickvals": names, "ticktext": [name(n) for n in names]}
+        return {"type": "category", "categoryarray": names, "range": ends, **texts}
     if not isinstance(distribution, FloatDistribution | IntDistribution):
         return {}
     low, high = float(distribution.low), float(distribution.high)
@@ -235,57 +388,70 @@ def _axis_type(search: SearchRows, field: str) -> dict[str, Any]:
     return {"range": _span([low, high], 0.06), **ticks}
 
 
-def importance_figure(importances: Sequence[Importance], labels: Mapping[str, str]) -> Any:
-    """Share of each setting, one bar per objective."""
+def importance_figure(importances: Sequence[Importance], label: str) -> Any:
+    """Share of each setting in one objective, a bar per way to compute it."""
     order = [field for field, _ in importances[0].shares]
+    colors = dict(zip((i.method for i in importances), (COLORS[0], COLORS[1]), strict=False))
     traces = []
-    for importance, color in zip(importances, ("#0072b2", "#e08a3c", "#009e73"), strict=False):
+    for importance in importances:
         share = dict(importance.shares)
         traces.append(
-            go.Bar(x=[share.get(f, 0.0) for f in order], y=order, orientation="h",
-                   name=labels.get(importance.metric, importance.metric), marker={"color": color},
-                   hovertemplate="%{y}: %{x:.2f}<extra></extra>")
+            {"type": "bar", "x": [share.get(f, 0.0) for f in order],
+             "y": [plain(f, 40) for f in order], "orientation": "h", "name": importance.method,
+             "legendgroup": importance.method, "marker": {"color": colors[importance.method]},
+             "hovertemplate": f"%{{y}}: %{{x:.2f}}<br>{importance.method}, n={importance.n} trials"
+                              "<extra></extra>"}
         )  # fmt: skip
     return figure(
         traces,
-        height=110 + 46 * len(order),
+        height=96 + 40 * len(order),
+        span="half",
+        keys=[Key(method, method, color) for method, color in colors.items()],
         barmode="group",
-        xaxis={"title": {"text": "share of importance"}, "rangemode": "tozero"},
-        yaxis={"autorange": "reversed", "ticklen": 0, "ticksuffix": " "},
-        legend={"traceorder": "normal"},
+        xaxis={"title": {"text": f"share of importance for {label}"}, "rangemode": "tozero"},
+        yaxis={"autorange": "reversed", "ticklen": 0, "ticksuffix": " ", "showgrid": False},
     )
 
 
 def search_curves(curves: Curves, best: Mapping[str, Look], measure: Measure) -> Any:
     """Score on val by epoch, the best trials in colour over the others in grey."""
-    traces = []
-    order = list(best)  # the best first in the legend; the others below all of them
-
-    def rank(line: Line) -> int:
-        return order.index(line.trial_id) if line.trial_id in best else -1
-
-    for line in sorted(curves.lines, key=rank):
-        look = best.get(line.trial_id)
-        traces.append(
-            go.Scatter(
-                x=line.x, y=line.y, mode="lines", name=line.trial_id, showlegend=look is not None,
-                line={"color": look.color, "width": 2.2} if look
-                else {"color": faded(MUTED, 0.35), "width": 1},
-                hovertemplate=f"{line.trial_id}<br>%{{x:.0f}}: %{{y:.4g}}<extra></extra>",
-            )
-        )  # fmt: skip
+    others = [line for line in curves.lines if line.trial_id not in best]
+    of_best = {line.trial_id: line for line in curves.lines if line.trial_id in best}
+    many = len(others) > _MANY_LINES
+    x: list[float] = []
+    y: list[float] = []
+    texts: list[str] = []
+    for line in others:
+        step = max(1, -(-len(line.x) // _THIN_TO)) if many else 1
+        x += [*line.x[::step], math.nan]
+        y += [*line.y[::step], math.nan]
+        texts += [] if many else [plain(line.trial_id)] * (len(line.x) + 1)
+    hover: dict[str, Any] = (
+        {"hoverinfo": "skip"}
+        if many
+        else {"text": texts, "hovertemplate": "%{text}<br>%{x:.0f}: %{y:.4g}<extra></extra>"}
+    )
+    traces: list[dict[str, Any]] = [
+        {"type": "scatter", "x": _array(x), "y": _array(y), "mode": "lines", "name": "other trials",
+         "line": {"color": faded(MUTED, 0.2 if many else 0.4), "width": 1}, **hover}
+    ]  # fmt: skip
+    for trial in reversed(list(best)):
+        if trial in of_best:
+            line, look = of_best[trial], best[trial]
+            traces.append(
+                {"type": "scatter", "x": line.x, "y": line.y, "mode": "lines", "legendgroup": trial,
+                 "name": plain(trial), "line": {"color": look.color, "width": 2.4},
+                 "hovertemplate": f"{plain(trial)} (n=1)<br>%{{x:.0f}}: %{{y:.4g}}<extra></extra>"}
+            )  # fmt: skip
     return figure(
         traces,
-        height=380,
-        xaxis={"title": {"text": "epoch"}, "tickformat": "d"},
+        height=360,
+        keys=[Key(t, t, best[t].color, "line") for t in best if t in of_best],
+        xaxis={"title": {"text": "epoch"}, "tickformat": "d", "rangemode": "tozero"},
         yaxis={"title": {"text": f"{measure.label} on val, macro"}},
     )
 
 
 def _hover(trial: SearchTrial) -> str:
-    return "<br>".join(
-        [
-            f"t{trial.number} ({trial.status})",
-            *(f"{f}={setting(v)}" for f, v in trial.params.items()),
-        ]
-    )
+    drawn = (f"{plain(f)}={plain(setting(v))}" for f, v in trial.params.items())
+    return "<br>".join([f"t{trial.number} ({plain(trial.status)}), n=1", *drawn])

@@ -1,4 +1,4 @@
-"""Predictions drawn over images, composed when the report is built."""
+"""Best, median and worst test images with predictions and errors, composed for the page."""
 
 import base64
 import io
@@ -10,37 +10,50 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from segtune.report.load import MACRO, StudyRows
+from segtune.report.load import StudyRows
 from segtune.report.measures import choose, select
 from segtune.report.style import CLASS_COLORS
 
 SIDE = 256
 """Of a composed picture, pixels."""
 FILL = 0.6
-"""Share of the colour where the prediction lies."""
+"""Share of the colour where a class or an error lies."""
 CONTOUR = (255, 255, 255)
-MAX_SAMPLES = 6
+MISSED, FALSE, CONFUSED = (255, 176, 0), (0, 190, 255), (190, 90, 255)
+"""Amber, sky blue and violet: apart for colour-blind readers, and from tissue."""
 MAX_COLUMNS = 5
 """Trials side by side; further ones go below."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture of the grid."""
+    """Two pictures, one above the other, of one sample and trial."""
 
-    src: str
-    """A data address; empty where the trial left no such picture."""
+    above: str
+    """The prediction as a data address (of the first column: the image); empty where the trial
+    left no such picture."""
+    below: str
+    """Its errors (of the first column: the truth)."""
     note: str
-    """What is written below it."""
+    """What is written below them."""
     alt: str
 
 
 @dataclass(frozen=True)
+class Row:
+    """One sample."""
+
+    label: str
+    """Where it stands among all images that were scored."""
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
 class Block:
-    """A grid whose rows are samples and whose columns are image, truth and trials."""
+    """A grid whose rows are samples and whose columns are the sample itself and trials."""
 
     heads: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[Row, ...]
 
 
 @dataclass(frozen=True)
@@ -58,10 +71,15 @@ class Grid:
     blocks: tuple[Block, ...]
     legend: tuple[Legend, ...]
     split: str
+    kept: int
+    """Images of the split that a picture was kept of."""
 
 
 def grid(rows: StudyRows, trials: Sequence[tuple[str, str]]) -> Grid | None:
-    """Image, truth and the predictions of some trials for the samples that they share.
+    """The best, the median and the worst of the pictured images, the same for every trial.
+
+    Told by the mean over these trials of an image's Dice; where images were not scored, the first
+    three by name.
 
     Args:
         rows: the study.
@@ -75,25 +93,43 @@ def grid(rows: StudyRows, trials: Sequence[tuple[str, str]]) -> Grid | None:
         return None
     split = "test" if (pictures["split"] == "test").any() else str(pictures["split"].iloc[0])
     pictures = pictures[pictures["split"] == split]
-    png = {
-        (str(t), str(s), str(k)): bytes(p)
-        for t, s, k, p in zip(
-            pictures["trial_id"],
-            pictures["sample_id"],
-            pictures["kind"],
-            pictures["png"],
-            strict=True,
-        )
-    }
-    samples = sorted({s for _, s, _ in png})[:MAX_SAMPLES]
-    scores = _image_scores(rows, split)
+    columns = (pictures[c] for c in ("trial_id", "sample_id", "kind", "png"))
+    png = {(str(t), str(s), str(k)): bytes(p) for t, s, k, p in zip(*columns, strict=True)}
     there = [(head, t) for head, t in trials if any(key[0] == t for key in png)]
+    scores = _image_scores(rows, split, [t for _, t in there])
+    kept = {s for _, s, _ in png}
+    chosen = choose_samples(kept, scores.mean(axis=1))
     blocks = [
-        _block(there[i : i + MAX_COLUMNS], samples, png, scores)
+        _block(there[i : i + MAX_COLUMNS], chosen, png, scores)
         for i in range(0, len(there), MAX_COLUMNS)
     ]
-    truths = [p for (_, _, kind), p in png.items() if kind == "truth"]
-    return Grid(tuple(blocks), _legend(rows.classes, truths), split)
+    truths = [p for (_, sample, kind), p in png.items()
+              if kind == "truth" and sample in dict(chosen)]  # fmt: skip
+    return Grid(tuple(blocks), _legend(rows.classes, truths), split, len(kept))
+
+
+def choose_samples(pictured: set[str], scores: "pd.Series[float]") -> tuple[tuple[str, str], ...]:
+    """Which samples to show, and where each stands among all that were scored.
+
+    Args:
+        pictured: samples that a picture was kept of.
+        scores: Dice by sample; also of samples without a picture.
+
+    Returns:
+        (Sample, words) of the best, the one nearest to the median rank, and the worst.
+    """
+    ranked = scores.dropna().sort_values(ascending=False, kind="stable")
+    place = {str(s): i + 1 for i, s in enumerate(ranked.index)}
+    there = sorted(pictured & set(place), key=lambda s: place[s])
+    if not there:
+        return tuple((s, "") for s in sorted(pictured)[:3])
+    middle = (len(place) + 1) / 2
+    ends = [there[0], min(there, key=lambda s: abs(place[s] - middle)), there[-1]]
+    words = dict(zip(("best", "nearest to the median", "worst"), ends, strict=True))
+    return tuple(
+        (s, f"{' and '.join(w for w in words if words[w] == s)}: rank {place[s]} of {len(place)}")
+        for s in dict.fromkeys(ends)
+    )
 
 
 def overlay(
@@ -111,6 +147,16 @@ def overlay(
     return out_HW3.round().astype(np.uint8)
 
 
+def errors(labels_HW3: NDArray[np.uint8], truth_HW3: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Colours of what was missed, of what is not there, and of one class taken for another."""
+    there_HW, said_HW = truth_HW3.any(axis=2), labels_HW3.any(axis=2)
+    out_HW3 = np.zeros_like(labels_HW3)
+    out_HW3[there_HW & ~said_HW] = MISSED
+    out_HW3[said_HW & ~there_HW] = FALSE
+    out_HW3[there_HW & said_HW & (labels_HW3 != truth_HW3).any(axis=2)] = CONFUSED
+    return out_HW3
+
+
 def contour(labels_HW3: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Coloured pixels that touch a pixel of another colour, (H, W)."""
     height, width = labels_HW3.shape[:2]
@@ -124,36 +170,42 @@ def contour(labels_HW3: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 def _block(
     trials: Sequence[tuple[str, str]],
-    samples: Sequence[str],
+    samples: Sequence[tuple[str, str]],
     png: Mapping[tuple[str, str, str], bytes],
-    scores: Mapping[tuple[str, str], float],
+    scores: pd.DataFrame,
 ) -> Block:
-    grid_rows = []
-    for sample in samples:
+    found, scored = [], scores.stack().to_dict()
+    for sample, label in samples:
         sources = {
             kind: next((png[key] for _, t in trials if (key := (t, sample, kind)) in png), None)
             for kind in ("image", "truth")
         }
         image = _decode(sources["image"], Image.Resampling.LANCZOS)
         truth = _decode(sources["truth"], Image.Resampling.NEAREST)
-        cells = [_cell(image, sample, f"image {sample}"), _cell(truth, "", f"truth of {sample}")]
+        marked = None if truth is None else overlay(_under(image, truth), truth, None)
+        cells = [Cell(_encode(image), _encode(marked), sample, f"image and truth of {sample}")]
         for head, trial in trials:
             labels = _decode(png.get((trial, sample, "prediction")), Image.Resampling.NEAREST)
             if labels is None:
-                cells.append(Cell("", "no picture", f"no prediction of {head} for {sample}"))
+                cells.append(Cell("", "", "no picture", f"no prediction of {head} for {sample}"))
                 continue
-            under = np.zeros_like(labels) if image is None else image
-            score = scores.get((trial, sample))
-            note = "" if score is None else f"Dice {score:.3f}"
+            under = _under(image, labels)
+            wrong = None if truth is None else overlay(under, errors(labels, truth), None)
+            score = scored.get((sample, trial), np.nan)
             cells.append(
-                _cell(overlay(under, labels, truth), note, f"prediction of {head} for {sample}")
+                Cell(
+                    _encode(overlay(under, labels, truth)),
+                    _encode(wrong),
+                    "" if np.isnan(score) else f"Dice {score:.3f}",
+                    f"prediction of {head} for {sample}, and its errors",
+                )
             )
-        grid_rows.append(tuple(cells))
-    return Block(("image", "truth", *(head for head, _ in trials)), tuple(grid_rows))
+        found.append(Row(label, tuple(cells)))
+    return Block(("image, truth", *(head for head, _ in trials)), tuple(found))
 
 
-def _cell(picture: NDArray[np.uint8] | None, note: str, alt: str) -> Cell:
-    return Cell("" if picture is None else _encode(picture), note, alt)
+def _under(image_HW3: NDArray[np.uint8] | None, other_HW3: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.zeros_like(other_HW3) if image_HW3 is None else image_HW3
 
 
 def _decode(png: bytes | None, resample: Image.Resampling) -> NDArray[np.uint8] | None:
@@ -164,22 +216,23 @@ def _decode(png: bytes | None, resample: Image.Resampling) -> NDArray[np.uint8] 
     return np.asarray(sized, dtype=np.uint8)
 
 
-def _encode(picture: NDArray[np.uint8]) -> str:
+def _encode(picture: NDArray[np.uint8] | None) -> str:
+    """WebP: a tenth of the size of PNG for photographs, which decides the size of the page."""
+    if picture is None:
+        return ""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    Image.fromarray(picture).save(buffer, format="WEBP", quality=85, method=4)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _image_scores(rows: StudyRows, split: str) -> dict[tuple[str, str], float]:
-    """(trial, sample) -> Dice, mean over the classes that the image defines it for."""
+def _image_scores(rows: StudyRows, split: str, trials: Sequence[str]) -> pd.DataFrame:
+    """Dice by sample and trial: mean over the classes that the image defines it for."""
     measure = choose(rows, "dice", split)
     if measure is None:
-        return {}
-    images: pd.DataFrame = select(rows.images, measure, split)
-    images = images[images["class_name"].isin(rows.classes) & (images["class_name"] != MACRO)]
-    mean = images.groupby(["trial_id", "sample_id"])["value"].mean().dropna()
-    trial_ids, sample_ids = mean.index.get_level_values(0), mean.index.get_level_values(1)
-    return {(str(t), str(s)): float(v) for t, s, v in zip(trial_ids, sample_ids, mean, strict=True)}
+        return pd.DataFrame()
+    images = select(rows.images, measure, split)
+    images = images[images["class_name"].isin(rows.classes) & images["trial_id"].isin(trials)]
+    return images.groupby(["sample_id", "trial_id"])["value"].mean().unstack("trial_id")
 
 
 def _legend(classes: Sequence[str], truths: Sequence[bytes]) -> tuple[Legend, ...]:
@@ -193,7 +246,12 @@ def _legend(classes: Sequence[str], truths: Sequence[bytes]) -> tuple[Legend, ..
     unnamed = sorted(found - {(0, 0, 0)} - set(CLASS_COLORS.values()))
     others = [c for c in classes if c not in CLASS_COLORS]
     names = f"one of {', '.join(others)}" if len(others) > 1 else "".join(others) or "unnamed class"
-    return (*known, *(Legend(names, _css(c)) for c in unnamed))
+    wrong = (("missed", MISSED), ("not there", FALSE), ("another class", CONFUSED))
+    return (
+        *known,
+        *(Legend(names, _css(c)) for c in unnamed),
+        *(Legend(f"error: {name}", _css(c)) for name, c in wrong),
+    )
 
 
 def _css(color: Sequence[int]) -> str:

@@ -1,9 +1,15 @@
-"""Colours and the common look of all figures."""
+"""Colours and the common look of all figures.
+
+Every colour stands out against white and against the dark page alike, and no two of the palette
+look the same to a colour-blind reader (tests/test_report_figures.py computes both). What the theme
+decides (ink, grid, background) is left to the page, which knows whether it is light or dark.
+"""
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import plotly.graph_objects as go
 
@@ -13,37 +19,46 @@ CLASS_COLORS = {
     "ligament": (60, 84, 200),
 }
 """As the pictures in the tables are coloured."""
-INK, MUTED, GRID = "#1c1c1c", "#6b6b6b", "#e6e6e6"
-BASELINE_COLOR = "#3d3d3d"
-_COLORS = (
-    "#0072b2", "#d55e00", "#009e73", "#c0589a", "#7b4fb5", "#a67c00",
-    "#3fa7dd", "#8c2d04", "#00727d", "#e0559a", "#5f8a1d", "#5c6bc0",
+BASELINE_COLOR = "#767676"
+MUTED = "#767676"
+COLORS = (
+    "#006cb4", "#d86000", "#009c78", "#9c30e4", "#9c84b4", "#c024b4", "#d80c24", "#1890fc",
 )  # fmt: skip
-_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "triangle-down", "star")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 PART_COLORS = {
-    "data": "#b8b8b8",
-    "forward": "#7fb3d5",
-    "backward": "#1f6fa8",
-    "optimizer": "#e08a3c",
-    "refresh": "#a8324a",
+    "data": "#8a8a8a",
+    "forward": "#a08a48",
+    "backward": "#80621c",
+    "optimizer": "#4f8f8f",
+    "refresh": "#e0559a",
 }
+"""No arm has one of these."""
+SEQUENTIAL = ((0.0, "#dbe9f6"), (0.5, "#6ba7d6"), (1.0, "#08407e"))
+"""From low to high; numbers written on it are legible at both ends."""
+LIGHT = {"ink": "#1c1c1c", "grid": "#e4e4e4", "axis": "#8c8c8c", "paper": "#ffffff"}
+DARK = {"ink": "#e6e6e6", "grid": "#343840", "axis": "#7d828c", "paper": "#14161a"}
+"""The page's script gives a figure one of these."""
+LONGEST_NAME = 30
+"""Characters of a name in a figure; the whole name is in the tables."""
+Span = Literal["full", "half", "third"]
+
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+_AXIS = {"zeroline": False, "automargin": True, "gridcolor": LIGHT["grid"],
+         "linecolor": LIGHT["axis"], "zerolinecolor": LIGHT["axis"], "tickcolor": LIGHT["axis"],
+         "title": {"standoff": 8, "font": {"size": 13}}}  # fmt: skip
 _TEMPLATE = go.layout.Template(
     layout={
-        "font": {"family": _FONT, "size": 13, "color": INK},
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
-        "hoverlabel": {"align": "left", "bgcolor": "white", "font": {"size": 12}},
-        "xaxis": {"gridcolor": GRID, "linecolor": "#9a9a9a", "zeroline": False, "automargin": True,
-                  "ticks": "outside", "ticklen": 4, "exponentformat": "power",
-                  "title": {"standoff": 8, "font": {"size": 13}}},
-        "yaxis": {"gridcolor": GRID, "linecolor": "#9a9a9a", "zeroline": False, "automargin": True,
-                  "title": {"standoff": 8, "font": {"size": 13}}},
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom",
-                   "font": {"size": 12}},
-        "margin": {"l": 60, "r": 24, "t": 34, "b": 48},
+        "font": {"family": _FONT, "size": 13, "color": LIGHT["ink"]},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "hoverlabel": {"align": "left", "font": {"size": 12}},
+        "xaxis": {**_AXIS, "ticks": "outside", "ticklen": 4, "exponentformat": "power"},
+        "yaxis": _AXIS,
+        "margin": {"l": 56, "r": 16, "t": 14, "b": 48},
+        "showlegend": False,
     }
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -52,22 +67,62 @@ class Look:
 
     color: str
     symbol: str
+    dash: str = "solid"
+
+
+@dataclass(frozen=True)
+class Key:
+    """An entry of the legend that the page writes beside a part's figures."""
+
+    group: str
+    """`legendgroup` of the traces that it stands for."""
+    label: str
+    color: str
+    symbol: str = "square"
 
 
 def looks(arms: Sequence[str], baseline: str | None) -> dict[str, Look]:
-    """One look per arm; the baseline is dark grey, and colours repeat with another symbol."""
+    """One look per arm; the baseline is grey, and colours repeat with another symbol and dash."""
     others = [a for a in arms if a != baseline]
-    chosen = {
-        arm: Look(_COLORS[i % len(_COLORS)], _SYMBOLS[i // len(_COLORS) % len(_SYMBOLS)])
-        for i, arm in enumerate(others)
-    }
+    chosen = {arm: _look(i) for i, arm in enumerate(others)}
     return chosen if baseline is None else {baseline: Look(BASELINE_COLOR, "circle"), **chosen}
+
+
+def _look(i: int) -> Look:
+    again = i // len(COLORS)
+    symbol = SYMBOLS[(i + 1 + again) % len(SYMBOLS)]
+    return Look(COLORS[i % len(COLORS)], symbol, DASHES[again % len(DASHES)])
 
 
 def faded(color: str, alpha: float) -> str:
     """A `#rrggbb` colour with an opacity."""
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red}, {green}, {blue}, {alpha})"
+
+
+def plain(text: object, longest: int | None = None) -> str:
+    """A string from outside as plotly may show it: no markup, no placeholder, one line.
+
+    Plotly reads `<b>`, `&amp;` and `%{x}` in names. Marks that change the direction of writing are
+    dropped, and right-to-left text is kept to itself.
+
+    Args:
+        text: what to show.
+        longest: characters from which on the middle is left out.
+    """
+    shown = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    if longest is not None and len(shown) > longest:
+        head = (longest - 1) * 2 // 3
+        shown = f"{shown[:head]}\u2026{shown[head + 1 - longest :]}"
+    leftward = any(unicodedata.bidirectional(c) in ("R", "AL") for c in shown)
+    for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("%", "&#37;")):
+        shown = shown.replace(character, entity)
+    return f"\u2068{shown}\u2069" if leftward else shown
+
+
+def name(text: object) -> str:
+    """A name as an axis or a mark shows it."""
+    return plain(text, LONGEST_NAME)
 
 
 def log_ticks(low: float, high: float) -> dict[str, Any]:
@@ -78,8 +133,25 @@ def log_ticks(low: float, high: float) -> dict[str, Any]:
     return {"tickvals": ticks, "ticktext": [f"{t:g}".replace("e-0", "e-") for t in ticks]}
 
 
-def figure(traces: Sequence[Any], *, height: int, **layout: Any) -> Any:
-    """A plotly figure in the report's look, of a height in pixels and the page's width."""
+def figure(
+    traces: Sequence[Any],
+    *,
+    height: int,
+    span: Span = "full",
+    keys: Sequence[Key] = (),
+    **layout: Any,
+) -> Any:
+    """A plotly figure in the report's look.
+
+    Args:
+        traces: dictionaries in plotly's schema, or plotly's objects.
+        height: pixels; the width is the page's to choose.
+        span: how much of a wide page it takes; on a phone all of it.
+        keys: the legend, which the page writes once for the figures of a part.
+        layout: plotly's layout.
+    """
+    meta = {"span": span, "keys": [vars(k) for k in keys]}
+    # Checked by plotly: a wrong property is an error here, not an empty figure on the page.
     drawn = go.Figure(list(traces))
-    drawn.update_layout(template=_TEMPLATE, height=height, **layout)
+    drawn.update_layout(template=_TEMPLATE, height=height, meta=meta, **layout)
     return drawn
