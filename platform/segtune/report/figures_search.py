@@ -80,7 +80,7 @@ def tradeoff_figure(
             {"type": "scatter", "x": [p.x.mean], "y": [p.y.mean], "error_x": _error(p.x),
              "error_y": _error(p.y), "mode": "markers+text", "name": plain(p.name),
              "legendgroup": p.name, "text": [name(p.name) if p.name in named else ""],
-             "textposition": place, "textfont": {"size": 12, "shadow": "auto"},
+             "textposition": place, "textfont": {"size": 12},
              "marker": {"color": look.color, "symbol": look.symbol, "size": 10},
              "cliponaxis": False,
              "hovertemplate": f"{plain(p.name)}<br>{shown}<br>{plain(p.note)}<extra></extra>"}
@@ -231,7 +231,7 @@ def pareto_figure(search: SearchRows, labels: Sequence[str]) -> Any:
              "legendgroup": label,
              "mode": ("lines+markers" if front else "markers") + ("+text" if written else ""),
              "text": [f"t{t.number}" for t in ordered] if written else None,
-             "textposition": "top center", "textfont": {"shadow": "auto"},
+             "textposition": "top center", 
              "line": {"color": faded(color, 0.5), "width": 1},
              "marker": {"color": color if front else faded(color, 0.6), "symbol": symbol,
                         "size": 10 if front else 7},

@@ -6,6 +6,7 @@ from segtune.report.curves import val_curves
 from segtune.report.importance import importances
 from segtune.report.load import StudyRows
 from segtune.report.measures import values
+from segtune.report.panels import heat_part, tradeoffs
 from segtune.report.pictures import grid
 from segtune.report.search import SearchRows, SearchTrial, read_search
 from segtune.report.section import Part
@@ -34,8 +35,11 @@ def search_parts(rows: StudyRows) -> tuple[Part, ...]:
     costs = dict(trial_costs(rows))
     return (
         _best(rows, search, best, costs),
+        _history(search),
         _pareto(search),
+        _parallel(search),
         _slices(search),
+        *(p for p in (heat_part(rows, "search"),) if p is not None),
         _importance(search),
         _tradeoff(search, costs),
         _curves(rows, search),
@@ -85,6 +89,33 @@ def _pareto(search: SearchRows) -> Part:
     )
 
 
+def _history(search: SearchRows) -> Part:
+    if not search.best(1):
+        return Part("Search history", missing="No trial has finished with a score yet.")
+    return Part(
+        "Search history",
+        f"{_SELECTION} The line: best finished trial so far.",
+        figures=tuple(
+            (draw.history_figure(search, k, label), f"{label} by trial")
+            for k, label in enumerate(_labels(search))
+            if search.measures[k] is not None
+        ),
+    )
+
+
+def _parallel(search: SearchRows) -> Part:
+    title = "All settings at once"
+    if not search.space or not search.best(1):
+        return Part(title, missing="Needs a search space in study.json and a finished trial.")
+    label = _labels(search)[0]
+    return Part(
+        title,
+        f"One line per finished trial, through its settings to its {label} on val at the right; "
+        "lines of the best quarter lie on top.",
+        figures=((draw.parallel_figure(search, label), "Parallel coordinates of all settings"),),
+    )
+
+
 def _slices(search: SearchRows) -> Part:
     title, n = "Settings", len([t for t in search.trials if t.status == "finished"])
     if not search.space or not search.best(1):
@@ -93,7 +124,10 @@ def _slices(search: SearchRows) -> Part:
         title,
         f"{_labels(search)[0]} on val against each searched setting; one mark per finished trial "
         f"(n={n}), darker is later. The other settings differ between marks too.",
-        figures=((draw.slice_figure(search, _labels(search)[0]), "Score by each setting"),),
+        figures=tuple(
+            (draw.slice_figure(search, field, _labels(search)[0]), f"Score by {field}")
+            for field in search.space
+        ),
     )
 
 
@@ -105,8 +139,18 @@ def _importance(search: SearchRows) -> Part:
     labels = {o.metric: x for o, x in zip(search.objectives, _labels(search), strict=True)}
     return Part(
         title,
-        f"PED-ANOVA share of each setting, per objective, from n={found[0].n} finished trials.",
-        figures=((draw.importance_figure(found, labels), "Bars of importance by setting"),),
+        f"Share of each setting, per objective, from n={found[0].n} finished trials. PED-ANOVA: "
+        "what separates the best quarter of the trials from all. fANOVA: what the score varies "
+        "with over the whole space, bad regions too.",
+        figures=tuple(
+            (
+                draw.importance_figure(
+                    [i for i in found if i.metric == metric], labels.get(metric, metric)
+                ),
+                f"Bars of importance by setting for {metric}",
+            )
+            for metric in dict.fromkeys(i.metric for i in found)
+        ),
     )
 
 
@@ -117,11 +161,12 @@ def _tradeoff(search: SearchRows, costs: dict[str, Cost]) -> Part:
     scores = {names[t.trial_id]: Estimate(t.values[0] or 0.0, None, None, 1) for t in scored}
     notes = {names[t.trial_id]: t.text for t in scored}
     renamed = [Cost(names[k], False, c.n, c.values, c.parts) for k, c in costs.items()]
-    panels = tradeoff(scores, renamed, notes)
+    up = search.objectives[0].maximize
+    panels = tradeoff(scores, renamed, notes, higher_is_better=up)
     if not panels:
         return Part(title, missing="Needs finished trials with recorded steps.")
     best = [names[t.trial_id] for t in search.best(MOST_COLORED)]
-    drawn = draw.tradeoff_figure(
+    drawn = tradeoffs(
         panels,
         looks(best, None),
         best,
@@ -131,8 +176,8 @@ def _tradeoff(search: SearchRows, costs: dict[str, Cost]) -> Part:
     return Part(
         title,
         f"One mark per finished trial (n={len(scored)}); the {len(best)} best are named and "
-        "coloured. Up and to the left is better.",
-        figures=((drawn, "Scatter plots of score against memory, optimizer state and time"),),
+        f"coloured. {'Up' if up else 'Down'} and to the left is better.",
+        figures=drawn,
     )
 
 
@@ -157,8 +202,9 @@ def _pictures(rows: StudyRows, search: SearchRows) -> Part:
         return Part("Predictions", missing="No picture of the best trials was kept.")
     return Part(
         "Predictions",
-        f"Images of the {pictures.split} split with the {MOST_PICTURED} best trials at most. "
-        "Colour: prediction; white line: outline of the truth.",
+        f"Best, median and worst by mean Dice over these trials, of the {pictures.kept} images of "
+        f"{pictures.split} that pictures are kept of; the {MOST_PICTURED} best trials at most. "
+        "Above: prediction in colour, outline of the truth in white; below: errors.",
         grid=pictures,
     )
 
