@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from segcore.batch import Batch, ClassSpec
 from segcore.config import from_json, to_json
 from segcore.losses import LossConfig
+from segcore.methods.method import Method
 from segcore.presets import paper_system
+from segcore.schedule import OptimConfig
+from segcore.systems.decoder import DecoderConfig
 from segcore.systems.depth_encoder import DepthConfig, DepthEncoder
 from segcore.systems.dual_encoder import DualEncoder, DualEncoderConfig
 from segcore.systems.fusion import FusionConfig
@@ -86,6 +89,9 @@ def test_images_of_another_size_and_overlapping_classes() -> None:
         fused(query="rgb"),
         fused(heads=4),
         fused(residual=False),
+        DualEncoderConfig(decoder=DecoderConfig(layout="esanet")),
+        DualEncoderConfig(decoder=DecoderConfig(layout="flat")),
+        DualEncoderConfig(depth=DepthConfig(shifted=True)),
         DualEncoderConfig(depth=DepthConfig(source="image")),
         DualEncoderConfig(depth=DepthConfig(pretrained="random")),
         DualEncoderConfig(sam2=Sam2Config(pretrained="random")),
@@ -112,6 +118,7 @@ def test_every_setting_changes_the_model(config: DualEncoderConfig) -> None:
         ({"mode": "concatenation", "query": "rgb"}, "query has no effect"),
         ({"mode": "sum", "residual": False}, "leave it at True"),
         ({"mode": "rgb_only", "stride": 16}, "stride has no effect with mode='rgb_only'"),
+        ({"mode": "rgb_only", "train_depth_projection": False}, "train_depth_projection has no"),
         ({"heads": 5}, "choose one of 1, 2, 4, 8, 16, 32, 64"),
         ({"mode": "add"}, "cross_attention"),
         ({"stride": 32}, "16"),
@@ -128,6 +135,60 @@ def test_settings_without_effect_or_meaning_are_refused(
 def test_image_size_must_fit_the_windows() -> None:
     with pytest.raises(ValueError, match="multiple of 32"):
         DualEncoderConfig(image_size=100)
+
+
+def test_layouts_that_add_features_as_they_are_need_their_width() -> None:
+    with pytest.raises(ValueError, match="set decoder.width to theirs, 64"):
+        DualEncoderConfig(decoder=DecoderConfig(layout="flat", width=32))
+
+
+@pytest.mark.parametrize(
+    ("layout", "sides"),
+    [("pyramid", [8, 16, 32]), ("esanet", [8, 8, 16]), ("flat", [8, 8, 8])],
+)
+@pytest.mark.parametrize("fusion", [{"stride": 16}, {"stride": 4}, {"mode": "rgb_only"}])
+def test_where_the_decoder_refines(layout: Any, sides: list[int], fusion: dict[str, Any]) -> None:
+    system = built(
+        DualEncoderConfig(decoder=DecoderConfig(layout=layout), fusion=FusionConfig(**fusion))
+    )
+    seen: list[int] = []
+    for stride in ("16", "8", "4"):
+        level = system.get_submodule(f"decoder.refine.{stride}")
+        level.register_forward_hook(lambda module, inputs, out: seen.append(out.shape[-1]))
+    prediction = system(batch(), 128)
+    assert seen == sides
+    assert prediction.extras["native"].shape == (2, 4, 32, 32)
+    assert prediction.logits_BKhw.shape == (2, 4, 128, 128)
+
+
+def test_shifted_features_are_one_place_late() -> None:
+    plain, shifted = (DepthConfig(shifted=s).build() for s in (False, True))
+    with torch.no_grad():
+        one, two = (e(batch().image_B3HW).flatten(2) for e in (plain, shifted))
+    assert torch.equal(two[..., 1:], one[..., :-1])
+    assert not torch.equal(two[..., 0], one[..., 0])
+
+
+@pytest.mark.parametrize("name", ["full", "lora"])
+def test_the_untrained_projection_is_one_for_all_seeds_and_stays(name: str) -> None:
+    config = fused(train_depth_projection=False)
+    system, reference = built(config), built()
+    before = system.get_parameter("fusion.depth_in.0.weight").clone()
+    assert not torch.equal(before, reference.get_parameter("fusion.depth_in.0.weight"))
+    torch.manual_seed(7)
+    other = config.build(CLASSES, LossConfig())
+    assert torch.equal(before, other.get_parameter("fusion.depth_in.0.weight"))
+    rest = {n: p for n, p in system.named_parameters() if "depth_in" not in n}
+    assert all(torch.equal(p, reference.get_parameter(n)) for n, p in rest.items())
+    method = Method.named(name)
+    method.adapt(system)
+    optimizer = method.optimizer(system, OptimConfig())
+    data = batch()
+    system.loss(system(data, 128), data, 0.0).backward()
+    optimizer.step()
+    assert torch.equal(before, system.get_parameter("fusion.depth_in.0.weight"))
+    head = "decoder.out.weight"
+    assert not torch.equal(system.get_parameter(head), reference.get_parameter(head))
 
 
 def test_configuration_survives_json_and_marks_places() -> None:

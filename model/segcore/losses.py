@@ -1,12 +1,16 @@
-"""Dice + cross-entropy on masks, by MONAI."""
+"""Dice + cross-entropy on masks, by MONAI.
 
-from typing import Annotated
+Shape suffixes: B batch, K classes, H W target size.
+"""
+
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from segcore.batch import ClassSpec
+from segcore.batch import ClassSpec, Prediction
 from segcore.registry import STRICT
 
 
@@ -16,33 +20,81 @@ class LossConfig:
 
     dice_weight: Annotated[float, Field(ge=0)] = 1.0
     ce_weight: Annotated[float, Field(ge=0)] = 1.0
+    background: bool = False
+    """Whether the background counts in the Dice term, as in SRFT-GaLore's code. In the
+    cross-entropy it always does."""
+    entropy: Literal["softmax", "binary", "binary_of_log_softmax"] = "softmax"
+    """Cross-entropy of classes that exclude one another: one over all of them, or a binary one per
+    class. SRFT-GaLore's code takes binary ones of log-probabilities in the place of logits: what
+    its sigmoid makes of a probability p is p / (1 + p), never more than a half."""
+    resolution: Literal["target", "native"] = "target"
+    """Where the loss looks: at the target's size, or at the size of the network's own map (SRFT-
+    GaLore's code: 256 of 1024), the target thinned out by nearest neighbours."""
 
     def __post_init__(self) -> None:
         if self.dice_weight == self.ce_weight == 0:
             raise ValueError("dice_weight and ce_weight are both 0: give one of them a weight")
+        if self.background and self.dice_weight == 0:
+            raise ValueError("background has no effect with dice_weight=0: leave it at False")
+        if self.entropy != "softmax" and self.ce_weight == 0:
+            raise ValueError("entropy has no effect with ce_weight=0: leave it at 'softmax'")
 
-    def build(self, classes: ClassSpec) -> nn.Module:
-        """The loss of logits (B, K, H, W) against targets (B, K, H, W): a mean over samples."""
+    def build(self, classes: ClassSpec) -> "MaskLoss":
+        """The loss for these classes: a mean over samples.
+
+        Raises:
+            ValueError: a setting needs classes that exclude one another, and these do not.
+        """
+        if not classes.exclusive and (self.background or self.entropy != "softmax"):
+            raise ValueError(
+                "loss.background and loss.entropy have no effect where classes overlap: there is "
+                "no background, and every class has a binary cross-entropy; leave both out"
+            )
         return MaskLoss(self, classes)
 
 
 class MaskLoss(nn.Module):
-    """MONAI's DiceCELoss, told how the classes relate. Background counts in the cross-entropy
-    and not in the Dice term."""
+    """MONAI's Dice and cross-entropy, told how the classes relate."""
 
     def __init__(self, config: LossConfig, classes: ClassSpec) -> None:
         super().__init__()
-        from monai.losses.dice import DiceCELoss  # seconds to import, with much that is not needed
+        # Seconds to import, with much that is not needed.
+        from monai.losses.dice import DiceCELoss, DiceLoss
 
-        self._loss = DiceCELoss(
-            include_background=not classes.exclusive,
-            softmax=classes.exclusive,
-            sigmoid=not classes.exclusive,
-            lambda_dice=config.dice_weight,
-            lambda_ce=config.ce_weight,
+        dice: dict[str, Any] = {
+            "include_background": config.background or not classes.exclusive,
+            "softmax": classes.exclusive,
+            "sigmoid": not classes.exclusive,
+        }
+        self._config = config
+        self._dice = DiceLoss(**dice)
+        self._dice_ce = DiceCELoss(
+            **dice, lambda_dice=config.dice_weight, lambda_ce=config.ce_weight
         )
 
-    def forward(self, logits_BKHW: Tensor, target_BKHW: Tensor) -> Tensor:
-        """Scalar loss, computed in float32."""
-        value: Tensor = self._loss(logits_BKHW.float(), target_BKHW)
+    def forward(self, prediction: Prediction, target_BKHW: Tensor) -> Tensor:
+        """Scalar loss, computed in float32.
+
+        Args:
+            prediction: with `extras["native"]` if the loss is to look there.
+            target_BKHW: 0 or 1.
+        """
+        logits = prediction.logits_BKhw
+        if self._config.resolution == "native":
+            logits = prediction.extras["native"]
+            target_BKHW = F.interpolate(target_BKHW, logits.shape[-2:], mode="nearest")
+        elif logits.shape[-2:] != target_BKHW.shape[-2:]:
+            logits = F.interpolate(
+                logits, target_BKHW.shape[-2:], mode="bilinear", align_corners=False
+            )
+        logits = logits.float()
+        value: Tensor
+        if self._config.entropy == "softmax":
+            value = self._dice_ce(logits, target_BKHW)
+            return value
+        binary_of = logits.log_softmax(1) if "log_softmax" in self._config.entropy else logits
+        value = self._config.dice_weight * self._dice(logits, target_BKHW)
+        value = value + self._config.ce_weight * F.binary_cross_entropy_with_logits(
+            binary_of, target_BKHW
+        )
         return value

@@ -35,7 +35,8 @@ class Schedule:
     warmup_steps: Annotated[int, Field(ge=0)] = 20
     """Optimizer steps of linear warm-up."""
     final_lr_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """Where the cosine ends, as a share of the peak rate."""
+    """Where the cosine ends, as a share of the peak rate. 1 keeps the rate constant: SRFT-GaLore's
+    code does, which steps its cosine only after the last epoch."""
 
     def steps_per_epoch(self, samples: int) -> int:
         """Optimizer steps that cover `samples` once; the last batch may be smaller."""

@@ -70,7 +70,7 @@ def head_parameters(system: System) -> list[nn.Parameter]:
 
 def head_group(system: System, optim: OptimConfig) -> dict[str, Any]:
     """The parameter group that every method has."""
-    return {"params": head_parameters(system), "lr": optim.lr}
+    return {"params": [p for p in head_parameters(system) if p.requires_grad], "lr": optim.lr}
 
 
 def adamw(groups: list[dict[str, Any]], optim: OptimConfig) -> AdamW:

@@ -3,6 +3,8 @@
 Shape suffixes: B batch, C channels, K classes, h w size of a level.
 """
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
@@ -21,10 +23,28 @@ class DecoderConfig:
     """Channels at every level."""
     blocks: int = Field(default=1, ge=1)
     """Residual blocks at every level."""
+    layout: Literal["pyramid", "esanet", "flat"] = "pyramid"
+    """`pyramid`: image and depth features meet before they are refined, at each level.
+    `esanet`: SRFT-GaLore as its figure has it: the fused features are refined, doubled in size and
+    only then meet the next finer image features, as they are.
+    `flat`: the same as its code has it, where the doubling is commented out: everything at stride
+    16, image features of the finer levels shrunk to it."""
 
-    def build(self, inputs: int, classes: int) -> "Decoder":
-        """The decoder of pyramid levels with `inputs` channels."""
-        return Decoder(self, inputs, classes)
+    def check_width(self, width: int) -> None:
+        """Refuse a width that the layout cannot have.
+
+        Raises:
+            ValueError: image features are to be added as they are, and have another width.
+        """
+        if self.layout != "pyramid" and self.width != width:
+            raise ValueError(
+                f"decoder.layout={self.layout!r} adds SAM2's features as they are: "
+                f"set decoder.width to theirs, {width}"
+            )
+
+    def build(self, inputs: int, classes: int) -> nn.Module:
+        """The decoder of pyramid levels with `inputs` channels: see `Decoder.forward`."""
+        return (Decoder if self.layout == "pyramid" else SkipDecoder)(self, inputs, classes)
 
 
 class Decoder(nn.Module):
@@ -34,28 +54,16 @@ class Decoder(nn.Module):
         super().__init__()
         width = config.width
         self.skips = nn.ModuleDict({str(s): nn.Conv2d(inputs, width, 1) for s in STRIDES})
-        self.refine = nn.ModuleDict(
-            {
-                str(s): nn.Sequential(
-                    conv_norm_act(width, width, 3),
-                    *(NonBottleneck1D(width) for _ in range(config.blocks)),
-                )
-                for s in STRIDES
-            }
-        )
-        # ESANet's learned upsampling: interpolation, then one 3 x 3 filter per channel.
-        self.sharpen = nn.ModuleDict(
-            {str(s): nn.Conv2d(width, width, 3, padding=1, groups=width) for s in STRIDES[:-1]}
-        )
+        self.refine = nn.ModuleDict({str(s): refinement(width, config.blocks) for s in STRIDES})
+        self.sharpen = sharpening(width)
         self.out = nn.Conv2d(width, classes, 3, padding=1)
 
-    def forward(self, features: dict[int, Tensor], fused: dict[int, Tensor], size: int) -> Tensor:
-        """Logits (B, K, size, size).
+    def forward(self, features: dict[int, Tensor], fused: dict[int, Tensor]) -> Tensor:
+        """Logits (B, K, h, w) at stride 4.
 
         Args:
             features: RGB features (B, C, h, w) by stride.
             fused: further features of the same shape, added to the level of their stride.
-            size: side of the logits, pixels.
         """
         x: Tensor | None = None
         for stride in reversed(STRIDES):
@@ -63,8 +71,60 @@ class Decoder(nn.Module):
             if stride in fused:
                 level = level + fused[stride]
             if x is not None:
-                up = F.interpolate(x, level.shape[-2:], mode="bilinear", align_corners=False)
-                level = level + self.sharpen[str(stride)](up)
+                level = level + self.sharpen[str(stride)](resized(x, level))
             x = self.refine[str(stride)](level)
-        assert x is not None
-        return F.interpolate(self.out(x), (size, size), mode="bilinear", align_corners=False)
+        logits: Tensor = self.out(x)
+        return logits
+
+
+class SkipDecoder(nn.Module):
+    """From the fused features on: refine, take the next level's size, add its features."""
+
+    def __init__(self, config: DecoderConfig, inputs: int, classes: int) -> None:
+        super().__init__()
+        assert inputs == config.width  # check_width
+        self.refine = nn.ModuleDict({str(s): refinement(inputs, config.blocks) for s in STRIDES})
+        self.sharpen = sharpening(inputs) if config.layout == "esanet" else None
+        self.out = nn.Conv2d(inputs, classes, 3, padding=1)
+
+    def forward(self, features: dict[int, Tensor], fused: dict[int, Tensor]) -> Tensor:
+        """Logits (B, K, h, w) at stride 4.
+
+        Args:
+            features: RGB features (B, C, h, w) by stride.
+            fused: further features of the same shape. Those of the coarsest stride are what is
+                started from (without any, the image's are); others are added at their level.
+        """
+        coarsest = STRIDES[-1]
+        x = fused.get(coarsest, features[coarsest])
+        for stride in reversed(STRIDES):
+            x = self.refine[str(stride)](x)
+            if self.sharpen is not None and stride < coarsest:
+                x = self.sharpen[str(stride)](resized(x, features[stride]))
+            x = x + resized(features[stride], x)
+            if stride in fused and stride < coarsest:
+                x = x + resized(fused[stride], x)
+        logits: Tensor = self.out(x)
+        if self.sharpen is None:  # doubled in size, level by level, only now
+            for stride in reversed(STRIDES[:-1]):
+                logits = resized(logits, features[stride])
+        return logits
+
+
+def refinement(width: int, blocks: int) -> nn.Sequential:
+    """What every level does to its features."""
+    return nn.Sequential(
+        conv_norm_act(width, width, 3), *(NonBottleneck1D(width) for _ in range(blocks))
+    )
+
+
+def sharpening(width: int) -> nn.ModuleDict:
+    """ESANet's learned upsampling but for its interpolation: one 3 x 3 filter per channel."""
+    return nn.ModuleDict(
+        {str(s): nn.Conv2d(width, width, 3, padding=1, groups=width) for s in STRIDES[:-1]}
+    )
+
+
+def resized(x_BChw: Tensor, like: Tensor) -> Tensor:
+    """The features at the size of others."""
+    return F.interpolate(x_BChw, like.shape[-2:], mode="bilinear", align_corners=False)

@@ -68,6 +68,9 @@ class DepthConfig:
     source: Source = "map"
     """`map`: the batch's depth map as a grey image. `image`: the RGB image, as Depth Anything was
     trained for and as SRFT-GaLore's code does, whose depth input is unused."""
+    shifted: bool = False
+    """Keep the class token as the first feature and leave out the last patch: every feature moves
+    by one place. SRFT-GaLore's code does."""
     pretrained: Pretrained = "packaged"
     checkpoint: str | None = dataclasses.field(default=None, metadata=PLACE)
     """Folder of Depth-Anything-V2-Small-hf (`small`), or a safetensors file (`nano`)."""
@@ -152,6 +155,7 @@ class DepthEncoder(nn.Module):
         self.backbone = Dinov2Backbone(backbone_config(config.size))
         self._input = INPUTS[config.size]
         self._side = INPUTS[config.size] // PATCHES[config.size]
+        self._first = 0 if config.shifted else 1  # the class token comes before the patches
 
     def forward(self, image_B3HW: Tensor) -> Tensor:
         """Features (B, C, h, w) of the last layer, normalised.
@@ -161,5 +165,6 @@ class DepthEncoder(nn.Module):
         """
         with torch.set_grad_enabled(moves(self)):
             x_B3HW = standardise(resize(image_B3HW, self._input))
-            tokens_BLC: Tensor = self.backbone(x_B3HW).feature_maps[-1][:, 1:]  # no class token
+            tokens_BLC: Tensor = self.backbone(x_B3HW).feature_maps[-1]
+            tokens_BLC = tokens_BLC[:, self._first : self._first + self._side**2]
         return tokens_BLC.transpose(1, 2).reshape(len(tokens_BLC), -1, self._side, self._side)

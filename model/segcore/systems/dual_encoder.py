@@ -43,6 +43,7 @@ class DualEncoderConfig(SystemConfig):
     def __post_init__(self) -> None:
         if self.fusion.mode == "cross_attention":
             self.fusion.check_heads(self.sam2.width)
+        self.decoder.check_width(self.sam2.width)
 
     def check_weights(self) -> None:
         """Read the checkpoints of the encoders that have one.
@@ -86,14 +87,15 @@ class DualEncoder(System):
         self.fusion: Fusion | None = None
         if config.fusion.mode != "rgb_only":
             self.depth = config.depth.build()
+            pyramid = config.decoder.layout == "pyramid"
             self.fusion = config.fusion.build(
-                config.sam2.width, config.depth.width, config.decoder.width
+                config.sam2.width, config.depth.width, config.decoder.width if pyramid else None
             )
         hashes = [f"{name} {tensors_hash(part)};" for name, part in self.pretrained().items()]
         self._weights_hash = hashlib.sha256("".join(hashes).encode()).hexdigest()
 
     def forward(self, batch: Batch, size: int) -> Prediction:
-        """Predict logits (B, K, size, size).
+        """Predict logits (B, K, size, size); `extras["native"]` is the decoder's own map of them.
 
         Raises:
             ValueError: the depth encoder is to see a depth map and the batch has none.
@@ -105,7 +107,9 @@ class DualEncoder(System):
             stride = self._config.fusion.stride
             depth_BChw = self.depth(self._depth_input(batch))
             fused[stride] = self.fusion(features[stride], depth_BChw, positions[stride])
-        return Prediction(self.decoder(features, fused, size))
+        native: Tensor = self.decoder(features, fused)
+        logits = F.interpolate(native, (size, size), mode="bilinear", align_corners=False)
+        return Prediction(logits, {"native": native})
 
     def _depth_input(self, batch: Batch) -> Tensor:
         """What the depth encoder looks at, (B, 3, H, W) in [0, 1]."""
@@ -119,13 +123,8 @@ class DualEncoder(System):
         return batch.depth_B1HW.expand(-1, 3, -1, -1)
 
     def loss(self, prediction: Prediction, batch: Batch, progress: float) -> Tensor:
-        """Dice + cross-entropy at the target's resolution."""
-        logits = prediction.logits_BKhw
-        if logits.shape[-2:] != batch.target_BKHW.shape[-2:]:
-            logits = F.interpolate(
-                logits, batch.target_BKHW.shape[-2:], mode="bilinear", align_corners=False
-            )
-        value: Tensor = self._loss(logits, batch.target_BKHW)
+        """Dice + cross-entropy."""
+        value: Tensor = self._loss(prediction, batch.target_BKHW)
         return value
 
     def pretrained(self) -> Mapping[str, nn.Module]:

@@ -22,6 +22,7 @@ USED_BY: dict[str, tuple[Mode, ...]] = {
     "heads": ("cross_attention",),
     "residual": ("cross_attention",),
     "stride": ("cross_attention", "sum", "concatenation"),
+    "train_depth_projection": ("cross_attention", "sum", "concatenation"),
 }
 """The modes in which a field has an effect."""
 
@@ -40,6 +41,9 @@ class FusionConfig:
     residual: bool = True
     """Add the query's features to the answer, normalise both inputs and give them SAM2's position
     code. The paper does none of the three."""
+    train_depth_projection: bool = True
+    """SRFT-GaLore's code computes the 1 x 1 convolution on the depth features without a gradient:
+    False leaves it as it started, a random projection, the same for every seed."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(type(self)):
@@ -61,25 +65,39 @@ class FusionConfig:
                 f"choose one of {allowed}"
             )
 
-    def build(self, width: int, depth_width: int, out_width: int) -> "Fusion":
-        """The fusion of RGB features of `width` channels with depth features."""
+    def build(self, width: int, depth_width: int, out_width: int | None) -> "Fusion":
+        """The fusion of RGB features of `width` channels with depth features.
+
+        Args:
+            width: channels of the RGB features.
+            depth_width: channels of the depth features.
+            out_width: channels of the result; None leaves it at `width`, without a convolution.
+        """
         join: nn.Module
         if self.mode == "cross_attention":
             join = CrossAttention(self, width)
         else:
             join = Sum() if self.mode == "sum" else Concatenation(width)
-        return Fusion(join, width, depth_width, out_width)
+        fusion = Fusion(join, width, depth_width, out_width)
+        if not self.train_depth_projection:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                fusion.depth_in = conv_norm_act(depth_width, width, 1)
+            fusion.depth_in.requires_grad_(False)
+        return fusion
 
 
 class Fusion(nn.Module):
     """Brings depth features to the RGB level's width and size, joins the two, and hands the
     result to the decoder."""
 
-    def __init__(self, join: nn.Module, width: int, depth_width: int, out_width: int) -> None:
+    def __init__(
+        self, join: nn.Module, width: int, depth_width: int, out_width: int | None
+    ) -> None:
         super().__init__()
         self.depth_in = conv_norm_act(depth_width, width, 1)
         self.join = join
-        self.out = nn.Conv2d(width, out_width, 1)
+        self.out = nn.Identity() if out_width is None else nn.Conv2d(width, out_width, 1)
 
     def forward(self, rgb_BChw: Tensor, depth_BCHW: Tensor, position_BChw: Tensor) -> Tensor:
         """Fused features (B, C, h, w) from an RGB level, depth features of any size and the sine

@@ -1,0 +1,118 @@
+"""The loss against its formula, setting by setting."""
+
+from typing import Any
+
+import pytest
+import torch
+from monai.losses.dice import DiceCELoss
+from torch import Tensor
+from torch.nn import functional as F
+
+from segcore.batch import ClassSpec, Prediction
+from segcore.losses import LossConfig
+
+LANDMARKS = ClassSpec(("background", "ridge", "silhouette", "ligament"), exclusive=True)
+ORGANS = ClassSpec(("liver", "tumour"), exclusive=False)
+
+
+def logits_and_target(size: int = 12) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    labels_BHW = torch.randint(4, (3, size, size), generator=generator)
+    logits_BKHW = torch.randn(3, 4, size, size, generator=generator)
+    return logits_BKHW, F.one_hot(labels_BHW, 4).permute(0, 3, 1, 2).float()
+
+
+def dice(p_BKHW: Tensor, y_BKHW: Tensor) -> Tensor:
+    """One minus soft Dice of each image and class, averaged, smoothed by 1e-5."""
+    overlap, size = (p_BKHW * y_BKHW).sum((2, 3)), (p_BKHW + y_BKHW).sum((2, 3))
+    return (1 - (2 * overlap + 1e-5) / (size + 1e-5)).mean()
+
+
+def binary(p_BKHW: Tensor, y_BKHW: Tensor) -> Tensor:
+    return -(y_BKHW * p_BKHW.log() + (1 - y_BKHW) * (1 - p_BKHW).log()).mean()
+
+
+@pytest.mark.parametrize("background", [False, True])
+@pytest.mark.parametrize("entropy", ["softmax", "binary", "binary_of_log_softmax"])
+def test_value_is_that_of_the_formula(entropy: Any, background: bool) -> None:
+    logits, target = logits_and_target()
+    p = logits.double().softmax(1)
+    first = 0 if background else 1
+    entropies = {
+        "softmax": -(target * p.log()).sum(1).mean(),
+        "binary": binary(logits.double().sigmoid(), target),
+        "binary_of_log_softmax": binary(p / (1 + p), target),
+    }
+    expected = 0.5 * dice(p[:, first:], target[:, first:]) + 2 * entropies[entropy]
+    config = LossConfig(dice_weight=0.5, ce_weight=2, background=background, entropy=entropy)
+    value = config.build(LANDMARKS)(Prediction(logits), target)
+    torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=0)
+
+
+def test_the_default_is_monais_to_the_last_digit() -> None:
+    logits, target = logits_and_target()
+    reference = DiceCELoss(include_background=False, softmax=True)
+    assert torch.equal(
+        LossConfig().build(LANDMARKS)(Prediction(logits), target), reference(logits, target)
+    )
+
+
+def test_the_native_loss_looks_at_the_networks_own_map() -> None:
+    logits, target = logits_and_target()
+    _, fine = logits_and_target(48)
+    fine[..., ::4, ::4] = target  # what nearest neighbours keep
+    large = F.interpolate(logits, (48, 48), mode="bilinear", align_corners=False)
+    prediction = Prediction(large, {"native": logits})
+    at_target = LossConfig().build(LANDMARKS)
+    native = LossConfig(resolution="native").build(LANDMARKS)
+    assert torch.equal(native(prediction, fine), at_target(Prediction(logits), target))
+    assert not torch.isclose(native(prediction, fine), at_target(prediction, fine))
+
+
+def test_logits_of_another_size_are_brought_to_the_targets() -> None:
+    logits, _ = logits_and_target()
+    _, fine = logits_and_target(48)
+    large = F.interpolate(logits, (48, 48), mode="bilinear", align_corners=False)
+    loss = LossConfig().build(LANDMARKS)
+    assert torch.equal(loss(Prediction(logits), fine), loss(Prediction(large), fine))
+
+
+@pytest.mark.parametrize("entropy", ["softmax", "binary", "binary_of_log_softmax"])
+def test_hopeless_logits_have_a_finite_loss_and_gradient(entropy: Any) -> None:
+    logits, target = logits_and_target()
+    extreme = (1e4 * logits).requires_grad_()
+    loss = LossConfig(entropy=entropy, background=True).build(LANDMARKS)(
+        Prediction(extreme), target
+    )
+    loss.backward()
+    assert loss.isfinite()
+    assert extreme.grad is not None
+    assert extreme.grad.isfinite().all()
+
+
+def test_log_probabilities_for_logits_leave_a_perfect_prediction_a_loss() -> None:
+    _, target = logits_and_target()
+    perfect = Prediction(200 * target - 100)
+    binary_loss = LossConfig(entropy="binary", dice_weight=0).build(LANDMARKS)(perfect, target)
+    coded = LossConfig(entropy="binary_of_log_softmax", dice_weight=0).build(LANDMARKS)
+    assert binary_loss < 1e-6
+    torch.testing.assert_close(coded(perfect, target), torch.tensor(2.0).log() / 4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"dice_weight": 0, "ce_weight": 0}, "both 0"),
+        ({"dice_weight": 0, "background": True}, "background has no effect"),
+        ({"ce_weight": 0, "entropy": "binary"}, "entropy has no effect"),
+    ],
+)
+def test_settings_without_effect_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LossConfig(**fields)
+
+
+@pytest.mark.parametrize("fields", [{"background": True}, {"entropy": "binary"}])
+def test_overlapping_classes_have_neither_background_nor_a_choice(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="where classes overlap"):
+        LossConfig(**fields).build(ORGANS)
