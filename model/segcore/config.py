@@ -1,18 +1,22 @@
 """`TrainConfig`: one training as one complete, frozen value."""
 
 import dataclasses
+import types
 import typing
 from typing import Annotated, Any
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from segcore.batch import ClassSpec
 from segcore.data.augment import Augment
-from segcore.data.dataset import DataConfig
+from segcore.data.dataset import DataConfig, Dataset
+from segcore.evaluate import EvaluationConfig
 from segcore.losses import LossConfig
 from segcore.methods.method import Method
 from segcore.registry import STRICT, Choice
 from segcore.schedule import OptimConfig, Schedule
+from segcore.separation import check_separate
 from segcore.systems.system import SystemConfig
 
 
@@ -27,8 +31,35 @@ class TrainConfig:
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
     schedule: Schedule = dataclasses.field(default_factory=Schedule)
     augment: Augment = dataclasses.field(default_factory=Augment)
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Of initialisation, order and augmentation."""
+
+    def open_data(self) -> tuple[Dataset, Dataset | None]:
+        """Open the data and the external set, and see that neither is tested on what was seen.
+
+        Raises:
+            ValueError: a folder is not in order, the two have other classes, or train or val
+                share images or patients with what is tested.
+        """
+        dataset = self.data.open()
+        if self.evaluation.external is None:
+            check_separate(dataset, None)
+            return dataset, None
+        external = self.evaluation.external.open()
+        if external.classes != dataset.classes:
+            raise ValueError(
+                f"evaluation.external has the classes {_said(external.classes)}, the data have "
+                f"{_said(dataset.classes)}: give an external set of the same classes"
+            )
+        kinds = type(self.data), type(self.evaluation.external)
+        same_names = issubclass(*kinds) or issubclass(*reversed(kinds))
+        check_separate(dataset, external, same_names=same_names)
+        return dataset, external
+
+
+def _said(classes: ClassSpec) -> str:
+    return ", ".join(classes.names) + ("" if classes.exclusive else " (may overlap)")
 
 
 def to_json(config: Any, *, places: bool = True) -> dict[str, Any]:
@@ -61,8 +92,16 @@ def from_json(cls: type[Any], values: dict[str, Any]) -> Any:
     hints = typing.get_type_hints(cls)
     for name, value in values.items():
         hint = hints.get(name)
-        if isinstance(value, dict) and isinstance(hint, type):
-            values[name] = from_json(hint, value)
+        if isinstance(value, dict):
+            values[name] = from_json(_class_in(hint), value)
         elif isinstance(value, list):
             values[name] = tuple(value)
     return cls(**values)
+
+
+def _class_in(hint: Any) -> type[Any]:
+    """The class that a field holds, which may also be None."""
+    classes = [c for c in (typing.get_args(hint) or (hint,)) if c is not types.NoneType]
+    assert len(classes) == 1, hint
+    found: type[Any] = classes[0]
+    return found

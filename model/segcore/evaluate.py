@@ -2,17 +2,21 @@
 
 import io
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from segcore.batch import ClassSpec
-from segcore.data.dataset import Dataset, Sample, Split
+from segcore.data.dataset import DataConfig, Dataset, Sample, Split
 from segcore.data.loader import evaluation_batches
 from segcore.evaluation import ImageScore, Picture
 from segcore.metrics import score_masks
+from segcore.registry import STRICT
 from segcore.runtime import Runtime
 from segcore.systems.system import System
 
@@ -22,13 +26,45 @@ CLASS_COLOURS = ((230, 75, 53), (0, 160, 135), (60, 84, 200), (243, 155, 52), (1
 """Of the foreground classes in the pictures, in their order; repeated where there are more."""
 
 
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class EvaluationConfig:
+    """What the best epoch is looked at with, once, beside the test split at the system's size."""
+
+    external: DataConfig | None = None
+    """Another data set, of the same classes: its test split is scored as split `external`."""
+    resolutions: tuple[Annotated[int, Field(ge=16, le=8192)], ...] = ()
+    """Further sizes at which test and external are predicted and scored, pixels. The system sees
+    its own size; only what it predicts, and the truth, are of this one."""
+
+    def __post_init__(self) -> None:
+        if len(set(self.resolutions)) < len(self.resolutions):
+            raise ValueError(f"resolutions = {self.resolutions}: each must stand once")
+
+
 def predict_labels(
-    system: System, dataset: Dataset, split: Split, size: int, batch_size: int, runtime: Runtime
+    system: System,
+    dataset: Dataset,
+    split: Split,
+    size: int,
+    batch_size: int,
+    runtime: Runtime,
+    *,
+    resolution: int | None = None,
 ) -> list[tuple[Sample, NDArray[np.uint8]]]:
     """This worker's samples of a split with the predicted labels (H, W) of each.
 
     Labels as in `Sample.labels_HW`: class indices, or one bit per class.
+
+    Args:
+        system: what predicts.
+        dataset: where the samples are from.
+        split: which of them.
+        size: side of the image that the system sees, pixels.
+        batch_size: samples at once.
+        runtime: device and share of this worker.
+        resolution: side of the predicted labels and of the samples given back; None is `size`.
     """
+    resolution = resolution or size
     system.eval()
     out = []
     batches = evaluation_batches(
@@ -39,7 +75,9 @@ def predict_labels(
     )
     with torch.inference_mode(), autocast:
         for samples, batch in batches:
-            logits_BKHW = system(batch.to(runtime.device), size).logits_BKhw.float()
+            logits_BKHW = system(batch.to(runtime.device), resolution).logits_BKhw.float()
+            if resolution != size:
+                samples = [dataset.load(split, s.sample_id, resolution) for s in samples]
             out += list(zip(samples, _labels(logits_BKHW, dataset.classes), strict=True))
     return out
 
@@ -58,11 +96,23 @@ def score_images(
     dataset: Dataset,
     split: Split,
     runtime: Runtime,
+    *,
+    name: str | None = None,
+    every_protocol: bool = False,
 ) -> list[ImageScore]:
-    """Every metric of every image of the split, from all workers, in the split's order."""
+    """Every metric of every image of the split, from all workers, in the split's order.
+
+    Args:
+        predictions: what `predict_labels` gave.
+        dataset: of the samples.
+        split: of the samples.
+        runtime: gathers from all workers.
+        name: the split's name in the results; None is its own.
+        every_protocol: as in `score_masks`.
+    """
     scores = [
         ImageScore(
-            split=split,
+            split=name or split,
             resolution=sample.labels_HW.shape[0],
             sample_id=sample.sample_id,
             patient_id=sample.patient_id,
@@ -72,7 +122,9 @@ def score_images(
             value=m.value,
         )
         for sample, labels in predictions
-        for m in score_masks(labels, sample.labels_HW, dataset.classes)
+        for m in score_masks(
+            labels, sample.labels_HW, dataset.classes, every_protocol=every_protocol
+        )
     ]
     place = {sample_id: i for i, sample_id in enumerate(dataset.ids(split))}
     return sorted(runtime.gather(scores), key=lambda s: place[s.sample_id])
@@ -83,8 +135,13 @@ def draw_pictures(
     dataset: Dataset,
     split: Split,
     runtime: Runtime,
+    *,
+    name: str | None = None,
 ) -> list[Picture]:
-    """The same few samples for every training: spread evenly over the split."""
+    """The same few samples for every training: spread evenly over the split.
+
+    Arguments as in `score_images`.
+    """
     ids = list(dataset.ids(split))
     chosen = {ids[i * len(ids) // PICTURES] for i in range(min(PICTURES, len(ids)))}
     pictures = []
@@ -98,7 +155,7 @@ def draw_pictures(
             "prediction": _colour(labels_HW, dataset.classes),
         }
         pictures += [
-            Picture(split, sample.sample_id, kind, _png(array))
+            Picture(name or split, sample.sample_id, kind, _png(array))
             for kind, array in arrays.items()
             if array is not None
         ]

@@ -4,12 +4,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+PER_IMAGE, STACKED = "per_image", "stacked"
+PER_CLASS_PX, MEAN_OF_DIRECTED = "per_class_px", "mean_of_directed"
+BACKGROUND_10MM, STACK3D = "background_10mm", "stack3d"
+POOLED, MAX_OF_DIRECTED = "pooled", "max_of_directed"
+TOLERANCE_1PCT = "tolerance_1pct"
+
+DEFAULT_PROTOCOLS = {
+    "dice": PER_IMAGE,
+    "iou": PER_IMAGE,
+    "assd": PER_CLASS_PX,
+    "hd": PER_CLASS_PX,
+    "hd95": POOLED,
+    "nsd": TOLERANCE_1PCT,
+}
+"""The protocol of each metric that stands for it; all are described in `segcore.metrics`."""
+
 
 @dataclass(frozen=True)
 class Score:
     """One metric of one class over one split."""
 
     split: str
+    """`val`, `test` or `external`: the test split of another data set."""
     resolution: int
     """Side of the square masks that were compared, pixels."""
     class_name: str
@@ -94,8 +111,12 @@ class Facts:
     weights_hash: str
     """Of the pretrained weights as loaded."""
     data_hash: str
+    """Of the data, the external set included."""
     device: str
     train_images: int
+    resolution: int
+    """Side of the square image that the system sees, pixels: the size at which every split is
+    scored, whatever other sizes are asked for."""
 
 
 @dataclass(frozen=True)
@@ -121,13 +142,31 @@ class Evaluation:
     images: tuple[ImageScore, ...] = ()
     pictures: tuple[Picture, ...] = ()
 
-    def score(self, metric: str, *, split: str = "val", class_name: str = "macro") -> float:
+    def score(
+        self,
+        metric: str,
+        *,
+        split: str = "val",
+        class_name: str = "macro",
+        protocol: str | None = None,
+        resolution: int | None = None,
+    ) -> float:
         """One value out of `scores`.
+
+        Args:
+            metric: its name.
+            split: `val`, `test` or `external`.
+            class_name: a class, `pooled` or `macro`.
+            protocol: None takes the metric's default.
+            resolution: None takes the size that the system sees.
 
         Raises:
             KeyError: it was not computed.
         """
+        protocol = protocol or DEFAULT_PROTOCOLS.get(metric)
+        resolution = resolution or self.facts.resolution
+        wanted = (metric, protocol, split, resolution, class_name)
         for s in self.scores:
-            if (s.metric, s.split, s.class_name) == (metric, split, class_name):
+            if (s.metric, s.protocol, s.split, s.resolution, s.class_name) == wanted:
                 return s.value
-        raise KeyError(f"no {metric} of {class_name} on {split}")
+        raise KeyError(f"no {metric} ({protocol}) of {class_name} on {split} at {resolution}")

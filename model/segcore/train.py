@@ -5,6 +5,7 @@
 
 import argparse
 import dataclasses
+import hashlib
 import math
 import sys
 import tempfile
@@ -56,7 +57,7 @@ class Training:
 
     def __init__(self, config: TrainConfig, runtime: Runtime) -> None:
         self.config, self.runtime = config, runtime
-        self.dataset: Dataset = config.data.open()
+        self.dataset, self.external = config.open_data()
         torch.manual_seed(config.seed)
         self.system = config.system.build(self.dataset.classes, config.loss)
         weights_hash = self.system.weights_hash()
@@ -74,9 +75,10 @@ class Training:
             trainable_parameters=sum(p.numel() for p in self.trained),
             total_parameters=sum(p.numel() for p in self.system.parameters()),
             weights_hash=weights_hash,
-            data_hash=self.dataset.content_hash(),
+            data_hash=self._data_hash(),
             device=device_name(runtime.device),
             train_images=len(self.order),
+            resolution=config.system.image_size,
         )
         if runtime.restore_from is not None:
             self._restore(runtime.restore_from)
@@ -109,15 +111,18 @@ class Training:
         )
 
     def finish(self) -> Evaluation:
-        """Put the best epoch back and look at it image by image; test it once."""
+        """Put the best epoch back and look at it image by image; test it once.
+
+        `scores` has test and external, at every size and by every protocol.
+        """
         last = self._checkpoint()
         checkpoint.restore_tensors(self.system, self.best_tensors)
         images, pictures = self._predict("val", draw=not self.runtime.test)
         scores: Sequence[Score] = ()
         if self.runtime.test:
-            test_images, pictures = self._predict("test", draw=True)
-            scores = aggregate(test_images)
-            images = images + test_images
+            tested, pictures = self._test()
+            scores = aggregate(tested)
+            images = images + tested
         return Evaluation(
             epoch=self.best_epoch,
             step=self.step,
@@ -200,20 +205,66 @@ class Training:
             watch.split("backward")
         return total
 
-    def _predict(self, split: Split, *, draw: bool) -> tuple[list[ImageScore], list[Picture]]:
-        """The scores of each image of a split, and a few pictures if asked for."""
+    def _test(self) -> tuple[list[ImageScore], list[Picture]]:
+        """Test and external, each at the system's size first, then at the others asked for."""
+        own = self.config.system.image_size
+        sizes = [own, *(r for r in self.config.evaluation.resolutions if r != own)]
+        images: list[ImageScore] = []
+        pictures: list[Picture] = []
+        for name, dataset in (("test", self.dataset), ("external", self.external)):
+            if dataset is None:
+                continue
+            for size in sizes:
+                scored, drawn = self._predict(
+                    "test",
+                    draw=size == own,
+                    dataset=dataset,
+                    name=name,
+                    resolution=size,
+                    every_protocol=True,
+                )
+                images += scored
+                pictures += drawn
+        return images, pictures
+
+    def _predict(
+        self,
+        split: Split,
+        *,
+        draw: bool,
+        dataset: Dataset | None = None,
+        name: str | None = None,
+        resolution: int | None = None,
+        every_protocol: bool = False,
+    ) -> tuple[list[ImageScore], list[Picture]]:
+        """The scores of each image of a split, and a few pictures if asked for.
+
+        `dataset` is the training's own, `name` the split's and `resolution` the system's size
+        unless given.
+        """
         schedule = self.config.schedule
+        dataset = dataset or self.dataset
         predictions = predict_labels(
             self.system,
-            self.dataset,
+            dataset,
             split,
             self.config.system.image_size,
             schedule.microbatch_size or schedule.batch_size,
             self.runtime,
+            resolution=resolution,
         )
-        images = score_images(predictions, self.dataset, split, self.runtime)
-        pictures = draw_pictures(predictions, self.dataset, split, self.runtime) if draw else []
-        return images, pictures
+        images = score_images(
+            predictions, dataset, split, self.runtime, name=name, every_protocol=every_protocol
+        )
+        if not draw:
+            return images, []
+        return images, draw_pictures(predictions, dataset, split, self.runtime, name=name)
+
+    def _data_hash(self) -> str:
+        if self.external is None:
+            return self.dataset.content_hash()
+        both = f"{self.dataset.content_hash()} {self.external.content_hash()}"
+        return hashlib.sha256(both.encode()).hexdigest()
 
     def _description(self) -> dict[str, Any]:
         return {

@@ -29,6 +29,16 @@ class Sample:
     """Relative depth, larger is farther."""
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where an image is from, known without decoding it."""
+
+    patient_id: str
+    """Patient, or sequence."""
+    image_hash: str
+    """Of the image file's bytes."""
+
+
 class Dataset(Protocol):
     """A folder that has been read and found in order."""
 
@@ -36,6 +46,10 @@ class Dataset(Protocol):
 
     def ids(self, split: Split) -> Sequence[str]:
         """Sample ids of a split, in a fixed order."""
+        ...
+
+    def sources(self, split: Split) -> Mapping[str, Source]:
+        """Patient and content of each image of a split, by sample id."""
         ...
 
     def load(self, split: Split, sample_id: str, size: int) -> Sample:

@@ -1,15 +1,16 @@
 """A data set that is a folder of images with labels: checked whole, then decoded one by one."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from segcore.batch import ClassSpec
-from segcore.data.dataset import DataConfig, Sample, Split
+from segcore.data.dataset import DataConfig, Sample, Source, Split
 from segcore.data.frames import Frame, Scan
+from segcore.data.pixels import read_depth, read_image, resized
 
 CACHE_BYTES = 2**31
 """Decoded samples kept in memory, per open folder. At 1024 x 1024 a sample has 5 MiB."""
@@ -62,6 +63,13 @@ class FrameFolder:
         """Sample ids of a split, in the scan's order."""
         return tuple(self._scan.frames[split])
 
+    def sources(self, split: Split) -> Mapping[str, Source]:
+        """Patient and content of each image of a split, by sample id."""
+        return {
+            sample_id: Source(frame.patient, self._scan.digests[frame.image])
+            for sample_id, frame in self._scan.frames[split].items()
+        }
+
     def content_hash(self) -> str:
         """SHA-256 over splits, sample ids and the bytes of every file."""
         return self._scan.content_hash
@@ -73,6 +81,7 @@ class FrameFolder:
 
         Raises:
             KeyError: the split has no such sample.
+            OSError: a file has gone.
         """
         key = (split, sample_id, size)
         if key in self._kept:
@@ -88,35 +97,14 @@ class FrameFolder:
 
     def _decode(self, split: Split, sample_id: str, size: int) -> Sample:
         frame = self._scan.frames[split][sample_id]
-        # The annotation refers to the stored pixels, so an orientation tag must not turn them.
-        image = cv2.imread(str(frame.image), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-        if image is None:
-            raise FileNotFoundError(f"{frame.image} has gone or changed")
+        image = read_image(frame.image)
         labels = self._labels(frame)
         return Sample(
             sample_id=sample_id,
             patient_id=frame.patient,
-            image_HW3=_resized(image.astype(np.uint8), size),
+            image_HW3=resized(image, size),
             labels_HW=cv2.resize(
                 labels, (size, size), interpolation=cv2.INTER_NEAREST_EXACT
             ).astype(np.uint8),
-            depth_HW=_depth(frame, size),
+            depth_HW=None if frame.depth is None else resized(read_depth(frame.depth), size),
         )
-
-
-def _depth(frame: Frame, size: int) -> NDArray[np.uint8] | None:
-    if frame.depth is None:
-        return None
-    depth = cv2.imread(str(frame.depth), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-    if depth is None:
-        raise FileNotFoundError(f"{frame.depth} has gone or changed")
-    if depth.dtype == np.uint16:
-        depth = depth // 256
-    return _resized(depth.astype(np.uint8), size)
-
-
-def _resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Area averages when shrinking (no aliasing), bilinear when growing."""
-    shrinks = image.shape[0] > size
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(image, (size, size), interpolation=how).astype(np.uint8)
