@@ -111,7 +111,7 @@ def test_a_sample_is_decoded_once(root: Path) -> None:
     first = data.load("train", "patient_1_0007", 32)
     shutil.rmtree(root / "Train")
     assert data.load("train", "patient_1_0007", 32) is first
-    with pytest.raises(FileNotFoundError, match="patient_1_0007"):
+    with pytest.raises(OSError, match="patient_1_0007"):
         data.load("train", "patient_1_0007", 64)
 
 

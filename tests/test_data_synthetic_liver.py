@@ -130,6 +130,7 @@ def test_lines_are_cut_where_they_are_hidden() -> None:
 
 
 def test_a_foreign_or_older_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
     config = dataclasses.replace(SMALL, root=str(tmp_path))
     with pytest.raises(DataError, match="holds no synthetic scenes"):
         config.open()

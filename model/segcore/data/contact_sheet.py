@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from segcore.batch import ClassSpec
-from segcore.data.dataset import Dataset, Sample, Split
+from segcore.data.dataset import SPLITS, Dataset, Sample, Split
 
 COLORS = ((230, 60, 50), (60, 200, 90), (70, 130, 255), (240, 200, 40), (200, 90, 230))
 """Of the foreground classes, in their order, then again from the first."""
@@ -28,7 +28,8 @@ def overlay(
 def contact_sheet(
     dataset: Dataset, split: Split, count: int, *, size: int = 192, columns: int = 2
 ) -> Image.Image:
-    """Samples spread evenly over a split, three pictures each, under a legend of the classes.
+    """Samples spread evenly over a split, three pictures each, under its name and a legend of the
+    classes.
 
     Args:
         dataset: an open data set.
@@ -49,13 +50,32 @@ def contact_sheet(
         row, column = divmod(n, columns)
         sheet.paste(Image.fromarray(tile), (column * (width + GAP), BAR + row * (height + GAP)))
     pen = ImageDraw.Draw(sheet)
-    x = GAP
+    pen.text((GAP, 3), split, fill=(255, 255, 255))
+    x = 3 * GAP + round(pen.textlength(split))
     for k, name in enumerate(dataset.classes.foreground):
         color = COLORS[k % len(COLORS)]
         pen.rectangle((x, 4, x + 10, 14), fill=color)
         pen.text((x + 14, 3), name, fill=(255, 255, 255))
         x += 24 + round(pen.textlength(name))
     return sheet
+
+
+def contact_sheets(dataset: Dataset, count: int, *, size: int = 192) -> Image.Image:
+    """The contact sheets of all splits that have images, one below the other.
+
+    Raises:
+        ValueError: no split has any.
+    """
+    sheets = [contact_sheet(dataset, s, count, size=size) for s in SPLITS if dataset.ids(s)]
+    if not sheets:
+        raise ValueError("there is no image that can be drawn")
+    width = max(sheet.width for sheet in sheets)
+    whole = Image.new("RGB", (width, sum(sheet.height for sheet in sheets)))
+    y = 0
+    for sheet in sheets:
+        whole.paste(sheet, (0, y))
+        y += sheet.height
+    return whole
 
 
 def _tile(sample: Sample, classes: ClassSpec) -> NDArray[np.uint8]:

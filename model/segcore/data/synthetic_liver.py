@@ -62,7 +62,7 @@ class SyntheticLiver(FolderConfig):
             DataError: the folder holds something else, or was damaged.
         """
         folder = self.folder()
-        if not folder.exists():
+        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
             _render_into(folder, self)
         card = folder / CARD
         if not card.is_file():

@@ -109,10 +109,11 @@ def _config(name: str, root: Path | None, fields: list[str]) -> "FolderConfig":
     from segcore.data.dataset import DataConfig
     from segcore.data.frame_folder import FolderConfig
 
-    cls = DataConfig.choice(name)
+    cls: Any = DataConfig.choice(name)
     if not issubclass(cls, FolderConfig):
         raise ValueError(f"{name} is no folder of files: there is nothing to check")
-    needed = any(f.name == "root" and f.default is dataclasses.MISSING for f in _fields(cls))
+    roots = [f for f in dataclasses.fields(cls) if f.name == "root"]
+    needed = any(f.default is dataclasses.MISSING for f in roots)
     if root is None and needed:
         raise ValueError(f"{name}: say where it lies with --root DIR")
     changes = {}
@@ -121,7 +122,9 @@ def _config(name: str, root: Path | None, fields: list[str]) -> "FolderConfig":
         if not equals:
             raise ValueError(f"--set {text}: write FIELD=VALUE, such as line_width=0.03")
         changes[field] = _value(value)
-    return apply(cls() if root is None else cls(root=str(root)), changes)
+    plain = cls() if root is None else cls(root=str(root))
+    config: FolderConfig = apply(plain, changes)
+    return config
 
 
 def _value(text: str) -> Any:
@@ -129,10 +132,6 @@ def _value(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
-
-
-def _fields(cls: Any) -> tuple[dataclasses.Field[Any], ...]:
-    return dataclasses.fields(cls)
 
 
 def _splits(name: str, found: "Survey") -> Table:
