@@ -7,7 +7,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from segtune.commands import data, names, predict, report, run, show
+from segtune.commands import data, export, names, predict, report, run, show
 
 
 class Command(Protocol):
@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Command] = {
     "report": report,
     "data": data,
     "predict": predict,
+    "export": export,
 }
 
 

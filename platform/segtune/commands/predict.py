@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from segtune.commands.shared import path, place_argument, places
+from segtune.commands.shared import checkpoint_argument, path, place_argument, places
 
 if TYPE_CHECKING:
     from segcore.predict.files import Work
@@ -18,12 +18,7 @@ KINDS = ("masks", "overlays", "contours", "depth")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """A checkpoint, what to predict, where to, and on what."""
-    parser.add_argument(
-        "checkpoint",
-        type=path,
-        metavar="CHECKPOINT",
-        help="a checkpoint's or a trial's folder, such as results/demo/train/lora-s0",
-    )
+    checkpoint_argument(parser)
     parser.add_argument(
         "paths", type=path, nargs="+", metavar="PATH", help="images, folders of images, videos"
     )

@@ -41,6 +41,16 @@ def storage_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def checkpoint_argument(parser: argparse.ArgumentParser) -> None:
+    """A trained network."""
+    parser.add_argument(
+        "checkpoint",
+        type=path,
+        metavar="CHECKPOINT",
+        help="a checkpoint's or a trial's folder, such as results/demo/train/lora-s0",
+    )
+
+
 def place_argument(parser: argparse.ArgumentParser) -> None:
     """Where the pretrained weights of a checkpoint lie."""
     parser.add_argument(

@@ -1,0 +1,37 @@
+"""`segtune export`: a checkpoint's SAM2 as plain weights that load without segtune."""
+
+import argparse
+
+from rich.console import Console
+
+from segtune.commands.shared import checkpoint_argument, path, place_argument, places
+
+HELP = "a checkpoint's SAM2 image encoder as plain weights"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """A checkpoint and a file."""
+    checkpoint_argument(parser)
+    parser.add_argument(
+        "--out",
+        type=path,
+        required=True,
+        metavar="FILE",
+        help="FILE.safetensors, or FILE.pt in the form of Meta's checkpoints",
+    )
+    place_argument(parser)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Write the file and say what the encoder expects."""
+    from segcore.export import expects, export
+    from segcore.restore import restore
+
+    restored = restore(args.checkpoint, places(args))
+    count = export(restored, args.out)
+    console.print(
+        f"{count} tensors of SAM2's image encoder are in {args.out.absolute()}\n"
+        f"It expects {expects(restored)}.",
+        highlight=False,
+    )
+    return 0
