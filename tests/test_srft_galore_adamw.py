@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from srft_galore import GaLoreAdamW, range_finder
 from srft_galore.projection import derive_seed
 
-PROJECTORS = ("srft", "svd", "gaussian", "identity")
-SIDES = ("short", "left", "right")
+PROJECTORS = ("srft", "svd", "gaussian", "identity", "srft_published")
+SIDES = ("short", "left", "right", "input")
 SHAPES = [(12, 7), (7, 12), (9, 9), (6, 4, 3, 3), (5,), (), (1, 8), (8, 1)]
 
 
@@ -63,7 +63,7 @@ def test_plain_group_equals_torch_adamw(weight_decay: float) -> None:
     ours, theirs = parameters(SHAPES), parameters(SHAPES)
     options: dict[str, Any] = {"lr": 0.01, "betas": (0.8, 0.95), "weight_decay": weight_decay}
     train(GaLoreAdamW(ours, **options), range(50))
-    train(torch.optim.AdamW(theirs, **options), range(50))
+    train(torch.optim.AdamW(theirs, fused=True, **options), range(50))
     for a, b in zip(ours, theirs, strict=True):
         assert torch.equal(a, b)
 
@@ -85,7 +85,7 @@ def test_vectors_of_a_projected_group_take_plain_adamw() -> None:
     shapes: list[tuple[int, ...]] = [(5,), (), (1, 8), (8, 1), (8, 1, 1, 1)]
     ours, theirs = parameters(shapes), parameters(shapes)
     train(projected(ours, rank=1, scale=0.25), range(20))
-    train(torch.optim.AdamW(theirs), range(20))
+    train(torch.optim.AdamW(theirs, fused=True), range(20))
     for a, b in zip(ours, theirs, strict=True):
         assert torch.equal(a, b)
 
@@ -107,7 +107,7 @@ def test_svd_projector_equals_galore_written_out(
         [p], rank=rank, projector="svd", side=side, scale=scale, update_proj_gap=gap,
         lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=decay,
     )  # fmt: skip
-    right = side == "right" or (side == "short" and shape[0] >= shape[1])
+    right = side in ("right", "input") or (side == "short" and shape[0] >= shape[1])
     m = v = torch.zeros(())
     for t in range(11):
         give_gradients([p], t)
@@ -159,7 +159,7 @@ def test_shapes_dtypes_and_bytes_of_the_state(
     optimizer = projected([p], rank=rank, side=side, projector=projector)
     train(optimizer, range(2))
     state = optimizer.state[p]
-    right = side == "right" or (side == "short" and rows >= cols)
+    right = side in ("right", "input") or (side == "short" and rows >= cols)
     S, T = (cols, rows) if right else (rows, cols)
     R = S if projector == "identity" else min(rank, rows, cols)
     assert state["basis"].shape == (S, R)
@@ -289,7 +289,7 @@ def test_options_reach_the_range_finder(projector: str) -> None:
     P = optimizer.state[p]["basis"]
 
     def basis(**changed: Any) -> Tensor:
-        arguments = {"rank": 4, "seed": derive_seed(9, 0, 0), **options, **changed}
+        arguments = {"rank": 4, "seed": derive_seed(9, 0), **options, **changed}
         return range_finder(randn(40, 30, seed=5).mT, **arguments)
 
     torch.testing.assert_close(P, basis())
@@ -298,17 +298,17 @@ def test_options_reach_the_range_finder(projector: str) -> None:
         assert not torch.allclose(P, basis(**changed))
 
 
-def test_seed_comes_from_group_position_and_count_only() -> None:
+def test_seed_comes_from_group_and_count_only() -> None:
     def bases(seed: int, global_seed: int) -> list[Tensor]:
         torch.manual_seed(global_seed)
-        params = [nn.Parameter(randn(12, 7)) for _ in range(2)]
-        optimizer = projected(params, update_proj_gap=1, seed=seed)
+        p, twin = (nn.Parameter(randn(12, 7)) for _ in range(2))
+        optimizer = projected([p, twin], update_proj_gap=1, seed=seed)
         found = []
         for _ in range(2):
-            for p in params:
-                p.grad = randn(12, 7, seed=5)
+            p.grad = twin.grad = randn(12, 7, seed=5)
             optimizer.step()
-            found += [optimizer.state[p]["basis"].clone() for p in params]
+            assert torch.equal(optimizer.state[p]["basis"], optimizer.state[twin]["basis"])
+            found.append(optimizer.state[p]["basis"].clone())
         return found
 
     before = torch.get_rng_state()
@@ -546,7 +546,7 @@ def test_states_of_other_models_and_optimizers_are_refused() -> None:
     with pytest.raises(ValueError, match=r"holds exp_avg, exp_avg_sq, step; expected.*skipped"):
         GaLoreAdamW(plain).load_state_dict(adamw.state_dict())
     sgd = torch.optim.SGD(plain)
-    with pytest.raises(ValueError, match="lacks betas, eps.*not saved by GaLoreAdamW"):
+    with pytest.raises(ValueError, match="lacks betas, eps.*not saved by this version"):
         GaLoreAdamW(plain).load_state_dict(sgd.state_dict())
     assert taker.state_bytes() == 0
 
@@ -568,7 +568,24 @@ def test_a_copied_optimizer_goes_on() -> None:
     ("group", "words"),
     [
         ({"rank": 3, "proj_gap": 5}, "Unknown key 'proj_gap'.*update_proj_gap"),
-        ({"moments": "keep", "rank": 3}, "Unknown key 'moments'"),
+        ({"momentum": 0.9, "rank": 3}, "Unknown key 'momentum'"),
+        ({"rank": 3, "moments": "turn"}, "moments='turn'.*keep, rotate, reset"),
+        ({"rank": 3, "start": "hot"}, "start='hot'.*cold, warm"),
+        ({"rank": 3, "start": "warm"}, "oversample=0.*1 or more"),
+        ({"rank": 3, "start": "warm", "projector": "svd"}, "warm start has no effect"),
+        ({"rank": 3, "refresh_from": "next"}, "refresh_from='next'.*current, previous"),
+        (
+            {"rank": 3, "refresh_from": "previous", "projector": "svd"},
+            "no whole gradient for projector='svd'",
+        ),
+        (
+            {"rank": 3, "refresh_from": "previous", "power_iterations": 1},
+            "sees each gradient once",
+        ),
+        ({"rank": 3, "stagger": 2}, "stagger=2"),
+        ({"rank": 3, "stagger": True, "projector": "identity"}, "stagger=True has no effect"),
+        ({"rank": 3, "moments": "reset", "projector": "identity"}, "moments='reset' has no"),
+        ({"rank": 3, "blocks": 0}, "blocks=0"),
         ({"scale": 0.5, "side": "left"}, "scale, side without rank"),
         ({"rank": 0}, "rank=0"),
         ({"rank": "all"}, "rank='all'"),

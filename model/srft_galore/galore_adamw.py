@@ -10,38 +10,53 @@ A step of a projected weight, for a right basis (P^T G and P N for a left one):
     W <- (1 - lr weight_decay) W - lr scale N P^T
 """
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
-from .entries import Entry, magnitudes, with_gradients
-from .groups import check_loadable, complete_group, moment_dtype, new_state, plan
+from .adamw import update
+from .entries import Entry, alike, check_gradient, extremes, stack, unstack
+from .groups import complete_group
+from .moments import change_basis
 from .projection import derive_seed
 from .range_finder import range_finder
+from .release import Attachment, Released, is_overflow_mark
+from .schedule import staggered_phases
+from .state import check_loadable, new_state, plan
 
 
 class GaLoreAdamW(Optimizer):
     """AdamW that projects the gradients of every parameter group with a "rank".
 
     A group without "rank" is plain AdamW, as `torch.optim.AdamW` computes it. A group with "rank"
-    takes these keys (GaLore's own words):
+    takes these keys (GaLore's own words where it has them):
 
     - "rank": columns of the basis, clamped to the smaller dimension, where the projection only
       rotates.
     - "update_proj_gap": steps between refreshes of the basis (200). The bases are due at steps 0,
-      gap, 2 gap, ...; moments are kept across a refresh, as in GaLore.
+      gap, 2 gap, ...
     - "scale": factor of the update (1.0).
-    - "projector": "srft", "svd", "gaussian" or "identity" ("srft"); see `range_finder`.
-    - "side": "short", "left" or "right" ("short", which is the right one where M >= N).
-    - "oversample", "power_iterations", "seed": of `range_finder` (0, 0, 0). Each refresh of each
-      parameter has a seed of its own, derived from the group's seed, the parameter's position in
-      the optimizer and the number of refreshes before: equal on all ranks, and untouched by
-      torch's global random state.
+    - "projector": "srft", "svd", "gaussian", "identity" or "srft_published" ("srft"); see
+      `range_finder`.
+    - "side": "short", "left", "right" or "input" ("short", which is the right one where M >= N).
+    - "blocks": equal blocks of rows that have a basis each (1); 3 for a fused qkv weight.
+    - "oversample", "power_iterations", "seed": of `range_finder` (0, 0, 0). Each refresh has a
+      seed of its own, derived from the group's seed and the number of refreshes before: equal on
+      all ranks, and untouched by torch's global random state.
+    - "start": "cold" or "warm" ("cold"): whether a refresh starts from the old basis, with
+      "oversample" random columns beside it.
+    - "stagger": whether the parameters of the group take turns (False), so that the cost of the
+      refreshes is spread evenly over the interval. At step 0 all have their first.
+    - "moments": "keep", "rotate" or "reset" ("keep", GaLore's way); see `moments.change_basis`.
+    - "refresh_from": "current" or "previous" ("current", GaLore's way): which step's gradient the
+      basis of a step comes from. With "previous" a gradient is looked at once: it is projected,
+      and sketched where the next step is to have a new basis, and freed (`grad` is then None).
+      Both are linear in the gradient, so microbatches (`attach`) and ranks (`reduce`) add up. The
+      first step then has no basis: it moves the plain parameters and looks for the first bases.
 
     Weights with more than two dimensions are folded to (first, all others). Scalars, vectors and
     weights with a folded dimension of one take plain AdamW in a projected group too.
@@ -77,8 +92,19 @@ class GaLoreAdamW(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.01,
     ) -> None:
+        self._start_anew()
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, defaults)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what torch copies of an optimizer; pending gradients are not among it."""
+        super().__setstate__(state)
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        self._released = Released()
+        self.reduced_bytes = 0
+        """Bytes of the tensors that `reduce` had summed so far, on this rank."""
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group after checking it and filling in its defaults.
@@ -88,8 +114,14 @@ class GaLoreAdamW(Optimizer):
         """
         super().add_param_group(complete_group(param_group, self.defaults))
 
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients, those that were projected and freed among them."""
+        super().zero_grad(set_to_none)
+        self._released.clear()
+
+    @torch.no_grad()
     def refresh(self) -> None:
-        """Compute the bases that are due at the coming step, from the gradients of now.
+        """Compute the bases that are due, from the gradients of now.
 
         `step` does this itself; a training loop calls it before to time it apart. A second call
         changes nothing.
@@ -98,11 +130,7 @@ class GaLoreAdamW(Optimizer):
             ValueError: A gradient is sparse or complex, or a group was edited into something that
                 does not fit its state.
         """
-        with torch.no_grad():
-            due = [entry for entry in self._entries() if self._is_due(entry)]
-            for entry, magnitude in zip(due, magnitudes(due), strict=True):
-                if math.isfinite(magnitude):
-                    self._refresh(entry, magnitude)
+        self._refresh(self._taking_part())
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -127,15 +155,134 @@ class GaLoreAdamW(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         with torch.no_grad():
-            entries = self._entries()
-            for entry, magnitude in zip(entries, magnitudes(entries), strict=True):
-                if not math.isfinite(magnitude):
-                    self.state[entry.parameter]["skipped"] += 1
-                    continue
-                if self._is_due(entry):
-                    self._refresh(entry, magnitude)
-                _update(entry, self.state[entry.parameter])
+            entries = self._taking_part()
+            self._refresh(entries)
+            ready = self._gradients(entries)
+            found = extremes([gradient for _, gradient in ready])
+            skipped = [e for (e, _), f in zip(ready, found, strict=True) if not f.finite]
+            update([pair for pair, f in zip(ready, found, strict=True) if f.finite])
+            for entry in skipped:
+                entry.state["skipped"] += 1
+            places = {entry.position for entry in skipped}
+            for entry in entries:
+                if entry.released and entry.position not in places:
+                    self._released.take_up(entry)
+            self._released.clear()
         return loss
+
+    @torch.no_grad()
+    def clip_grad_norm_(self, max_norm: float) -> Tensor:
+        """Scale the gradients down so that their projected norm is at most `max_norm`.
+
+        The norm over all parameters, of the projected gradient where there is one: after
+        projection that of the whole cannot be had. With "identity" it is the one of
+        `torch.nn.utils.clip_grad_norm_`, whose place this takes. It computes the bases that are
+        due first.
+
+        Returns:
+            The norm before clipping.
+        """
+        entries = self._taking_part()
+        self._refresh(entries)
+        norms = [torch.linalg.vector_norm(gradient) for _, gradient in self._gradients(entries)]
+        if not norms:
+            return torch.zeros(())
+        total: Tensor = torch.linalg.vector_norm(torch.stack([norm.to(norms[0]) for norm in norms]))
+        factor = (max_norm / (total + 1e-6)).clamp(max=1.0)
+        for entry in entries:
+            kept = self._released.projected(entry) if entry.released else entry.parameter.grad
+            if kept is not None:
+                kept.mul_(factor.to(kept))
+        return total
+
+    def attach(self, model: nn.Module, scaler: torch.amp.GradScaler | None = None) -> Attachment:
+        """Free the gradients of projected weights during the backward pass.
+
+        As soon as the gradient of a weight is whole it is projected, added to what earlier
+        microbatches left, and freed. `step`, `zero_grad`, schedulers, `clip_grad_norm_` and
+        `reduce` work as before. Every projected group needs refresh_from="previous".
+
+        Args:
+            model: The module whose parameters this optimizer moves.
+            scaler: Of the loss, where there is one: gradients are divided by its scale at once,
+                and it learns of their overflow.
+
+        Returns:
+            A handle; its `remove()` detaches.
+
+        Raises:
+            ValueError: A projected group has refresh_from="current", or the model has none of the
+                projected parameters.
+        """
+        self._check_released()
+        ours = set(model.parameters())
+        places = {
+            entry.parameter: (entry.position, number, entry.phase)
+            for number, entry in self._entries(lambda parameter: parameter in ours)
+            if entry.released
+        }
+
+        def entry(parameter: Tensor) -> Entry:
+            return self._entry(parameter, *places[parameter])
+
+        return Attachment(list(places), entry, self._released, scaler)
+
+    @torch.no_grad()
+    def reduce(
+        self, all_reduce: Callable[[list[Tensor]], object], *, rank: int = 0, world: int = 1
+    ) -> None:
+        """Sum the gradients over data-parallel ranks without sending those of projected weights.
+
+        To be called on every rank between the backward pass and `step`, in place of
+        `DistributedDataParallel`. What is sent: projected gradients, sketches where a basis is
+        due, plain gradients; then each new basis from the one rank that computed it, so that all
+        ranks hold the same bits. A parameter without a gradient on this rank counts as zero.
+        Every projected group needs refresh_from="previous".
+
+        Args:
+            all_reduce: Sums tensors over all ranks in place, such as `AllReduce()`. Divide the
+                loss by `world` for a mean.
+            rank: Of this process.
+            world: Number of processes.
+
+        Raises:
+            ValueError: A projected group has refresh_from="current".
+        """
+        self._check_released()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                missing = parameter.grad is None and parameter not in self._released
+                if missing and parameter.requires_grad:
+                    parameter.grad = torch.zeros_like(parameter)
+        entries = self._taking_part()
+
+        def counted(tensors: list[Tensor]) -> None:
+            if tensors and world > 1:
+                self.reduced_bytes += sum(t.numel() * t.element_size() for t in tensors)
+                all_reduce(tensors)
+
+        plain = [e.parameter.grad for e in entries if not e.released]
+        counted([*self._released.sums(entries), *(g for g in plain if g is not None)])
+        released = [e for e in entries if e.released]
+        self._released.share_bases(released, counted, rank=rank, world=world)
+
+    @torch.no_grad()
+    def share_state(self, broadcast: Callable[[list[Tensor]], object]) -> None:
+        """Give every data-parallel rank the state of one, as where ranks join after a restart.
+
+        To be called on every rank. Ranks that made no step yet get an empty state first.
+
+        Args:
+            broadcast: Overwrites tensors with those of one rank, such as `Broadcast()`.
+        """
+        tensors, sent = [], []
+        for _, entry in self._entries(lambda parameter: parameter.requires_grad):
+            for _, tensor in sorted(entry.state.items()):
+                tensors.append(tensor)
+                sent.append(tensor.to(entry.parameter.device))  # NCCL sends no CPU tensor
+        broadcast(sent)
+        for tensor, received in zip(tensors, sent, strict=True):
+            tensor.copy_(received)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a saved state and the options of its groups, lr included.
@@ -163,72 +310,98 @@ class GaLoreAdamW(Optimizer):
         tensors = (tensor for state in self.state.values() for tensor in state.values())
         return sum(tensor.untyped_storage().nbytes() for tensor in tensors)
 
-    def _entries(self) -> list[Entry]:
-        """Every parameter with a gradient, checked, with a state."""
-        entries = list(with_gradients(self.param_groups))
+    def _entry(self, parameter: Tensor, position: int, number: int, phase: int) -> Entry:
+        """A parameter of group `number`, with a state."""
+        group = self.param_groups[number]
+        projection, state = plan(parameter, group), self.state[parameter]
+        if not state:
+            state.update(new_state(parameter, projection))
+        held = tuple(state["basis"].shape) if "basis" in state else None
+        asked = projection and projection.basis_shape
+        if held != asked:
+            raise ValueError(
+                f"The basis of parameter {position} has shape {held}, its group now asks for "
+                f"{asked}: rank, side and blocks cannot change after the first step, nor can a "
+                f"projector become the identity. Build a new optimizer."
+            )
+        return Entry(position, group, parameter, projection, phase, state)
+
+    def _entries(self, wanted: Callable[[Tensor], bool]) -> list[tuple[int, Entry]]:
+        """The wanted parameters, each after the number of its group."""
+        found, position = [], 0
+        for number, group in enumerate(self.param_groups):
+            phases = [0] * len(group["params"])
+            if "rank" in group and group["stagger"]:
+                plans = [plan(parameter, group) for parameter in group["params"]]
+                costs = tuple(0 if p is None else p.blocks * p.rows * p.cols for p in plans)
+                phases = list(staggered_phases(costs, group["update_proj_gap"]))
+            for parameter, phase in zip(group["params"], phases, strict=True):
+                if wanted(parameter):
+                    found.append((number, self._entry(parameter, position, number, phase)))
+                position += 1
+        return found
+
+    def _taking_part(self) -> list[Entry]:
+        """Parameters with a gradient; those that are to be released are."""
+        for position, parameter in enumerate(
+            parameter for group in self.param_groups for parameter in group["params"]
+        ):
+            if is_overflow_mark(parameter, self._released):
+                parameter.grad = None
+            check_gradient(parameter, position)
+
+        def has_gradient(parameter: Tensor) -> bool:
+            gradient = parameter.grad
+            return (gradient is not None and gradient.numel() > 0) or parameter in self._released
+
+        entries = [entry for _, entry in self._entries(has_gradient)]
         for entry in entries:
-            state = self.state[entry.parameter]
-            if not state:
-                state.update(new_state(entry.parameter, entry.projection))
-            held = tuple(state["basis"].shape) if "basis" in state else None
-            asked = entry.projection and entry.projection.basis_shape
-            if held != asked:
-                raise ValueError(
-                    f"The basis of parameter {entry.position} has shape {held}, its group now "
-                    f"asks for {asked}: rank and side cannot change after the first step, nor "
-                    f"can a projector become the identity. Build a new optimizer."
-                )
+            if entry.released and entry.parameter.grad is not None:
+                self._released.take(entry)
         return entries
 
-    def _is_due(self, entry: Entry) -> bool:
-        if entry.projection is None:
-            return False
-        state, gap = self.state[entry.parameter], entry.group["update_proj_gap"]
-        # Whole intervals: a refresh put off does not move the later ones. Never: -1 // gap = -1.
-        due: bool = int(state["step"]) // gap > int(state["refreshed_at"]) // gap
-        return due
+    def _gradients(self, entries: Sequence[Entry]) -> list[tuple[Entry, Tensor]]:
+        """The gradients as AdamW takes them: projected where there is a basis to use."""
+        found = []
+        for entry in entries:
+            if entry.released:
+                gradient = self._released.projected(entry)
+            elif entry.projection is None:
+                gradient = entry.gradient()
+            else:
+                gradient = entry.projection.project(entry.gradient(), entry.state["basis"])
+            if gradient is not None:
+                found.append((entry, gradient))
+        return found
 
-    def _refresh(self, entry: Entry, magnitude: float) -> None:
-        assert entry.projection is not None
-        if magnitude == 0:
-            return
-        state, group = self.state[entry.parameter], entry.group
-        basis = range_finder(
-            entry.projection.facing(entry.gradient.flatten(1)),
-            group["rank"],
-            projector=group["projector"],
-            oversample=group["oversample"],
-            power_iterations=group["power_iterations"],
-            seed=derive_seed(group["seed"], entry.position, int(state["refreshes"])),
-        )
-        state["basis"].copy_(basis)
-        state["refreshes"] += 1
-        state["refreshed_at"].copy_(state["step"])
+    def _refresh(self, entries: Sequence[Entry]) -> None:
+        """Compute the bases that are due: now, or from sketches for the next step."""
+        self._released.refresh([entry for entry in entries if entry.released])
+        due = [entry for entry in entries if not entry.released and entry.is_due()]
+        gradients = {entry.position: entry.gradient() for entry in due}
+        usable = [e.usable for e in extremes(list(gradients.values()))]
+        due = [entry for entry, fit in zip(due, usable, strict=True) if fit]
+        for batch in alike(due, [int(entry.state["refreshes"]) for entry in due]):
+            group, projection = batch[0].group, batch[0].projection
+            assert projection is not None
+            warm = group["start"] == "warm" and batch[0].has_basis
+            bases_SR = range_finder(
+                projection.facing(stack([gradients[entry.position] for entry in batch])),
+                group["rank"],
+                projector=group["projector"],
+                oversample=group["oversample"],
+                power_iterations=group["power_iterations"],
+                start=stack([entry.state["basis"] for entry in batch]) if warm else None,
+                seed=derive_seed(group["seed"], int(batch[0].state["refreshes"])),
+            )
+            for entry, basis_SR in zip(batch, unstack(bases_SR, len(batch)), strict=True):
+                change_basis(entry.state, basis_SR, projection, group)
 
-
-def _update(entry: Entry, state: dict[str, Tensor]) -> None:
-    """One AdamW step of one parameter, projected or plain."""
-    parameter, group, projection = entry.parameter, entry.group, entry.projection
-    gradient = entry.gradient.to(moment_dtype(parameter))
-    weight = parameter.to(moment_dtype(parameter))
-    if projection is not None:
-        weight = weight.flatten(1)
-        gradient = projection.project(gradient.flatten(1), state["basis"])
-
-    beta1, beta2 = group["betas"]
-    state["step"] += 1
-    step = int(state["step"])
-    exp_avg = state["exp_avg"].lerp_(gradient, 1 - beta1)
-    exp_avg_sq = state["exp_avg_sq"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-    denominator = (exp_avg_sq.sqrt() / (1 - beta2**step) ** 0.5).add_(group["eps"])
-
-    keep, step_size = 1 - entry.lr * group["weight_decay"], entry.lr / (1 - beta1**step)
-    if projection is None:
-        weight.mul_(keep).addcdiv_(exp_avg, denominator, value=-step_size)
-    else:
-        update = exp_avg / denominator
-        factor = -step_size * group["scale"]
-        projection.add_back(weight, update, state["basis"], keep=keep, factor=factor)
-    # A cast (bfloat16) or a fold of a channels-last weight made a copy; else W is updated already.
-    if weight.data_ptr() != parameter.data_ptr():
-        parameter.copy_(weight.view(parameter.shape))
+    def _check_released(self) -> None:
+        for number, group in enumerate(self.param_groups):
+            if "rank" in group and group["refresh_from"] != "previous":
+                raise ValueError(
+                    f"Group {number} has refresh_from={group['refresh_from']!r}: its bases come "
+                    f"from whole gradients, which are gone once they are projected. "
+                    f"Set refresh_from='previous'."
+                )

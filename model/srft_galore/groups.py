@@ -1,14 +1,13 @@
-"""What a parameter group may say, and whether a saved state fits it."""
+"""What a parameter group may say."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from .projection import SIDES, Projection, plan_projection
-from .range_finder import check_integer, check_projection
+from .projection import SIDES
+from .range_finder import SKETCHING, check_integer, check_projection
 
 ADAM_KEYS = ("lr", "betas", "eps", "weight_decay")
 PROJECTION_DEFAULTS: Mapping[str, Any] = {
@@ -16,11 +15,25 @@ PROJECTION_DEFAULTS: Mapping[str, Any] = {
     "scale": 1.0,
     "projector": "srft",
     "side": "short",
+    "blocks": 1,
+    "start": "cold",
     "oversample": 0,
     "power_iterations": 0,
+    "refresh_from": "current",
+    "stagger": False,
+    "moments": "keep",
     "seed": 0,
 }
 """Keys, beside "rank", of a group that is projected, and what they are where not given."""
+FIXED_KEYS = ("rank", "side", "projector", "blocks", "refresh_from")
+"""Those that a saved state depends on."""
+_CHOICES = {
+    "side": SIDES,
+    "start": ("cold", "warm"),
+    "refresh_from": ("current", "previous"),
+    "moments": ("keep", "rotate", "reset"),
+    "stagger": (False, True),
+}
 # torch's own: names of parameters, and what schedulers leave in a group.
 _TORCH_KEYS = ("params", "param_names", "initial_lr")
 
@@ -55,7 +68,7 @@ def complete_group(group: Mapping[str, Any], adam_defaults: Mapping[str, Any]) -
 
 
 def check_values(group: Mapping[str, Any]) -> None:
-    """Refuse values of a complete group that are not allowed.
+    """Refuse values of a complete group that are not allowed, or that change nothing.
 
     Raises:
         ValueError: Names the key, its value and what is allowed.
@@ -73,102 +86,44 @@ def check_values(group: Mapping[str, Any]) -> None:
             raise ValueError(f"betas={betas!r} is not allowed; give two numbers in [0, 1).")
     if "rank" not in group:
         return
+    for key, choices in _CHOICES.items():
+        if group[key] not in choices:
+            raise ValueError(
+                f"{key}={group[key]!r} is unknown; choose one of {', '.join(map(str, choices))}."
+            )
     options = (group[key] for key in ("rank", "oversample", "power_iterations", "seed"))
-    check_projection(group["projector"], *options)
+    check_projection(group["projector"], *options, warm=group["start"] == "warm")
     check_integer("update_proj_gap", group["update_proj_gap"], least=1)
+    check_integer("blocks", group["blocks"], least=1)
     _check_number("scale", group["scale"], least=-math.inf)
-    if group["side"] not in SIDES:
-        raise ValueError(f"side={group['side']!r} is unknown; choose one of {', '.join(SIDES)}.")
+    _check_refresh(group)
 
 
-def plan(parameter: Tensor, group: Mapping[str, Any]) -> Projection | None:
-    """How this group treats a parameter: its projection, or None for plain AdamW."""
-    if "rank" not in group:
-        return None
-    return plan_projection(
-        parameter.shape, rank=group["rank"], side=group["side"], projector=group["projector"]
-    )
-
-
-def moment_dtype(parameter: Tensor) -> torch.dtype:
-    """Of basis, moments and arithmetic: float32, or float64 for float64 parameters."""
-    return torch.promote_types(parameter.dtype, torch.float32)
-
-
-def new_state(parameter: Tensor, projection: Projection | None) -> dict[str, Tensor]:
-    """State of a parameter before its first step. Counters are int64 and stay on the CPU."""
-    dtype, device = moment_dtype(parameter), parameter.device
-    shape = parameter.shape if projection is None else projection.moment_shape
-    state = {
-        "step": torch.zeros((), dtype=torch.int64),
-        "skipped": torch.zeros((), dtype=torch.int64),
-        "exp_avg": torch.zeros(shape, dtype=dtype, device=device),
-        "exp_avg_sq": torch.zeros(shape, dtype=dtype, device=device),
-    }
-    if projection is not None:
-        state["basis"] = torch.zeros(projection.basis_shape, dtype=dtype, device=device)
-        state["refreshes"] = torch.zeros((), dtype=torch.int64)
-        state["refreshed_at"] = torch.full((), -1, dtype=torch.int64)
-    return state
-
-
-def check_loadable(groups: Sequence[Mapping[str, Any]], saved: Mapping[str, Any]) -> None:
-    """Refuse a saved state that was made for other groups, projections or shapes.
-
-    Args:
-        groups: The optimizer's own parameter groups.
-        saved: What `state_dict` of another optimizer gave.
-
-    Raises:
-        ValueError: Names the first difference; nothing was changed.
-    """
-    ours = [len(group["params"]) for group in groups]
-    theirs = [len(group["params"]) for group in saved["param_groups"]]
-    if ours != theirs:
+def _check_refresh(group: Mapping[str, Any]) -> None:
+    projector = group["projector"]
+    if group["start"] == "warm" and group["oversample"] == 0:
         raise ValueError(
-            f"The saved state has groups of {theirs} parameters, this optimizer of {ours}; "
-            f"build it from the same model and groups."
+            "start='warm' with oversample=0 could never leave the range of the first basis; "
+            "set oversample to 1 or more (8 is plenty)."
         )
-    for number, (group, other) in enumerate(zip(groups, saved["param_groups"], strict=True)):
-        missing = [key for key in ADAM_KEYS if key not in other]
-        if "rank" in other:
-            missing += [key for key in PROJECTION_DEFAULTS if key not in other]
-        if missing:
+    if group["refresh_from"] == "previous":
+        if projector not in (*SKETCHING, "identity"):
             raise ValueError(
-                f"Group {number} of the saved state lacks {', '.join(missing)}: "
-                f"it was not saved by GaLoreAdamW."
+                f"refresh_from='previous' has no whole gradient for projector={projector!r}; "
+                f"choose one of {', '.join(SKETCHING)}."
             )
-        for key in ("rank", "side", "projector"):
-            if group.get(key) != other.get(key):
+        if group["power_iterations"]:
+            raise ValueError(
+                "refresh_from='previous' sees each gradient once: set power_iterations to 0; "
+                "start='warm' is the power iteration of this mode."
+            )
+    if projector == "identity":
+        for key in ("moments", "stagger"):
+            if group[key] != PROJECTION_DEFAULTS[key]:
                 raise ValueError(
-                    f"Group {number} has {key}={group.get(key)!r}, the saved state "
-                    f"{key}={other.get(key)!r} (None: not projected). Moments of one projection "
-                    f"mean nothing in another: build the optimizer with the saved {key}, "
-                    f"or start afresh."
+                    f"{key}={group[key]!r} has no effect with projector='identity', whose basis "
+                    f"never changes; leave it out."
                 )
-        check_values(other)
-        for position, (parameter, index) in enumerate(
-            zip(group["params"], other["params"], strict=True)
-        ):
-            if index in saved["state"]:
-                expected = new_state(parameter.to("meta"), plan(parameter, group))
-                name = f"parameter {position} of group {number}"
-                _check_state(name, expected, saved["state"][index])
-
-
-def _check_state(name: str, expected: Mapping[str, Tensor], found: Mapping[str, Any]) -> None:
-    if set(expected) != set(found):
-        raise ValueError(
-            f"The saved state of {name} holds {', '.join(sorted(map(str, found)))}; "
-            f"expected {', '.join(sorted(expected))}."
-        )
-    for key, tensor in expected.items():
-        shape = getattr(found[key], "shape", None)
-        if shape != tensor.shape:
-            raise ValueError(
-                f"The saved {key} of {name} has shape {shape and tuple(shape)}; "
-                f"expected {tuple(tensor.shape)}. The model or its groups changed since."
-            )
 
 
 def _check_number(key: str, value: object, *, least: float) -> None:

@@ -1,17 +1,19 @@
 """Which side of a weight is projected, and the shapes and moves that follow from it.
 
-Shapes: a weight is folded to M x N (first dimension, all the others), S is the projected side (M
-or N), R the rank, and the basis is S x R.
+Shapes: a weight is folded to B blocks of M x N (a block's share of the first dimension, all the
+other dimensions), S is the projected side (M or N), T the other one, R the rank. The basis of a
+block is S x R. A weight of one block has no leading B in any shape.
 """
 
+import functools
 import hashlib
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-SIDES = ("short", "left", "right")
+SIDES = ("short", "left", "right", "input")
 """Names accepted as `side` of a parameter group."""
 
 
@@ -19,8 +21,10 @@ SIDES = ("short", "left", "right")
 class Projection:
     """How one weight's gradient G (M x N) is projected: P^T G on the left, G P on the right."""
 
+    blocks: int
+    """B."""
     rows: int
-    """M."""
+    """M, of one block."""
     cols: int
     """N."""
     rank: int
@@ -29,67 +33,99 @@ class Projection:
     """Whether the basis spans rows of G (length N) instead of columns (length M)."""
 
     @property
-    def basis_shape(self) -> tuple[int, int]:
-        """Shape of P."""
-        return (self.cols if self.right else self.rows, self.rank)
+    def _leading(self) -> tuple[int, ...]:
+        return (self.blocks,) if self.blocks > 1 else ()
 
     @property
-    def moment_shape(self) -> tuple[int, int]:
+    def side(self) -> int:
+        """S."""
+        return self.cols if self.right else self.rows
+
+    @property
+    def other(self) -> int:
+        """T."""
+        return self.rows if self.right else self.cols
+
+    @property
+    def basis_shape(self) -> tuple[int, ...]:
+        """Shape of P."""
+        return (*self._leading, self.side, self.rank)
+
+    @property
+    def moment_shape(self) -> tuple[int, ...]:
         """Shape of the projected gradient and so of Adam's moments."""
-        return (self.rows, self.rank) if self.right else (self.rank, self.cols)
+        tail = (self.rows, self.rank) if self.right else (self.rank, self.cols)
+        return (*self._leading, *tail)
+
+    def fold(self, W: Tensor) -> Tensor:
+        """A weight or its gradient as (M, N) or (B, M, N); a view where its layout allows one."""
+        W_2 = W.flatten(1)
+        return W_2.unflatten(0, (self.blocks, self.rows)) if self.blocks > 1 else W_2
 
     def facing(self, G_MN: Tensor) -> Tensor:
-        """G turned so that the projected side is its rows, as `range_finder` takes it."""
+        """Folded G turned so that the projected side is its rows, as `range_finder` takes it."""
         return G_MN.mT if self.right else G_MN
 
     def project(self, G_MN: Tensor, P_SR: Tensor) -> Tensor:
-        """The gradient in the basis' coordinates, of `moment_shape`."""
+        """Folded G in the basis' coordinates, of `moment_shape`."""
         return G_MN @ P_SR if self.right else P_SR.mT @ G_MN
 
     def add_back(
         self, W_MN: Tensor, update: Tensor, P_SR: Tensor, *, keep: float, factor: float
     ) -> None:
         """W <- keep * W + factor * (back-projected update), in place and in one product."""
-        if self.right:
-            W_MN.addmm_(update, P_SR.mT, beta=keep, alpha=factor)
+        pair = (update, P_SR.mT) if self.right else (P_SR, update)
+        if self.blocks > 1:
+            W_MN.baddbmm_(*pair, beta=keep, alpha=factor)
         else:
-            W_MN.addmm_(P_SR, update, beta=keep, alpha=factor)
+            W_MN.addmm_(*pair, beta=keep, alpha=factor)
 
 
+@functools.cache
 def plan_projection(
-    shape: Sequence[int], *, rank: int, side: str, projector: str
+    shape: torch.Size, *, rank: int, side: str, projector: str, blocks: int
 ) -> Projection | None:
     """The projection of a parameter of this shape, or None where there is nothing to project.
 
-    "short" projects the shorter side, as GaLore's 'std' does (arXiv 2403.03507): the right one
-    where M >= N. "left" and "right" always project M or N. The rank is clamped to min(M, N),
-    where the projection only rotates; "identity" takes the whole side.
+    "short" projects the shorter side of a block, as GaLore's 'std' does (arXiv 2403.03507): the
+    right one where M >= N. "left" and "right" always project M or N. "input" is the side that
+    faces the layer's input: the right one of torch's (out, in) weights. The rank is clamped to
+    min(M, N), where the projection only rotates; "identity" takes the whole side.
 
     Args:
         shape: Of the parameter; more than two dimensions are folded to (first, all others).
         rank: Asked for.
         side: One of `SIDES`.
         projector: One of `range_finder.PROJECTORS`.
+        blocks: Into how many equal blocks of rows the folded weight falls.
 
     Returns:
         None for scalars, vectors, and weights with a folded dimension below two.
+
+    Raises:
+        ValueError: The first dimension does not fall into `blocks`.
     """
     if len(shape) < 2 or min(shape[0], math.prod(shape[1:])) < 2:
         return None
-    rows, cols = shape[0], math.prod(shape[1:])
-    right = rows >= cols if side == "short" else side == "right"
-    if projector == "identity":
-        return Projection(rows, cols, cols if right else rows, right)
-    return Projection(rows, cols, min(rank, rows, cols), right)
+    if shape[0] % blocks or shape[0] == blocks:
+        raise ValueError(
+            f"blocks={blocks} does not divide the {shape[0]} rows of a weight of shape "
+            f"{tuple(shape)} into blocks of two or more; put it into a group of its own."
+        )
+    rows, cols = shape[0] // blocks, math.prod(shape[1:])
+    right = rows >= cols if side == "short" else side in ("right", "input")
+    kept = (cols if right else rows) if projector == "identity" else min(rank, rows, cols)
+    return Projection(blocks, rows, cols, kept, right)
 
 
-def derive_seed(seed: int, index: int, refreshes: int) -> int:
-    """Seed of one refresh of one parameter: the same on every rank, run and machine.
+def derive_seed(seed: int, refreshes: int) -> int:
+    """Seed of one refresh: the same on every rank, run and machine.
+
+    Weights of one shape that are refreshed together share their random matrix: it is drawn once.
 
     Args:
         seed: Of the parameter group.
-        index: Position of the parameter in the optimizer, over all groups.
         refreshes: How often the parameter's basis was computed before.
     """
-    digest = hashlib.blake2b(f"{seed}:{index}:{refreshes}".encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(f"{seed}:{refreshes}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

@@ -9,13 +9,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from .orthonormal import orthonormalise
+from .published import published_basis
 from .sketch import sketch_gaussian, sketch_srft
 
 _SKETCHES: dict[str, Callable[[Tensor, int, torch.Generator], Tensor]] = {
     "srft": sketch_srft,
     "gaussian": sketch_gaussian,
 }
-PROJECTORS = ("srft", "svd", "gaussian", "identity")
+SKETCHING = tuple(_SKETCHES)
+"""Projectors that start from a sketch G Omega, which is linear in G."""
+PROJECTORS = ("srft", "svd", "gaussian", "identity", "srft_published")
 """Names that `range_finder` accepts as `projector`."""
 
 
@@ -26,6 +30,7 @@ def range_finder(
     projector: str = "srft",
     oversample: int = 0,
     power_iterations: int = 0,
+    start: Tensor | None = None,
     seed: int = 0,
 ) -> Tensor:
     """Orthonormal Q (..., M, R) that spans, nearly, the leading left singular space of G.
@@ -38,22 +43,27 @@ def range_finder(
     - "gaussian": the same with independent normal entries in Omega (HMT algorithm 4.1).
     - "identity": the identity of order M, whatever G and `rank` are. A control: a projected
       optimizer with this basis must do what the unprojected one does.
+    - "srft_published": the construction of the published SRFT-GaLore code; see `published`.
 
     Deterministic: the same G, options and seed give the same numbers; torch's global random state
     is neither read nor moved. Every matrix of a batch gets the same Omega. Singular, steep and
-    zero matrices give an orthonormal Q too (its surplus columns are then arbitrary), because
-    Householder QR does not divide by small norms.
+    zero matrices give an orthonormal Q too; its surplus columns are then arbitrary.
 
     Args:
         G: Real, finite matrices (..., M, N); bfloat16 and float16 are computed in float32.
             Finiteness is not checked.
         rank: Columns asked for; clamped to min(M, N). Ignored by "identity".
-        projector: "srft", "svd", "gaussian" or "identity".
-        oversample: Extra columns of the sketch. With any, the R leading directions inside the
-            sketched space are kept, found by the SVD of Q^T G.
-        power_iterations: Times that Q is replaced by the range of G G^T Q (HMT algorithm 4.4,
-            orthonormalised at every half step). One brings a slowly decaying spectrum to within
-            a few per cent of the SVD.
+        projector: One of `PROJECTORS`.
+        oversample: Extra columns of the sketch, L - R at most. The R leading directions inside
+            the sketched space are kept.
+        power_iterations: Times that Q is replaced by the range of G G^T Q, orthonormalised after
+            each (HMT algorithm 4.4, without its half steps: they save directions whose energy
+            is below the rounding error of the whole). One brings a slowly decaying spectrum to
+            within a few per cent of the SVD.
+        start: An orthonormal basis (..., M, R) to start from, the one of an earlier gradient: the
+            sketch is then [start, G Omega] with L - R random columns, and one more power
+            iteration is made. A block power iteration, as in LDAdam (arXiv 2410.16103); the
+            random columns are there so that it can leave its old range.
         seed: Of the random Omega, 0 to 2**63 - 1.
 
     Returns:
@@ -63,7 +73,7 @@ def range_finder(
         ValueError: G is no real, non-empty matrix, or an option is unknown, out of range, or
             without effect on this projector.
     """
-    check_projection(projector, rank, oversample, power_iterations, seed)
+    check_projection(projector, rank, oversample, power_iterations, seed, warm=start is not None)
     if G.dim() < 2 or G.numel() == 0 or not G.is_floating_point():
         raise ValueError(
             f"range_finder needs non-empty real matrices (..., m, n), "
@@ -78,19 +88,62 @@ def range_finder(
     if projector == "svd":
         U_MK: Tensor = torch.linalg.svd(G_MN, full_matrices=False).U
         return U_MK[..., :kept].clone()  # a view would hold all min(M, N) vectors
+    if projector == "srft_published":
+        return published_basis(G_MN, kept, torch.Generator().manual_seed(seed))
 
     sketch_size = min(rank + oversample, m, n)
-    generator = torch.Generator().manual_seed(seed)
-    Q_ML = _orthonormal(_SKETCHES[projector](G_MN, sketch_size, generator))
-    for _ in range(power_iterations):
-        Q_ML = _orthonormal(G_MN @ _orthonormal(G_MN.mT @ Q_ML))
-    if sketch_size == kept:
-        return Q_ML
-    return Q_ML @ _leading_directions(Q_ML.mT @ G_MN, kept)
+    if start is None:
+        Q_ML = orthonormalise(sketch(G_MN, sketch_size, projector=projector, seed=seed))
+        iterations = power_iterations
+    else:
+        if start.shape != (*G_MN.shape[:-1], kept):
+            raise ValueError(
+                f"start has shape {tuple(start.shape)}; for this matrix and rank give "
+                f"{(*G_MN.shape[:-1], kept)}."
+            )
+        Q_ML = start.to(G_MN)
+        if sketch_size > kept:
+            fresh = sketch(G_MN, sketch_size - kept, projector=projector, seed=seed)
+            Q_ML = orthonormalise(torch.cat((Q_ML, fresh), dim=-1))
+        iterations = power_iterations + 1
+    for left in reversed(range(iterations)):
+        Z_NL = G_MN.mT @ Q_ML
+        Z_NL /= _largest_norm(Z_NL)  # G Z would overflow where G is large
+        if left == 0 and sketch_size > kept:
+            Z_NL = Z_NL @ _leading_eigenvectors(Z_NL, kept)  # Rayleigh-Ritz, before the product
+        Q_ML = orthonormalise(G_MN @ Z_NL)
+    if iterations == 0 and sketch_size > kept:
+        return Q_ML @ _leading_directions(Q_ML.mT @ G_MN, kept)
+    return Q_ML
+
+
+def sketch(G_MN: Tensor, size: int, *, projector: str, seed: int) -> Tensor:
+    """G @ Omega (..., M, size): linear in G, so that sketches of parts of G add up to its own.
+
+    Args:
+        G_MN: In float32 or float64.
+        size: Columns, at most N.
+        projector: One of `SKETCHING`.
+        seed: Of Omega.
+    """
+    return _SKETCHES[projector](G_MN, size, torch.Generator().manual_seed(seed))
+
+
+def range_of_sketch(Y_ML: Tensor, rank: int) -> Tensor:
+    """Orthonormal Q (..., M, min(rank, L)) of the leading directions of a sketch alone."""
+    Q_ML = orthonormalise(Y_ML)
+    kept = min(rank, Y_ML.shape[-1])
+    return Q_ML if kept == Y_ML.shape[-1] else Q_ML @ _leading_directions(Q_ML.mT @ Y_ML, kept)
 
 
 def check_projection(
-    projector: object, rank: object, oversample: object, power_iterations: object, seed: object
+    projector: object,
+    rank: object,
+    oversample: object,
+    power_iterations: object,
+    seed: object,
+    *,
+    warm: bool,
 ) -> None:
     """Refuse options that `range_finder` does not know or that would change nothing.
 
@@ -110,6 +163,11 @@ def check_projection(
                 f"{name}={value} has no effect with projector={projector!r}; "
                 f"set it to 0, or choose one of {', '.join(_SKETCHES)}."
             )
+    if warm and projector not in _SKETCHES:
+        raise ValueError(
+            f"A warm start has no effect with projector={projector!r}; "
+            f"start cold, or choose one of {', '.join(_SKETCHES)}."
+        )
 
 
 def check_integer(name: str, value: object, *, least: int) -> None:
@@ -122,10 +180,19 @@ def check_integer(name: str, value: object, *, least: int) -> None:
         raise ValueError(f"{name}={value!r} is not allowed; give an int from {least} to 2**63 - 1.")
 
 
-def _orthonormal(Y_ML: Tensor) -> Tensor:
-    """Q of the Householder QR. Cholesky QR, even twice, fails on sketches of steep spectra."""
-    Q_ML: Tensor = torch.linalg.qr(Y_ML).Q
-    return Q_ML
+def _largest_norm(Z_NL: Tensor) -> Tensor:
+    """The largest magnitude in each matrix (..., 1, 1), or a tiny number where all are zero."""
+    return Z_NL.abs().amax(dim=(-2, -1), keepdim=True).clamp_min(torch.finfo(Z_NL.dtype).tiny)
+
+
+def _leading_eigenvectors(Z_NL: Tensor, kept: int) -> Tensor:
+    """The `kept` leading eigenvectors (L, kept) of Z^T Z.
+
+    Squaring hides directions below the root of the rounding error, whose energy is below the
+    rounding error of the whole.
+    """
+    vectors_LL: Tensor = torch.linalg.eigh(Z_NL.mT @ Z_NL).eigenvectors
+    return vectors_LL[..., -kept:]
 
 
 def _leading_directions(B_LN: Tensor, kept: int) -> Tensor:

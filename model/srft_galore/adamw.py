@@ -1,0 +1,93 @@
+"""The arithmetic of a step: AdamW on projected and on plain gradients."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.optim.adamw import adamw
+
+from .entries import Entry
+from .moments import adam_step_count
+from .state import moment_dtype
+
+_FUSED = ("cpu", "cuda")
+"""Devices on which torch has AdamW as one kernel."""
+
+
+def update(ready: Sequence[tuple[Entry, Tensor]]) -> None:
+    """One AdamW step of every parameter, from its projected or its plain gradient.
+
+    torch's own AdamW moves the plain weights. Of the projected ones it moves, at rate 1 and
+    without decay, a tensor of zeros: what it leaves there is minus the update in the subspace,
+    which one product then adds to the weight, decay included.
+    """
+    batches: dict[object, list[tuple[Entry, Tensor]]] = defaultdict(list)
+    for entry, gradient in ready:
+        kind = (id(entry.group), gradient.device, gradient.dtype, entry.projection is None)
+        batches[kind].append((entry, gradient))
+    for batch in batches.values():
+        entries = [entry for entry, _ in batch]
+        gradients = [gradient.contiguous() for _, gradient in batch]
+        group = entries[0].group
+        lr = float(group["lr"])
+        if entries[0].projection is None:
+            weights = [e.parameter.to(moment_dtype(e.parameter)).contiguous() for e in entries]
+            _adamw(entries, weights, gradients, lr=lr, weight_decay=group["weight_decay"])
+            for entry, weight in zip(entries, weights, strict=True):
+                _write(entry.parameter, weight)
+        else:
+            moved = [torch.zeros_like(gradient) for gradient in gradients]
+            _adamw(entries, moved, gradients, lr=1.0, weight_decay=0.0)
+            for entry, change in zip(entries, moved, strict=True):
+                _add_back(entry, change, lr)
+        for entry in entries:
+            entry.state["step"] += 1
+
+
+def _adamw(
+    entries: Sequence[Entry],
+    moved: list[Tensor],
+    gradients: list[Tensor],
+    *,
+    lr: float,
+    weight_decay: float,
+) -> None:
+    group, device = entries[0].group, moved[0].device
+    counts = [float(adam_step_count(entry.state, group)) for entry in entries]
+    adamw(
+        moved,
+        gradients,
+        [entry.state["exp_avg"] for entry in entries],
+        [entry.state["exp_avg_sq"] for entry in entries],
+        [],
+        list(torch.tensor(counts, device=device).unbind()),
+        fused=True if device.type in _FUSED else None,
+        amsgrad=False,
+        beta1=group["betas"][0],
+        beta2=group["betas"][1],
+        lr=lr,
+        weight_decay=weight_decay,
+        eps=group["eps"],
+        maximize=False,
+    )
+
+
+def _add_back(entry: Entry, change: Tensor, lr: float) -> None:
+    assert entry.projection is not None
+    weight = entry.parameter.to(moment_dtype(entry.parameter))
+    folded = entry.projection.fold(weight)
+    entry.projection.add_back(
+        folded,
+        change,
+        entry.state["basis"],
+        keep=1 - lr * entry.group["weight_decay"],
+        factor=lr * entry.group["scale"],
+    )
+    _write(entry.parameter, folded)
+
+
+def _write(parameter: Tensor, weight: Tensor) -> None:
+    # A cast (bfloat16) or a fold of a channels-last weight made a copy; else it is written already.
+    if weight.data_ptr() != parameter.data_ptr():
+        parameter.copy_(weight.view(parameter.shape))

@@ -1,0 +1,58 @@
+"""Sums over data-parallel ranks with plain torch.distributed (gloo, NCCL)."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.distributed
+from torch import Tensor
+
+
+class AllReduce:
+    """Sums tensors over the ranks of a process group, in one message per device and dtype.
+
+    Args:
+        group: A process group; None is the default one.
+    """
+
+    def __init__(self, group: torch.distributed.ProcessGroup | None = None) -> None:
+        self._group = group
+
+    def __call__(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its sum over the ranks, which hand in the same shapes."""
+        for alike, flat in _messages(tensors):
+            torch.distributed.all_reduce(flat, group=self._group)
+            _give_back(alike, flat)
+
+
+class Broadcast:
+    """Overwrites tensors with those of one rank.
+
+    Args:
+        source: Global rank of the one that has them.
+        group: A process group; None is the default one.
+    """
+
+    def __init__(
+        self, source: int = 0, group: torch.distributed.ProcessGroup | None = None
+    ) -> None:
+        self._source, self._group = source, group
+
+    def __call__(self, tensors: Sequence[Tensor]) -> None:
+        """Overwrite each tensor, on all ranks but the source, which hand in the same shapes."""
+        for alike, flat in _messages(tensors):
+            torch.distributed.broadcast(flat, self._source, group=self._group)
+            _give_back(alike, flat)
+
+
+def _messages(tensors: Sequence[Tensor]) -> Iterator[tuple[list[Tensor], Tensor]]:
+    groups: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+    for tensor in tensors:
+        groups.setdefault((tensor.device, tensor.dtype), []).append(tensor)
+    for alike in groups.values():
+        yield alike, torch.cat([tensor.reshape(-1) for tensor in alike])
+
+
+def _give_back(tensors: Sequence[Tensor], flat: Tensor) -> None:
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part.view_as(tensor))

@@ -1,0 +1,108 @@
+"""The state of a parameter, and whether a saved one fits."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .groups import ADAM_KEYS, FIXED_KEYS, PROJECTION_DEFAULTS, check_values
+from .projection import Projection, plan_projection
+
+
+def plan(parameter: Tensor, group: Mapping[str, Any]) -> Projection | None:
+    """How this group treats a parameter: its projection, or None for plain AdamW."""
+    if "rank" not in group:
+        return None
+    return plan_projection(
+        parameter.shape,
+        rank=group["rank"],
+        side=group["side"],
+        projector=group["projector"],
+        blocks=group["blocks"],
+    )
+
+
+def moment_dtype(parameter: Tensor) -> torch.dtype:
+    """Of basis, moments and arithmetic: float32, or float64 for float64 parameters."""
+    return torch.promote_types(parameter.dtype, torch.float32)
+
+
+def new_state(parameter: Tensor, projection: Projection | None) -> dict[str, Tensor]:
+    """State of a parameter before its first step.
+
+    What decides when a basis is refreshed is counted on the CPU, where reading it waits for no
+    device; `skipped` is counted where the gradients are.
+    """
+    dtype, device = moment_dtype(parameter), parameter.device
+    shape = parameter.shape if projection is None else projection.moment_shape
+    state = {
+        "step": torch.zeros((), dtype=torch.int64),
+        "skipped": torch.zeros((), dtype=torch.int64, device=device),
+        "exp_avg": torch.zeros(shape, dtype=dtype, device=device),
+        "exp_avg_sq": torch.zeros(shape, dtype=dtype, device=device),
+    }
+    if projection is not None:
+        state["basis"] = torch.zeros(projection.basis_shape, dtype=dtype, device=device)
+        state["refreshes"] = torch.zeros((), dtype=torch.int64)
+        state["refreshed_at"] = torch.full((), -1, dtype=torch.int64)
+    return state
+
+
+def check_loadable(groups: Sequence[Mapping[str, Any]], saved: Mapping[str, Any]) -> None:
+    """Refuse a saved state that was made for other groups, projections or shapes.
+
+    Args:
+        groups: The optimizer's own parameter groups.
+        saved: What `state_dict` of another optimizer gave.
+
+    Raises:
+        ValueError: Names the first difference; nothing was changed.
+    """
+    ours = [len(group["params"]) for group in groups]
+    theirs = [len(group["params"]) for group in saved["param_groups"]]
+    if ours != theirs:
+        raise ValueError(
+            f"The saved state has groups of {theirs} parameters, this optimizer of {ours}; "
+            f"build it from the same model and groups."
+        )
+    for number, (group, other) in enumerate(zip(groups, saved["param_groups"], strict=True)):
+        missing = [key for key in ADAM_KEYS if key not in other]
+        if "rank" in other:
+            missing += [key for key in PROJECTION_DEFAULTS if key not in other]
+        if missing:
+            raise ValueError(
+                f"Group {number} of the saved state lacks {', '.join(missing)}: "
+                f"it was not saved by this version of GaLoreAdamW."
+            )
+        for key in FIXED_KEYS:
+            if group.get(key) != other.get(key):
+                raise ValueError(
+                    f"Group {number} has {key}={group.get(key)!r}, the saved state "
+                    f"{key}={other.get(key)!r} (None: not projected). Moments of one projection "
+                    f"mean nothing in another: build the optimizer with the saved {key}, "
+                    f"or start afresh."
+                )
+        check_values(other)
+        for position, (parameter, index) in enumerate(
+            zip(group["params"], other["params"], strict=True)
+        ):
+            if index in saved["state"]:
+                expected = new_state(parameter.to("meta"), plan(parameter, group))
+                name = f"parameter {position} of group {number}"
+                _check_state(name, expected, saved["state"][index])
+
+
+def _check_state(name: str, expected: Mapping[str, Tensor], found: Mapping[str, Any]) -> None:
+    if set(expected) != set(found):
+        raise ValueError(
+            f"The saved state of {name} holds {', '.join(sorted(map(str, found)))}; "
+            f"expected {', '.join(sorted(expected))}."
+        )
+    for key, tensor in expected.items():
+        shape = getattr(found[key], "shape", None)
+        if shape != tensor.shape:
+            raise ValueError(
+                f"The saved {key} of {name} has shape {shape and tuple(shape)}; "
+                f"expected {tuple(tensor.shape)}. The model or its groups changed since."
+            )
