@@ -44,7 +44,7 @@ def check_places(study: Study, resources: Resources) -> None:
         SpecError: whatever is wrong with them.
     """
     configs = [t.config for t in _every_trial(study)]
-    looks = {repr(c.data): c.data.open for c in configs}
+    looks = {repr((c.data, c.evaluation)): c.open_data for c in configs}
     looks |= {repr(c.system): c.system.check_weights for c in configs}
     faults = _faults(*looks.values())
     faults += [
