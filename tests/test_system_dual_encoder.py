@@ -19,7 +19,7 @@ from segcore.systems.decoder import DecoderConfig
 from segcore.systems.depth_encoder import DepthConfig, DepthEncoder
 from segcore.systems.dual_encoder import DualEncoder, DualEncoderConfig
 from segcore.systems.fusion import FusionConfig
-from segcore.systems.sam2_encoder import Sam2Config, build_hiera_large
+from segcore.systems.sam2_encoder import Sam2Config, build_hiera
 from segcore.systems.system import SystemConfig
 
 CLASSES = ClassSpec(("background", "ridge", "silhouette", "ligament"), exclusive=True)
@@ -237,7 +237,7 @@ def test_adaptable_projections() -> None:
 
 
 def test_hiera_large_has_the_matrices_that_the_paper_adapts() -> None:
-    trunk = build_hiera_large().get_submodule("trunk")
+    trunk = build_hiera("hiera_large").get_submodule("trunk")
     weights = [
         module.weight.numel()
         for name, module in trunk.named_modules()

@@ -19,8 +19,10 @@ from segcore.systems.weights import (
     PLACE,
     Pretrained,
     check_source,
+    from_hub,
     load_exactly,
     moves,
+    not_finite,
     packaged,
     read_safetensors,
     refuse_misfits,
@@ -74,9 +76,11 @@ class DepthConfig:
     pretrained: Pretrained = "packaged"
     checkpoint: str | None = dataclasses.field(default=None, metadata=PLACE)
     """Folder of Depth-Anything-V2-Small-hf (`small`), or a safetensors file (`nano`)."""
+    hub: str | None = None
+    """Name on the Hugging Face hub, such as depth-anything/Depth-Anything-V2-Small-hf."""
 
     def __post_init__(self) -> None:
-        check_source("depth", self.size, self.pretrained, self.checkpoint)
+        check_source("depth", self.size, self.pretrained, self.checkpoint, self.hub)
 
     @property
     def width(self) -> int:
@@ -96,6 +100,8 @@ class DepthConfig:
             load_exactly(encoder, read_file(Path(self.checkpoint)), self.checkpoint)
         elif self.checkpoint is not None:
             encoder.backbone = read_folder(Path(self.checkpoint))
+        elif self.hub is not None:
+            encoder.backbone = read_folder(from_hub(self.hub))
         return encoder
 
 
@@ -142,6 +148,7 @@ def read_folder(folder: Path) -> Dinov2Backbone:
             f"{name} {tuple(found)} instead of {tuple(wanted)}"
             for name, found, wanted in sorted(info["mismatched_keys"])
         ],
+        damaged=not_finite(model.state_dict()),
     )
     backbone: Dinov2Backbone = model.backbone
     return backbone

@@ -46,7 +46,7 @@ class DualEncoderConfig(SystemConfig):
         self.decoder.check_width(self.sam2.width)
 
     def check_weights(self) -> None:
-        """Read the checkpoints of the encoders that have one.
+        """Read the weights of the encoders whose weights come from elsewhere.
 
         Raises:
             ValueError: a file is missing or does not fit; all of them.
@@ -57,7 +57,7 @@ class DualEncoderConfig(SystemConfig):
         faults = []
         for part in parts:
             try:
-                if part.pretrained == "checkpoint":
+                if part.pretrained in ("checkpoint", "hub"):
                     part.build()
             except ValueError as error:
                 faults.append(str(error))

@@ -5,6 +5,8 @@ Shape suffixes: B batch, H W image size, C channels, h w feature size.
 
 import dataclasses
 import pickle
+import re
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -24,6 +26,7 @@ from segcore.systems.weights import (
     PLACE,
     Pretrained,
     check_source,
+    from_hub,
     load_exactly,
     moves,
     packaged,
@@ -36,10 +39,28 @@ STRIDES = (4, 8, 16)
 SIZE_MULTIPLE = 32
 """Hiera tiles an 8 x 8 position code over its grid of 4 x 4 pixel patches."""
 
-Size = Literal["nano", "hiera_large"]
+Size = Literal["nano", "hiera_tiny", "hiera_small", "hiera_base_plus", "hiera_large"]
 
-WIDTHS: dict[Size, int] = {"nano": 64, "hiera_large": 256}
+CONFIGS: Mapping[Size, str] = {
+    "hiera_tiny": "sam2.1_hiera_t.yaml",
+    "hiera_small": "sam2.1_hiera_s.yaml",
+    "hiera_base_plus": "sam2.1_hiera_b+.yaml",
+    "hiera_large": "sam2.1_hiera_l.yaml",
+}
+"""The sam2 package's own description of each of SAM2.1's sizes."""
+
+WIDTHS: Mapping[Size, int] = {"nano": 64, **dict.fromkeys(CONFIGS, 256)}
 """Channels of every level of the neck."""
+
+RENAMED = (
+    (r"^vision_encoder\.backbone\.", "image_encoder.trunk."),
+    (r"^vision_encoder\.neck\.convs\.(\d+)\.", r"image_encoder.neck.convs.\1.conv."),
+    (r"\.patch_embed\.projection\.", ".patch_embed.proj."),
+    (r"\.layer_norm([12])\.", r".norm\1."),
+    (r"\.mlp\.proj_in\.", ".mlp.layers.0."),
+    (r"\.mlp\.proj_out\.", ".mlp.layers.1."),
+)
+"""What makes names of the sam2 package out of those of transformers' Sam2Model, in this order."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -47,16 +68,18 @@ class Sam2Config:
     """Which SAM2 image encoder, and what its weights start from."""
 
     size: Size = "nano"
-    """`hiera_large` is SAM2.1's largest, from the sam2 package's own YAML file."""
+    """Those from `hiera_tiny` to `hiera_large` are SAM2.1's."""
     pretrained: Pretrained = "packaged"
     checkpoint: str | None = dataclasses.field(default=None, metadata=PLACE)
-    """Meta's `sam2.1_*.pt`, or a safetensors file with the same names."""
+    """Meta's `sam2.1_*.pt`, a safetensors file, or a folder of transformers' Sam2Model."""
+    hub: str | None = None
+    """Name on the Hugging Face hub of a Sam2Model, such as facebook/sam2.1-hiera-large."""
     standardise: bool = True
     """Take out ImageNet's mean and standard deviation, as SAM2 was trained. SRFT-GaLore's code
     feeds [0, 1]."""
 
     def __post_init__(self) -> None:
-        check_source("sam2", self.size, self.pretrained, self.checkpoint)
+        check_source("sam2", self.size, self.pretrained, self.checkpoint, self.hub)
 
     @property
     def width(self) -> int:
@@ -74,6 +97,8 @@ class Sam2Config:
             load_exactly(encoder, packaged("nano_sam2"), "the package")
         elif self.checkpoint is not None:
             load_exactly(encoder, read_checkpoint(Path(self.checkpoint)), self.checkpoint)
+        elif self.hub is not None:
+            load_exactly(encoder, read_checkpoint(from_hub(self.hub)), self.hub)
         return encoder
 
 
@@ -98,9 +123,9 @@ def build_nano() -> nn.Module:
     return encoder
 
 
-def build_hiera_large() -> nn.Module:
-    """SAM2.1's Hiera-L image encoder, as the sam2 package describes it."""
-    path = resources.files("sam2") / "configs" / "sam2.1" / "sam2.1_hiera_l.yaml"
+def build_hiera(size: Size) -> nn.Module:
+    """One of SAM2.1's image encoders, as the sam2 package describes it."""
+    path = resources.files("sam2") / "configs" / "sam2.1" / CONFIGS[size]
     with path.open() as file:
         node = OmegaConf.load(file).model.image_encoder
     encoder: nn.Module = instantiate(node)
@@ -110,26 +135,55 @@ def build_hiera_large() -> nn.Module:
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """The image encoder's tensors of a checkpoint, names from `image_encoder.` on.
 
+    Args:
+        path: Meta's `.pt`, or a safetensors file or its folder with Meta's or transformers' names.
+
     Raises:
         ValueError: no such file, or not a SAM2 checkpoint.
     """
-    if not path.is_file():
-        raise ValueError(f"no SAM2 checkpoint at {path}: download sam2.1_hiera_large.pt from Meta")
-    if path.suffix == ".safetensors":
-        tensors = read_safetensors(path)
-    else:
-        try:
-            # Meta publishes pickles; weights_only refuses everything in them but tensors.
-            content = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
-        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-            raise ValueError(
-                f"{path} is damaged, or holds more than tensors, which is never read: "
-                "download it again from Meta"
-            ) from error
-        if "model" not in content:
-            raise ValueError(f"{path} is no SAM2 checkpoint: it has no entry 'model'")
-        tensors = content["model"]
-    return {name: x for name, x in tensors.items() if name.startswith("image_encoder.")}
+    file = path / "model.safetensors" if path.is_dir() else path
+    if not file.is_file():
+        raise ValueError(
+            f"no SAM2 checkpoint at {file}: download sam2.1_hiera_large.pt from Meta, or the file "
+            "of the size that is set"
+        )
+    everything = read_safetensors(file) if file.suffix == ".safetensors" else read_pickle(file)
+    tensors = {sam2_name(name): x for name, x in everything.items()}
+    own = {name: x for name, x in tensors.items() if name.startswith("image_encoder.")}
+    if not own:
+        raise ValueError(
+            f"{file} is no SAM2 checkpoint: none of its tensors is called image_encoder.* (as "
+            "Meta's) or vision_encoder.* (as transformers')"
+        )
+    return own
+
+
+def read_pickle(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file as Meta publishes it.
+
+    Raises:
+        ValueError: it is damaged, holds anything but tensors, or lacks its entry `model`.
+    """
+    try:
+        # weights_only refuses everything in a pickle but tensors.
+        content = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"{path} is damaged, or holds more than tensors, which is never read: "
+            "download it again from Meta"
+        ) from error
+    tensors = content.get("model") if isinstance(content, dict) else None
+    if not isinstance(tensors, dict):
+        raise ValueError(f"{path} is no SAM2 checkpoint: it has no entry 'model'")
+    return tensors
+
+
+def sam2_name(name: str) -> str:
+    """The sam2 package's name of a tensor of transformers' Sam2Model; others stay as they are."""
+    if name.startswith("vision_encoder."):
+        for pattern, replacement in RENAMED:
+            name = re.sub(pattern, replacement, name)
+    return name
 
 
 class Sam2Encoder(nn.Module):
@@ -138,7 +192,7 @@ class Sam2Encoder(nn.Module):
     def __init__(self, config: Sam2Config) -> None:
         super().__init__()
         # The attribute's name makes ours the names of Meta's checkpoint.
-        self.image_encoder = build_nano() if config.size == "nano" else build_hiera_large()
+        self.image_encoder = build_nano() if config.size == "nano" else build_hiera(config.size)
         self._standardise = config.standardise
 
     def forward(self, image_B3HW: Tensor) -> tuple[dict[int, Tensor], dict[int, Tensor]]:

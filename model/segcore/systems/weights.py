@@ -7,36 +7,60 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load, load_file
 from torch import Tensor, nn
 
-Pretrained = Literal["packaged", "random", "checkpoint"]
+Pretrained = Literal["packaged", "random", "checkpoint", "hub"]
 """`packaged`: this project's own small weights; `checkpoint`: a file or folder of the user's;
-`random`: none, asked for by name."""
+`hub`: by name from the Hugging Face hub, kept in its cache; `random`: none, asked for by name."""
 
 PLACE: Mapping[str, Any] = {"place": True}
 """Metadata of a field that says where something lies on disk, and so is no part of a hash."""
 
 
-def check_source(part: str, size: str, pretrained: Pretrained, checkpoint: str | None) -> None:
+def check_source(
+    part: str, size: str, pretrained: Pretrained, checkpoint: str | None, hub: str | None
+) -> None:
     """Refuse a source of weights that cannot be.
 
     Raises:
-        ValueError: no packaged weights of that size, or `checkpoint` is missing or unused.
+        ValueError: no such weights of that size, or `checkpoint` or `hub` is missing or unused.
     """
     if pretrained == "packaged" and size != "nano":
         raise ValueError(
             f"{part}: packaged weights exist for size 'nano', not {size!r}: "
-            "set pretrained='checkpoint' with checkpoint=PLACE, or pretrained='random'"
+            "set pretrained='checkpoint' with checkpoint=PLACE, pretrained='hub' with hub=NAME, "
+            "or pretrained='random'"
         )
-    if pretrained == "checkpoint" and checkpoint is None:
-        raise ValueError(f"{part}: pretrained='checkpoint' needs checkpoint=PLACE")
-    if pretrained != "checkpoint" and checkpoint is not None:
+    if pretrained == "hub" and size == "nano":
+        raise ValueError(f"{part}: weights of size 'nano' are on no hub: use pretrained='packaged'")
+    for field, value, example in (("checkpoint", checkpoint, "PLACE"), ("hub", hub, "NAME")):
+        if pretrained == field and value is None:
+            raise ValueError(f"{part}: pretrained={field!r} needs {field}={example}")
+        if pretrained != field and value is not None:
+            raise ValueError(
+                f"{part}: {field} has no effect with pretrained={pretrained!r}: "
+                f"leave it out or set pretrained={field!r}"
+            )
+
+
+def from_hub(name: str) -> Path:
+    """The folder of a model on the Hugging Face hub, downloaded unless its cache has it.
+
+    Raises:
+        ValueError: no such model, or the hub cannot be reached.
+    """
+    try:
+        return Path(snapshot_download(name, allow_patterns=["config.json", "model.safetensors"]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ValueError(
-            f"{part}: checkpoint has no effect with pretrained={pretrained!r}: "
-            "leave it out or set pretrained='checkpoint'"
-        )
+            f"can't get {name} from the Hugging Face hub ({str(error).strip().splitlines()[0]}): "
+            "check the name and the connection, or download it elsewhere and give its folder with "
+            "pretrained='checkpoint'"
+        ) from error
 
 
 def packaged(name: str) -> dict[str, Tensor]:
@@ -61,7 +85,8 @@ def load_exactly(module: nn.Module, tensors: Mapping[str, Tensor], source: str) 
     """Fill a module, in its own precision, from tensors that match it name by name.
 
     Raises:
-        ValueError: every missing, unused and misshapen name, in one message.
+        ValueError: every name that is missing, unused, misshapen or not all numbers, in one
+            message.
     """
     own = module.state_dict()
     misshapen = [
@@ -74,18 +99,34 @@ def load_exactly(module: nn.Module, tensors: Mapping[str, Tensor], source: str) 
         missing=sorted(own.keys() - tensors.keys()),
         unused=sorted(tensors.keys() - own.keys()),
         misshapen=misshapen,
+        damaged=not_finite(tensors),
     )
     module.load_state_dict(dict(tensors))
 
 
 def refuse_misfits(
-    source: str, *, missing: list[str], unused: list[str], misshapen: list[str]
+    source: str,
+    *,
+    missing: list[str],
+    unused: list[str],
+    misshapen: list[str],
+    damaged: list[str],
 ) -> None:
     """Raise a ValueError that lists what does not fit, if anything does not."""
-    kinds = {"missing": missing, "unused": unused, "misshapen": misshapen}
+    kinds = {
+        "missing": missing,
+        "unused": unused,
+        "misshapen": misshapen,
+        "with NaN or infinity": damaged,
+    }
     faults = [f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
     if faults:
         raise ValueError(f"the weights in {source} do not fit the network; " + "; ".join(faults))
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """The names of tensors with a value that is no finite number."""
+    return sorted(n for n, x in tensors.items() if not (x.is_meta or x.isfinite().all()))
 
 
 def tensors_hash(module: nn.Module) -> str:
