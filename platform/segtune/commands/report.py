@@ -16,7 +16,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     storage_argument(parser)
     parser.add_argument("--out", type=path, help="the HTML file; default: STUDY-report.html")
     parser.add_argument(
-        "--tables", type=path, help="folder for the tables as CSV, Markdown and LaTeX"
+        "--tables",
+        type=path,
+        help="folder for tables as CSV, Markdown and LaTeX and for figures as SVG, PDF and PNG",
+    )
+    parser.add_argument(
+        "--separate",
+        action="store_true",
+        help="several studies side by side, uncompared: comparing unlike ones is refused",
     )
 
 
@@ -25,6 +32,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segtune.report import build
 
     out = args.out or Path(f"{args.study[0]}-report.html")
-    written = build(args.storage, args.study, out, args.tables)
+    written = build(
+        args.storage,
+        args.study,
+        out,
+        args.tables,
+        figures=args.tables,
+        separate=args.separate,
+        tell=lambda text: console.print(text, highlight=False),
+    )
     console.print(f"The report is in {written.absolute()}", highlight=False)
     return 0

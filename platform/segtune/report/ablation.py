@@ -1,52 +1,74 @@
 """The parts of an ablation's section."""
 
-import collections
 from collections.abc import Sequence
 
-from segtune.report import figures
+from segtune.report import panels
+from segtune.report.budget import Budget
+from segtune.report.caveats import Caveat
 from segtune.report.cost import arm_costs
-from segtune.report.curves import loss_curves, smoothing_window, val_curves
-from segtune.report.figures_search import tradeoff_figure
-from segtune.report.load import MACRO, StudyRows
-from segtune.report.paired import caution, compare, conclusions
-from segtune.report.pictures import grid
+from segtune.report.figures import spread_figure, time_figure
+from segtune.report.load import DIRTY, MACRO, StudyRows
+from segtune.report.paired import Comparison, caution, conclusions
+from segtune.report.reported import Reported
 from segtune.report.section import Part
 from segtune.report.sheets import (
     arm_notes,
+    budget_sheet,
     memory_sheet,
     paired_sheet,
+    reported_sheet,
     summary_sheet,
     time_sheet,
     tuning_sheet,
 )
 from segtune.report.spread import spreads
 from segtune.report.style import looks
-from segtune.report.summary import summarise
-from segtune.report.text import count, listing, range_text
+from segtune.report.summarize import StudySummary
+from segtune.report.summary import Summary
+from segtune.report.text import listing, range_text
 from segtune.report.tradeoff import tradeoff
-from segtune.report.tuning import Candidate, candidates
+from segtune.report.tuning import candidates
 
 _NARROW = "No interval is written where it is narrower than the last digit."
 
 
-def ablation_parts(rows: StudyRows) -> tuple[Part, ...]:
-    """Scores, differences, costs, curves, spread and pictures of the arms."""
+def ablation_parts(rows: StudyRows, found: StudySummary) -> tuple[Part, ...]:
+    """Scores, differences, budget, costs, curves, spread and pictures of the arms."""
     parts = [
-        _summary(rows),
-        _paired(rows),
-        _tradeoff(rows),
+        _summary(rows, found.summary, found.comparisons),
+        _paired(rows, found.comparisons),
+        panels.factors_part(rows),
+        _caveats(found.caveats),
+        _budget(rows, found.budget),
+        _tradeoff(rows, found.summary),
         _time(rows),
         _memory(rows),
-        _curves(rows),
+        panels.updates_part(rows),
+        panels.heat_part(rows, "arm"),
+        panels.curves_part(rows),
+        panels.classes_part(rows),
         _spread(rows),
-        _pictures(rows),
+        panels.agreement_part(rows),
+        panels.shift_part(rows),
+        panels.gallery_part(rows),
+        _tuning(rows),
+        _reported(found.reported),
     ]
-    tuned = _tuning(rows)
-    return (*parts, tuned) if tuned is not None else tuple(parts)
+    return tuple(p for p in parts if p is not None)
 
 
-def _summary(rows: StudyRows) -> Part:
-    title, summary = "Scores on the test split", summarise(rows)
+def comparison_parts(rows: StudyRows, found: StudySummary) -> tuple[Part, ...]:
+    """What arms of several studies, put together, can be asked: no more than the scores."""
+    return (
+        _summary(rows, found.summary, found.comparisons),
+        _paired(rows, found.comparisons),
+        *(p for p in (_caveats(found.caveats), _budget(rows, found.budget)) if p is not None),
+        _tradeoff(rows, found.summary),
+    )
+
+
+def _summary(rows: StudyRows, summary: Summary, comparisons: Sequence[Comparison]) -> Part:
+    title = "Scores on the test split"
     if not summary.columns:
         return Part(
             title, missing="No trial was tested yet: test scores come with the final evaluation."
@@ -55,19 +77,36 @@ def _summary(rows: StudyRows) -> Part:
     n = range_text([len(a.seeds) for a in summary.arms], "seed")
     return Part(
         title,
-        "Mean over seeds, and below it the 95 % t interval over seeds. Foreground classes only; "
-        f"Dice, IoU and distances without a class are means over classes. Per arm {n}; "
-        "one seed alone (n=1) has no interval.",
-        sheet=summary_sheet(summary, looks(rows.arms, rows.baseline)),
+        "Mean over seeds, below it the 95 % t interval over seeds and, where images were kept, the "
+        "95 % interval over test patients. Foreground classes only; Dice, IoU and distances "
+        f"without a class are means over classes. Per arm {n}; one seed alone (n=1) has no "
+        "interval.",
+        sheet=summary_sheet(summary, comparisons, looks(rows.arms, rows.baseline)),
+        sentences=_left_out(summary),
         missing=f"No finished, tested trial yet: {listing(waiting)}." if waiting else "",
     )
 
 
-def _paired(rows: StudyRows) -> Part:
+def _left_out(summary: Summary) -> tuple[str, ...]:
+    """Trials that are in no mean."""
+    told = [
+        f"{a.arm} {', '.join(f'{n} {status}' for status, n in sorted(a.left_out.items()))}"
+        for a in summary.arms
+        if a.left_out
+    ]
+    if not told:
+        return ()
+    dirty = any(DIRTY in a.left_out for a in summary.arms)
+    why = (
+        " Dirty: finished, but with uncommitted code, which nobody can run again." if dirty else ""
+    )
+    return (f"In no mean, though counted: {'; '.join(told)}.{why}",)
+
+
+def _paired(rows: StudyRows, comparisons: Sequence[Comparison]) -> Part:
     title = "Differences to the baseline"
     if rows.baseline is None:
         return Part(title, missing="The study names no baseline arm.")
-    comparisons = compare(rows)
     found = [c for c in comparisons if c.differences]
     if not found:
         return Part(
@@ -77,30 +116,63 @@ def _paired(rows: StudyRows) -> Part:
     missing = sorted({arm for c in comparisons for arm in c.missing})
     pairs = range_text([d.over_seeds.n for d in found[0].differences], "paired seed")
     caption = (
-        "Filled marks: mean over paired seeds with its 95 % t interval (a mark alone: one seed). "
-        "Open diamonds: the same difference with its 95 % interval over test "
-        f"patients. Per arm {pairs}."
+        "Each arm minus the baseline, with 95 % intervals: over seeds (other trainings, these "
+        "patients), over test patients (these trainings, other patients), and over both, on which "
+        "the verdict rests after Holm's correction for the number of arms. "
+        f"Per arm {pairs}."
     )
     return Part(
         title,
         caption,
-        figures=((figures.forest(found, colors), "Forest plot of differences to the baseline"),),
+        figures=panels.forests(found, colors),
         sheet=paired_sheet(found, colors),
         sentences=(*(s for c in comparisons for s in conclusions(c)), *caution(comparisons)),
         missing=f"No seed in common with the baseline: {listing(missing)}." if missing else "",
     )
 
 
-def _tradeoff(rows: StudyRows) -> Part:
-    title, summary = "Score against cost", summarise(rows)
+def _caveats(found: Sequence[Caveat]) -> Part | None:
+    if not found:
+        return None
+    return Part(
+        "What would change this conclusion",
+        "Found in the study's own numbers; other objections are the reader's.",
+        sentences=tuple(f"{c.title[0].upper()}{c.title[1:]}. {c.text}" for c in found),
+    )
+
+
+def _budget(rows: StudyRows, found: Budget) -> Part | None:
+    if not len(rows.of("arm", status="finished")):
+        return None
+    return Part(
+        "Equal budget",
+        "What all finished trials had in common, what differed, and what each arm was given.",
+        sheet=budget_sheet(found, looks(rows.arms, rows.baseline)),
+        sentences=found.sentences,
+    )
+
+
+def _reported(found: Sequence[Reported]) -> Part | None:
+    if not found:
+        return None
+    return Part(
+        "Reported, not reproduced",
+        "Numbers as papers give them, on their data and by their protocol. They are in no mean, "
+        "interval, test or figure of this page, and are not comparable with it.",
+        sheet=reported_sheet(found),
+    )
+
+
+def _tradeoff(rows: StudyRows, summary: Summary) -> Part:
+    title = "Score against cost"
     dice = next((c for c in summary.columns if c.class_name == MACRO), None)
     costs = arm_costs(rows)
     scores = {a.arm: a.values[dice.key] for a in summary.arms if dice and dice.key in a.values}
-    panels = tradeoff(scores, costs, arm_notes(rows, costs))
-    if not panels or dice is None:
+    found = tradeoff(scores, costs, arm_notes(rows, costs))
+    if not found or dice is None:
         return Part(title, missing="Needs tested trials with recorded steps.")
-    drawn = tradeoff_figure(
-        panels,
+    drawn = panels.tradeoffs(
+        found,
         looks(rows.arms, rows.baseline),
         rows.arms,
         f"{dice.label} on test, macro",
@@ -110,8 +182,8 @@ def _tradeoff(rows: StudyRows) -> Part:
     return Part(
         title,
         "One mark per arm: mean over seeds, bars are 95 % t intervals over seeds. Up and to the "
-        f"left is better. Per arm {n}.",
-        figures=((drawn, "Scatter plots of Dice against memory, optimizer state and time"),),
+        f"left is better; no arm beats one on the Pareto front in both means. Per arm {n}.",
+        figures=drawn,
     )
 
 
@@ -125,7 +197,7 @@ def _time(rows: StudyRows) -> Part:
         "Bars: mean seconds of one optimizer step by part, the first step of each trial left out. "
         "Table: mean over seeds and its 95 % t interval; the median is of whole steps, parts are "
         f"means. {_NARROW} Per arm {n}.",
-        figures=((figures.time_figure(timed), "Stacked bars of seconds per step by part"),),
+        figures=((time_figure(timed), "Stacked bars of seconds per step by part"),),
         sheet=time_sheet(timed, looks(rows.arms, rows.baseline)),
     )
 
@@ -153,44 +225,6 @@ def _peak(rows: StudyRows) -> str:
     return "Peak memory: most bytes allocated on the device (on a CPU: resident size)."
 
 
-def _curves(rows: StudyRows) -> Part:
-    title, colors = "Training", looks(rows.arms, rows.baseline)
-    measure, val = val_curves(rows, "arm")
-    loss = loss_curves(rows, "arm")
-    drawn, missing = [], []
-    if val.lines and measure is not None:
-        drawn.append(
-            (
-                figures.curve_figure(val, colors, "epoch", f"{measure.label} on val, macro"),
-                f"{measure.label} on val by epoch",
-            )
-        )
-    else:
-        missing.append("no score on val yet")
-    if loss.lines:
-        drawn.append(
-            (
-                figures.curve_figure(loss, colors, "optimizer step", "training loss"),
-                "Training loss by step",
-            )
-        )
-    else:
-        missing.append("no step recorded yet")
-    steps = rows.steps.groupby("trial_id").size()
-    window = smoothing_window(int(steps.max())) if len(steps) else 1
-    caption = (
-        "Thick: mean over an arm's trials where all of them have a value; thin: single trials, "
-        "running and failed ones too. n: trials. Losses compare only where arms share one"
-        f"{f'; they are running means over {window} steps' if window > 1 else ''}."
-    )
-    return Part(
-        title,
-        caption if drawn else "",
-        figures=tuple(drawn),
-        missing=f"Missing: {listing(missing)}." if missing else "",
-    )
-
-
 def _spread(rows: StudyRows) -> Part:
     title = "Spread over test images"
     measure, found = spreads(rows)
@@ -205,31 +239,10 @@ def _spread(rows: StudyRows) -> Part:
         f"arm's seeds; box: quartiles, line: median.{left_out}",
         figures=(
             (
-                figures.spread_figure(found, looks(rows.arms, rows.baseline), measure),
+                spread_figure(found, looks(rows.arms, rows.baseline), measure),
                 "Box plots of Dice per image by class and arm",
             ),
         ),
-    )
-
-
-def _pictures(rows: StudyRows) -> Part:
-    title, trials = "Predictions", []
-    for arm in rows.arms:
-        of_arm = rows.of("arm", arm=arm)
-        of_arm = of_arm[of_arm["trial_id"].isin(rows.pictures["trial_id"])]
-        if len(of_arm):
-            trials.append(
-                (f"{arm}, seed {of_arm['seed'].iloc[0]}", str(of_arm["trial_id"].iloc[0]))
-            )
-    pictures = grid(rows, trials)
-    if pictures is None:
-        return Part(title, missing="No picture was kept yet: they come with the final evaluation.")
-    return Part(
-        title,
-        f"Images of the {pictures.split} split, with the first seed of each arm. Colour: "
-        "prediction; white line: outline of the truth. Examples, not evidence: they "
-        "were not chosen by score. Dice of an image: mean over the classes that define it.",
-        grid=pictures,
     )
 
 
@@ -239,15 +252,7 @@ def _tuning(rows: StudyRows) -> Part | None:
         return None
     return Part(
         "Tuning on val, before the seeds",
-        f"n={len(found)} trials; the best of an arm on val went into its seeds. {_budget(found)}",
+        f"n={len(found)} trials; the best of an arm on val went into its seeds. How many tries "
+        "each arm had is said under equal budget.",
         sheet=tuning_sheet(found, measure, looks(rows.arms, rows.baseline)),
     )
-
-
-def _budget(tried: Sequence[Candidate]) -> str:
-    """Whether the tuned arms had the same number of tries."""
-    tries = collections.Counter(c.arm for c in tried)
-    if len(set(tries.values())) == 1:
-        return f"Each tuned arm had {count(next(iter(tries.values())), 'try', 'tries')}."
-    shown = ", ".join(f"{arm} {n}" for arm, n in tries.items())
-    return f"Tries differ ({shown}): an arm with more of them had more chances."

@@ -1,10 +1,12 @@
 """From result tables to files."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from segtune.report.ablation import ablation_parts
+from segtune.report.ablation import ablation_parts, comparison_parts
 from segtune.report.export import export, write_atomically
+from segtune.report.figure_files import write_figures
 from segtune.report.head import banners, facts, failures
 from segtune.report.load import StudyRows, load
 from segtune.report.notes import notes
@@ -12,36 +14,87 @@ from segtune.report.page import render
 from segtune.report.searching import search_parts
 from segtune.report.section import Part, Section
 from segtune.report.sheets import failure_sheet
+from segtune.report.summarize import summarize_rows
+from segtune.report.together import comparable, shared, together
 
 
 def build(
-    storage: Path | str, studies: Sequence[str], out: Path, tables: Path | None = None
+    storage: Path | str,
+    studies: Sequence[str],
+    out: Path,
+    tables: Path | None = None,
+    *,
+    figures: Path | None = None,
+    separate: bool = False,
+    tell: Callable[[str], None] = warnings.warn,
 ) -> Path:
     """Write the report of one or more studies as one self-contained HTML file.
+
+    Several studies whose arms were tested are compared first, where that is fair.
 
     Args:
         storage: the folder that holds the studies.
         studies: their names, in the order of their sections.
         out: the file to write; it appears only once it is whole.
         tables: a folder for `<study>-<table>.csv`, `.tex` and `.md`; none are written without.
+        figures: a folder for `<study>-<figure>.svg`, `.pdf` and `.png`, likewise.
+        separate: do not compare the studies, so that unlike ones may share a page.
+        tell: is handed, in one line, why figures could not be written as files.
 
     Returns:
         `out`.
 
     Raises:
-        ValueError: no study was named, or one of them has no trial on record.
+        ValueError: no study was named, one of them has no trial on record, or comparing them would
+            be unfair (`together.UnfairError`: every field that differs).
     """
     if not studies:
         raise ValueError("name at least one study to report on")
-    sections = [section(load(storage, study)) for study in dict.fromkeys(studies)]
+    rows = [load(storage, study) for study in dict.fromkeys(studies)]
+    sections = [section(of_study) for of_study in rows]
+    tested = [of_study for of_study in rows if comparable(of_study)]
+    if len(tested) > 1 and not separate:
+        sections.insert(0, comparison_section(tested))
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, render(sections))
     if tables is not None:
         for one in sections:
             for sheet in one.exported:
-                export(sheet, Path(tables) / f"{one.name}-{sheet.name}")
+                export(sheet, Path(tables) / f"{one.file_name}-{sheet.name}")
+    if figures is not None:
+        drawn = [
+            (Path(figures) / f"{one.file_name}-{name}", figure)
+            for one in sections
+            for name, figure in one.drawn
+        ]
+        if why_not := write_figures(drawn):
+            tell(why_not)
     return out
+
+
+def comparison_section(studies: Sequence[StudyRows]) -> Section:
+    """The arms of several studies side by side, on their common protocol.
+
+    Raises:
+        UnfairError: they have none.
+    """
+    rows = together(studies)
+    found = summarize_rows(rows)
+    protocol = Part(
+        "Common protocol",
+        "Checked before anything was compared. Arms are paired by seed where studies share seeds.",
+        sentences=shared(studies),
+    )
+    return Section(
+        name=rows.name,
+        question=found.question,
+        answer=found.answer,
+        banners=banners(rows),
+        facts=facts(rows),
+        parts=(protocol, *comparison_parts(rows, found)),
+        notes=notes(rows),
+    )
 
 
 def section(rows: StudyRows) -> Section:
@@ -49,8 +102,9 @@ def section(rows: StudyRows) -> Section:
     parts: list[Part] = []
     if rows.kind == "search":
         parts += search_parts(rows)
+    found = summarize_rows(rows)
     if rows.kind != "search" or len(rows.of("arm")):
-        parts += ablation_parts(rows)
+        parts += ablation_parts(rows, found)
     stopped = failures(rows)
     if stopped:
         parts.append(
@@ -62,7 +116,8 @@ def section(rows: StudyRows) -> Section:
         )
     return Section(
         name=rows.name,
-        question=str(rows.definition.get("question") or ""),
+        question=found.question,
+        answer=found.answer,
         banners=banners(rows),
         facts=facts(rows),
         parts=tuple(parts),

@@ -11,8 +11,11 @@ from segtune.report.text import MINUS
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", MINUS: "$-$",
+    "<": r"\textless{}", ">": r"\textgreater{}", MINUS: "$-$", "\u00b1": r"$\pm$",
+    "\u2020": r"$\dagger$",
 }  # fmt: skip
+_MATHS = {"*": "*", "\u2020": r"\dagger"}
+"""Marks inside a formula."""
 
 
 def export(sheet: Sheet, stem: Path) -> tuple[Path, ...]:
@@ -49,14 +52,18 @@ def to_csv(sheet: Sheet) -> str:
 def to_latex(sheet: Sheet) -> str:
     """A `tabular` with the rules of the booktabs package."""
     align = "".join("l" if c.left else "r" for c in sheet.rows[0]) if sheet.rows else ""
+    legend = (
+        f"\\multicolumn{{{len(sheet.header)}}}{{l}}{{\\footnotesize {_latex(sheet.legend)}}} \\\\"
+    )
     lines = [
         "% needs \\usepackage{booktabs}",
         f"\\begin{{tabular}}{{{align or 'l' * len(sheet.header)}}}",
         "\\toprule",
         " & ".join(map(_latex, sheet.header)) + " \\\\",
         "\\midrule",
-        *(" & ".join(_latex(_joined(c)) for c in row) + " \\\\" for row in sheet.rows),
+        *(" & ".join(map(_latex_cell, row)) + " \\\\" for row in sheet.rows),
         "\\bottomrule",
+        *([legend] if sheet.legend else []),
         "\\end{tabular}",
     ]
     return "\n".join(lines) + "\n"
@@ -68,13 +75,27 @@ def to_markdown(sheet: Sheet) -> str:
         _pipes(list(sheet.header)),
         _pipes(["---" if c.left else "---:" for c in sheet.rows[0]] if sheet.rows else
                ["---"] * len(sheet.header)),
-        *(_pipes([_joined(c) for c in row]) for row in sheet.rows),
+        *(_pipes(list(map(_markdown_cell, row))) for row in sheet.rows),
+        *(["", sheet.legend] if sheet.legend else []),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
+def _latex_cell(cell: Cell) -> str:
+    text = _latex(_joined(cell))
+    bold = f"\\textbf{{{text}}}" if cell.strong else text
+    return f"{bold}$^{{{_MATHS[cell.mark]}}}$" if cell.mark else bold
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = _joined(cell)
+    return (f"**{text}**" if cell.strong else text) + cell.mark
+
+
 def _joined(cell: Cell) -> str:
     """Both lines of a cell on one; what an arm changes is in the definition, not in its name."""
+    if cell.paper:
+        return cell.paper
     return cell.text if cell.left or not cell.small else f"{cell.text} {cell.small}"
 
 

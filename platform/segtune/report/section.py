@@ -1,5 +1,6 @@
 """What a study's section of the page is made of."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,8 @@ class Section:
 
     name: str
     question: str
+    answer: tuple[str, ...]
+    """The study's question answered in up to three sentences."""
     banners: tuple[Banner, ...]
     facts: tuple[Fact, ...]
     parts: tuple[Part, ...]
@@ -38,6 +41,25 @@ class Section:
     """How to read this: (term, meaning)."""
 
     @property
+    def file_name(self) -> str:
+        """What its files' names begin with."""
+        return self.name.replace(" + ", "+")
+
+    @property
     def exported(self) -> Sequence[Sheet]:
         """Tables that are also written as files."""
         return [p.sheet for p in self.parts if p.sheet is not None and p.sheet.raw_header]
+
+    @property
+    def drawn(self) -> Sequence[tuple[str, Any]]:
+        """Figures that are also written as files, by the name of the file."""
+        return [
+            (f"{slug(p.title)}{f'-{k}' if k else ''}", figure)
+            for p in self.parts
+            for k, (figure, _) in enumerate(p.figures)
+        ]
+
+
+def slug(title: str) -> str:
+    """A title as part of a file name: `Time per step` -> `time-per-step`."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")

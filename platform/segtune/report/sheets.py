@@ -1,21 +1,26 @@
 """Computed values as tables of words, for the page and for LaTeX and Markdown."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from segtune.report.budget import ArmBudget, Budget
 from segtune.report.cost import PARTS, QUANTITIES, Cost, quantity
 from segtune.report.head import Failure
-from segtune.report.load import StudyRows
+from segtune.report.load import MACRO, StudyRows
 from segtune.report.measures import Measure
-from segtune.report.paired import Comparison
+from segtune.report.paired import Comparison, Difference
+from segtune.report.patients import PatientInterval
+from segtune.report.reported import Reported
 from segtune.report.search import SearchRows, SearchTrial
 from segtune.report.stats import Estimate
 from segtune.report.style import Look
-from segtune.report.summary import Column, Summary
-from segtune.report.text import DASH, interval, number, p_value
+from segtune.report.summary import ArmScores, Column, Summary
+from segtune.report.text import DASH, count, interval, number, p_text, p_value, setting
 from segtune.report.tuning import Candidate
 
 Raw = str | float | int | None
+MARKS = {"better": "*", "worse": "\u2020"}
+"""Verdict -> its mark in a table."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,20 @@ class Cell:
     text: str
     small: str = ""
     """Second line, in smaller type."""
+    lower: str = ""
+    """Third line, likewise."""
     details: str = ""
     """Long text that opens on demand, as it was written."""
     color: str = ""
     """Of a mark before the text."""
     left: bool = False
     """Words stand left, numbers right."""
+    paper: str = ""
+    """What stands here in LaTeX and Markdown, where it is not the text: `0.706 \u00b1 0.006`."""
+    strong: bool = False
+    """Best of its column."""
+    mark: str = ""
+    """Of significance, raised."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +58,17 @@ class Sheet:
     raw_header: tuple[str, ...] = ()
     """Of the numbers for export; empty where the table is not exported."""
     raw_rows: tuple[tuple[Raw, ...], ...] = ()
+    legend: str = ""
+    """What marks and bold type mean, below the table in LaTeX and Markdown."""
 
 
-def summary_sheet(summary: Summary, looks: Mapping[str, Look]) -> Sheet:
+def summary_sheet(
+    summary: Summary, comparisons: Sequence[Comparison], looks: Mapping[str, Look]
+) -> Sheet:
     """Scores per arm."""
     rows, raw = [], []
+    best = {c.key: _best(summary, c) for c in summary.columns}
+    marks = _marks(comparisons)
     for arm in summary.arms:
         name = Cell(
             arm.arm + (" (baseline)" if arm.is_baseline else ""),
@@ -57,25 +76,69 @@ def summary_sheet(summary: Summary, looks: Mapping[str, Look]) -> Sheet:
             color=looks[arm.arm].color,
             left=True,
         )
-        n = Cell(f"{len(arm.seeds)} of {arm.planned}")
-        found = [arm.values.get(c.key) for c in summary.columns]
-        digits = [c.measure.digits for c in summary.columns]
-        rows.append(
+        cells = [
+            replace(
+                _estimate(arm.values.get(c.key), len(arm.seeds), c.measure.digits),
+                paper=_plus_minus(arm.values.get(c.key), c.measure.digits),
+                strong=arm.arm in best[c.key],
+                mark=marks.get((arm.arm, c.key), ""),
+                lower=_patients(arm.patients.get(c.key), c.measure.digits),
+            )
+            for c in summary.columns
+        ]
+        rows.append((name, Cell(f"{len(arm.seeds)} of {arm.planned}"), *cells))
+        raw.append(
             (
-                name,
-                n,
-                *(_estimate(e, len(arm.seeds), d) for e, d in zip(found, digits, strict=True)),
+                arm.arm,
+                len(arm.seeds),
+                *(v for c in summary.columns for v in _raw_score(arm, c.key)),
             )
         )
-        raw.append((arm.arm, len(arm.seeds), *(v for e in found for v in _raw(e))))
     return Sheet(
         "summary",
         ("arm", "seeds", *(c.label for c in summary.columns)),
         tuple(rows),
         frozenset(i for i, a in enumerate(summary.arms) if a.is_baseline),
-        ("arm", "seeds", *(h for c in summary.columns for h in _raw_header(c.key))),
+        ("arm", "seeds", *(h for c in summary.columns for h in _raw_score_header(c.key))),
         tuple(raw),
+        legend=_legend(summary, bool(marks)),
     )
+
+
+def _best(summary: Summary, column: Column) -> frozenset[str]:
+    """Arms with the best mean, to the last digit shown; none where all have it."""
+    found = {a.arm: a.values[column.key].mean for a in summary.arms if column.key in a.values}
+    if len(found) < 2:
+        return frozenset()
+    pick = max if column.measure.higher_is_better else min
+    top = number(pick(found.values()), column.measure.digits)
+    best = frozenset(arm for arm, v in found.items() if number(v, column.measure.digits) == top)
+    return best if len(best) < len(found) else frozenset()
+
+
+def _marks(comparisons: Sequence[Comparison]) -> dict[tuple[str, str], str]:
+    """(Arm, column) -> the mark of a difference that is told from none."""
+    return {
+        (d.arm, f"{c.measure.metric}_{MACRO}"): MARKS[d.verdict.word]
+        for c in comparisons
+        for d in c.differences
+        if d.verdict.word in MARKS
+    }
+
+
+def _legend(summary: Summary, marked: bool) -> str:
+    seeds = sorted({len(a.seeds) for a in summary.arms if a.seeds})
+    said = "Mean \u00b1 standard deviation over seeds"
+    if seeds:
+        said += f" (n = {seeds[0]}{f' to {seeds[-1]}' if len(seeds) > 1 else ''})"
+    said += "; bold: best mean of a column, which need not be a difference that is shown"
+    if marked:
+        better, worse = MARKS["better"], MARKS["worse"]
+        said += (
+            f"; {better} better, {worse} worse than the baseline (paired over seeds and test "
+            "patients, p < 0.05 after Holm's correction)"
+        )
+    return f"{said}."
 
 
 def memory_sheet(costs: Sequence[Cost], looks: Mapping[str, Look]) -> Sheet:
@@ -126,47 +189,121 @@ def paired_sheet(comparisons: Sequence[Comparison], looks: Mapping[str, Look]) -
     for comparison in comparisons:
         digits = comparison.measure.digits
         for d in comparison.differences:
-            patients = d.over_patients
-            over_patients = Cell(DASH)
-            if patients is not None:
-                limits = Estimate(patients.mean, patients.low, patients.high, patients.patients)
-                over_patients = Cell(
-                    interval(limits, digits, sign=True),
-                    small=f"{patients.patients} patients, {patients.images} images",
-                )
             rows.append(
                 (
                     Cell(comparison.measure.label, left=True),
                     Cell(d.arm, color=looks[d.arm].color, left=True),
                     Cell(number(d.over_seeds.mean, digits, sign=True)),
                     Cell(
-                        interval(d.over_seeds, digits, sign=True), small=f"n={d.over_seeds.n} seeds"
+                        interval(d.over_seeds, digits, sign=True),
+                        small=_tested(count(d.over_seeds.n, "seed"), d.p_seeds),
                     ),
-                    Cell(p_value(d.p)),
+                    _over_patients(d, digits),
+                    Cell(DASH) if d.over_both is None else Cell(
+                        interval(d.over_both, digits, sign=True), small=_tested("", d.p)
+                    ),
                     Cell(p_value(d.p_holm)),
-                    over_patients,
+                    Cell(
+                        number(d.effect_seeds, 2, sign=True),
+                        small=f"{number(d.effect_patients, 2, sign=True)} over patients",
+                    ),
+                    Cell(d.verdict.text, left=True, strong=d.verdict.word in MARKS),
                 )
-            )
-            limits_raw = (None,) * 4 if patients is None else (
-                patients.low, patients.high, patients.patients, patients.images
             )  # fmt: skip
+            patients, both = d.over_patients, d.over_both
             raw.append(
-                (comparison.measure.metric, d.arm, *_raw(d.over_seeds), d.p, d.p_holm, *limits_raw)
-            )
+                (
+                    comparison.measure.metric, comparison.baseline, d.arm,
+                    *_raw(d.over_seeds), d.p_seeds,
+                    *((None,) * 4 if patients is None else
+                      (patients.low, patients.high, patients.patients, patients.images)),
+                    d.p_patients,
+                    *((None, None) if both is None else (both.low, both.high)), d.p, d.p_holm,
+                    d.effect_seeds, d.effect_patients, d.verdict.word, d.verdict.why,
+                )
+            )  # fmt: skip
     return Sheet(
         "paired",
         (
-            "metric", "arm", "difference", "95 % interval over seeds", "p (paired t)",
-            "p (Holm)", "95 % interval over patients",
+            "metric", "arm", "difference", "95 % over seeds", "95 % over patients",
+            "95 % over both", "p (Holm)", "effect size g over seeds", "verdict",
         ),
         tuple(rows),
         frozenset(),
         (
-            "metric", "arm", *_raw_header("difference"), "p", "p_holm",
-            "patients_low", "patients_high", "patients", "images",
+            "metric", "baseline", "arm", *_raw_header("difference"), "p_seeds",
+            "patients_low", "patients_high", "patients", "images", "p_patients",
+            "both_low", "both_high", "p", "p_holm", "g_seeds", "g_patients", "verdict", "why",
         ),
         tuple(raw),
     )  # fmt: skip
+
+
+def _over_patients(d: Difference, digits: int) -> Cell:
+    found = d.over_patients
+    if found is None:
+        return Cell(DASH)
+    limits = Estimate(found.mean, found.low, found.high, found.patients)
+    return Cell(
+        interval(limits, digits, sign=True),
+        small=_tested(f"{found.patients} patients, {found.images} images", d.p_patients),
+    )
+
+
+def _tested(n: str, p: float | None) -> str:
+    return ", ".join(filter(None, [n and f"n={n}", "" if p is None else p_text(p)]))
+
+
+def budget_sheet(found: Budget, looks: Mapping[str, Look]) -> Sheet:
+    """What each arm was given."""
+    return Sheet(
+        "budget",
+        ("arm", "differs from the baseline in", "tuning trials", "tuned", "optimizer steps"),
+        tuple(
+            (
+                Cell(a.arm, color=looks[a.arm].color, left=True),
+                Cell(a.changes or DASH, left=True),
+                Cell(str(a.tries)),
+                Cell(_ranges(a) or DASH, left=True),
+                Cell(" / ".join(map(str, a.steps)) or DASH),
+            )
+            for a in found.arms
+        ),
+        frozenset(),
+        ("arm", "changes", "tuning_trials", "tuned", "steps"),
+        tuple(
+            (a.arm, a.changes, a.tries, _ranges(a), "/".join(map(str, a.steps))) for a in found.arms
+        ),
+    )
+
+
+def _ranges(arm: ArmBudget) -> str:
+    return "; ".join(
+        f"{field}: {', '.join(map(setting, values))}" for field, values in arm.tuned.items()
+    )
+
+
+def reported_sheet(found: Sequence[Reported]) -> Sheet:
+    """Papers' numbers, which enter nothing else."""
+    header = ("method", "metric", "value, as reported", "on", "source")
+    return Sheet(
+        "reported",
+        header,
+        tuple(
+            (
+                Cell(r.method, left=True),
+                Cell(r.metric, left=True),
+                Cell(f"{r.value:g}"),
+                Cell(r.data, left=True),
+                Cell(r.source, left=True),
+            )
+            for r in found
+        ),
+        frozenset(),
+        ("method", "metric", "value", "data", "source"),
+        tuple((r.method, r.metric, r.value, r.data, r.source) for r in found),
+        legend="Reported, not reproduced.",
+    )
 
 
 def search_sheet(
@@ -271,6 +408,30 @@ def _estimate(estimate: Estimate | None, n: int, digits: int) -> Cell:
         return Cell(mean)  # an interval narrower than the last digit shown
     fewer = f", n={estimate.n}" if estimate.n != n else ""
     return Cell(mean, small=interval(estimate, digits) + fewer)
+
+
+def _patients(found: PatientInterval | None, digits: int) -> str:
+    if found is None:
+        return ""
+    low, high = number(found.low, digits), number(found.high, digits)
+    return f"[{low}, {high}] over {found.patients} patients"
+
+
+def _plus_minus(estimate: Estimate | None, digits: int) -> str:
+    if estimate is None:
+        return DASH
+    mean = number(estimate.mean, digits)
+    return mean if estimate.sd is None else f"{mean} \u00b1 {number(estimate.sd, digits)}"
+
+
+def _raw_score(arm: ArmScores, key: str) -> tuple[Raw, ...]:
+    estimate, patients = arm.values.get(key), arm.patients.get(key)
+    limits = (None, None) if patients is None else (patients.low, patients.high)
+    return (*_raw(estimate), None if estimate is None else estimate.sd, *limits)
+
+
+def _raw_score_header(key: str) -> tuple[str, ...]:
+    return (*_raw_header(key), f"{key}_sd", f"{key}_patients_low", f"{key}_patients_high")
 
 
 def _mean(estimate: Estimate | None) -> float | None:
