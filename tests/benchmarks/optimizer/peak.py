@@ -1,0 +1,108 @@
+"""Peak memory of a training step: AdamW against gradients that are released as they are made."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from .optimizers import COMMON, OPTIMIZERS
+from .shapes import attention_shapes
+
+WAYS = ("AdamW, fused", "warm +8, staggered", "released")
+"""AdamW; ours with whole gradients; ours with `attach`."""
+STEPS = 4
+
+
+class Layers(nn.Module):
+    """The attention weights alone, each applied to a few inputs of its own."""
+
+    def __init__(self, shapes: Mapping[str, tuple[int, int]], device: torch.device) -> None:
+        super().__init__()
+        weights = (nn.Parameter(torch.empty(s, device=device)) for s in shapes.values())
+        self.weights = nn.ParameterList(weights)
+        for weight in self.weights:
+            nn.init.normal_(weight, std=0.02)
+
+    def forward(self) -> Tensor:
+        """A loss that every weight takes part in."""
+        loss = torch.zeros((), device=self.weights[0].device)
+        for weight in self.weights:
+            x = torch.ones(4, weight.shape[1], device=weight.device, dtype=weight.dtype)
+            loss += (x @ weight.T).square().mean()
+        return loss
+
+
+def optimizer_of(way: str, model: Layers, rank: int, gap: int) -> Optimizer:
+    """One of `WAYS`."""
+    params = list(model.parameters())
+    if way != "released":
+        return OPTIMIZERS[way](params, rank, gap)
+    from srft_galore import GaLoreAdamW
+
+    group = {"params": params, "rank": rank, "update_proj_gap": gap}
+    options = {"oversample": 8, "stagger": True, "start": "warm", "refresh_from": "previous"}
+    optimizer = GaLoreAdamW([{**group, **options}], **COMMON)
+    optimizer.attach(model)
+    return optimizer
+
+
+def peak_bytes(way: str, rank: int, gap: int, shrink: int, device: torch.device) -> int:
+    """Largest memory in use during some steps, beyond the weights. To run in a fresh process."""
+    model = Layers(attention_shapes(shrink), device)
+    optimizer = optimizer_of(way, model, rank, gap)
+    before = resident(device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        model().backward()
+        optimizer.step()
+    return peak(device) - before
+
+
+def resident(device: torch.device) -> int:
+    """Bytes in use now: of torch's allocator on a GPU, else of this process (Linux)."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak(device: torch.device) -> int:
+    """The most there was of `resident`."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    # getrusage's maximum would begin with that of the process this one was forked from.
+    status = Path("/proc/self/status").read_text()
+    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(kilobytes) * 1024
+
+
+def measure_peaks(rank: int, gap: int, shrink: int, device: torch.device) -> list[dict[str, Any]]:
+    """A row for each way, each in a process of its own."""
+    params = sum(m * n for m, n in attention_shapes(shrink).values())
+    rows = []
+    for way in WAYS:
+        arguments = json.dumps([way, rank, gap, shrink, str(device)])
+        command = [sys.executable, "-m", "tests.benchmarks.optimizer.peak", arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        row: dict[str, Any] = {"optimizer": way, "rank": rank}
+        if done.returncode:
+            rows.append(row | {"note": done.stderr.strip().splitlines()[-1]})
+            continue
+        row["peak MB beyond the weights"] = int(done.stdout) / 1e6
+        rows.append(row | {"AdamW's gradients + states MB": 3 * 4 * params / 1e6})
+    return rows
+
+
+if __name__ == "__main__":
+    chosen, r, interval, smaller, where = json.loads(sys.argv[1])
+    torch.set_num_threads(1)
+    print(peak_bytes(chosen, r, interval, smaller, torch.device(where)))
