@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from segcore.predict.outputs import Outputs
-from segcore.predict.predictor import Predicted, Predictor
+from segcore.predict.outputs import Drawn, Outputs
+from segcore.predict.predictor import STAGES, Predicted, Predictor
 from segcore.predict.sources import Frame, ImageFile, VideoFile
 
 T = TypeVar("T")
@@ -30,7 +30,9 @@ class Work:
     frames: int = 0
     wall: float = 0.0
     """Seconds from the first decoding to the last file."""
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("decode", *STAGES, "write"), 0.0)
+    )
     """Spent in each stage, over all threads; stages overlap, so they may add up to more."""
     short: list[str] = field(default_factory=list)
     """Videos of which fewer frames could be decoded than they state."""
@@ -44,7 +46,7 @@ class Work:
             yield
         finally:
             with self._lock:
-                self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+                self.seconds[stage] += time.perf_counter() - start
 
 
 def predict_files(
@@ -66,88 +68,87 @@ def predict_files(
         batch_size: images that go through the network at a time.
         advance: called with the number of frames that were predicted since the last call.
     """
-    work = Work(seconds={"decode": 0.0})
     before = dict(predictor.seconds)
     start = time.perf_counter()
     with ThreadPoolExecutor(THREADS) as pool:
-        _predict_images(predictor, images, outputs, batch_size, advance, work, pool)
+        run = _Run(predictor, outputs, batch_size, advance, pool)
+        run.images(images)
         for video in videos:
-            _predict_video(predictor, video, outputs, batch_size, advance, work, pool)
-    work.wall = time.perf_counter() - start
-    network = {k: s - before.get(k, 0.0) for k, s in predictor.seconds.items()}
-    write = {"write": work.seconds.pop("write", 0.0)}
-    work.seconds |= network | write
-    return work
+            run.video(video)
+    run.work.wall = time.perf_counter() - start
+    for stage, seconds in predictor.seconds.items():
+        run.work.seconds[stage] = seconds - before[stage]
+    return run.work
 
 
-def _predict_images(
-    predictor: Predictor,
-    images: Sequence[ImageFile],
-    outputs: Outputs,
-    batch_size: int,
-    advance: Callable[[int], None],
-    work: Work,
-    pool: ThreadPoolExecutor,
-) -> None:
-    def read(image: ImageFile) -> Frame:
-        with work.spent("decode"):
-            return image.read()
+@dataclass(frozen=True)
+class _Run:
+    """What images and videos share on their way."""
 
-    def write(image: ImageFile, frame: Frame, predicted: Predicted) -> None:
-        with work.spent("write"):
-            outputs.write_image(image, frame, predicted)
+    predictor: Predictor
+    outputs: Outputs
+    batch_size: int
+    advance: Callable[[int], None]
+    pool: ThreadPoolExecutor
+    work: Work = field(default_factory=Work)
 
-    pending: deque[Future[None]] = deque()
-    decoded = zip(images, _ahead(pool, read, images, AHEAD * batch_size), strict=True)
-    for batch in _batches(decoded, batch_size):
-        results = _predict(predictor, [frame for _, frame in batch])
-        for (image, frame), predicted in zip(batch, results, strict=True):
-            pending.append(pool.submit(write, image, frame, predicted))
-        _settle(pending, AHEAD * batch_size)
-        work.frames += len(batch)
-        advance(len(batch))
-    _settle(pending, 0)
+    @property
+    def most(self) -> int:
+        """Frames that may be decoded and not yet predicted, or predicted and not yet written."""
+        return AHEAD * self.batch_size
 
+    def images(self, images: Sequence[ImageFile]) -> None:
+        """Each image by itself: any thread reads it, any writes it."""
 
-def _predict_video(
-    predictor: Predictor,
-    video: VideoFile,
-    outputs: Outputs,
-    batch_size: int,
-    advance: Callable[[int], None],
-    work: Work,
-    pool: ThreadPoolExecutor,
-) -> None:
-    frames = 0
-    # One more thread writes, so that frames stay in their order however the pool draws them.
-    with outputs.video(video) as written, ThreadPoolExecutor(1) as writer:
+        def read(image: ImageFile) -> Frame:
+            with self.work.spent("decode"):
+                return image.read()
 
-        def draw(frame: Frame, predicted: Predicted) -> Any:
-            with work.spent("write"):
-                return written.draw(frame, predicted)
-
-        def add(drawn: Future[Any]) -> None:
-            ready = drawn.result()
-            with work.spent("write"):
-                written.add(ready)
+        def write(image: ImageFile, frame: Frame, predicted: Predicted) -> None:
+            with self.work.spent("write"):
+                self.outputs.write_image(image, frame, predicted)
 
         pending: deque[Future[None]] = deque()
-        for batch in _batches(_prefetch(video, work, AHEAD * batch_size), batch_size):
-            results = _predict(predictor, batch)
-            for frame, predicted in zip(batch, results, strict=True):
-                pending.append(writer.submit(add, pool.submit(draw, frame, predicted)))
-            _settle(pending, AHEAD * batch_size)
-            frames += len(batch)
-            advance(len(batch))
+        decoded = zip(images, _ahead(self.pool, read, images, self.most), strict=True)
+        for batch in _batches(decoded, self.batch_size):
+            results = self._predict([frame for _, frame in batch])
+            for (image, frame), predicted in zip(batch, results, strict=True):
+                pending.append(self.pool.submit(write, image, frame, predicted))
+            _settle(pending, self.most)
         _settle(pending, 0)
-    work.frames += frames
-    if frames < video.count:
-        work.short.append(f"{video.path}: {frames} of {video.count} frames could be decoded")
 
+    def video(self, video: VideoFile) -> None:
+        """Frames in their order: one thread reads them, all draw them, one writes them."""
 
-def _predict(predictor: Predictor, frames: Sequence[Frame]) -> list[Predicted]:
-    depths = [frame.depth_HW for frame in frames if frame.depth_HW is not None]
-    return predictor([frame.image_HW3 for frame in frames], depths or None)
+        def draw(frame: Frame, predicted: Predicted) -> Drawn:
+            with self.work.spent("write"):
+                return written.draw(frame, predicted)
+
+        def add(drawn: Future[Drawn]) -> None:
+            ready = drawn.result()
+            with self.work.spent("write"):
+                written.add(ready)
+
+        before = self.work.frames
+        pending: deque[Future[None]] = deque()
+        with self.outputs.video(video) as written, ThreadPoolExecutor(1) as writer:
+            for batch in _batches(_prefetch(video, self.work, self.most), self.batch_size):
+                results = self._predict(batch)
+                for frame, predicted in zip(batch, results, strict=True):
+                    pending.append(writer.submit(add, self.pool.submit(draw, frame, predicted)))
+                _settle(pending, self.most)
+            _settle(pending, 0)
+        if (frames := self.work.frames - before) < video.count:
+            self.work.short.append(
+                f"{video.path}: {frames} of {video.count} frames could be decoded"
+            )
+
+    def _predict(self, frames: Sequence[Frame]) -> list[Predicted]:
+        depths = [frame.depth_HW for frame in frames if frame.depth_HW is not None]
+        predicted = self.predictor([frame.image_HW3 for frame in frames], depths or None)
+        self.work.frames += len(frames)
+        self.advance(len(frames))
+        return predicted
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

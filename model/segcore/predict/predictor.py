@@ -21,6 +21,9 @@ from segcore.restore import restore
 from segcore.runtime import Precision, choose_device, device_precision
 from segcore.systems.system import System
 
+STAGES = ("preprocess", "network", "post")
+"""Of a prediction, in their order."""
+
 
 @dataclass(frozen=True)
 class Predicted:
@@ -64,8 +67,8 @@ class Predictor:
     """Side of the square that the network sees, pixels."""
     device: torch.device
     precision: Precision
-    seconds: dict[str, float] = field(default_factory=dict)
-    """Spent so far in `preprocess`, `network` and `post`."""
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    """Spent so far in each of the stages."""
 
     @classmethod
     def load(
@@ -143,7 +146,7 @@ class Predictor:
         ]
         watch.split("post")
         for part, seconds in watch.seconds.items():
-            self.seconds[part] = self.seconds.get(part, 0.0) + seconds
+            self.seconds[part] += seconds
         return predicted
 
     def _check(
