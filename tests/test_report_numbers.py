@@ -1,19 +1,30 @@
 """The report's arithmetic, against scipy and by hand."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy import stats
 
 from segtune.report.labels import text_positions
+from segtune.report.patients import Scores, bootstrap, by_patient, shares
 from segtune.report.pictures import contour, overlay
 from segtune.report.search import pareto_front
 from segtune.report.stats import (
+    ALPHA,
+    MIN_SEEDS,
+    POWER,
     Estimate,
+    hedges,
     holm,
-    paired_p,
-    patient_bootstrap,
+    needed,
+    over_both,
+    paired_t,
+    sign_flips,
     t_factor,
     t_interval,
 )
@@ -27,6 +38,7 @@ def test_t_interval_is_scipys() -> None:
     found = t_interval(values)
     assert found is not None
     assert (found.mean, found.low, found.high) == pytest.approx((np.mean(values), low, high))
+    assert found.sd == pytest.approx(np.std(values, ddof=1))
     assert t_factor(2) == pytest.approx(12.706, abs=1e-3)
 
 
@@ -36,43 +48,156 @@ def test_undefined_values_are_left_out_and_one_has_no_interval() -> None:
     assert t_interval([]) is None
 
 
-def test_paired_p() -> None:
+def test_paired_t() -> None:
     a, b = [0.71, 0.69, 0.75], [0.70, 0.66, 0.71]
     expected = stats.ttest_rel(a, b).pvalue
-    assert paired_p([x - y for x, y in zip(a, b, strict=True)]) == pytest.approx(expected)
-    assert paired_p([0.1]) is None
-    assert paired_p([0.1, 0.1]) is None
+    assert paired_t([x - y for x, y in zip(a, b, strict=True)]) == pytest.approx(expected)
+    assert paired_t([0.1, 0.1, 0.1]) is None
+
+
+@pytest.mark.parametrize("n", range(MIN_SEEDS))
+def test_too_few_seeds_have_no_p(n: int) -> None:
+    gaps = [0.1, 0.12][:n]
+    assert paired_t(gaps) is None
+    assert over_both(0.1, gaps, [0.1, 0.2, 0.3]) is None
+    assert over_both(0.1, [0.1, 0.2, 0.3], gaps) is None
+    assert hedges(gaps) is None
+
+
+def test_sign_flips_are_all_counted() -> None:
+    gaps = np.array([0.3, 0.1, 0.4, -0.1, 0.5, 0.9, 0.2])
+    means = [np.mean(gaps * signs) for signs in itertools.product((-1, 1), repeat=len(gaps))]
+    expected = np.mean(np.abs(means) >= abs(gaps.mean()) - 1e-12)
+    assert sign_flips(gaps) == pytest.approx(expected)
+    assert sign_flips(np.abs(gaps)[:6]) == pytest.approx(2 / 2**6)
+    assert sign_flips(gaps[:5]) is None  # 2 / 2^5 is more than 5 %
+
+
+def test_sign_flips_of_many_are_near_the_t_test_and_the_same_each_time() -> None:
+    gaps = np.random.default_rng(2).normal(0.02, 0.1, 60)
+    assert sign_flips(gaps) == sign_flips(gaps)
+    assert sign_flips(gaps) == pytest.approx(stats.ttest_1samp(gaps, 0).pvalue, abs=0.02)
+
+
+def test_over_both_by_hand() -> None:
+    seeds, patients = [0.00, 0.07, 0.01, 0.08], [0.1, -0.05, 0.08, 0.03, 0.04]
+    squares = [stats.sem(seeds) ** 2, stats.sem(patients) ** 2]
+    freedom = sum(squares) ** 2 / (squares[0] ** 2 / 3 + squares[1] ** 2 / 4)
+    found = over_both(0.04, seeds, patients)
+    assert found is not None
+    expected = stats.t.interval(0.95, freedom, loc=0.04, scale=math.sqrt(sum(squares)))
+    assert (found[0].low, found[0].high) == pytest.approx(expected)
+    assert found[1] == pytest.approx(2 * stats.t.sf(0.04 / math.sqrt(sum(squares)), freedom))
+    assert over_both(0.1, [0.1] * 3, [0.1] * 5) is None
+
+
+_gaps = st.lists(st.floats(-1, 1).map(lambda x: round(x, 4)), min_size=3, max_size=8)
+
+
+@given(_gaps, _gaps)
+def test_over_both_claims_no_more_than_either(seeds: list[float], patients: list[float]) -> None:
+    mean = float(np.mean(seeds))
+    found = over_both(mean, seeds, patients)
+    if found is None:
+        return
+    estimate, p = found
+    assert estimate.low is not None
+    assert estimate.high is not None
+    for values in (seeds, patients):
+        alone = t_interval(values)
+        assert alone is not None
+        assert alone.low is not None
+        assert alone.high is not None
+        assert estimate.high - estimate.low >= alone.high - alone.low - 1e-12
+    assert estimate.excludes_zero == (p < ALPHA) or p == pytest.approx(ALPHA, abs=1e-6)
+    turned = over_both(-mean, [-s for s in seeds], [-x for x in patients])
+    assert turned is not None
+    assert turned[1] == pytest.approx(p)
+
+
+def test_hedges_factor_is_the_tables() -> None:
+    """Hedges 1981, table 1: c(m) for m degrees of freedom."""
+    for freedom, factor in ((2, 0.5642), (9, 0.9139), (29, 0.9739)):
+        values = np.random.default_rng(freedom).normal(1, 1, freedom + 1)
+        plain = values.mean() / values.std(ddof=1)
+        assert hedges(values) == pytest.approx(factor * plain, rel=2e-3)
 
 
 def test_holm_steps_down_and_never_decreases() -> None:
     assert holm([0.01, None, 0.04, 0.03]) == pytest.approx((0.03, None, 0.06, 0.06))
     assert holm([0.9, 0.8]) == (1.0, 1.0)
+    assert holm([None]) == (None,)
     assert holm([]) == ()
+
+
+@pytest.mark.parametrize(("sd", "tests"), [(0.01, 1), (0.02, 3), (0.05, 1)])
+def test_needed_pairs_have_the_power_and_one_fewer_has_not(sd: float, tests: int) -> None:
+    n = needed(0.01, sd, tests)
+    assert n is not None
+
+    def power(pairs: int) -> float:
+        critical = stats.t.ppf(1 - ALPHA / tests / 2, pairs - 1)
+        return float(stats.nct.sf(critical, pairs - 1, 0.01 / sd * math.sqrt(pairs)))
+
+    assert power(n) >= POWER - 1e-3
+    assert power(n - 1) < POWER
+
+
+def test_needed_at_the_ends() -> None:
+    assert needed(0.01, 0.0, 1) is None
+    assert needed(0.01, math.nan, 1) is None
+    assert needed(0.01, 1e-9, 1) == MIN_SEEDS
+
+
+def scores_of(values: NDArray[np.float64], patients: str) -> tuple[Scores, int]:
+    """One seed's scores of images, (I, C)."""
+    (scores,), _, images = by_patient([values[None]], list(patients))
+    return scores, images
 
 
 def test_bootstrap_covers_patients_and_not_images() -> None:
     """Images that repeat a patient's value say nothing new: the interval stays as wide."""
-    values, zero = np.array([[0.1], [0.3], [0.5], [0.2]]), np.zeros((4, 1))
-    once = patient_bootstrap([(values, zero)], list("abcd"))
-    many = [(np.repeat(values, 50, axis=0), np.repeat(zero, 50, axis=0))]
-    often = patient_bootstrap(many, [p for p in "abcd" for _ in range(50)])
+    values = np.array([[0.1], [0.3], [0.5], [0.2]])
+    once = bootstrap(scores_of(values, "abcd")[0], None, 4)
+    many, images = scores_of(np.repeat(values, 50, axis=0), "".join(p * 50 for p in "abcd"))
+    often = bootstrap(many, None, images)
     assert once is not None
     assert often is not None
     assert (once.low, once.high) == pytest.approx((often.low, often.high))
     assert once.mean == pytest.approx(0.275)
     assert once.low < 0.275 < once.high
     assert (often.patients, often.images) == (4, 200)
-    assert patient_bootstrap([(values, zero)], ["a"] * 4) is None
+    assert bootstrap(scores_of(values, "aaaa")[0], None, 4) is None
 
 
-def test_bootstrap_is_a_difference_of_means_of_class_means() -> None:
+def test_bootstrap_is_scipys_but_for_the_widening() -> None:
+    values = np.random.default_rng(3).normal(0.7, 0.1, 25)
+    found = bootstrap(scores_of(values[:, None], "abcdefghijklmnopqrstuvwxy")[0], None, 25)
+    level = 2 * stats.norm.cdf(math.sqrt(25 / 24) * stats.t.ppf(0.975, 24)) - 1
+    expected = stats.bootstrap(
+        (values,), np.mean, confidence_level=level, method="percentile", rng=0
+    ).confidence_interval
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.004)
+
+
+def test_macro_is_a_mean_of_class_means_over_defined_images() -> None:
     nan = math.nan
     a = np.array([[0.2, 1.0], [0.4, nan], [nan, nan], [0.6, 0.5]])
     b = np.array([[0.1, 0.5], [0.1, 0.0], [nan, nan], [0.1, nan]])
-    found = patient_bootstrap([(a, b), (b, b)], list("abab"))
+    (left, right), names, images = by_patient((np.stack([a, b]), np.stack([b, b])), list("abab"))
+    found = bootstrap(left, right, images)
     assert found is not None
     assert found.mean == pytest.approx(((0.4 + 0.75) / 2 - (0.1 + 0.25) / 2) / 2)
-    assert found.images == 3
+    assert (names, found.images) == (("a", "b"), 3)
+
+
+def test_shares_are_the_patients_own_differences_where_all_have_as_many_images() -> None:
+    a, b = np.random.default_rng(4).normal(0.6, 0.1, (2, 3, 12, 2))
+    (left, right), names, _ = by_patient((a, b), list("abcdabcdabcd"))
+    own = (a - b).mean(axis=(0, 2)).reshape(3, 4).mean(axis=0)
+    assert names == tuple("abcd")
+    assert shares(left, right) == pytest.approx(own)
 
 
 def test_pareto_front_keeps_equals_and_skips_the_undefined() -> None:
