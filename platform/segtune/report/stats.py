@@ -34,6 +34,7 @@ by whether they happen to agree."""
 MIN_PATIENTS = 3
 """Fewest patients for a p value; with three of each the test keeps its level (simulated)."""
 _FLIPS = 9999
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def paired_t(differences: ArrayLike) -> float | None:
         None for fewer than `MIN_SEEDS` differences, and where they do not vary.
     """
     values = np.asarray(differences, dtype=float)
-    if values.size < MIN_SEEDS or np.ptp(values) == 0:
+    if values.size < MIN_SEEDS or not _varies(values):
         return None
     return float(stats.ttest_1samp(values, 0.0).pvalue)
 
@@ -132,7 +133,7 @@ def over_both(
     samples = [np.asarray(per_seed, dtype=float), np.asarray(per_patient, dtype=float)]
     if samples[0].size < MIN_SEEDS or samples[1].size < MIN_PATIENTS:
         return None
-    squares = np.array([x.var(ddof=1) / x.size for x in samples])
+    squares = np.array([x.var(ddof=1) / x.size if _varies(x) else 0.0 for x in samples])
     freedom = np.array([x.size - 1 for x in samples])
     both = squares.sum()
     if not both > 0:
@@ -155,7 +156,7 @@ def hedges(differences: ArrayLike) -> float | None:
         None for fewer than three differences, and where they do not vary.
     """
     values = np.asarray(differences, dtype=float)
-    if values.size < 3 or np.ptp(values) == 0:
+    if values.size < 3 or not _varies(values):
         return None
     freedom = values.size - 1
     log_factor = special.gammaln(freedom / 2) - special.gammaln((freedom - 1) / 2)
@@ -187,3 +188,8 @@ def needed(difference: float, sd: float, tests: int) -> int | None:
     effect = min(abs(difference) / sd, 5.0)
     n = TTestPower().solve_power(effect_size=effect, alpha=ALPHA / tests, power=POWER)
     return max(MIN_SEEDS, math.ceil(float(np.max(n))))
+
+
+def _varies(values: Values) -> bool:
+    """Whether there is more between values than rounding."""
+    return float(np.ptp(values)) > _ROUNDING
