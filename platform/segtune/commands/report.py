@@ -25,12 +25,32 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="several studies side by side, uncompared: comparing unlike ones is refused",
     )
+    parser.add_argument(
+        "--serve",
+        action="store_true",
+        help="show the report on this machine while the study runs, until Ctrl-C; writes no file",
+    )
+    parser.add_argument("--port", type=int, default=0, help="of --serve; default: a free one")
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Build the report and say where it is."""
     from segtune.report import build
+    from segtune.report.serve import serve
 
+    if args.serve:
+        if args.out or args.tables:
+            raise ValueError("--serve writes no file: leave out --out and --tables, or --serve")
+        serve(
+            args.storage,
+            args.study,
+            port=args.port,
+            separate=args.separate,
+            tell=lambda text: console.print(text, highlight=False),
+        )
+        return 0
+    if args.port:
+        raise ValueError("--port belongs to --serve: add --serve, or leave it out")
     out = args.out or Path(f"{args.study[0]}-report.html")
     written = build(
         args.storage,

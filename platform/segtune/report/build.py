@@ -48,13 +48,7 @@ def build(
         ValueError: no study was named, one of them has no trial on record, or comparing them would
             be unfair (`together.UnfairError`: every field that differs).
     """
-    if not studies:
-        raise ValueError("name at least one study to report on")
-    rows = [load(storage, study) for study in dict.fromkeys(studies)]
-    sections = [section(of_study) for of_study in rows]
-    tested = [of_study for of_study in rows if comparable(of_study)]
-    if len(tested) > 1 and not separate:
-        sections.insert(0, comparison_section(tested))
+    sections = assemble(storage, studies, separate=separate)
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, render(sections))
@@ -71,6 +65,24 @@ def build(
         if why_not := write_figures(drawn):
             tell(why_not)
     return out
+
+
+def assemble(
+    storage: Path | str, studies: Sequence[str], *, separate: bool = False
+) -> list[Section]:
+    """The sections of a page, as `build` writes them and the live report serves them.
+
+    Raises:
+        ValueError: as for `build`.
+    """
+    if not studies:
+        raise ValueError("name at least one study to report on")
+    rows = [load(storage, study) for study in dict.fromkeys(studies)]
+    sections = [section(of_study) for of_study in rows]
+    tested = [of_study for of_study in rows if comparable(of_study)]
+    if len(tested) > 1 and not separate:
+        sections.insert(0, comparison_section(tested))
+    return sections
 
 
 def comparison_section(studies: Sequence[StudyRows]) -> Section:

@@ -231,7 +231,7 @@ def pareto_figure(search: SearchRows, labels: Sequence[str]) -> Any:
              "legendgroup": label,
              "mode": ("lines+markers" if front else "markers") + ("+text" if written else ""),
              "text": [f"t{t.number}" for t in ordered] if written else None,
-             "textposition": "top center", 
+             "textposition": "top center",
              "line": {"color": faded(color, 0.5), "width": 1},
              "marker": {"color": color if front else faded(color, 0.6), "symbol": symbol,
                         "size": 10 if front else 7},

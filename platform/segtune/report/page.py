@@ -41,12 +41,13 @@ class Legend:
     """Name of a symbol that the page knows how to draw."""
 
 
-def render(sections: Sequence[Section], *, live: bool = False) -> str:
+def render(sections: Sequence[Section], *, live: str = "") -> str:
     """The page.
 
     Args:
         sections: one per study.
-        live: whether the page asks the server that it came from (and nobody else) for news.
+        live: version of the tables, of a page that asks the server that it came from (and nobody
+            else) for news; empty for a file.
     """
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -1,0 +1,189 @@
+"""The report of a study that still runs: the same page, from this machine to this machine."""
+
+import hashlib
+import http.server
+import json
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from http import HTTPStatus
+from pathlib import Path
+
+from segtune import table
+from segtune.report.build import assemble
+from segtune.report.head import status_text
+from segtune.report.page import render
+
+HOST = "127.0.0.1"
+LOOK_EVERY = 2.0
+"""Seconds between two looks at the tables."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What there is to show."""
+
+    page: str
+    version: str
+    """Of the tables that the page was built from."""
+    text: str
+    """`demo: 3 finished, 1 running`."""
+    error: bool
+    """Whether the last build failed, and the page is of the one before or says why."""
+
+
+class Live:
+    """A page that follows its tables. One thread looks and builds, others only ask for `state`."""
+
+    def __init__(self, storage: Path, studies: Sequence[str], *, separate: bool = False) -> None:
+        """Build the first page.
+
+        Raises:
+            ValueError: a study has no folder under `storage`, or they must not be compared.
+        """
+        self._storage, self._studies, self._separate = storage, list(studies), separate
+        if all((storage / study).is_dir() for study in self._studies):
+            self._state = _waiting(self._studies)
+        else:
+            assemble(storage, self._studies, separate=separate)  # says what is there instead
+        self.look()
+
+    @property
+    def state(self) -> State:
+        """The newest."""
+        return self._state
+
+    def look(self) -> None:
+        """Build again if the tables have changed."""
+        version = fingerprint(self._storage, self._studies)
+        if version == self._state.version:
+            return
+        counted = [
+            f"{study}: {status_text(trials.to_pandas())}"
+            for study in self._studies
+            if len(trials := table.read(self._storage, study, "trials"))
+        ]
+        if len(counted) < len(self._studies):
+            return  # a study that has only just begun
+        text = "; ".join(counted)
+        try:
+            sections = assemble(self._storage, self._studies, separate=self._separate)
+            self._state = State(render(sections, live=version), version, text, False)
+        except Exception as error:  # a server that stops at one bad row tells nobody
+            if isinstance(error, ValueError) and not self._state.version:
+                raise  # what was asked for cannot be had
+            why = traceback.format_exc()
+            page = self._state.page if self._state.version else _says(self._studies, why)
+            said = f"{text}. This page could not be built anew: {why.splitlines()[-1]}"
+            self._state = State(page, version, said, True)
+
+    def follow(self, stopped: threading.Event) -> None:
+        """Look again and again until told to stop."""
+        while not stopped.wait(LOOK_EVERY):
+            self.look()
+
+
+def fingerprint(storage: Path, studies: Sequence[str]) -> str:
+    """Changes with every file that a report is made of."""
+    digest = hashlib.sha256()
+    for study in studies:
+        folder = storage / study
+        files = [p for name in table.TABLES for p in (folder / "tables" / name).glob("*.parquet")]
+        for path in sorted([*files, *folder.glob("*.json"), *folder.glob("*.toml")]):
+            try:
+                found = path.stat()
+            except FileNotFoundError:  # replaced by a newer one this moment
+                continue
+            digest.update(f"{path}\0{found.st_mtime_ns}\0{found.st_size}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def serve(
+    storage: Path,
+    studies: Sequence[str],
+    *,
+    port: int = 0,
+    separate: bool = False,
+    tell: Callable[[str], None] = print,
+) -> None:
+    """Serve the report on the loopback address until Ctrl-C.
+
+    Args:
+        storage: the folder that holds the studies.
+        studies: their names, in the order of their sections.
+        port: 0 takes a free one.
+        separate: do not compare the studies.
+        tell: is handed the address.
+
+    Raises:
+        ValueError: a study is not there, or the port is taken.
+    """
+    live = Live(Path(storage), studies, separate=separate)
+    try:
+        server = http.server.ThreadingHTTPServer((HOST, port), handler(live))
+    except OSError as error:
+        raise ValueError(
+            f"port {port} cannot be used ({error.strerror}): name another, or none for a free one"
+        ) from error
+    stopped = threading.Event()
+    threading.Thread(target=live.follow, args=(stopped,), daemon=True).start()
+    try:
+        tell(f"The report is at http://{HOST}:{server.server_port}/ until Ctrl-C")
+        server.serve_forever()
+    except KeyboardInterrupt:
+        tell("Stopped.")
+    finally:
+        stopped.set()
+        server.server_close()
+
+
+def handler(live: Live) -> type[http.server.BaseHTTPRequestHandler]:
+    """Answers `/` and `/state`, and nobody who calls this machine by another name."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert isinstance(self.server, http.server.HTTPServer)
+            port = self.server.server_port
+            if self.headers.get("Host") not in {f"{HOST}:{port}", f"localhost:{port}"}:
+                # A page elsewhere that points its own name here must not read the report.
+                self.send_error(HTTPStatus.FORBIDDEN)
+            elif self.path == "/":
+                self._send("text/html; charset=utf-8", live.state.page)
+            elif self.path == "/state":
+                state = live.state
+                news = {"version": state.version, "text": state.text, "error": state.error}
+                self._send("application/json", json.dumps(news))
+            else:
+                self.send_error(HTTPStatus.NOT_FOUND)
+
+        def _send(self, kind: str, text: str) -> None:
+            body = text.encode()
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Cache-Control", "no-store")
+            self.send_header("X-Content-Type-Options", "nosniff")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    return Handler
+
+
+def _waiting(studies: Sequence[str]) -> State:
+    text = f"{', '.join(studies)}: no trial on record yet"
+    return State(_says(studies, text), "", text, False)
+
+
+def _says(studies: Sequence[str], text: str) -> str:
+    """A page of words that asks for a better one."""
+    return (
+        '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="2">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{escape(', '.join(studies))}</title>"
+        f'<body style="font: 16px system-ui; margin: 3em"><pre>{escape(text)}</pre>'
+    )
