@@ -13,6 +13,8 @@ from torch import Tensor
 from segcore.checkpoint import CheckpointError, trained_tensors
 from segcore.config import TrainConfig, from_json, to_json
 from segcore.data.loader import epoch_order, shares
+from segcore.data.synthetic_liver import SyntheticLiver
+from segcore.evaluate import EvaluationConfig
 from segcore.evaluation import Evaluation
 from segcore.methods import METHODS
 from segcore.methods.method import Method
@@ -42,6 +44,18 @@ def test_resume_gives_the_losses_of_an_uninterrupted_run(
     assert losses([first, *rest]) == losses(whole)
     assert rest[-1].scores == whole[-1].scores
     assert rest[-1].epoch == whole[-1].epoch
+
+
+def test_resume_gives_the_same_tests_of_every_kind(tiny: TrainConfig, tmp_path: Path) -> None:
+    external = SyntheticLiver(train=1, val=1, test=2, domain="b")
+    evaluation = EvaluationConfig(external=external, resolutions=(64,))
+    config = dataclasses.replace(tiny, evaluation=evaluation)
+    *_, whole = train(config, Runtime())
+    next(train(config, Runtime())).save(tmp_path)
+    *_, resumed = train(config, Runtime(restore_from=tmp_path))
+    assert repr(resumed.images) == repr(whole.images)  # NaN is NaN
+    assert repr(resumed.scores) == repr(whole.scores)
+    assert resumed.pictures == whole.pictures
 
 
 def test_the_same_seed_gives_the_same_losses_and_another_does_not(tiny: TrainConfig) -> None:

@@ -40,10 +40,12 @@ def train(config: TrainConfig, runtime: Runtime) -> Iterator[Evaluation]:
 
     Yields:
         One evaluation per epoch, then the final one (`final=True`): the best epoch, by macro Dice
-        on val, with the scores of each image; on test too where `runtime.test`.
+        on val, with the scores of each image; where `runtime.test` also on test and the external
+        set, at every size that `config.evaluation` asks for.
 
     Raises:
-        ValueError: the data folder, weights or checkpoint are not what they should be.
+        ValueError: the data folder, weights or checkpoint are not what they should be, or what is
+            to be tested was trained or selected on.
         TrainingDiverged: the loss or the gradient is not finite. Every worker raises it.
     """
     training = Training(config, runtime)
