@@ -78,7 +78,8 @@ def check_gradient(parameter: Tensor, position: int) -> None:
 def alike(entries: Sequence[Entry], more: Sequence[Hashable]) -> Iterator[list[Entry]]:
     """Parameters that are worth handling as one batch: of one shape, group and device.
 
-    On a CPU each comes alone: copying gradients into a stack costs more there than it saves.
+    On a CPU they come one by one, those of a batch in a row: copying gradients into a stack costs
+    more there than it saves.
 
     Args:
         entries: Parameters.
@@ -86,10 +87,14 @@ def alike(entries: Sequence[Entry], more: Sequence[Hashable]) -> Iterator[list[E
     """
     batches: dict[Hashable, list[Entry]] = defaultdict(list)
     for entry, also in zip(entries, more, strict=True):
-        device, dtype = entry.parameter.device, entry.parameter.dtype
-        alone = entry.position if device.type == "cpu" else None
-        batches[alone, id(entry.group), device, dtype, entry.projection, also].append(entry)
-    yield from batches.values()
+        parameter = entry.parameter
+        kind = (id(entry.group), parameter.device, parameter.dtype, entry.projection)
+        batches[*kind, also].append(entry)
+    for batch in batches.values():
+        if batch[0].parameter.device.type == "cpu":
+            yield from ([entry] for entry in batch)
+        else:
+            yield batch
 
 
 def stack(tensors: Sequence[Tensor]) -> Tensor:

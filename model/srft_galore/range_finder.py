@@ -11,9 +11,9 @@ from torch import Tensor
 
 from .orthonormal import orthonormalise
 from .published import published_basis
-from .sketch import sketch_gaussian, sketch_srft
+from .sketch import sketch_gaussian, sketch_srft, times
 
-_SKETCHES: dict[str, Callable[[Tensor, int, torch.Generator], Tensor]] = {
+_SKETCHES: dict[str, Callable[[Tensor, int, int], Tensor]] = {
     "srft": sketch_srft,
     "gaussian": sketch_gaussian,
 }
@@ -102,16 +102,20 @@ def range_finder(
                 f"{(*G_MN.shape[:-1], kept)}."
             )
         Q_ML = start.to(G_MN)
-        if sketch_size > kept:
-            fresh = sketch(G_MN, sketch_size - kept, projector=projector, seed=seed)
-            Q_ML = orthonormalise(torch.cat((Q_ML, fresh), dim=-1))
+        fresh = min(oversample, m - kept, n)
+        if fresh:
+            random_ML = sketch(G_MN, fresh, projector=projector, seed=seed)
+            Q_ML = orthonormalise(torch.cat((Q_ML, random_ML), dim=-1))
+        sketch_size = kept + fresh
         iterations = power_iterations + 1
     for left in reversed(range(iterations)):
-        Z_NL = G_MN.mT @ Q_ML
-        Z_NL /= _largest_norm(Z_NL)  # G Z would overflow where G is large
+        Z_NL = times(G_MN.mT, Q_ML)
+        Z_NL /= _largest_magnitude(Z_NL)  # G Z would overflow where G is large
         if left == 0 and sketch_size > kept:
-            Z_NL = Z_NL @ _leading_eigenvectors(Z_NL, kept)  # Rayleigh-Ritz, before the product
-        Q_ML = orthonormalise(G_MN @ Z_NL)
+            Z_NL = times(
+                Z_NL, _leading_eigenvectors(Z_NL, kept)
+            )  # Rayleigh-Ritz, before the product
+        Q_ML = orthonormalise(times(G_MN, Z_NL))
     if iterations == 0 and sketch_size > kept:
         return Q_ML @ _leading_directions(Q_ML.mT @ G_MN, kept)
     return Q_ML
@@ -126,7 +130,7 @@ def sketch(G_MN: Tensor, size: int, *, projector: str, seed: int) -> Tensor:
         projector: One of `SKETCHING`.
         seed: Of Omega.
     """
-    return _SKETCHES[projector](G_MN, size, torch.Generator().manual_seed(seed))
+    return _SKETCHES[projector](G_MN, size, seed)
 
 
 def range_of_sketch(Y_ML: Tensor, rank: int) -> Tensor:
@@ -180,7 +184,7 @@ def check_integer(name: str, value: object, *, least: int) -> None:
         raise ValueError(f"{name}={value!r} is not allowed; give an int from {least} to 2**63 - 1.")
 
 
-def _largest_norm(Z_NL: Tensor) -> Tensor:
+def _largest_magnitude(Z_NL: Tensor) -> Tensor:
     """The largest magnitude in each matrix (..., 1, 1), or a tiny number where all are zero."""
     return Z_NL.abs().amax(dim=(-2, -1), keepdim=True).clamp_min(torch.finfo(Z_NL.dtype).tiny)
 

@@ -15,6 +15,7 @@ from .moments import change_basis
 from .orthonormal import orthonormalise
 from .projection import derive_seed
 from .range_finder import range_finder, range_of_sketch, sketch
+from .sketch import times
 
 
 @dataclass
@@ -198,7 +199,7 @@ def _sketch(entry: Entry, G_MN: Tensor) -> Tensor:
     parts = []
     if warm:
         mean = state["exp_avg"]
-        parts.append(faced @ orthonormalise(mean if projection.right else mean.mT))
+        parts.append(times(faced, orthonormalise(mean if projection.right else mean.mT)))
     if fresh:
         drawn = sketch(faced, fresh, projector=group["projector"], seed=seed)
         parts.append(drawn * (fresh / faced.shape[-1]) ** 0.5)

