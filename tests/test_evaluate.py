@@ -145,20 +145,22 @@ class Peer(Runtime):
 def test_any_number_of_workers_gives_the_scores_of_one(tiny: TrainConfig, world: int) -> None:
     """Three images: some workers have more than others, one of four has none."""
     training = Training(wide(tiny), Runtime())
-    assert training.external is not None
+    external = training.external
+    assert external is not None
 
     def scores(runtime: Runtime, size: int) -> list[ImageScore]:
         predictions = predict_labels(
-            training.system, training.external, "test", 128, 2, runtime, resolution=size
+            training.system, external, "test", 128, 2, runtime, resolution=size
         )
         return score_images(
-            predictions, training.external, "test", runtime, name="external", every_protocol=True
+            predictions, external, "test", runtime, name="external", every_protocol=True
         )
 
     training.system.eval()
     for size in (128, 64):
         alone = scores(Runtime(), size)
-        barrier, parts = threading.Barrier(world), [[] for _ in range(world)]
+        barrier = threading.Barrier(world)
+        parts: list[list[ImageScore]] = [[] for _ in range(world)]
         results: dict[int, list[ImageScore]] = {}
 
         def work(rank: int, size: int = size) -> None:
