@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from segtune.report.caveats import Caveat
-from segtune.report.cost import Cost, arm_costs
+from segtune.report.cost import arm_costs
 from segtune.report.load import MACRO, StudyRows
 from segtune.report.paired import Comparison, Difference, difference_text
 from segtune.report.search import read_search
@@ -86,30 +86,21 @@ def _cost(rows: StudyRows, summary: Summary) -> str:
     other = rows.baseline if rows.baseline in ranked and rows.baseline != best else ranked[1]
     assert other is not None
     told = [
-        text
-        for key, unit, digits, what in (
-            ("trainable", " million", 3, "trainable parameters"),
-            ("state", " MB", 2, "optimizer state"),
-            ("seconds", " s", 3, "a step"),
+        f"{verb} {number(mine.mean, digits)} {unit} ({number(others.mean, digits)})"
+        for key, verb, unit, digits in (
+            ("trainable", "trains", "million parameters", 3),
+            ("state", "keeps", "MB of optimizer state", 2),
+            ("seconds", "takes", "s a step", 3),
         )
-        if (text := _against(costs[best], costs[other], key, unit, digits, what))
+        if (mine := costs[best].values.get(key)) and (others := costs[other].values.get(key))
     ]
-    return f"The best mean is {best}'s; against {other} it takes {listing(told)}." if told else ""
+    if not told:
+        return ""
+    return f"The best mean is {best}'s, which {listing(told)}; in brackets what {other} does."
 
 
 def _mean(summary: Summary, arm: str, key: str) -> float:
     return next(a.values[key].mean for a in summary.arms if a.arm == arm)
-
-
-def _against(a: Cost, b: Cost, key: str, unit: str, digits: int, what: str) -> str:
-    if key not in a.values or key not in b.values:
-        return ""
-    shown = [number(c.values[key].mean, digits) for c in (a, b)]
-    return (
-        f"{shown[0]}{unit} of {what} for {shown[1]}"
-        if key != "seconds"
-        else (f"{shown[0]}{unit} {what} for {shown[1]}")
-    )
 
 
 def _sure(caveats: Sequence[Caveat]) -> str:

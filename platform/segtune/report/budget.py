@@ -46,7 +46,9 @@ class Budget:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """The statement that a methods section needs."""
+        """The statement that a methods section needs; empty where there are no arms."""
+        if not self.arms:
+            return ()
         tries = {a.tries for a in self.arms}
         tuned = (
             "No arm was tuned: each ran with the settings of its definition."

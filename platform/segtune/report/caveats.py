@@ -85,9 +85,9 @@ def _too_few(comparison: Comparison) -> tuple[Caveat, ...]:
             found.append(
                 Caveat(
                     f"too few {noun}s",
-                    f"{worst.arm} differs from {comparison.baseline} by another amount with every "
-                    f"{noun} (sd {number(sd, measure.digits)}, n = {n}): to show {asked} it takes "
-                    f"about {count(short[worst], noun)}, {short[worst] - n} more"
+                    f"{worst.arm}'s difference from {comparison.baseline} varies over {noun}s with "
+                    f"sd {number(sd, measure.digits)} (n = {n}): to show {asked} it takes about "
+                    f"{count(short[worst], noun)}, {short[worst] - n} more"
                     f"{f'; {listing(others)} would need more as well' if others else ''}.",
                 )
             )
@@ -145,19 +145,24 @@ def _untuned(rows: StudyRows) -> tuple[Caveat, ...]:
 def _rising(rows: StudyRows) -> tuple[Caveat, ...]:
     """Arms whose score on val was best at the very end in most of their trials."""
     objective = rows.objectives[0]
-    measure = choose(rows, objective.metric, "val")
+    arms = {arm: list(trials_by_seed(rows, arm).values()) for arm in rows.arms}
+    measure = choose(rows, objective.metric, "val") if any(arms.values()) else None
     if measure is None:
         return ()
     val = select(rows.scores, measure, "val")
-    val = val[val["class_name"] == MACRO].sort_values("epoch")
-    curves = {str(t): of.set_index("epoch")["value"].dropna() for t, of in val.groupby("trial_id")}
-    sign, said = (1 if objective.maximize else -1), []
-    for arm in rows.arms:
-        own = [curves[t] for t in trials_by_seed(rows, arm).values() if t in curves]
-        own = [c for c in own if len(c) > 1]
-        at_end = [c for c in own if (sign * c).idxmax() == c.index[-1]]
+    val = val[
+        (val["class_name"] == MACRO) & val["trial_id"].isin([t for a in arms.values() for t in a])
+    ]
+    curves = {
+        str(trial): np.asarray(of_trial["value"].dropna(), dtype=float)
+        for trial, of_trial in val.sort_values("epoch").groupby("trial_id")
+    }
+    pick, said = (np.argmax if objective.maximize else np.argmin), []
+    for arm, trials in arms.items():
+        own = [curves[t] for t in trials if t in curves and len(curves[t]) > 1]
+        at_end = [c for c in own if pick(c) == len(c) - 1]
         if own and 2 * len(at_end) > len(own):
-            gains = [c.iloc[-1] - c.iloc[-1 - math.ceil(_LAST * (len(c) - 1))] for c in at_end]
+            gains = [c[-1] - c[-1 - math.ceil(_LAST * (len(c) - 1))] for c in at_end]
             gain = number(float(np.mean(gains)), measure.digits, sign=True)
             said.append(f"{arm} in {len(at_end)} of {len(own)} ({gain})")
     if not said:
@@ -188,7 +193,7 @@ def _carried(rows: StudyRows, comparison: Comparison) -> tuple[Caveat, ...]:
     return (
         Caveat(
             "a single patient, image or seed carries a difference",
-            "; ".join(said) + ". (The two of each kind that move a difference most were left out, "
+            f"{'; '.join(said)}. (Of each kind the two that move a difference most were left out, "
             "one at a time, and the test repeated.)",
         ),
     )
@@ -197,7 +202,7 @@ def _carried(rows: StudyRows, comparison: Comparison) -> tuple[Caveat, ...]:
 def carriers(
     d: Difference, pairs: Mapping[int, tuple[str, str]], images: ImageScores, measure: Measure
 ) -> list[str]:
-    """What can be left out so that the sign or the side of 5 % changes, in words."""
+    """What can be left out so that the verdict is another, in words: one patient, image or seed."""
     own, base = (images.stack(side) for side in zip(*pairs.values(), strict=True))
     kinds = {"patient": images.patients}
     if len(set(images.patients)) < len(images.samples):
@@ -206,31 +211,36 @@ def carriers(
     for kind, names_I in kinds.items():
         (a, b), units, _ = by_patient((own, base), names_I)
         without_P = difference(a, b, 1 - np.eye(len(units)))
-        for k in dict.fromkeys([int(np.nanargmin(without_P)), int(np.nanargmax(without_P))]):
+        for k in (int(np.nanargmin(without_P)), int(np.nanargmax(without_P))):
             keep_I = [name != units[k] for name in names_I]
             again = paired_test(images, list(pairs.values()), keep_I)
             said += _changed(d, again, f"{kind} {units[k]}", measure)
-    if len(d.seeds) > MIN_SEEDS:
-        gaps = dict(zip(d.seeds, d.per_seed, strict=True))
-        for seed in dict.fromkeys([min(gaps, key=gaps.__getitem__),
-                                   max(gaps, key=gaps.__getitem__)]):  # fmt: skip
-            rest = [pair for s, pair in pairs.items() if s != seed]
-            said += _changed(d, paired_test(images, rest), f"seed {seed}", measure)
+    gaps = dict(zip(d.seeds, d.per_seed, strict=True))
+    for seed in {min(gaps, key=gaps.__getitem__), max(gaps, key=gaps.__getitem__)}:
+        rest = [pair for s, pair in pairs.items() if s != seed]
+        said += _changed(d, paired_test(images, rest), f"seed {seed}", measure)
     return said
 
 
 def _changed(
     d: Difference, again: tuple[Estimate, float] | None, without: str, measure: Measure
 ) -> list[str]:
+    """A verdict that goes with what was left out, or that only it prevented.
+
+    Losing a verdict for having less to go by is none of this: the difference must shrink. Nor is a
+    change of sign where no difference was shown.
+    """
     if again is None or d.p is None or d.p_holm is None:
         return []
     estimate, p = again
     corrected = min(1.0, p * d.p_holm / d.p)
-    moved = f"{number(d.shown.mean, measure.digits, sign=True)} becomes "
-    moved += number(estimate.mean, measure.digits, sign=True)
-    if (estimate.mean > 0) != (d.shown.mean > 0):
+    before, after = d.shown.mean, estimate.mean
+    moved = f"{number(before, measure.digits, sign=True)} becomes "
+    moved += number(after, measure.digits, sign=True)
+    if d.p_holm < ALPHA and before * after < 0:
         return [f"without {without} {d.arm}'s difference has the other sign ({moved})"]
-    if (corrected < ALPHA) != (d.p_holm < ALPHA):
-        word = "can no longer be told from" if d.p_holm < ALPHA else "could be told from"
-        return [f"without {without} {d.arm} {word} the baseline ({moved})"]
+    if d.p_holm < ALPHA <= corrected and abs(after) < abs(before):
+        return [f"without {without} {d.arm} can no longer be told from the baseline ({moved})"]
+    if corrected < ALPHA <= d.p_holm:
+        return [f"without {without} {d.arm} could be told from the baseline ({moved})"]
     return []

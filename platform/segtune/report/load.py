@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +73,29 @@ class StudyRows:
         first = [self.baseline] if self.baseline is not None else []
         return tuple(dict.fromkeys([*first, *defined, *seen]))
 
+    @cached_property
+    def scored(self) -> pd.DataFrame:
+        """What was scored: the different splits, metrics, protocols, resolutions and classes."""
+        columns = ["split", "metric", "protocol", "resolution", "class_name"]
+        return self.scores[columns].drop_duplicates(ignore_index=True)
+
+    @cached_property
+    def native_size(self) -> int | None:
+        """Side of the masks that most trials were validated at, pixels: what they were trained for.
+
+        None where nothing was validated yet.
+        """
+        sizes = set(self.scored.loc[self.scored["split"] == "val", "resolution"])
+        if len(sizes) < 2:
+            return int(sizes.pop()) if sizes else None
+        val = self.scores.loc[self.scores["split"] == "val", ["trial_id", "resolution"]]
+        trials = val.drop_duplicates().groupby("resolution").size()
+        return int(max(trials[trials == trials.max()].index))
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Foreground classes that were scored."""
-        found = {str(c) for c in self.scores["class_name"].unique()} - {MACRO, POOLED}
+        found = {str(c) for c in self.scored["class_name"].unique()} - {MACRO, POOLED}
         known = [c for c in CLASS_ORDER if c in found]
         return (*known, *sorted(found - set(known)))
 

@@ -83,16 +83,6 @@ def stacked_dice(rows: StudyRows, split: str) -> Measure | None:
     return None if there.empty else Measure("dice", STACKED, _size(rows, there))
 
 
-def native_size(rows: StudyRows) -> int | None:
-    """Side of the masks that most trials were validated at, pixels: what they were trained for.
-
-    None where nothing was validated yet.
-    """
-    val = rows.scores.loc[rows.scores["split"] == "val", ["trial_id", "resolution"]]
-    trials = val.drop_duplicates().groupby("resolution").size()
-    return None if trials.empty else int(max(trials[trials == trials.max()].index))
-
-
 def select(frame: pd.DataFrame, measure: Measure, split: str) -> pd.DataFrame:
     """Rows of `scores` or `images` that a measure names."""
     return frame[
@@ -103,7 +93,7 @@ def select(frame: pd.DataFrame, measure: Measure, split: str) -> pd.DataFrame:
     ]
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=2)
 def best_epochs(rows: StudyRows) -> Mapping[str, int]:
     """Per trial: the epoch that was best on val.
 
@@ -125,8 +115,8 @@ def best_epochs(rows: StudyRows) -> Mapping[str, int]:
 
 def values(rows: StudyRows, measure: Measure, split: str) -> Mapping[tuple[str, str], float]:
     """(trial, class) -> value at the trial's best epoch on val; NaN is kept."""
-    found = select(rows.scores, measure, split)
-    found = found[found["epoch"] == found["trial_id"].map(best_epochs(rows))]
+    best = pd.Series(best_epochs(rows), dtype="int64", name="epoch").rename_axis("trial_id")
+    found = select(rows.scores, measure, split).merge(best.reset_index(), on=["trial_id", "epoch"])
     return {
         (str(trial), str(class_name)): float(value)
         for trial, class_name, value in zip(
@@ -136,18 +126,18 @@ def values(rows: StudyRows, measure: Measure, split: str) -> Mapping[tuple[str, 
 
 
 def _of(rows: StudyRows, metric: str, split: str, class_name: str) -> pd.DataFrame:
-    scores = rows.scores
-    return scores[
-        (scores["metric"] == metric)
-        & (scores["split"] == split)
-        & (scores["class_name"] == class_name)
+    scored = rows.scored
+    return scored[
+        (scored["metric"] == metric)
+        & (scored["split"] == split)
+        & (scored["class_name"] == class_name)
     ]
 
 
 def _size(rows: StudyRows, there: pd.DataFrame) -> int:
     """The native size where it is there, else the largest."""
-    sizes, native = {int(r) for r in there["resolution"].unique()}, native_size(rows)
-    return native if native in sizes and native is not None else max(sizes)
+    sizes, native = {int(r) for r in there["resolution"].unique()}, rows.native_size
+    return native if native is not None and native in sizes else max(sizes)
 
 
 def _by_trial(frame: pd.DataFrame, column: str) -> dict[str, int]:
