@@ -9,4 +9,8 @@ SYSTEMS: Mapping[str, Entry] = {
         "segcore.systems.dual_encoder:DualEncoderConfig",
         "SAM2 for RGB and Depth Anything V2 for depth, fused by cross-attention",
     ),
+    "hiera_unet": Entry(
+        "segcore.systems.hiera_unet:HieraUnetConfig",
+        "SAM2's trunk with a U-shaped decoder, no depth: a baseline",
+    ),
 }

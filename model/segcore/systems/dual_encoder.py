@@ -21,7 +21,7 @@ from segcore.systems.decoder import DecoderConfig
 from segcore.systems.depth_encoder import DepthConfig, DepthEncoder
 from segcore.systems.fusion import Fusion, FusionConfig
 from segcore.systems.pixels import resize
-from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config
+from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config, projections
 from segcore.systems.system import System, SystemConfig, Targets
 from segcore.systems.weights import tensors_hash
 
@@ -134,8 +134,8 @@ class DualEncoder(System):
 
     def adaptable(self, targets: Targets) -> Mapping[str, nn.Linear]:
         """Projections of SAM2's trunk. The paper adapts SAM2 alone and leaves depth frozen."""
-        projections = self.sam2.projections(mlp=targets == "attention+mlp")
-        return {f"sam2.{name}": module for name, module in projections.items()}
+        found = projections(self.sam2, mlp=targets == "attention+mlp")
+        return {f"sam2.{name}": module for name, module in found.items()}
 
     def fused_qkv(self) -> Mapping[str, nn.Linear]:
         """The qkv projections of SAM2's trunk."""

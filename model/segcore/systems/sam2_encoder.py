@@ -208,11 +208,12 @@ class Sam2Encoder(nn.Module):
         positions = dict(zip(STRIDES, output["vision_pos_enc"], strict=True))
         return features, positions
 
-    def projections(self, *, mlp: bool) -> dict[str, nn.Linear]:
-        """The trunk's linear maps by module path: attention's fused qkv and output, and the
-        MLPs' if asked for. The shortcut projections between stages are not among them."""
-        return {
-            name: module
-            for name, module in self.named_modules()
-            if isinstance(module, nn.Linear) and (".attn." in name or (mlp and ".mlp." in name))
-        }
+
+def projections(encoder: nn.Module, *, mlp: bool) -> dict[str, nn.Linear]:
+    """A trunk's linear maps by module path: attention's fused qkv and output, and the MLPs' if
+    asked for. The shortcut projections between stages are not among them."""
+    return {
+        name: module
+        for name, module in encoder.named_modules()
+        if isinstance(module, nn.Linear) and (".attn." in name or (mlp and ".mlp." in name))
+    }

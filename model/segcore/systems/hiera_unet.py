@@ -1,0 +1,147 @@
+"""A U-shaped decoder on SAM2's trunk alone, after SAM2-UNet (Xiong et al., arXiv 2408.08870): the
+baseline that shows what neck, depth and attention are worth.
+
+Shape suffixes: B batch, C channels, K classes, H W image size, h w feature size.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segcore.batch import Batch, ClassSpec, Prediction
+from segcore.losses import LossConfig
+from segcore.registry import STRICT
+from segcore.systems.blocks import GROUPS, conv_norm_act
+from segcore.systems.pixels import resize, standardise
+from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config, projections
+from segcore.systems.system import System, SystemConfig, Targets
+from segcore.systems.weights import moves, tensors_hash
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class HieraUnetConfig(SystemConfig):
+    """SAM2's Hiera at four scales, each narrowed and met from below.
+
+    Different from SAM2-UNet: the loss looks at the last output alone, norms are GroupNorm, and how
+    the trunk is adapted is the method's choice (`frozen`, or adapters inside its projections in
+    place of theirs between its blocks).
+    """
+
+    name: ClassVar[str] = "hiera_unet"
+
+    image_size: int = Field(default=128, ge=64, multiple_of=SIZE_MULTIPLE)
+    """Side of the square image that the trunk sees, pixels. Other images are resized."""
+    sam2: Sam2Config = dataclasses.field(default_factory=Sam2Config)
+    """Its neck is loaded and left out."""
+    width: int = Field(default=64, ge=GROUPS, multiple_of=GROUPS)
+    """Channels at every scale of the decoder."""
+
+    def check_weights(self) -> None:
+        """Read the weights if they come from elsewhere.
+
+        Raises:
+            ValueError: a file is missing or does not fit.
+        """
+        if self.sam2.pretrained in ("checkpoint", "hub"):
+            self.sam2.build()
+
+    def build(self, classes: ClassSpec, loss: LossConfig) -> "HieraUnet":
+        """Build the network on the CPU from the global RNG, its pretrained weights loaded.
+
+        Raises:
+            ValueError: the weights cannot be read or do not fit.
+        """
+        return HieraUnet(self, classes, loss)
+
+
+class HieraUnet(System):
+    """Pretrained trunk; everything after it is head."""
+
+    def __init__(self, config: HieraUnetConfig, classes: ClassSpec, loss: LossConfig) -> None:
+        super().__init__()
+        self._config = config
+        self._loss = loss.build(classes)
+        trunk: Any = config.sam2.build().image_encoder.trunk
+        self.trunk: nn.Module = trunk
+        width = config.width
+        self.narrow = nn.ModuleList(
+            ReceptiveField(channels, width) for channels in reversed(trunk.channel_list)
+        )
+        self.up = nn.ModuleList(
+            nn.Sequential(conv_norm_act(2 * width, width, 3), conv_norm_act(width, width, 3))
+            for _ in trunk.channel_list[1:]
+        )
+        self.out = nn.Conv2d(width, len(classes.names), 1)
+        self._weights_hash = tensors_hash(self.trunk)
+
+    def forward(self, batch: Batch, size: int) -> Prediction:
+        """Predict logits (B, K, size, size); `extras["native"]` is the map at stride 4."""
+        image_B3HW = resize(batch.image_B3HW, self._config.image_size)
+        if self._config.sam2.standardise:
+            image_B3HW = standardise(image_B3HW)
+        with torch.set_grad_enabled(moves(self.trunk)):
+            scales = self.trunk(image_B3HW)  # finest first
+        narrowed = [narrow(x) for narrow, x in zip(self.narrow, scales, strict=True)]
+        x_BChw = narrowed.pop()
+        for up in self.up:
+            finer_BChw = narrowed.pop()
+            x_BChw = F.interpolate(
+                x_BChw, finer_BChw.shape[-2:], mode="bilinear", align_corners=False
+            )
+            x_BChw = up(torch.cat((finer_BChw, x_BChw), dim=1))
+        native: Tensor = self.out(x_BChw)
+        logits = F.interpolate(native, (size, size), mode="bilinear", align_corners=False)
+        return Prediction(logits, {"native": native})
+
+    def loss(self, prediction: Prediction, batch: Batch, progress: float) -> Tensor:
+        """Dice + cross-entropy."""
+        value: Tensor = self._loss(prediction, batch.target_BKHW)
+        return value
+
+    def pretrained(self) -> Mapping[str, nn.Module]:
+        """SAM2's trunk."""
+        return {"trunk": self.trunk}
+
+    def adaptable(self, targets: Targets) -> Mapping[str, nn.Linear]:
+        """Projections of the trunk."""
+        found = projections(self.trunk, mlp=targets == "attention+mlp")
+        return {f"trunk.{name}": module for name, module in found.items()}
+
+    def fused_qkv(self) -> Mapping[str, nn.Linear]:
+        """The qkv projections of the trunk."""
+        attention = self.adaptable("attention")
+        return {name: module for name, module in attention.items() if name.endswith(".qkv")}
+
+    def weights_hash(self) -> str:
+        """Hash of the trunk's weights as they were loaded."""
+        return self._weights_hash
+
+
+class ReceptiveField(nn.Module):
+    """Narrow features and let each see its surroundings: three branches of growing dilation, put
+    together again, beside a shortcut (after Liu et al., arXiv 1711.07767)."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.shortcut = nn.Conv2d(inputs, width, 1)
+        self.branches = nn.ModuleList(
+            nn.Sequential(
+                conv_norm_act(inputs, width, 1),
+                nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation, bias=False),
+                nn.GroupNorm(GROUPS, width),
+            )
+            for dilation in (1, 3, 5)
+        )
+        self.join = nn.Conv2d(3 * width, width, 1)
+
+    def forward(self, x_BChw: Tensor) -> Tensor:
+        """(B, width, h, w)."""
+        seen = torch.cat([branch(x_BChw) for branch in self.branches], dim=1)
+        out: Tensor = (self.shortcut(x_BChw) + self.join(seen)).relu()
+        return out
