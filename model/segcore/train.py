@@ -10,6 +10,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ import torch
 from torch import Tensor
 
 from segcore import checkpoint
+from segcore.batch import Batch
 from segcore.checkpoint import Checkpoint
 from segcore.config import TrainConfig, to_json
 from segcore.data.dataset import Dataset, Split
-from segcore.data.loader import epoch_order, shares, training_batch
+from segcore.data.loader import epoch_order, shares, training_batches
 from segcore.evaluate import draw_pictures, predict_labels, score_images
 from segcore.evaluation import Evaluation, Facts, ImageScore, Picture, Score, Seconds, Step
 from segcore.measure import Stopwatch, memory
@@ -66,6 +68,8 @@ class Training:
         config.method.adapt(self.system)
         self.system.to(runtime.device)
         self.optimizer = config.method.optimizer(self.system, config.optim)
+        if isinstance(self.optimizer, GaLoreAdamW) and self.optimizer.releases_gradients:
+            self.optimizer.attach(self.system)
         self.peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
         self.trained = [p for p in self.system.parameters() if p.requires_grad]
         self.epoch = self.step = self.best_epoch = 0
@@ -87,12 +91,16 @@ class Training:
 
     def run_epoch(self, epoch: int) -> Evaluation:
         """Visit every training sample once, then evaluate on val."""
-        schedule = self.config.schedule
-        order = epoch_order(len(self.order), seed=self.config.seed, epoch=epoch)
+        config, schedule = self.config, self.config.schedule
+        order = epoch_order(len(self.order), seed=config.seed, epoch=epoch)
         batches = [
             order[i : i + schedule.batch_size] for i in range(0, len(order), schedule.batch_size)
         ]
-        steps = tuple(self._step(epoch, batch) for batch in batches)
+        microbatches = [indices for batch in batches for indices in self._share(batch)]
+        size, augment, seed = config.system.image_size, config.augment, config.seed
+        made = training_batches(self.dataset, microbatches, size, augment, seed, epoch)
+        with closing(made):
+            steps = tuple(self._step(epoch, batch, made) for batch in batches)
         self.epoch = epoch
         scores = aggregate(self._predict("val", draw=False)[0])
         dice = next(s.value for s in scores if (s.metric, s.class_name) == ("dice", "macro"))
@@ -139,21 +147,20 @@ class Training:
             pictures=tuple(pictures),
         )
 
-    def _step(self, epoch: int, batch: list[int]) -> Step:
-        """One optimizer step over a global batch."""
-        watch = Stopwatch(self.runtime.device)
+    def _share(self, batch: list[int]) -> list[list[int]]:
+        """This worker's microbatches of a global batch."""
+        microbatch_size = self.config.schedule.microbatch_size
+        return shares(batch, self.runtime.world, microbatch_size)[self.runtime.rank]
+
+    def _step(self, epoch: int, batch: list[int], made: Iterator[Batch]) -> Step:
+        """One optimizer step over a global batch, whose microbatches come next from `made`."""
+        watch, reduced_before = Stopwatch(self.runtime.device), self.runtime.reduced_bytes
         lr_ratio = self.config.schedule.lr_ratio(self.step, self.total_steps)
         for group, peak in zip(self.optimizer.param_groups, self.peak_lrs, strict=True):
             group["lr"] = peak * lr_ratio
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._accumulate(epoch, batch, watch)
-        for parameter in self.trained:
-            if parameter.grad is None:  # an empty share still takes part in the sum
-                parameter.grad = torch.zeros_like(parameter)
-        gradients = [p.grad for p in self.trained if p.grad is not None]
-        self.runtime.reduce([*gradients, loss])
-        clip_norm = self.config.optim.clip_norm or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(self.trained, clip_norm)
+        loss = self._accumulate(batch, made, watch)
+        norm = self._reduce_and_clip(loss)
         for what, value in (("loss", loss), ("gradient's norm", norm)):
             if not torch.isfinite(value):
                 raise TrainingDiverged(
@@ -175,10 +182,29 @@ class Training:
             loss=loss.item(),
             lr=self.optimizer.param_groups[0]["lr"],
             images=len(batch),
+            reduced_bytes=self.runtime.reduced_bytes - reduced_before,
             seconds=Seconds(**watch.seconds),
         )
 
-    def _accumulate(self, epoch: int, batch: list[int], watch: Stopwatch) -> Tensor:
+    def _reduce_and_clip(self, loss: Tensor) -> Tensor:
+        """Sum loss and gradients over the workers; the gradient's norm, before it is clipped.
+
+        A projected gradient was freed in the backward pass: what is summed and clipped is its
+        projection.
+        """
+        runtime, clip_norm = self.runtime, self.config.optim.clip_norm or math.inf
+        if isinstance(self.optimizer, GaLoreAdamW) and self.optimizer.releases_gradients:
+            runtime.reduce([loss])
+            self.optimizer.reduce(runtime.reduce, rank=runtime.rank, world=runtime.world)
+            return self.optimizer.clip_grad_norm_(clip_norm)
+        for parameter in self.trained:
+            if parameter.grad is None:  # an empty share still takes part in the sum
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [p.grad for p in self.trained if p.grad is not None]
+        runtime.reduce([*gradients, loss])
+        return torch.nn.utils.clip_grad_norm_(self.trained, clip_norm)
+
+    def _accumulate(self, batch: list[int], made: Iterator[Batch], watch: Stopwatch) -> Tensor:
         """Add up the gradients of this worker's share; its part of the batch's mean loss.
 
         Each microbatch counts by its samples, so that any division of a batch over microbatches
@@ -187,12 +213,9 @@ class Training:
         config, runtime = self.config, self.runtime
         self.system.train()
         total = torch.zeros((), device=runtime.device)
-        share = shares(batch, runtime.world, config.schedule.microbatch_size)[runtime.rank]
         size = config.system.image_size
-        for indices in share:
-            samples = training_batch(
-                self.dataset, indices, size, config.augment, config.seed, epoch
-            ).to(runtime.device)
+        for indices in self._share(batch):
+            samples = next(made).to(runtime.device)
             watch.split("data")
             with torch.autocast(
                 runtime.device.type, torch.bfloat16, enabled=runtime.precision == "bfloat16"

@@ -1,14 +1,28 @@
-"""From samples to batches: the order of an epoch, each worker's share, tensors."""
+"""From samples to batches: the order of an epoch, each worker's share, tensors.
 
-from collections.abc import Iterator, Sequence
+Batches are made in background threads while the network is busy. Nothing here draws from a global
+random generator, so that a batch is the same whoever makes it, and when.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from segcore.batch import Batch, ClassSpec
 from segcore.data.augment import Augment
 from segcore.data.dataset import Dataset, Sample, Split
+
+T = TypeVar("T")
+THREADS = 2
+"""Batches that are made at once, and that wait at most. Decoding leaves Python's lock alone."""
+UNIT = (torch.arange(256).float() / 255).numpy()
+"""What each of 256 levels is in [0, 1]."""
 
 
 def epoch_order(samples: int, *, seed: int, epoch: int) -> list[int]:
@@ -29,45 +43,88 @@ def shares(batch: Sequence[int], world: int, microbatch_size: int | None) -> lis
     return out
 
 
-def training_batch(
-    dataset: Dataset, indices: Sequence[int], size: int, augment: Augment, seed: int, epoch: int
-) -> Batch:
-    """The augmented samples of a microbatch."""
+def training_batches(
+    dataset: Dataset,
+    microbatches: Iterable[Sequence[int]],
+    size: int,
+    augment: Augment,
+    seed: int,
+    epoch: int,
+) -> Generator[Batch, None, None]:
+    """The augmented samples of each microbatch, in order.
+
+    Args:
+        dataset: an open data set.
+        microbatches: places in the train split.
+        size: side of the samples, pixels.
+        augment: what may happen to them.
+        seed: of the augmentation.
+        epoch: counted from 1.
+    """
     ids = dataset.ids("train")
-    samples = [
-        augment.apply(dataset.load("train", ids[i], size), seed=seed, epoch=epoch, index=i)
-        for i in indices
-    ]
-    return collate(samples, dataset.classes)
+
+    def make(indices: Sequence[int]) -> Batch:
+        samples = [
+            augment.apply(dataset.load("train", ids[i], size), seed=seed, epoch=epoch, index=i)
+            for i in indices
+        ]
+        return collate(samples, dataset.classes)
+
+    return ahead(partial(make, indices) for indices in microbatches)
 
 
 def evaluation_batches(
     dataset: Dataset, split: Split, size: int, batch_size: int, *, rank: int, world: int
-) -> Iterator[tuple[list[Sample], Batch]]:
+) -> Generator[tuple[list[Sample], Batch], None, None]:
     """A worker's share of a split: as they are, no image twice, none missing over the workers."""
     ids = list(dataset.ids(split))[rank::world]
-    for start in range(0, len(ids), batch_size):
+
+    def make(start: int) -> tuple[list[Sample], Batch]:
         samples = [dataset.load(split, i, size) for i in ids[start : start + batch_size]]
-        yield samples, collate(samples, dataset.classes)
+        return samples, collate(samples, dataset.classes)
+
+    return ahead(partial(make, start) for start in range(0, len(ids), batch_size))
+
+
+def ahead(jobs: Iterable[Callable[[], T]]) -> Generator[T, None, None]:
+    """What the jobs return, in their order; the next ones are done while the caller is busy.
+
+    A job's exception is raised in its place. Close it to drop jobs that nobody waits for any more.
+    """
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="data") as pool:
+        waiting: deque[Future[T]] = deque()
+        try:
+            for job in jobs:
+                waiting.append(pool.submit(job))
+                if len(waiting) > THREADS:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def collate(samples: Sequence[Sample], classes: ClassSpec) -> Batch:
     """Stack samples of one size into tensors."""
-    image_BHW3 = torch.from_numpy(np.stack([s.image_HW3 for s in samples]))
-    labels_BHW = torch.from_numpy(np.stack([s.labels_HW for s in samples]))
+    # In NumPy: torch would start a pool of threads of its own in each thread that makes batches.
+    image_BHW3 = torch.from_numpy(UNIT[np.stack([s.image_HW3 for s in samples])])
+    labels_BHW = np.stack([s.labels_HW for s in samples])
     depths = [s.depth_HW for s in samples if s.depth_HW is not None]
-    depth_BHW = torch.from_numpy(np.stack(depths)) if len(depths) == len(samples) else None
+    depth_B1HW = None
+    if len(depths) == len(samples):
+        depth_B1HW = torch.from_numpy(UNIT[np.stack(depths)[:, None]])
     return Batch(
-        image_B3HW=image_BHW3.permute(0, 3, 1, 2).float() / 255,
-        target_BKHW=_targets(labels_BHW, classes),
+        image_B3HW=image_BHW3.permute(0, 3, 1, 2),
+        target_BKHW=torch.from_numpy(_targets(labels_BHW, classes)),
         sample_ids=tuple(s.sample_id for s in samples),
         patient_ids=tuple(s.patient_id for s in samples),
-        depth_B1HW=None if depth_BHW is None else depth_BHW[:, None].float() / 255,
+        depth_B1HW=depth_B1HW,
     )
 
 
-def _targets(labels_BHW: Tensor, classes: ClassSpec) -> Tensor:
-    k = torch.arange(len(classes.names), dtype=torch.uint8)[None, :, None, None]
+def _targets(labels_BHW: NDArray[np.uint8], classes: ClassSpec) -> NDArray[np.float32]:
+    k = np.arange(len(classes.names), dtype=np.uint8)[None, :, None, None]
     labels_B1HW = labels_BHW[:, None]
-    mask = labels_B1HW == k if classes.exclusive else (labels_B1HW >> k) & 1
-    return mask.float()
+    mask = labels_B1HW == k if classes.exclusive else labels_B1HW >> k & 1
+    return mask.astype(np.float32)
