@@ -88,6 +88,8 @@ class Step:
     lr: float
     """The head's rate."""
     images: int
+    reduced_bytes: int
+    """Of the gradients that this worker handed over to be summed over the workers."""
     seconds: Seconds
 
 

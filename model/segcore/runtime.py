@@ -26,6 +26,9 @@ class Runtime:
     test: bool = True
     """Whether the best checkpoint is tested once, at the end."""
 
+    reduced_bytes: int = 0
+    """Counted by `reduce`."""
+
     def reduce(self, gradients: Iterable[Tensor]) -> None:
         """Sum gradients over the workers, in place."""
 

@@ -203,6 +203,7 @@ def _step_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
             "lr": s.lr,
             **{f"seconds_{part}": seconds for part, seconds in vars(s.seconds).items()},
             "images_per_second": s.images / max(1e-9, sum(vars(s.seconds).values())),
+            "reduced_bytes": s.reduced_bytes,
             "weights_bytes": memory.weights,
             "gradient_bytes": memory.gradients,
             "optimizer_state_bytes": memory.optimizer_state,

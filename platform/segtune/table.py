@@ -65,6 +65,7 @@ SCHEMAS: Mapping[TableName, pa.Schema] = {
             ("seconds_optimizer", pa.float64()),
             ("seconds_refresh", pa.float64()),
             ("images_per_second", pa.float64()),
+            ("reduced_bytes", pa.int64()),  # handed over to be summed over workers
             ("weights_bytes", pa.int64()),
             ("gradient_bytes", pa.int64()),
             ("optimizer_state_bytes", pa.int64()),

@@ -102,6 +102,7 @@ class RayRuntime(Runtime):
             groups.setdefault(gradient.dtype, []).append(gradient)
         for tensors in groups.values():
             flat = torch.cat([t.reshape(-1) for t in tensors])
+            self.reduced_bytes += flat.numel() * flat.element_size()
             torch.distributed.all_reduce(flat)
             for tensor, summed in zip(
                 tensors, flat.split([t.numel() for t in tensors]), strict=True

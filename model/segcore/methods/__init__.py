@@ -24,4 +24,7 @@ METHODS: Mapping[str, Entry] = {
         "segcore.methods.galore:SrftGalore",
         "gradients projected by a subsampled randomized Fourier transform",
     ),
+    "srft_galore_published": Entry(
+        "segcore.methods.galore:SrftGalorePublished", "the projection as its authors' code has it"
+    ),
 }

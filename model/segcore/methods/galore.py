@@ -1,11 +1,13 @@
-"""`galore` and `srft_galore`: one optimizer; they differ in the projector and nothing else.
+"""GaLore and its kin: one optimizer; the methods differ in the projector and nothing else.
 
-GaLore: Zhao et al., arXiv 2403.03507. SRFT-GaLore: arXiv 2511.03163.
+GaLore: Zhao et al., arXiv 2403.03507. SRFT-GaLore: arXiv 2511.03163. What the options do is told in
+`srft_galore`; at their defaults all methods here refresh, step and keep their moments alike.
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+import torch
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from segcore.methods.method import Method, freeze_pretrained, head_group
@@ -17,7 +19,7 @@ from srft_galore import GaLoreAdamW
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LowRankGradient(Method):
-    """What both share: the targets' weights move along `rank` directions of their gradients."""
+    """What all share: the targets' weights move along `rank` directions of their gradients."""
 
     projector: ClassVar[str]
     rank: Annotated[int, Field(ge=1)] = 8
@@ -25,15 +27,39 @@ class LowRankGradient(Method):
     """Optimizer steps between two refreshes of the basis."""
     scale: Annotated[float, Field(gt=0)] = 1.0
     """Factor of the back-projected update."""
-    side: Literal["short", "left", "right"] = "short"
-    """Which side of the gradient is projected; `short` is GaLore's rule."""
+    side: Literal["short", "left", "right", "input"] = "short"
+    """Which side of the gradient is projected; `short` is GaLore's rule, `input` the side of the
+    layer's input."""
+    split_qkv: bool = False
+    """Whether q, k and v of a fused projection have a basis each."""
+    stagger: bool = False
+    """Whether weights take turns, so that no step refreshes them all."""
+    moments: Literal["keep", "rotate", "reset"] = "keep"
+    """What becomes of Adam's moments at a refresh; `keep` is GaLore's way."""
     targets: Targets = "attention"
     lr: Annotated[float, Field(gt=0, le=1)] = 3e-3
     """Peak learning rate of the projected weights."""
 
-    def _sketch(self) -> dict[str, int]:
+    @model_validator(mode="after")
+    def _options_go_together(self) -> Self:
+        GaLoreAdamW([{"params": [torch.zeros(0)], **self._projection()}])
+        return self
+
+    def _sketch(self) -> dict[str, Any]:
         """Options of the projector's own."""
         return {}
+
+    def _projection(self) -> dict[str, Any]:
+        return {
+            "rank": self.rank,
+            "update_proj_gap": self.update_proj_gap,
+            "scale": self.scale,
+            "projector": self.projector,
+            "side": self.side,
+            "stagger": self.stagger,
+            "moments": self.moments,
+            **self._sketch(),
+        }
 
     def adapt(self, system: System) -> None:
         """Let the targets' weights move; their biases stay, as in the published code."""
@@ -42,18 +68,21 @@ class LowRankGradient(Method):
             module.weight.requires_grad_(True)
 
     def optimizer(self, system: System, optim: OptimConfig) -> GaLoreAdamW:
-        """Plain AdamW on the head, projected AdamW on the targets."""
-        projected: dict[str, Any] = {
-            "params": [m.weight for m in system.adaptable(self.targets).values()],
-            "lr": self.lr,
-            "rank": self.rank,
-            "update_proj_gap": self.update_proj_gap,
-            "scale": self.scale,
-            "projector": self.projector,
-            "side": self.side,
-            **self._sketch(),
-        }
-        groups = [head_group(system, optim), projected]
+        """Plain AdamW on the head, projected AdamW on the targets.
+
+        Raises:
+            ValueError: `split_qkv` without a fused projection among the targets.
+        """
+        targets = system.adaptable(self.targets)
+        fused = set(system.fused_qkv()) & set(targets) if self.split_qkv else set()
+        if self.split_qkv and not fused:
+            raise ValueError("method.split_qkv: no target is a fused q, k, v; set it to False")
+        options = {"lr": self.lr, **self._projection()}
+        whole = [module.weight for name, module in targets.items() if name not in fused]
+        groups = [head_group(system, optim), {"params": whole, **options}]
+        if fused:
+            split = [module.weight for name, module in targets.items() if name in fused]
+            groups.append({"params": split, "blocks": 3, **options})
         return GaLoreAdamW(groups, eps=optim.eps, weight_decay=optim.weight_decay)
 
 
@@ -75,6 +104,24 @@ class SrftGalore(LowRankGradient):
     """Sketch columns beyond `rank`, truncated after the sketch."""
     power_iterations: Annotated[int, Field(ge=0)] = 0
     """Multiplications of the sketch by G G^T before it is orthonormalised."""
+    start: Literal["cold", "warm"] = "cold"
+    """Whether a refresh starts from the old basis, with `oversample` random columns beside it."""
+    refresh_from: Literal["current", "previous"] = "current"
+    """Which step's gradient a basis comes from. `previous` frees gradients in the backward pass
+    and lets workers exchange projections alone."""
 
-    def _sketch(self) -> dict[str, int]:
-        return {"oversample": self.oversample, "power_iterations": self.power_iterations}
+    def _sketch(self) -> dict[str, Any]:
+        return {
+            "oversample": self.oversample,
+            "power_iterations": self.power_iterations,
+            "start": self.start,
+            "refresh_from": self.refresh_from,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SrftGalorePublished(LowRankGradient):
+    """The basis as the published code of SRFT-GaLore computes it."""
+
+    name: ClassVar[str] = "srft_galore_published"
+    projector: ClassVar[str] = "srft_published"
