@@ -10,7 +10,7 @@ A step of a projected weight, for a right basis (P^T G and P N for a left one):
     W <- (1 - lr weight_decay) W - lr scale N P^T
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
 import torch
@@ -99,7 +99,10 @@ class GaLoreAdamW(Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over what torch copies of an optimizer; pending gradients are not among it."""
         super().__setstate__(state)
-        self._start_anew()
+        if "_released" in self.__dict__:  # torch loads a state through here, hooks in place
+            self._released.clear()
+        else:
+            self._start_anew()
 
     def _start_anew(self) -> None:
         self._released = Released()
@@ -118,6 +121,12 @@ class GaLoreAdamW(Optimizer):
         """Forget all gradients, those that were projected and freed among them."""
         super().zero_grad(set_to_none)
         self._released.clear()
+
+    @property
+    def releases_gradients(self) -> bool:
+        """Whether there are projected groups and all have refresh_from="previous"."""
+        modes = [group["refresh_from"] for group in self.param_groups if "rank" in group]
+        return bool(modes) and all(mode == "previous" for mode in modes)
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -160,6 +169,7 @@ class GaLoreAdamW(Optimizer):
             ready = self._gradients(entries)
             found = extremes([gradient for _, gradient in ready])
             skipped = [e for (e, _), f in zip(ready, found, strict=True) if not f.finite]
+            skipped += [entry for entry in entries if self._released.is_spoiled(entry)]
             update([pair for pair, f in zip(ready, found, strict=True) if f.finite])
             for entry in skipped:
                 entry.state["skipped"] += 1
@@ -215,15 +225,19 @@ class GaLoreAdamW(Optimizer):
                 projected parameters.
         """
         self._check_released()
-        ours = set(model.parameters())
+        ours = {parameter for parameter in model.parameters() if parameter.requires_grad}
         places = {
-            entry.parameter: (entry.position, number, entry.phase)
+            entry.parameter: (entry.position, number)
             for number, entry in self._entries(lambda parameter: parameter in ours)
             if entry.released
         }
+        costs = [_costs(group) for group in self.param_groups]
+        indices = {p: i for group in self.param_groups for i, p in enumerate(group["params"])}
 
         def entry(parameter: Tensor) -> Entry:
-            return self._entry(parameter, *places[parameter])
+            position, number = places[parameter]
+            phase = _phase(self.param_groups[number], costs[number], indices[parameter])
+            return self._entry(parameter, position, number, phase)
 
         return Attachment(list(places), entry, self._released, scaler)
 
@@ -264,6 +278,9 @@ class GaLoreAdamW(Optimizer):
         plain = [e.parameter.grad for e in entries if not e.released]
         counted([*self._released.sums(entries), *(g for g in plain if g is not None)])
         released = [e for e in entries if e.released]
+        if self._released.marks:
+            for entry in released:
+                self._released.mark(entry)
         self._released.share_bases(released, counted, rank=rank, world=world)
 
     @torch.no_grad()
@@ -330,13 +347,10 @@ class GaLoreAdamW(Optimizer):
         """The wanted parameters, each after the number of its group."""
         found, position = [], 0
         for number, group in enumerate(self.param_groups):
-            phases = [0] * len(group["params"])
-            if "rank" in group and group["stagger"]:
-                plans = [plan(parameter, group) for parameter in group["params"]]
-                costs = tuple(0 if p is None else p.blocks * p.rows * p.cols for p in plans)
-                phases = list(staggered_phases(costs, group["update_proj_gap"]))
-            for parameter, phase in zip(group["params"], phases, strict=True):
+            costs = _costs(group)
+            for index, parameter in enumerate(group["params"]):
                 if wanted(parameter):
+                    phase = _phase(group, costs, index)
                     found.append((number, self._entry(parameter, position, number, phase)))
                 position += 1
         return found
@@ -405,3 +419,16 @@ class GaLoreAdamW(Optimizer):
                     f"from whole gradients, which are gone once they are projected. "
                     f"Set refresh_from='previous'."
                 )
+
+
+def _costs(group: Mapping[str, Any]) -> tuple[int, ...]:
+    """What a refresh of each parameter costs, in elements; 0 where it has no basis."""
+    plans = (plan(parameter, group) for parameter in group["params"])
+    return tuple(0 if p is None else p.blocks * p.rows * p.cols for p in plans)
+
+
+def _phase(group: Mapping[str, Any], costs: tuple[int, ...], index: int) -> int:
+    """The phase of a parameter's refreshes: all the same unless they are staggered."""
+    if not group.get("stagger"):
+        return 0
+    return staggered_phases(costs, group["update_proj_gap"])[index]

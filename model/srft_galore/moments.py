@@ -79,7 +79,7 @@ def rotate(
 def adam_step_count(state: Mapping[str, Tensor], group: Mapping[str, Any]) -> int:
     """Updates that the moments have seen: Adam's t, before the coming one."""
     step = int(state["step"])
-    if group.get("moments") == "reset":
+    if group.get("moments") == "reset" and "refreshed_at" in state:
         return step - max(int(state["refreshed_at"]), 0)
     return step
 

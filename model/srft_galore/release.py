@@ -28,6 +28,8 @@ class Pending:
     """Sum of the sketches, where the next step is to have a new basis."""
     next_basis: Tensor | None = None
     """Computed from the sketch, to be taken up after the update."""
+    spoiled: bool = False
+    """Whether the sketch held NaN or Inf."""
 
 
 class Released:
@@ -35,6 +37,10 @@ class Released:
 
     def __init__(self) -> None:
         self._pending: dict[Tensor, Pending] = {}
+        self.hooked: set[Tensor] = set()
+        """Parameters that an `Attachment` releases."""
+        self.marks = False
+        """Whether a `GradScaler` looks for overflow."""
 
     def __contains__(self, parameter: Tensor) -> bool:
         return parameter in self._pending
@@ -68,24 +74,50 @@ class Released:
         pending = self._pending.get(entry.parameter)
         return None if pending is None else pending.projected
 
+    def mark(self, entry: Entry) -> None:
+        """Leave a gradient of one stored element: zero, or NaN where what is pending overflowed.
+
+        `GradScaler` looks for overflow in `grad`, and knows sparse ones. Added to the gradient of
+        the next microbatch it carries the NaN on.
+        """
+        parameter, pending = entry.parameter, self._pending[entry.parameter]
+        sums = [t.sum() * 0 for t in (pending.projected, pending.sketch) if t is not None]
+        value = torch.stack(sums).sum().reshape(1).to(parameter)
+        place = torch.zeros(parameter.dim(), 1, dtype=torch.int64, device=parameter.device)
+        parameter.grad = torch.sparse_coo_tensor(
+            place, value, parameter.shape, check_invariants=False
+        )
+
+    def is_spoiled(self, entry: Entry) -> bool:
+        """Whether a gradient held NaN or Inf that no projected gradient tells of."""
+        pending = self._pending.get(entry.parameter)
+        return pending is not None and pending.projected is None and pending.spoiled
+
     def refresh(self, entries: Sequence[Entry]) -> None:
         """Compute the next bases of these parameters from their sketches.
 
         A sketch of zeros says nothing and one with NaN or Inf is useless: the old basis then
         stays, and a new one is due.
         """
-        sketched = [(e, p, p.sketch) for e in entries if (p := self._pending.get(e.parameter))]
-        found = [(e, p, y) for e, p, y in sketched if y is not None]
-        checks = extremes([y for _, _, y in found])
-        for _, pending, _ in found:
-            pending.sketch = None
-        usable = {e.parameter: y for (e, _, y), c in zip(found, checks, strict=True) if c.usable}
-        chosen = [e for e, _, _ in found if e.parameter in usable]
-        for batch in alike(chosen, [None] * len(chosen)):
-            Y_SL = stack([usable[e.parameter] for e in batch])
+        self._compute(self._usable(entries))
+
+    def _usable(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Those with a sketch that gives a basis; the other sketches are dropped."""
+        waiting = [(e, p) for e in entries if (p := self._pending.get(e.parameter))]
+        found = [(e, p, p.sketch) for e, p in waiting if p.sketch is not None]
+        checks = extremes([sketch for _, _, sketch in found])
+        for (_, pending, _), check in zip(found, checks, strict=True):
+            if not check.usable:
+                pending.sketch, pending.spoiled = None, not check.finite
+        return [e for (e, _, _), check in zip(found, checks, strict=True) if check.usable]
+
+    def _compute(self, entries: Sequence[Entry]) -> None:
+        for batch in alike(entries, [None] * len(entries)):
+            waiting = [self._pending[e.parameter] for e in batch]
+            Y_SL = stack([p.sketch for p in waiting if p.sketch is not None])
             bases = unstack(range_of_sketch(Y_SL, batch[0].group["rank"]), len(batch))
-            for entry, basis_SR in zip(batch, bases, strict=True):
-                self._pending[entry.parameter].next_basis = basis_SR
+            for pending, basis_SR in zip(waiting, bases, strict=True):
+                pending.sketch, pending.next_basis = None, basis_SR
 
     def take_up(self, entry: Entry) -> None:
         """Change to the next basis, if one was computed."""
@@ -115,19 +147,16 @@ class Released:
             rank: Of this process.
             world: Number of processes.
         """
-        sketched = [e for e in entries if self._pending[e.parameter].sketch is not None]
-        self.refresh(sketched[rank::world])
+        usable = self._usable(entries)
+        self._compute(usable[rank::world])
         shares = []
-        for entry in sketched:
+        for entry in usable:
             pending = self._pending[entry.parameter]
             pending.sketch = None
             if pending.next_basis is None:
                 pending.next_basis = torch.zeros_like(entry.state["basis"])
             shares.append(pending.next_basis)
         all_reduce(shares)
-        for entry, found in zip(sketched, extremes(shares), strict=True):
-            if found.zero:  # its rank could not use the sketch
-                self._pending[entry.parameter].next_basis = None
 
 
 class Attachment:
@@ -145,13 +174,22 @@ class Attachment:
                 "The model has none of the projected parameters of this optimizer: attach the "
                 "one whose parameters it was built from."
             )
+        if not released.hooked.isdisjoint(parameters):
+            raise ValueError(
+                "The model is attached already; call remove() of what attach returned first."
+            )
         self._entry, self._released, self._scaler = entry, released, scaler
         self._handles = [p.register_post_accumulate_grad_hook(self._release) for p in parameters]
+        self._parameters = parameters
+        released.hooked.update(parameters)
+        released.marks = scaler is not None
 
     def remove(self) -> None:
         """Take the hooks off: gradients stay until the step again."""
         for handle in self._handles:
             handle.remove()
+        self._released.hooked.difference_update(self._parameters)
+        self._released.marks = False
 
     @torch.no_grad()
     def _release(self, parameter: Tensor) -> None:
@@ -161,7 +199,7 @@ class Attachment:
             self._released.take(entry)
             return
         self._released.take(entry, self._scaler.scale(torch.ones((), device=parameter.device)))
-        parameter.grad = _overflow_mark(parameter, self._released.projected(entry))
+        self._released.mark(entry)
 
 
 def is_overflow_mark(parameter: Tensor, released: Released) -> bool:
@@ -169,18 +207,6 @@ def is_overflow_mark(parameter: Tensor, released: Released) -> bool:
     gradient = parameter.grad
     sparse = gradient is not None and gradient.layout == torch.sparse_coo
     return sparse and parameter in released
-
-
-def _overflow_mark(parameter: Tensor, projected: Tensor | None) -> Tensor:
-    """A gradient of one stored element: zero, or NaN where the projected one is not finite.
-
-    `GradScaler` looks for overflow in `grad`, and knows sparse ones. Added to the gradient of the
-    next microbatch it carries the NaN on.
-    """
-    source = torch.zeros(1) if projected is None else projected
-    value = (source.sum() * 0).reshape(1).to(parameter)
-    place = torch.zeros(parameter.dim(), 1, dtype=torch.int64, device=parameter.device)
-    return torch.sparse_coo_tensor(place, value, parameter.shape, check_invariants=False)
 
 
 def _sketch(entry: Entry, G_MN: Tensor) -> Tensor:
