@@ -38,7 +38,8 @@ def image_scores(rows: StudyRows, measure: Measure, split: str) -> ImageScores:
     """The images' own scores, without their means over classes."""
     own = select(rows.images, measure, split)
     own = own[~own["class_name"].isin([MACRO, POOLED])]
-    classes = tuple(c for c in rows.classes if (own["class_name"] == c).any())
+    there = {str(c) for c in own["class_name"].unique()}
+    classes = tuple(dict.fromkeys([*(c for c in rows.classes if c in there), *sorted(there)]))
     index: list[tuple[str, str]] = sorted(
         {(str(p), str(s)) for p, s in zip(own["patient_id"], own["sample_id"], strict=True)}
     )
