@@ -56,27 +56,26 @@ class Live:
         return self._state
 
     def look(self) -> None:
-        """Build again if the tables have changed."""
+        """Build again if the tables have changed.
+
+        Raises:
+            ValueError: the first page cannot be built.
+        """
         version = fingerprint(self._storage, self._studies)
         if version == self._state.version:
             return
-        counted = [
-            f"{study}: {status_text(trials.to_pandas())}"
-            for study in self._studies
-            if len(trials := table.read(self._storage, study, "trials"))
-        ]
-        if len(counted) < len(self._studies):
-            return  # a study that has only just begun
-        text = "; ".join(counted)
         try:
+            counted = [_counted(self._storage, study) for study in self._studies]
+            if not all(counted):
+                return  # one of them has only just begun
             sections = assemble(self._storage, self._studies, separate=self._separate)
-            self._state = State(render(sections, live=version), version, text, False)
-        except Exception as error:  # a server that stops at one bad row tells nobody
+            self._state = State(render(sections, live=version), version, "; ".join(counted), False)
+        except Exception as error:  # a server that stops at one bad file tells nobody
             if isinstance(error, ValueError) and not self._state.version:
                 raise  # what was asked for cannot be had
             why = traceback.format_exc()
             page = self._state.page if self._state.version else _says(self._studies, why)
-            said = f"{text}. This page could not be built anew: {why.splitlines()[-1]}"
+            said = f"This page could not be built anew: {why.splitlines()[-1]}"
             self._state = State(page, version, said, True)
 
     def follow(self, stopped: threading.Event) -> None:
@@ -123,9 +122,9 @@ def serve(
     live = Live(Path(storage), studies, separate=separate)
     try:
         server = http.server.ThreadingHTTPServer((HOST, port), handler(live))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise ValueError(
-            f"port {port} cannot be used ({error.strerror}): name another, or none for a free one"
+            f"port {port} cannot be used ({error}): name another, or none for a free one"
         ) from error
     stopped = threading.Event()
     threading.Thread(target=live.follow, args=(stopped,), daemon=True).start()
@@ -172,6 +171,12 @@ def handler(live: Live) -> type[http.server.BaseHTTPRequestHandler]:
             """Quiet."""
 
     return Handler
+
+
+def _counted(storage: Path, study: str) -> str:
+    """`demo: 3 finished, 1 running`; empty before the first trial."""
+    trials = table.read(storage, study, "trials").to_pandas()
+    return f"{study}: {status_text(trials)}" if len(trials) else ""
 
 
 def _waiting(studies: Sequence[str]) -> State:
