@@ -9,6 +9,7 @@ from torch.optim.adamw import adamw
 
 from .entries import Entry
 from .moments import adam_step_count
+from .rounding import round_stochastically
 from .state import moment_dtype
 
 _FUSED = ("cpu", "cuda")
@@ -35,7 +36,7 @@ def update(ready: Sequence[tuple[Entry, Tensor]]) -> None:
             weights = [e.parameter.to(moment_dtype(e.parameter)).contiguous() for e in entries]
             _adamw(entries, weights, gradients, lr=lr, weight_decay=group["weight_decay"])
             for entry, weight in zip(entries, weights, strict=True):
-                _write(entry.parameter, weight)
+                _write(entry, weight)
         else:
             moved = [torch.zeros_like(gradient) for gradient in gradients]
             _adamw(entries, moved, gradients, lr=1.0, weight_decay=0.0)
@@ -84,10 +85,17 @@ def _add_back(entry: Entry, change: Tensor, lr: float) -> None:
         keep=1 - lr * entry.group["weight_decay"],
         factor=lr * entry.group["scale"],
     )
-    _write(entry.parameter, folded)
+    _write(entry, folded)
 
 
-def _write(parameter: Tensor, weight: Tensor) -> None:
+def _write(entry: Entry, weight: Tensor) -> None:
+    parameter, group = entry.parameter, entry.group
     # A cast (bfloat16) or a fold of a channels-last weight made a copy; else it is written already.
-    if weight.data_ptr() != parameter.data_ptr():
-        parameter.copy_(weight.view(parameter.shape))
+    if weight.data_ptr() == parameter.data_ptr():
+        return
+    if group["rounding"] == "stochastic" and parameter.dtype == torch.bfloat16:
+        step = int(entry.state["step"])
+        weight = round_stochastically(
+            weight, seed=group.get("seed", 0), position=entry.position, step=step
+        )
+    parameter.copy_(weight.view(parameter.shape))

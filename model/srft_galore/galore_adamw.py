@@ -66,7 +66,8 @@ class GaLoreAdamW(Optimizer):
     stays (zeros before the first refresh, hence no update) and remains due.
 
     State and arithmetic are float32 (float64 for float64 parameters), also for bfloat16 ones,
-    whose weights are rounded to nearest once per step. All state is plain tensors. Bytes:
+    whose weights are rounded once per step: to nearest, or, in a group of either kind with
+    "rounding": "stochastic", at random and right in the mean. All state is plain tensors. Bytes:
 
         projected: b (S R + 2 R T) + 32     plain: 2 b M N + 16
 

@@ -4,10 +4,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .projection import SIDES
 from .range_finder import SKETCHING, check_integer, check_projection
+from .rounding import ROUNDINGS
 
 ADAM_KEYS = ("lr", "betas", "eps", "weight_decay")
 PROJECTION_DEFAULTS: Mapping[str, Any] = {
@@ -48,7 +50,7 @@ def complete_group(group: Mapping[str, Any], adam_defaults: Mapping[str, Any]) -
     Raises:
         ValueError: A key is unknown or has no effect, or a value is not allowed.
     """
-    allowed = (*_TORCH_KEYS, *ADAM_KEYS, "rank", *PROJECTION_DEFAULTS)
+    allowed = (*_TORCH_KEYS, *ADAM_KEYS, "rounding", "rank", *PROJECTION_DEFAULTS)
     unknown = sorted(set(group) - set(allowed))
     if unknown:
         raise ValueError(
@@ -61,9 +63,12 @@ def complete_group(group: Mapping[str, Any], adam_defaults: Mapping[str, Any]) -
             f"{', '.join(idle)} without rank: a group is projected only where it gives a rank. "
             f"Add rank, or take {', '.join(idle)} out."
         )
-    defaults = {**adam_defaults, **(PROJECTION_DEFAULTS if "rank" in group else {})}
-    complete = {**defaults, **group}
+    defaults = {**adam_defaults, "rounding": "nearest"}
+    complete = {**defaults, **(PROJECTION_DEFAULTS if "rank" in group else {}), **group}
+    params = group["params"]
+    complete["params"] = [params] if isinstance(params, Tensor) else list(params)
     check_values(complete)
+    _check_rounding(complete)
     return complete
 
 
@@ -84,6 +89,10 @@ def check_values(group: Mapping[str, Any]) -> None:
     for beta in betas:
         if not isinstance(beta, float | int) or not 0 <= beta < 1:
             raise ValueError(f"betas={betas!r} is not allowed; give two numbers in [0, 1).")
+    if group["rounding"] not in ROUNDINGS:
+        raise ValueError(
+            f"rounding={group['rounding']!r} is unknown; choose one of {', '.join(ROUNDINGS)}."
+        )
     if "rank" not in group:
         return
     for key, choices in _CHOICES.items():
@@ -97,6 +106,18 @@ def check_values(group: Mapping[str, Any]) -> None:
     check_integer("blocks", group["blocks"], least=1)
     _check_number("scale", group["scale"], least=-math.inf)
     _check_refresh(group)
+
+
+def _check_rounding(group: Mapping[str, Any]) -> None:
+    if group["rounding"] == "nearest":
+        return
+    named_or_not = (p[1] if isinstance(p, tuple) else p for p in group["params"])
+    dtypes = {parameter.dtype for parameter in named_or_not}
+    if torch.bfloat16 not in dtypes:
+        raise ValueError(
+            f"rounding={group['rounding']!r} is for bfloat16 parameters; this group has "
+            f"{', '.join(sorted(map(str, dtypes)))}. Leave it out."
+        )
 
 
 def _check_refresh(group: Mapping[str, Any]) -> None:

@@ -131,14 +131,12 @@ def plan_projection(
     return Projection(blocks, rows, cols, kept, right)
 
 
-def derive_seed(seed: int, refreshes: int) -> int:
-    """Seed of one refresh: the same on every rank, run and machine.
+def derive_seed(*parts: int) -> int:
+    """A seed that is the same on every rank, run and machine.
 
-    Weights of one shape that are refreshed together share their random matrix: it is drawn once.
-
-    Args:
-        seed: Of the parameter group.
-        refreshes: How often the parameter's basis was computed before.
+    Of a refresh the parts are the group's seed and how often the parameter's basis was computed
+    before: weights of one shape that are refreshed together share their random matrix, which is
+    drawn once.
     """
-    digest = hashlib.blake2b(f"{seed}:{refreshes}".encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(":".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

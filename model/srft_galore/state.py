@@ -69,7 +69,7 @@ def check_loadable(groups: Sequence[Mapping[str, Any]], saved: Mapping[str, Any]
             f"build it from the same model and groups."
         )
     for number, (group, other) in enumerate(zip(groups, saved["param_groups"], strict=True)):
-        missing = [key for key in ADAM_KEYS if key not in other]
+        missing = [key for key in (*ADAM_KEYS, "rounding") if key not in other]
         if "rank" in other:
             missing += [key for key in PROJECTION_DEFAULTS if key not in other]
         if missing:
