@@ -1,6 +1,7 @@
 """`segtune predict`: masks, overlays and contours of images and videos from a checkpoint."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Predict; 1 where a video could not be read to its end."""
+    # Read when torch is loaded: threads that wait sleep. Spinning, two threads on two cores that
+    # others use too were several times slower (tests/benchmarks/predict.py).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from segcore.predict import Predictor
     from segcore.predict.files import predict_files
     from segcore.predict.outputs import Outputs
