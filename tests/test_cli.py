@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from segcore.data import DATASETS
 from segtune import table
 from segtune.cli import main
 
@@ -68,7 +69,9 @@ def test_all_bad_fields_at_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_unknown_dataset_names_the_choices(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "l3d, synthetic_liver" in refused(capsys, "run", "demo", "--set", "data=l4d")
+    message = refused(capsys, "run", "demo", "--set", "data=l4d")
+    assert "unknown data set 'l4d': choose one of" in message
+    assert all(f" {name}" in message for name in DATASETS)
 
 
 def test_a_change_without_a_value_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
