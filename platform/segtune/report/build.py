@@ -78,10 +78,9 @@ def assemble(
     if not studies:
         raise ValueError("name at least one study to report on")
     rows = [load(storage, study) for study in dict.fromkeys(studies)]
-    sections = [section(of_study) for of_study in rows]
     tested = [of_study for of_study in rows if comparable(of_study)]
-    if len(tested) > 1 and not separate:
-        sections.insert(0, comparison_section(tested))
+    compared = [comparison_section(tested)] if len(tested) > 1 and not separate else []
+    sections = [*compared, *(section(of_study) for of_study in rows)]
     return sections
 
 

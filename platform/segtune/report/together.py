@@ -111,7 +111,7 @@ def _protocol(rows: StudyRows) -> dict[str, str]:
     told: dict[str, set[str]] = {}
     for text in finished["config"].dropna().unique():
         for field, value in _flat(json.loads(text)).items():
-            if field.startswith(_SAME):
+            if f"{field}.".startswith(_SAME):
                 told.setdefault(field, set()).add(setting(value))
     protocol = {"data hash": _words({str(h)[:12] for h in finished["data_hash"].dropna()})}
     tested = rows.images[rows.images["split"] == "test"]
