@@ -40,7 +40,6 @@ OPTIMIZERS: dict[str, Build] = {
     FUSED: partial(_adamw, fused=True),
     "AdamW, foreach": partial(_adamw, foreach=True),
     "srft": partial(_ours),
-    "srft +8": partial(_ours, oversample=8),
     "srft +8 +1 power": partial(_ours, oversample=8, power_iterations=1),
     "srft +8 +1 power, staggered": partial(_ours, oversample=8, power_iterations=1, stagger=True),
     "warm +8, staggered": partial(_ours, start="warm", oversample=8, stagger=True),

@@ -24,7 +24,7 @@ def gradient_sets(
     for training in captured:
         steps = [*training.earlier()[:1], training.last]
         loaded = [list(training.load(step).values()) for step in steps]
-        if len(steps) == 2 and [tuple(G.shape) for G in loaded[0]] == list(shapes):
+        if len(steps) == 2 and sorted(tuple(G.shape) for G in loaded[0]) == sorted(shapes):
             name = f"{training.name} steps {steps[0]} and {steps[1]}"
             return name, [[G.to(device, dtype) for G in part] for part in loaded]
     made = {(*shape, i): with_spectrum(*shape, 1.0, seed=i) for shape in shapes for i in (0, 1)}
