@@ -272,7 +272,11 @@ def test_sizes_stand_once_and_are_sizes() -> None:
 def test_the_systems_own_size_is_scored_once_though_it_is_asked_for(tiny: TrainConfig) -> None:
     evaluation = EvaluationConfig(resolutions=(128, 64))
     last = list(train(dataclasses.replace(tiny, evaluation=evaluation), Runtime()))[-1]
-    keys = [(s.resolution, s.class_name, s.metric, s.protocol) for s in last.scores]
+    keys = [
+        (i.resolution, i.sample_id, i.class_name, i.metric, i.protocol)
+        for i in last.images
+        if i.split == "test"
+    ]
     assert len(keys) == len(set(keys))
     assert {k[0] for k in keys} == {128, 64}
 

@@ -27,31 +27,26 @@ def distances(points: Points, targets: Points) -> NDArray[np.float64]:
         points: where to measure from.
         targets: an array of the same shape with at least one point.
     """
-    position_N = np.flatnonzero(points)
-    squared_N, far_N = _look_around(position_N, points, targets)
+    squared_N, far_N = _look_around(points, targets)
     out_N = np.sqrt(squared_N)
     if not len(far_N):
         return out_N
     if len(far_N) * PIXELS_PER_QUERY > points.size:
-        out_N[far_N] = np.asarray(distance_transform_edt(~targets)).flat[position_N[far_N]]
+        out_N[far_N] = np.asarray(distance_transform_edt(~targets))[points][far_N]
     else:
-        far_ND = np.stack(np.unravel_index(position_N[far_N], points.shape), 1)
         tree = KDTree(np.argwhere(targets), leafsize=24, balanced_tree=False)  # built for one use
-        out_N[far_N] = tree.query(far_ND)[0]
+        out_N[far_N] = tree.query(np.argwhere(points)[far_N])[0]
     return out_N
 
 
-def _look_around(
-    position_N: NDArray[np.intp], points: Points, targets: Points
-) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+def _look_around(points: Points, targets: Points) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Squared distances of the points that have a target within `REACH`; which have none."""
     padded = np.pad(targets, REACH)
-    index_DN = np.unravel_index(position_N, points.shape)
-    there_N = np.ravel_multi_index([i + REACH for i in index_DN], padded.shape)
     strides = np.array(padded.strides)  # of bytes, which are pixels
     is_target = padded.ravel()
-    squared_N = np.zeros(len(position_N))
-    far_N = np.arange(len(position_N))
+    there_N = np.flatnonzero(np.pad(points, REACH))
+    squared_N = np.zeros(len(there_N))
+    far_N = np.arange(len(there_N))
     for squared, offsets in _rings(points.ndim):
         hit_N = np.zeros(len(far_N), bool)
         for offset in offsets:
