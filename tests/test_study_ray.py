@@ -56,6 +56,13 @@ TUNED = ABLATION.replace(
     """seeds=(0,),
         tune={"frozen": {"optim.lr": (1e-3, 3e-3)}, "srft_galore": {"method.lr": (1e-3, 3e-3)}},""",
 )
+RELEASED = ABLATION.replace(
+    'arms={"srft_galore": {"method": "srft_galore"}}',
+    """arms={
+            "srft_galore": {"method": "srft_galore"},
+            "released": {"method": "srft_galore", "method.refresh_from": "previous"},
+        }""",
+)
 SEARCH = (
     STUDY
     + """
@@ -192,7 +199,7 @@ def _assert_agreement(folder: Path, count: int) -> None:
 
 def test_two_workers_train_as_one(folder: Path) -> None:
     for name, workers in (("one", 1), ("two", 2)):
-        assert run(folder, ABLATION, "--name", name, "--workers", str(workers)) == 0
+        assert run(folder, RELEASED, "--name", name, "--workers", str(workers)) == 0
     one, two = (
         {(r["trial_id"], r["step"]): r["loss"] for r in rows(folder, "steps", name)}
         for name in ("one", "two")
@@ -204,6 +211,9 @@ def test_two_workers_train_as_one(folder: Path) -> None:
             assert two[trial_id, step] == pytest.approx(loss, rel=1e-6)
         elif step <= 2:  # the first epoch
             assert two[trial_id, step] == pytest.approx(loss, rel=1e-3)
+    sent = {(r["trial_id"], r["step"]): r["reduced_bytes"] for r in rows(folder, "steps", "two")}
+    assert sent["frozen-s0", 1] < sent["released-s0", 2] < 0.6 * sent["srft_galore-s0", 2]
+    assert not any(r["reduced_bytes"] for r in rows(folder, "steps", "one"))
     images = rows(folder, "images", "two")
     fields = ("trial_id", "split", "sample_id", "class_name", "metric", "protocol")
     keys = [tuple(r[f] for f in fields) for r in images]
