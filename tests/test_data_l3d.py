@@ -80,6 +80,14 @@ def test_line_width_is_a_share_of_the_height(root: Path, width: float, rows: int
     assert (labels[:, 12] == 1).sum() == rows
 
 
+@pytest.mark.parametrize("size", [37, 54, 200])
+def test_resizing_never_blends_class_indices(root: Path, size: int) -> None:
+    """D2GPLand's own reader does: fringes of ridge and silhouette around every ligament."""
+    write_frame(root / "Val", "patient_3_0007", (FALCIFORM,))
+    labels = L3D(root=str(root), line_width=0.1).open().load("val", "patient_3_0007", size)
+    assert set(np.unique(labels.labels_HW)) == {0, 3}
+
+
 def test_the_canvas_is_the_size_that_the_label_states() -> None:
     label = {"shapes": [RIDGE], "imageHeight": 200, "imageWidth": 300}
     drawn = labelme.draw(labelme.parse(json.dumps(label)), [1], width=3)

@@ -53,7 +53,10 @@ class Dataset(Protocol):
         ...
 
     def load(self, split: Split, sample_id: str, size: int) -> Sample:
-        """Decode one sample and resize it to (size, size): masks by nearest neighbour."""
+        """Decode one sample and resize it to (size, size): masks by nearest neighbour.
+
+        Threads call it at the same time.
+        """
         ...
 
     def content_hash(self) -> str:
