@@ -96,6 +96,25 @@ def test_before_the_first_step_the_prediction_is_the_pretrained_one(
     assert torch.allclose(outputs[0], outputs[1], atol=1e-6)
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_half_precision_gives_nearly_the_same_loss_and_gradients(
+    tiny: TrainConfig, name: str
+) -> None:
+    system, method = build(tiny, name)
+    losses, norms = [], []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            loss = system.loss(system(batch(), 128), batch(), 0.0)
+        (loss + method.extra_loss(system)).backward()
+        gradients = [p.grad for p in system.parameters() if p.grad is not None]
+        assert all(g.isfinite().all() and g.dtype == torch.float32 for g in gradients)
+        losses.append(loss.item())
+        norms.append(torch.nn.utils.get_total_norm(gradients).item())
+        system.zero_grad()
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+    assert norms[1] == pytest.approx(norms[0], rel=0.2)
+
+
 @pytest.mark.parametrize("name", LOW_RANK)
 def test_low_rank_methods_move_the_attention_of_sam2_alone(tiny: TrainConfig, name: str) -> None:
     system, _ = build(tiny, name)

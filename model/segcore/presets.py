@@ -6,14 +6,14 @@
 place; each is one field here, and each reading can be had at another scale: `published(nano())`.
 """
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Literal
 
 from segcore.config import TrainConfig
 from segcore.data.augment import Augment
 from segcore.data.dataset import DataConfig
 from segcore.losses import LossConfig
-from segcore.methods.galore import SrftGalore
+from segcore.methods.galore import LowRankGradient, SrftGalore, SrftGalorePublished
 from segcore.methods.method import Method
 from segcore.schedule import OptimConfig, Schedule
 from segcore.systems.decoder import DecoderConfig
@@ -125,7 +125,8 @@ def published(scale: TrainConfig) -> TrainConfig:
       named in the code only.)
     - The left side of the gradient is projected (the figure: 1728 x 576 becomes 128 x 576).
     - The rate falls as a cosine, without warm-up or clipping.
-    - Half of the samples are mirrored.
+    - Half of the samples are mirrored, left-right or upside-down, and half are turned by up to 15
+      degrees. (In the first published code only.)
 
     Different from paper and code alike: norms are GroupNorm, since BatchNorm would tie the samples
     of a batch together; the linear map of RGB before the attention is the attention's own
@@ -149,7 +150,7 @@ def published(scale: TrainConfig) -> TrainConfig:
         loss=LossConfig(background=True, entropy="binary", resolution="native"),
         optim=replace(scale.optim, clip_norm=None),
         schedule=replace(scale.schedule, warmup_steps=0),
-        augment=Augment(flip=0.5, brightness=0.0),
+        augment=Augment(flip=0.5, flip_axis="either", rotate=0.5, brightness=0.0),
     )
 
 
@@ -161,10 +162,11 @@ def as_coded(scale: TrainConfig) -> TrainConfig:
     - The projection of the depth features is never trained.
     - The decoder stays at stride 16.
     - The binary cross-entropy takes log-probabilities for logits.
+    - The basis is that of `srft_galore_published`, which throws half of its sketch away.
     - The shorter side of the gradient is projected, at half the paper's rank (64).
     - Adam's epsilon is 1e-6.
     - The rate is constant.
-    - Nothing is augmented.
+    - Nothing is augmented. (In the last published code.)
 
     Args:
         scale: as of `published`.
@@ -180,7 +182,13 @@ def as_coded(scale: TrainConfig) -> TrainConfig:
             fusion=replace(system.fusion, train_depth_projection=False),
             decoder=replace(system.decoder, layout="flat"),
         ),
-        method=replace(method, side="short", rank=max(1, method.rank // 2)),
+        method=SrftGalorePublished(
+            **{
+                **{f.name: getattr(method, f.name) for f in fields(LowRankGradient)},
+                "side": "short",
+                "rank": max(1, method.rank // 2),
+            }
+        ),
         loss=replace(paper.loss, entropy="binary_of_log_softmax"),
         optim=replace(paper.optim, eps=1e-6),
         schedule=replace(paper.schedule, final_lr_ratio=1.0),
@@ -198,8 +206,8 @@ def improved(scale: TrainConfig) -> TrainConfig:
       few pixels wide are lost at a quarter of it.
     - The shorter side of the gradient is projected (less state), by a basis from a larger sketch
       and one power iteration, which brings it near the SVD's.
-    - Twenty steps of warm-up, gradients clipped at norm 1, images lighter and darker as well as
-      mirrored.
+    - Twenty steps of warm-up, gradients clipped at norm 1; images are mirrored left-right, turned a
+      little, and made lighter or darker, but never put upside-down.
 
     Args:
         scale: as of `published`.
@@ -217,7 +225,7 @@ def improved(scale: TrainConfig) -> TrainConfig:
         loss=LossConfig(),
         optim=replace(paper.optim, clip_norm=1.0),
         schedule=replace(paper.schedule, warmup_steps=20),
-        augment=Augment(),
+        augment=Augment(rotate=0.5),
     )
 
 
