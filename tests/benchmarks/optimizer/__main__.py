@@ -16,11 +16,11 @@ from .optimizers import OPTIMIZERS
 from .peak import measure_peaks
 from .refresh import energy_over_weights, one_matrix, time_refresh
 from .shapes import attention_shapes
-from .steps import gradient_sets, time_steps
+from .steps import gradient_sets, time_refreshes, time_steps
 from .timing import Clock, rate_machine
 from .wire import measure_wire
 
-SECTIONS = ("machine", "refresh", "energy", "step", "wire", "peak")
+SECTIONS = ("step", "refresh", "energy", "wire", "peak")
 Rows = list[dict[str, Any]]
 
 
@@ -63,7 +63,7 @@ def measure(chosen: argparse.Namespace) -> None:
     print(", ".join(f"{key}: {value}" for key, value in result.items()))
 
     def keep(name: str, title: str, rows: Rows) -> None:
-        result[name] = rows
+        result[name] = [*result.get(name, ()), *rows]
         show(title, rows)
         if chosen.json:
             chosen.json.write_text(json.dumps(result, indent=1) + "\n")
@@ -71,6 +71,17 @@ def measure(chosen: argparse.Namespace) -> None:
     size = 64 if small else 8192 if device.type == "cuda" else 2048
     machine = rate_machine(clock, device, dtype, size=size)
     keep("machine", "This machine", machine.rows())
+    if "step" in chosen.sections:
+        source, gradients = gradient_sets(shapes, captured, device, dtype)
+        result["step_gradients"] = source
+        for rank in chosen.ranks:
+            options = {"rank": rank, "gap": chosen.gap, "cycles": chosen.cycles}
+            machine = rate_machine(clock, device, dtype, size=size)  # as busy as it is now
+            speed, state = time_steps(gradients, machine, clock, only=chosen.optimizers, **options)
+            keep("step", f"Whole step, gradients: {source}", speed)
+            keep("state", "Bytes of state", state)
+            rows = time_refreshes(gradients, clock, rank=rank, repeats=chosen.repeats)
+            keep("refresh_all", "A new basis for every weight at once", rows)
     if "refresh" in chosen.sections:
         cases = one_matrix(shapes[-2], captured, device)
         rows = time_refresh(cases, tuple(chosen.refresh_ranks), clock, chosen.repeats)
@@ -79,17 +90,6 @@ def measure(chosen: argparse.Namespace) -> None:
         rows = [row for c in captured for row in energy_over_weights(c, (4, 32), device)]
         if rows:
             keep("energy", "Energy caught, over all weights", rows)
-    if "step" in chosen.sections:
-        source, gradients = gradient_sets(shapes, captured, device, dtype)
-        result["step_gradients"] = source
-        speed: Rows = []
-        state: Rows = []
-        for rank in chosen.ranks:
-            options = {"rank": rank, "gap": chosen.gap, "cycles": chosen.cycles}
-            times, held = time_steps(gradients, machine, clock, only=chosen.optimizers, **options)
-            speed, state = speed + times, state + held
-        keep("step", f"Whole step, gradients: {source}", speed)
-        keep("state", "Bytes of state", state)
     if "wire" in chosen.sections:
         rows = measure_wire(chosen.ranks[-1], chosen.gap, chosen.shrink)
         keep("wire", "Data parallel: tensors summed over two ranks", rows)

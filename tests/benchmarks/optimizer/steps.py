@@ -1,14 +1,17 @@
 """Whole optimizer steps over all attention weights, refreshes included, and the state they keep."""
 
 from collections.abc import Sequence
+from functools import partial
 from statistics import fmean, median
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from srft_galore import GaLoreAdamW
+
 from .gradients import Captured, with_spectrum
-from .optimizers import FUSED, build_all, formula_bytes, held_bytes
+from .optimizers import COMMON, FUSED, build_all, formula_bytes, held_bytes
 from .timing import Clock, Machine
 
 Rows = list[dict[str, Any]]
@@ -84,3 +87,29 @@ def time_steps(
         row = {"optimizer": name, "rank": rank, "MB": held / 1e6, "formula MB": formula / 1e6}
         state.append(row | {"held / formula": held / formula})
     return speed, state
+
+
+def time_refreshes(
+    gradients: Sequence[Sequence[Tensor]], clock: Clock, *, rank: int, repeats: int
+) -> Rows:
+    """Milliseconds of a new basis for every weight at once, least of the repeats."""
+    refreshes: dict[str, dict[str, Any]] = {
+        "srft": {},
+        "srft +8 +1 power": {"oversample": 8, "power_iterations": 1},
+        "warm +8": {"start": "warm", "oversample": 8},
+    }
+    rows: Rows = []
+    for name, options in refreshes.items():
+        params = [nn.Parameter(torch.zeros_like(G)) for G in gradients[0]]
+        group = {"params": params, "rank": rank, "update_proj_gap": 1, **options}
+        optimizer = GaLoreAdamW([group], **COMMON)
+        times = []
+        for step in range(1 + repeats):
+            for p, G in zip(params, gradients[step % 2], strict=True):
+                p.grad = G
+            times.append(clock.seconds(optimizer.refresh))
+            optimizer.step()
+        rows.append({"method": name, "rank": rank, "ms": 1e3 * min(times[1:])})
+    exact = [partial(torch.linalg.svd, G.float(), full_matrices=False) for G in gradients[0]]
+    took = clock.seconds(lambda: [svd() for svd in exact])
+    return [*rows, {"method": "torch.linalg.svd", "rank": rank, "ms": 1e3 * took}]
