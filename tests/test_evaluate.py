@@ -25,7 +25,10 @@ from segcore.presets import nano
 from segcore.registry import STRICT
 from segcore.runtime import Runtime
 from segcore.train import Training, train
-from segtune.changes import config_hash, non_default
+from segtune.changes import SpecError, config_hash, non_default
+from segtune.preflight import check_places
+from segtune.resources import Resources
+from segtune.spec import Ablation
 
 T = TypeVar("T")
 
@@ -204,6 +207,18 @@ def test_an_image_that_was_seen_is_not_tested(tiny: TrainConfig, folder: Path, s
     assert f"{frame} and other_000" in str(caught.value)
 
 
+def test_a_study_on_such_data_does_not_start(tiny: TrainConfig, folder: Path) -> None:
+    move(folder / "Val", "val000_001", folder / "Test", "other_000")
+    study = Ablation(
+        question="Does it start?",
+        baseline=dataclasses.replace(tiny, data=L3D(root=str(folder))),
+        arms={"lora": {"method": "lora"}},
+        seeds=(0,),
+    )
+    with pytest.raises(SpecError, match="val000_001 and other_000"):
+        check_places(study, Resources())
+
+
 def test_an_image_in_train_and_val_is_no_matter_of_the_test(
     tiny: TrainConfig, folder: Path
 ) -> None:
@@ -298,6 +313,8 @@ def test_the_hash_of_the_data_has_both_sets(tiny: TrainConfig) -> None:
 def test_an_external_set_goes_through_json(tiny: TrainConfig) -> None:
     for config in (tiny, wide(tiny)):
         assert from_json(TrainConfig, to_json(config)) == config
+    with pytest.raises(ValueError, match="colour"):
+        from_json(TrainConfig, {**to_json(tiny), "colour": {"red": 1}})
 
 
 def test_what_no_image_defines_is_no_number(final: Evaluation) -> None:

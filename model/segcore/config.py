@@ -1,7 +1,6 @@
 """`TrainConfig`: one training as one complete, frozen value."""
 
 import dataclasses
-import types
 import typing
 from typing import Annotated, Any
 
@@ -92,16 +91,16 @@ def from_json(cls: type[Any], values: dict[str, Any]) -> Any:
     hints = typing.get_type_hints(cls)
     for name, value in values.items():
         hint = hints.get(name)
-        if isinstance(value, dict):
-            values[name] = from_json(_class_in(hint), value)
+        if isinstance(value, dict) and (inner := _class_in(hint)) is not None:
+            values[name] = from_json(inner, value)
         elif isinstance(value, list):
             values[name] = tuple(value)
     return cls(**values)
 
 
-def _class_in(hint: Any) -> type[Any]:
-    """The class that a field holds, which may also be None."""
-    classes = [c for c in (typing.get_args(hint) or (hint,)) if c is not types.NoneType]
-    assert len(classes) == 1, hint
-    found: type[Any] = classes[0]
-    return found
+def _class_in(hint: Any) -> type[Any] | None:
+    """The configuration that a field holds, or may hold; None where it holds plain values."""
+    for c in (hint, *typing.get_args(hint)):
+        if isinstance(c, type) and (dataclasses.is_dataclass(c) or issubclass(c, Choice)):
+            return c
+    return None
