@@ -75,12 +75,14 @@ def _summary(rows: StudyRows, summary: Summary, comparisons: Sequence[Comparison
         )
     waiting = [a.arm for a in summary.arms if not a.values]
     n = range_text([len(a.seeds) for a in summary.arms], "seed")
+    patients = {p.patients for a in summary.arms for p in a.patients.values()}
+    third = f"; third line: 95 % interval over {max(patients)} test patients" if patients else ""
     return Part(
         title,
-        "Mean over seeds, below it the 95 % t interval over seeds and, where images were kept, the "
-        "95 % interval over test patients. Foreground classes only; Dice, IoU and distances "
-        f"without a class are means over classes. Per arm {n}; one seed alone (n=1) has no "
-        "interval.",
+        f"Mean over seeds; second line: 95 % t interval over seeds{third}. Foreground classes "
+        "only; Dice, IoU and distances without a class are means over classes. "
+        f"Per arm {n}; one seed alone (n=1) has no interval. Bold: best mean of a column; "
+        "* better, \u2020 worse than the baseline.",
         sheet=summary_sheet(summary, comparisons, looks(rows.arms, rows.baseline)),
         sentences=_left_out(summary),
         missing=f"No finished, tested trial yet: {listing(waiting)}." if waiting else "",

@@ -52,9 +52,8 @@ def to_csv(sheet: Sheet) -> str:
 def to_latex(sheet: Sheet) -> str:
     """A `tabular` with the rules of the booktabs package."""
     align = "".join("l" if c.left else "r" for c in sheet.rows[0]) if sheet.rows else ""
-    legend = (
-        f"\\multicolumn{{{len(sheet.header)}}}{{l}}{{\\footnotesize {_latex(sheet.legend)}}} \\\\"
-    )
+    span = f"\\multicolumn{{{len(sheet.header)}}}{{p{{\\linewidth}}}}"
+    legend = f"{span}{{\\footnotesize {_latex(sheet.legend)}}} \\\\"
     lines = [
         "% needs \\usepackage{booktabs}",
         f"\\begin{{tabular}}{{{align or 'l' * len(sheet.header)}}}",

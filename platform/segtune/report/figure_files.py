@@ -13,6 +13,13 @@ FORMATS = ("svg", "pdf", "png")
 _WIDTHS = {"full": 1000, "half": 620, "third": 460}
 """Pixels, by how much of the page a figure takes."""
 _PNG_SCALE = 3
+_GLYPHS = {
+    "circle": "\u25cf", "circle-open": "\u25cb", "square": "\u25a0", "square-open": "\u25a1",
+    "diamond": "\u25c6", "diamond-open": "\u25c7", "triangle-up": "\u25b2",
+    "triangle-down": "\u25bc", "cross": "\u271a", "x": "\u2716", "star": "\u2605",
+    "line": "\u2501",
+}  # fmt: skip
+"""Plotly's symbols as characters."""
 _LINE, _CHARACTER = 20, 7.5
 """Height and width of text in the legend, pixels."""
 
@@ -80,7 +87,8 @@ def _legend(keys: Sequence[dict[str, Any]], width: int) -> list[str]:
     used = float("inf")
     for key in keys:
         needed = _CHARACTER * (len(key["label"]) + 4)
-        entry = f'<span style="color: {key["color"]}">\u25a0</span> {key["label"]}'
+        glyph = _GLYPHS.get(key["symbol"], _GLYPHS["square"])
+        entry = f'<span style="color: {key["color"]}">{glyph}</span> {key["label"]}'
         if used + needed > width - 80:
             lines.append(entry)
             used = needed

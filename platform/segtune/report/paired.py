@@ -231,8 +231,8 @@ def _difference(
         own, base = (images.stack(side) for side in zip(*there, strict=True))
         (a, b), names, n = by_patient((own, base), images.patients)
         interval_ = bootstrap(a, b, n)
-        if len(names) > 1:
-            per_patient = shares(a, b)
+        if len(names) > 1 and np.isfinite(each := shares(a, b)).all():
+            per_patient = each
     both = over_both(over_seeds.mean, per_seed, per_patient)
     return Difference(
         arm=arm,

@@ -413,8 +413,7 @@ def _estimate(estimate: Estimate | None, n: int, digits: int) -> Cell:
 def _patients(found: PatientInterval | None, digits: int) -> str:
     if found is None:
         return ""
-    low, high = number(found.low, digits), number(found.high, digits)
-    return f"[{low}, {high}] over {found.patients} patients"
+    return f"[{number(found.low, digits)}, {number(found.high, digits)}]"
 
 
 def _plus_minus(estimate: Estimate | None, digits: int) -> str:
