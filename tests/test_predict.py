@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from segcore.batch import ClassSpec
 from segcore.checkpoint import CheckpointError, restore_tensors, trained_tensors
 from segcore.config import TrainConfig
 from segcore.data.loader import evaluation_batches
+from segcore.data.pixels import read_depth, read_image
+from segcore.data.synthetic_liver import SyntheticLiver
 from segcore.methods import METHODS
 from segcore.methods.method import Method
 from segcore.predict import Predictor
@@ -59,6 +62,23 @@ def test_a_predictor_sees_what_evaluation_sees(
         for wanted_KHW, predicted in zip(logits_BKHW.softmax(1), found, strict=True):
             assert predicted.probabilities_KHW is not None
             assert np.allclose(predicted.probabilities_KHW, wanted_KHW.numpy(), atol=1e-4)
+
+
+def test_files_are_read_and_resized_as_in_training(tiny: TrainConfig, tmp_path: Path) -> None:
+    training = trained(tiny, tmp_path, method=Method.named("frozen"))
+    assert isinstance(tiny.data, SyntheticLiver)
+    scenes = tiny.data.folder() / "Val"
+    predictor = Predictor.load(tmp_path, device="cpu")
+    for samples, batch in evaluation_batches(training.dataset, "val", SIZE, 1, rank=0, world=1):
+        with torch.no_grad():
+            logits_BKSS = training.system.eval()(batch, SIZE).logits_BKhw
+        image = read_image(scenes / "images" / f"{samples[0].sample_id}.jpg")
+        depth = read_depth(scenes / "depth_AdelaiDepth" / f"{samples[0].sample_id}.png")
+        (predicted,) = predictor([image], [depth], probabilities=True)
+        assert image.shape[0] != SIZE, "or nothing is resized"
+        wanted = F.interpolate(logits_BKSS, image.shape[:2], mode="bilinear").softmax(1)[0]
+        assert predicted.probabilities_KHW is not None
+        assert np.allclose(predicted.probabilities_KHW, wanted.numpy(), atol=1e-4)
 
 
 def test_encoders_that_stayed_random_are_made_again(tiny: TrainConfig, tmp_path: Path) -> None:
