@@ -693,3 +693,32 @@ def test_a_small_fit_converges(projector: str, dtype: torch.dtype) -> None:
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.02 * losses[0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"start": "warm", "oversample": 4, "stagger": True},
+        {"moments": "rotate", "power_iterations": 1, "oversample": 2},
+        {"moments": "reset"},
+        {"side": "input", "projector": "gaussian"},
+        {"refresh_from": "previous"},
+        {"refresh_from": "previous", "start": "warm", "oversample": 4, "moments": "rotate"},
+    ],
+)
+def test_a_small_fit_converges_with_every_option(options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(2, 8, 3, padding=1), nn.GELU(), nn.Flatten(), nn.Linear(8 * 16, 24), nn.GELU(),
+        nn.Linear(24, 4),
+    )  # fmt: skip
+    x, y = randn(32, 2, 4, 4), randn(32, 4, seed=1)
+    optimizer = projected(net.parameters(), rank=4, update_proj_gap=10, lr=0.01, **options)
+    losses = []
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss = (net(x) - y).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.05 * losses[0]

@@ -42,7 +42,8 @@ class Network(nn.Module):
         y = nn.functional.conv2d(x, self.conv, padding=1).relu().flatten(1)
         y = (y @ self.fused.T).tanh()
         y = y @ (self.head + self.extra if extra else self.head).T
-        return y + self.bias
+        logits: Tensor = y + self.bias
+        return logits
 
 
 def optimizer_of(model: Network, **options: Any) -> GaLoreAdamW:

@@ -163,7 +163,7 @@ def test_basis_is_orthonormal_and_never_beats_the_best(
     dtype: torch.dtype,
     seed: int,
 ) -> None:
-    extra = {"oversample": oversample, "power_iterations": power_iterations}
+    extra: dict[str, Any] = {"oversample": oversample, "power_iterations": power_iterations}
     G = randn(m, n, seed=seed % 1000).to(dtype)
     Q = range_finder(
         G, rank, projector=projector, seed=seed, **({} if projector == "svd" else extra)
@@ -247,7 +247,7 @@ def test_error_ratio_on_the_paper_shape(
 ) -> None:
     """Rank 128; the expected ratios were measured apart, in numpy, one draw each."""
     G, spectrum = paper_matrix()
-    options = {"oversample": oversample, "power_iterations": power_iterations}
+    options: dict[str, Any] = {"oversample": oversample, "power_iterations": power_iterations}
     ratios = [
         error_ratio(G, range_finder(G, 128, projector=projector, seed=s, **options), spectrum)
         for s in range(1 if projector == "svd" else 2)
@@ -265,7 +265,7 @@ def test_srft_is_as_good_as_gaussian_and_gains_from_effort(
     G = with_spectrum(m, n, spectrum)
 
     def mean_ratio(projector: str, oversample: int = 0, power_iterations: int = 0) -> float:
-        options = {"oversample": oversample, "power_iterations": power_iterations}
+        options: dict[str, Any] = {"oversample": oversample, "power_iterations": power_iterations}
         return (
             sum(
                 error_ratio(
@@ -316,7 +316,7 @@ def test_steep_spectra_stay_orthonormal_and_accurate(
 @pytest.mark.parametrize("projector", FINDERS)
 @pytest.mark.parametrize("oversample", [0, 3])
 def test_singular_matrices_give_an_orthonormal_basis(projector: str, oversample: int) -> None:
-    options = {"oversample": 0 if projector == "svd" else oversample}
+    options: dict[str, Any] = {"oversample": 0 if projector == "svd" else oversample}
     zero = torch.zeros(20, 12)
     one = torch.ones(20, 12)
     spike = torch.zeros(20, 12)

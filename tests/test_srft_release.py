@@ -17,7 +17,7 @@ from srft_galore import GaLoreAdamW
 BATCH = 12
 
 
-def network(dtype: torch.dtype = torch.float64) -> nn.Sequential:
+def network(dtype: torch.dtype = torch.float64) -> Any:
     """A convolution, a fused weight of three blocks, and vectors; nothing random in the forward."""
     torch.manual_seed(0)
     return nn.Sequential(
@@ -43,7 +43,8 @@ def released(model: nn.Module, **options: Any) -> GaLoreAdamW:
         {"params": [named["3.weight"]], **weights, "blocks": 3},
         {"params": [named["3.bias"], named["5.weight"], named["5.bias"], named["6.bias"]]},
     ]
-    return GaLoreAdamW(groups, **{"lr": 0.01, "eps": 1e-6, "weight_decay": 0.1, **adam})
+    defaults: dict[str, Any] = {"lr": 0.01, "eps": 1e-6, "weight_decay": 0.1}
+    return GaLoreAdamW(groups, **(defaults | adam))
 
 
 def backward(model: nn.Module, step: int, parts: int = 1, scaler: Any = None) -> float:

@@ -186,7 +186,7 @@ class _Readings(TorchDispatchMode):
     """Counts what on an accelerator would wait for it: reading an element of a device tensor."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -205,7 +205,8 @@ def test_no_reading_per_parameter(refresh_from: str) -> None:
         train(optimizer, range(3))
         with _Readings() as mode:
             train(optimizer, range(3, 7))
-        return mode.count
+        count_read: int = mode.count
+        return count_read
 
     assert readings(9) == readings(2)
 
@@ -226,7 +227,7 @@ def test_full_size_identity_counts_a_step_once(attached: bool) -> None:
     """Trap "step counted twice; decay after the update"."""
     net, twin = nn.Linear(6, 5, dtype=torch.float64), nn.Linear(6, 5, dtype=torch.float64)
     twin.load_state_dict(net.state_dict())
-    options = {"lr": 0.1, "weight_decay": 0.3, "eps": 1e-6}
+    options: dict[str, Any] = {"lr": 0.1, "weight_decay": 0.3, "eps": 1e-6}
     group = {"params": list(net.parameters()), "rank": 2, "projector": "identity"}
     ours = GaLoreAdamW([{**group, "refresh_from": "previous"}], **options)
     theirs = torch.optim.AdamW(twin.parameters(), **options)
@@ -263,7 +264,8 @@ def test_work_grows_with_the_rank(start: str) -> None:
         counter = FlopCounterMode(display=False)
         with counter:
             range_finder(G, rank, projector="gaussian", power_iterations=1, start=old)
-        return counter.get_total_flops()
+        total: int = counter.get_total_flops()
+        return total
 
     passes = 4 if start == "warm" else 3
     for rank in (4, 16):
