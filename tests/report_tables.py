@@ -129,8 +129,9 @@ def write_trial(storage: Path, study: str, trial_id: str, value: float, **row: A
     key = {"trial_id": trial_id, "attempt": 1}
     seed = int(row["seed"])
     start = datetime(2026, 5, 1, 8, 0, tzinfo=UTC)
+    method = METHOD | ({"update_proj_gap": 10} if "galore" in trial_id else {})
     trial = {**key, **COMMON, "status": status, "versions": json.dumps({"torch": "2.15.0"}),
-             "config": json.dumps({**NANO, "seed": seed, "method": METHOD}),
+             "config": json.dumps({**NANO, "seed": seed, "method": method}),
              "data_hash": "d" * 40, "weights_hash": "w" * 40, "epochs": EPOCHS,
              "trainable_parameters": int(state / 8), "total_parameters": 40_000_000,
              "best_epoch": EPOCHS - 1, "started": start, "ended": start.replace(hour=9),

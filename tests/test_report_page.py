@@ -1,17 +1,20 @@
 """The report, from tables written here: what it computes, and the page that shows it."""
 
+import itertools
 import json
 import math
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from optuna.distributions import distribution_to_json
 from report_tables import (
     ARMS,
     CLASSES,
@@ -19,6 +22,7 @@ from report_tables import (
     EPOCHS,
     IMAGES,
     PATIENTS,
+    SPACE,
     STEPS,
     write_ablation,
     write_search,
@@ -26,7 +30,7 @@ from report_tables import (
 )
 from scipy import stats
 
-from segtune import table
+from segtune import definition, table
 from segtune.report import build
 from segtune.report.cost import arm_costs
 from segtune.report.curves import loss_curves, val_curves
@@ -144,7 +148,7 @@ def test_curves_and_spread(methods: StudyRows) -> None:
     assert (len(val.lines), len(val.means)) == (12, 4)
     assert val.means[0].x == tuple(range(1, EPOCHS + 1))
     first = [line.y[0] for line in val.lines if line.arm == "full"]
-    assert val.means[0].y[0] == pytest.approx(np.mean(first))
+    assert val.means[0].y[0].mean == pytest.approx(np.mean(first))
     assert all(len(line.x) == STEPS for line in loss_curves(methods, "arm").lines)
     _, found = spreads(methods)
     ligament = next(s for s in found if s.arm == "lora" and s.class_name == "ligament")
@@ -154,14 +158,19 @@ def test_curves_and_spread(methods: StudyRows) -> None:
 def test_pictures_compose(methods: StudyRows) -> None:
     found = grid(methods, [("full", "full-s0"), ("gone", "none"), ("lora", "lora-s0")])
     assert found is not None
-    assert found.blocks[0].heads == ("image", "truth", "full", "lora")
-    assert [(e.name, e.color) for e in found.legend] == [
+    assert found.blocks[0].heads == ("image, truth", "full", "lora")
+    assert [(e.name, e.color) for e in found.legend[: len(CLASSES)]] == [
         (name, f"rgb{color}") for name, color in CLASSES.items()
     ]
-    cells = [cell for row in found.blocks[0].rows for cell in row]
-    assert len(cells) == 3 * 4
-    assert all(cell.src.startswith("data:image/png;base64,") for cell in cells)
-    assert found.blocks[0].rows[0][2].note.startswith("Dice 0.")
+    rows = found.blocks[0].rows
+    assert [row.label.partition(":")[0] for row in rows] == [
+        "best", "nearest to the median", "worst",
+    ]  # fmt: skip
+    cells = [cell for row in rows for cell in row.cells]
+    assert len(cells) == 3 * 3
+    assert all(c.above.startswith("data:image/webp;base64,") for c in cells)
+    assert all(c.below.startswith("data:image/webp;base64,") for c in cells)
+    assert rows[0].cells[1].note.startswith("Dice 0.")
 
 
 def test_head_says_what_ran(methods: StudyRows, storage: Path) -> None:
@@ -215,10 +224,46 @@ def test_importance_needs_enough_trials(storage: Path, tmp_path: Path) -> None:
     assert found == ()
     assert f"at least {MIN_TRIALS}" in why
     write_search(tmp_path, trials=MIN_TRIALS + 4)
-    dice, assd = importances(read_search(load(tmp_path, "rank")))[0]
-    assert (dice.metric, assd.metric, dice.n) == ("dice", "assd", MIN_TRIALS + 2)
-    assert dice.shares[0][0] == "method.rank"
-    assert sum(share for _, share in dice.shares) == pytest.approx(1)
+    found, _ = importances(read_search(load(tmp_path, "rank")))
+    assert [(i.metric, i.method, i.n) for i in found] == [
+        (metric, method, MIN_TRIALS + 2)
+        for metric in ("dice", "assd")
+        for method in ("PED-ANOVA", "fANOVA")
+    ]
+    for importance in found[:2]:  # the rank decides Dice, and half of ASSD
+        assert importance.shares[0][0] == "method.rank"
+    for importance in found:
+        assert sum(share for _, share in importance.shares) == pytest.approx(1)
+
+
+def test_importance_explains_good_trials_whichever_way_is_good(tmp_path: Path) -> None:
+    """PED-ANOVA asks what reaches low values: of Dice it must be handed the negative.
+
+    The best trials share a rank and any rate, the worst share a rate and any rank: whoever asks
+    about the wrong end finds the rate.
+    """
+    definition.write(tmp_path, "x", {
+        "schema_version": 1, "study": "x", "kind": "search", "num_samples": 60, "baseline": {},
+        "objectives": [{"metric": "dice", "direction": "maximize"}],
+        "space": {f: distribution_to_json(SPACE[f]) for f in ("method.rank", "method.lr")},
+    })  # fmt: skip
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        rank, rate = int(rng.integers(2, 65)), float(10 ** rng.uniform(-5, -2))
+        good, bad = rank > 48, rate > 10**-2.75
+        value = (0.9 if good else 0.3 if bad else 0.6) + 0.001 * number / 60
+        table.write(tmp_path, "x", "trials", [{
+            "trial_id": f"t{number}", "attempt": 1, "role": "search", "seed": 0, "number": number,
+            "status": "finished", "best_epoch": 1, "config": "{}",
+            "changes": json.dumps({"method.rank": rank, "method.lr": rate}),
+        }])  # fmt: skip
+        table.write(tmp_path, "x", "scores", [{
+            "trial_id": f"t{number}", "attempt": 1, "step": 1, "epoch": 1, "split": "val",
+            "resolution": 96, "class_name": "macro", "metric": "dice", "protocol": "per_image",
+            "value": value, "n": 4,
+        }])  # fmt: skip
+    (ped_anova, _), _ = importances(read_search(load(tmp_path, "x")))
+    assert ped_anova.shares[0][0] == "method.rank"
 
 
 def test_tuning_names_the_best_of_each_arm(tmp_path: Path) -> None:
@@ -252,7 +297,7 @@ def test_page_asks_no_address_and_holds_plotly_once(page: Path) -> None:
 
 def test_page_has_a_section_per_study(page: Path) -> None:
     html = markup(page)
-    assert '<a href="#study-0">methods</a><a href="#study-1">rank</a>' in html
+    assert '<a href="#study-0"><bdi>methods</bdi></a><a href="#study-1"><bdi>rank</bdi></a>' in html
     for title in ("Scores on the test split", "Differences to the baseline", "Pareto front",
                   "Which setting matters", "How to read this"):  # fmt: skip
         assert title in html
@@ -278,13 +323,51 @@ def test_exported_words_are_escaped() -> None:
     assert "| 5 % \\| \u2212{1} |" in to_markdown(sheet)
 
 
-def test_errors_and_names_cannot_break_the_page(tmp_path: Path) -> None:
-    write_ablation(tmp_path, seeds=(0,))
-    write_trial(tmp_path, "methods", "bad-s0", 0.5, role="arm", arm="<b>bad</script>", seed=0,
-                status="failed", error="<script>alert(1)</script>")  # fmt: skip
-    html = build(tmp_path, ["methods"], tmp_path / "r.html").read_text()
+HOSTILE = (
+    "</script><script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "%{x}<b>&amp;",
+    "\u202eright to left\u202c \u05e9\u05dc\u05d5\u05dd",
+    "\U0001f9ea\U0001f52c",
+    "long-" + "x" * 400,
+)
+
+
+def test_names_and_errors_from_outside_are_text_and_nothing_else(tmp_path: Path) -> None:
+    """As the study's question, its arms, an error and a class; a study's name is a folder's."""
+    arms = {name: {"method": name} for name in HOSTILE}
+    study = "a<b>&amp; \u05e9\u05dc\u05d5\u05dd"
+    definition.write(tmp_path, study, {
+        "schema_version": 1, "study": study, "kind": "ablation", "question": HOSTILE[0],
+        "baseline": {"method": "full"}, "baseline_arm": "full", "arms": arms, "seeds": [0, 1],
+    })  # fmt: skip
+    for number, (arm, seed) in enumerate(itertools.product(["full", *arms], (0, 1))):
+        write_trial(tmp_path, study, f"a{number}", 0.5 + 0.01 * number, role="arm", arm=arm,
+                    seed=seed, changes=json.dumps(arms.get(arm, {})))  # fmt: skip
+    write_trial(tmp_path, study, "bad", 0.5, role="arm", arm=HOSTILE[0], seed=2, status="failed",
+                error="\n".join(HOSTILE))  # fmt: skip
+    page = build(tmp_path, [study], tmp_path / "r.html", tmp_path / "tables")
+    html, shown = page.read_text(), markup(page)
     assert "<script>alert" not in html
-    assert "bad</script>" not in html
+    assert "<img src=x" not in html
+    assert "&lt;/script&gt;&lt;script&gt;alert(1)" in shown
+    specs = re.findall(r'data-plot="[^"]*">(.*?)</script>', html)
+    assert len(specs) > 10
+    for spec in map(json.loads, specs):
+        said = strings({**spec, "layout": {**spec["layout"], "meta": None}})
+        assert not [t for t in said if "<script" in t or "<img" in t or "%{x}<b>" in t]
+
+
+def strings(value: Any, key: str = "") -> Iterator[str]:
+    """What plotly would show: groups are names for the page's own script, and never shown."""
+    if isinstance(value, str) and key not in ("legendgroup", "offsetgroup"):
+        yield value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from strings(inner, name)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from strings(inner, key)
 
 
 def no_pictures(storage: Path) -> None:
@@ -326,6 +409,30 @@ def nothing_tested(storage: Path) -> None:
     no_images(storage)
 
 
+def a_class_was_never_there(storage: Path) -> None:
+    """Its name is known, and no image defines it."""
+    names: tuple[table.TableName, ...] = ("scores", "images")
+    for name in names:
+        for file in (storage / "methods" / "tables" / name).iterdir():
+            rows = pq.read_table(file).to_pylist()
+            lost = [{**r, "value": math.nan} if r["class_name"] == "ligament" else r for r in rows]
+            table.write(storage, "methods", name, lost)
+
+
+def only_one_trial(storage: Path) -> None:
+    for file in (storage / "methods" / "tables").glob("*/*.parquet"):
+        if not file.name.startswith("lora-"):
+            file.unlink()
+
+
+def none_finished(storage: Path) -> None:
+    for arm in ARMS:
+        write_trial(storage, "methods", f"{arm}-s0", 0.5, role="arm", arm=arm, seed=0,
+                    status="failed", best_epoch=None, error="RuntimeError: no")  # fmt: skip
+    no_pictures(storage)
+    no_images(storage)
+
+
 def scores_are_nan(storage: Path) -> None:
     names: tuple[table.TableName, ...] = ("scores", "images")
     for name in names:
@@ -335,7 +442,8 @@ def scores_are_nan(storage: Path) -> None:
 
 
 DAMAGES = (no_pictures, no_images, no_steps, no_scores, no_definition, only_trials,
-           baseline_is_missing, nothing_tested, scores_are_nan)  # fmt: skip
+           baseline_is_missing, nothing_tested, scores_are_nan, a_class_was_never_there,
+           only_one_trial, none_finished)  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda d: d.__name__)

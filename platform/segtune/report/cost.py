@@ -1,6 +1,7 @@
 """What a trial costs: time per step by part, and memory."""
 
 import functools
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from segtune.report.load import StudyRows
 from segtune.report.stats import Estimate, t_interval
+from segtune.report.text import dotted
 
 PARTS = ("data", "forward", "backward", "optimizer", "refresh")
 MEGABYTE = 1e6
@@ -65,8 +67,9 @@ class StepCosts:
     """Of each bin of steps the longest update."""
     median: float
     """Over all steps but the first."""
-    refreshes: int
-    """Steps that refreshed a basis."""
+    slowest: float
+    every: int
+    """Steps between two refreshes, as configured."""
     bin: int
     """Steps that one point stands for."""
 
@@ -97,24 +100,30 @@ def trial_costs(rows: StudyRows, role: str = "search") -> Mapping[str, Cost]:
 
 
 def step_costs(rows: StudyRows) -> tuple[StepCosts, ...]:
-    """What single steps took, of the first finished trial of each arm."""
+    """What single steps took, of the first finished trial of each arm that refreshes a basis.
+
+    The first step is left out: it pays for starting up. Which steps refresh is not told by their
+    seconds, which are more than zero for every step.
+    """
     found = []
     for arm in rows.arms:
         finished = rows.of("arm", arm=arm, status="finished")
         finished = finished[finished["trial_id"].isin(rows.steps["trial_id"])]
         if finished.empty:
             continue
-        trial = str(finished["trial_id"].iloc[0])
+        trial, config = str(finished["trial_id"].iloc[0]), finished["config"].iloc[0]
+        every = dotted(json.loads(config), "method.update_proj_gap") if pd.notna(config) else None
         steps = rows.steps[rows.steps["trial_id"] == trial].sort_values("step").iloc[1:]
-        update = steps["seconds_optimizer"] + steps["seconds_refresh"]
+        update = (steps["seconds_optimizer"] + steps["seconds_refresh"]).dropna()
+        if not isinstance(every, int) or update.empty:
+            continue
         # The largest of each bin: a thinned curve must not lose the refreshes that it is about.
-        width = max(1, -(-len(steps) // MOST_STEPS))
-        highest = update.groupby(np.arange(len(steps)) // width).idxmax().dropna()
-        if len(highest):
-            x = tuple(int(s) for s in steps.loc[highest, "step"])
-            y = tuple(float(s) for s in update.loc[highest])
-            refreshes = int((steps["seconds_refresh"] > 0).sum())
-            found.append(StepCosts(arm, trial, x, y, float(update.median()), refreshes, width))
+        width = max(1, -(-len(update) // MOST_STEPS))
+        highest = update.groupby(np.arange(len(update)) // width).idxmax()
+        x = tuple(int(s) for s in steps.loc[highest, "step"])
+        y = tuple(float(s) for s in update.loc[highest])
+        median, slowest = float(update.median()), float(update.max())
+        found.append(StepCosts(arm, trial, x, y, median, slowest, every, width))
     return tuple(found)
 
 

@@ -131,8 +131,23 @@ def learning_figure(
         span=span,
         keys=keys,
         xaxis={"title": {"text": x_title}, "rangemode": "tozero", "nticks": 7},
-        yaxis={"title": {"text": f"{measure.label} on val, macro"}},
-    )
+        yaxis={"title": {"text": f"{measure.label} on val, macro"},
+               "range": _limits([e for m in means for e in m.y], measure)},
+    )  # fmt: skip
+
+
+def _limits(estimates: Sequence[Estimate], measure: Measure) -> list[float]:
+    """An axis for all means, and for intervals as far as the metric goes.
+
+    With two seeds a t interval may be a hundred times as wide as what the arms differ by.
+    """
+    means = [e.mean for e in estimates]
+    ends = [v for e in estimates for v in (e.low, e.high) if v is not None]
+    room = 0.6 * (max(means) - min(means)) or 0.1
+    low = max(min(means) - room, min([*means, *ends]))
+    high = min(max(means) + room, max([*means, *ends]))
+    extra = 0.05 * (high - low) or 0.05
+    return [max(0.0, low - extra), min(1.0, high + extra) if measure.is_fraction else high + extra]
 
 
 def _band(mean: Mean, look: Look, digits: int) -> list[dict[str, Any]]:
@@ -214,7 +229,8 @@ def class_figure(found: ClassScores, looks: Looks) -> Any:
         keys=arm_keys((s.arm for s in found.scores if s.estimate is not None), looks),
         xaxis={"tickvals": list(range(len(classes))), "ticktext": [name(c) for c in classes],
                "range": [-0.5, len(classes) - 0.5], "ticks": "", "showgrid": False},
-        yaxis={"title": {"text": f"{found.measure.label} on test ({better} is better)"}},
+        yaxis={"title": {"text": f"{found.measure.label} on test ({better} is better)"},
+               "range": _limits([s.estimate for s in found.scores if s.estimate], found.measure)},
     )  # fmt: skip
 
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from segtune.report.load import MACRO, StudyRows
 from segtune.report.measures import Measure, choose, values
-from segtune.report.text import MISSING, dotted
+from segtune.report.text import dotted
 
 RANK, INTERVAL = "method.rank", "method.update_proj_gap"
 MOST_LEVELS = 8
@@ -71,10 +73,10 @@ def rank_by_interval(rows: StudyRows, role: str) -> Heat | None:
 
 
 def _setting(changes: str | None, config: str | None, field: str) -> int | None:
-    drawn = json.loads(changes or "{}")
-    value: Any = drawn[field] if field in drawn else dotted(json.loads(config or "{}"), field)
-    whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
-    return None if value is MISSING or not whole else int(value)
+    drawn, whole = (json.loads(text) if pd.notna(text) else {} for text in (changes, config))
+    value: Any = drawn[field] if field in drawn else dotted(whole, field)
+    counts = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return int(value) if counts else None
 
 
 def _levels(drawn: Sequence[int]) -> list[tuple[int, int]]:

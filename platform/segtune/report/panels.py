@@ -47,16 +47,20 @@ def tradeoffs(
 
 def updates_part(rows: StudyRows) -> Part | None:
     """What a refresh of the basis costs, step by step."""
-    found = [c for c in step_costs(rows) if c.refreshes]
+    found = step_costs(rows)
     if not found:
         return None
-    shares = [f"{c.arm} {c.refreshes} ({c.median:.4f} s)" for c in found]
+    told = [
+        f"{c.arm} every {c.every} steps (median update {c.median:.4f} s, slowest {c.slowest:.4f} s)"
+        for c in found
+    ]
     bins = max(c.bin for c in found)
     return Part(
         "Refreshes",
         "Seconds of each update of the first finished trial of an arm (n=1), optimizer and refresh "
-        f"together, but for its first step{f'; of every {bins} steps the slowest' * (bins > 1)}. "
-        f"Refreshes, and the median update: {', '.join(shares)}.",
+        "together, without the first step"
+        f"{f'; of every {bins} steps the slowest is drawn' * (bins > 1)}. "
+        f"Refreshed: {'; '.join(told)}.",
         figures=(
             (
                 figures.update_figure(found, looks(rows.arms, rows.baseline)),
@@ -126,9 +130,9 @@ def curves_part(rows: StudyRows) -> Part:
     window = smoothing_window(int(steps.max())) if len(steps) else 1
     caption = (
         "On val: mean over an arm's finished trials, where all of them have a value, with the band "
-        "of its 95 % t interval over seeds (n=1: no band; with two seeds a band is wide). Seconds "
-        "are those of training steps. Loss: thin lines are single trials, running and failed ones "
-        "too; losses compare only where arms share one"
+        "of its 95 % t interval over seeds (n=1: no band; with two seeds a band is wide and may "
+        "leave the figure). Seconds are those of training steps. Loss: thin lines are single "
+        "trials, running and failed ones too; losses compare only where arms share one"
         f"{f'; running means over {window} steps' if window > 1 else ''}."
     )
     return Part(
@@ -150,7 +154,8 @@ def classes_part(rows: StudyRows) -> Part:
     })  # fmt: skip
     return Part(
         title,
-        "Mean over seeds with its 95 % t interval over seeds; a mark alone is one seed.",
+        "Mean over seeds with its 95 % t interval over seeds; a mark alone is one seed. Wide "
+        "intervals may leave the figure: hovering tells their ends.",
         figures=tuple(
             (figures.class_figure(c, arms), f"{c.measure.label} on test by class and arm")
             for c in found

@@ -116,7 +116,8 @@ def choose_samples(pictured: set[str], scores: "pd.Series[float]") -> tuple[tupl
         scores: Dice by sample; also of samples without a picture.
 
     Returns:
-        (Sample, words) of the best, the one nearest to the median rank, and the worst.
+        (Sample, words) of the best, of the others the one nearest to the median rank, and the
+        worst.
     """
     ranked = scores.dropna().sort_values(ascending=False, kind="stable")
     place = {str(s): i + 1 for i, s in enumerate(ranked.index)}
@@ -124,12 +125,13 @@ def choose_samples(pictured: set[str], scores: "pd.Series[float]") -> tuple[tupl
     if not there:
         return tuple((s, "") for s in sorted(pictured)[:3])
     middle = (len(place) + 1) / 2
-    ends = [there[0], min(there, key=lambda s: abs(place[s] - middle)), there[-1]]
-    words = dict(zip(("best", "nearest to the median", "worst"), ends, strict=True))
-    return tuple(
-        (s, f"{' and '.join(w for w in words if words[w] == s)}: rank {place[s]} of {len(place)}")
-        for s in dict.fromkeys(ends)
-    )
+    words = {there[0]: "best"}
+    if len(there) > 1:
+        words[there[-1]] = "worst"
+    if len(there) > 2:
+        words[min(there[1:-1], key=lambda s: abs(place[s] - middle))] = "nearest to the median"
+    ordered = sorted(words, key=lambda s: place[s])
+    return tuple((s, f"{words[s]}: rank {place[s]} of {len(place)}") for s in ordered)
 
 
 def overlay(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -104,19 +105,11 @@ def pareto_front(
     points: Sequence[tuple[float | None, ...] | None], maximize: Sequence[bool]
 ) -> tuple[bool, ...]:
     """Which points no other point dominates; None never is on the front."""
-    signed = [
-        None
-        if p is None
-        else [-(v or 0.0) if up else (v or 0.0) for v, up in zip(p, maximize, strict=True)]
-        for p in points
-    ]
-
-    def dominates(a: list[float], b: list[float]) -> bool:
-        return a != b and all(x <= y for x, y in zip(a, b, strict=True))
-
-    return tuple(
-        p is not None and not any(q is not None and dominates(q, p) for q in signed) for p in signed
-    )
+    there = [p for p in points if p is not None]
+    signs = [-1.0 if up else 1.0 for up in maximize]
+    signed = np.array(there, dtype=float).reshape(len(there), len(signs)) * signs
+    on = iter([not ((signed <= p).all(axis=1) & (signed < p).any(axis=1)).any() for p in signed])
+    return tuple(p is not None and bool(next(on)) for p in points)
 
 
 def in_distribution(value: Any, distribution: BaseDistribution) -> bool:
