@@ -73,10 +73,8 @@ def _brightened(image_HW3: NDArray[np.uint8], gain: float) -> NDArray[np.uint8]:
 
 
 def _rotated(x: torch.Tensor, *, angle: float) -> torch.Tensor:
-    """About the middle; labels by nearest neighbour."""
-    smooth = not isinstance(x, tv_tensors.Mask)
-    how = InterpolationMode.BILINEAR if smooth else InterpolationMode.NEAREST
-    turned: torch.Tensor = v2.rotate(x, angle, interpolation=how)
+    """About the middle. Torchvision turns a `Mask` by nearest neighbour whatever it is told."""
+    turned: torch.Tensor = v2.rotate(x, angle, interpolation=InterpolationMode.BILINEAR)
     return turned
 
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from segcore.batch import Batch, ClassSpec
 from segcore.data.augment import Augment
@@ -21,8 +22,6 @@ from segcore.data.dataset import Dataset, Sample, Split
 T = TypeVar("T")
 THREADS = 2
 """Batches that are made at once, and that wait at most. Decoding leaves Python's lock alone."""
-UNIT = (torch.arange(256).float() / 255).numpy()
-"""What each of 256 levels is in [0, 1]."""
 
 
 def epoch_order(samples: int, *, seed: int, epoch: int) -> list[int]:
@@ -108,12 +107,12 @@ def ahead(jobs: Iterable[Callable[[], T]]) -> Generator[T, None, None]:
 def collate(samples: Sequence[Sample], classes: ClassSpec) -> Batch:
     """Stack samples of one size into tensors."""
     # In NumPy: torch would start a pool of threads of its own in each thread that makes batches.
-    image_BHW3 = torch.from_numpy(UNIT[np.stack([s.image_HW3 for s in samples])])
+    image_BHW3 = _unit(np.stack([s.image_HW3 for s in samples]))
     labels_BHW = np.stack([s.labels_HW for s in samples])
     depths = [s.depth_HW for s in samples if s.depth_HW is not None]
     depth_B1HW = None
     if len(depths) == len(samples):
-        depth_B1HW = torch.from_numpy(UNIT[np.stack(depths)[:, None]])
+        depth_B1HW = _unit(np.stack(depths)[:, None])
     return Batch(
         image_B3HW=image_BHW3.permute(0, 3, 1, 2),
         target_BKHW=torch.from_numpy(_targets(labels_BHW, classes)),
@@ -121,6 +120,11 @@ def collate(samples: Sequence[Sample], classes: ClassSpec) -> Batch:
         patient_ids=tuple(s.patient_id for s in samples),
         depth_B1HW=depth_B1HW,
     )
+
+
+def _unit(levels: NDArray[np.uint8]) -> Tensor:
+    """Levels from 0 to 255 in [0, 1]."""
+    return torch.from_numpy(np.divide(levels, np.float32(255), dtype=np.float32))
 
 
 def _targets(labels_BHW: NDArray[np.uint8], classes: ClassSpec) -> NDArray[np.float32]:
