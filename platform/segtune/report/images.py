@@ -1,8 +1,9 @@
 """Scores image by image, side by side for all trials.
 
-Shape suffixes: S seeds, I images, C classes.
+Shape suffixes: T trials, S seeds, I images, C classes.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -34,29 +35,22 @@ class ImageScores:
         return stacked[:, :, keep]
 
 
+@functools.lru_cache(maxsize=4)
 def image_scores(rows: StudyRows, measure: Measure, split: str) -> ImageScores:
     """The images' own scores, without their means over classes."""
     own = select(rows.images, measure, split)
     own = own[~own["class_name"].isin([MACRO, POOLED])]
     there = {str(c) for c in own["class_name"].unique()}
     classes = tuple(dict.fromkeys([*(c for c in rows.classes if c in there), *sorted(there)]))
-    index: list[tuple[str, str]] = sorted(
-        {(str(p), str(s)) for p, s in zip(own["patient_id"], own["sample_id"], strict=True)}
+    images = pd.MultiIndex.from_frame(own[["patient_id", "sample_id"]])
+    image, names = pd.factorize(images, sort=True)
+    trial, trials = pd.factorize(own["trial_id"])
+    class_ = pd.Index(classes).get_indexer(pd.Index(own["class_name"]))
+    scores_TIC = np.full((len(trials), len(names), len(classes)), np.nan)
+    scores_TIC[trial, image, class_] = own["value"]
+    return ImageScores(
+        samples=tuple(str(sample) for _, sample in names),
+        patients=tuple(str(patient) for patient, _ in names),
+        classes=classes,
+        of_trial={str(name): scores_TIC[i] for i, name in enumerate(trials)},
     )
-    place = {key: i for i, key in enumerate(index)}
-    column = {name: i for i, name in enumerate(classes)}
-    found = {
-        str(trial): _grid(of_trial, place, column) for trial, of_trial in own.groupby("trial_id")
-    }
-    return ImageScores(tuple(s for _, s in index), tuple(p for p, _ in index), classes, found)
-
-
-def _grid(
-    own: pd.DataFrame, place: Mapping[tuple[str, str], int], column: Mapping[str, int]
-) -> Values:
-    """One trial's values, (I, C)."""
-    grid = np.full((len(place), len(column)), np.nan)
-    keys = zip(own["patient_id"], own["sample_id"], strict=True)
-    at = [place[str(p), str(s)] for p, s in keys]
-    grid[at, [column[str(c)] for c in own["class_name"]]] = own["value"]
-    return grid

@@ -101,12 +101,17 @@ class StudyRows:
 
     def of(self, role: str, *, arm: str | None = None, status: str | None = None) -> pd.DataFrame:
         """Trials of a role, by seed and number; of one arm and one status where asked."""
-        rows = self.trials[self.trials["role"] == role]
+        rows = self._ordered
+        rows = rows[rows["role"] == role]
         if arm is not None:
             rows = rows[rows["arm"] == arm]
         if status is not None:
             rows = rows[rows["status"] == status]
-        return rows.sort_values(["number", "seed", "trial_id"], kind="stable")
+        return rows
+
+    @cached_property
+    def _ordered(self) -> pd.DataFrame:
+        return self.trials.sort_values(["number", "seed", "trial_id"], kind="stable")
 
 
 def load(storage: Path | str, study: str) -> StudyRows:

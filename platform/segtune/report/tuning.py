@@ -46,7 +46,7 @@ def candidates(rows: StudyRows) -> tuple[Measure | None, tuple[Candidate, ...]]:
         for trial, changes, status in zip(
             trials["trial_id"], trials["changes"], trials["status"], strict=True
         ):
-            settings = json.loads(changes or "{}")
+            settings = json.loads(changes) if isinstance(changes, str) else {}
             value = scored[str(trial)]
             listed.append(
                 Candidate(arm, changes_text(settings), settings, str(status), value, trial == best)
