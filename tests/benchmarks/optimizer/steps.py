@@ -31,7 +31,8 @@ def gradient_sets(
             name = f"{training.name} steps {steps[0]} and {steps[1]}"
             return name, [[G.to(device, dtype) for G in part] for part in loaded]
     made = {(*shape, i): with_spectrum(*shape, 1.0, seed=i) for shape in shapes for i in (0, 1)}
-    sets = [[made[(*shape, i)].to(device, dtype) for shape in shapes] for i in (0, 1)]
+    # Copies: weights of one shape would else share a gradient that stays in the cache.
+    sets = [[made[(*shape, i)].to(device, dtype, copy=True) for shape in shapes] for i in (0, 1)]
     return "spectrum j^-1", sets
 
 
