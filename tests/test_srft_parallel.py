@@ -42,8 +42,7 @@ class Network(nn.Module):
         y = nn.functional.conv2d(x, self.conv, padding=1).relu().flatten(1)
         y = (y @ self.fused.T).tanh()
         y = y @ (self.head + self.extra if extra else self.head).T
-        logits: Tensor = y + self.bias
-        return logits
+        return y + self.bias
 
 
 def optimizer_of(model: Network, **options: Any) -> GaLoreAdamW:
@@ -61,7 +60,8 @@ def loss_of(model: Network, step: int, part: slice, extra: bool) -> Tensor:
     x = torch.randn(8, 2, 3, 3, generator=generator, dtype=torch.float64)[part]
     y = torch.randn(8, 5, generator=generator, dtype=torch.float64)[part]
     dtype = model.bias.dtype
-    return (model(x.to(dtype), extra) - y.to(dtype)).square().mean()
+    loss: Tensor = (model(x.to(dtype), extra) - y.to(dtype)).square().mean()
+    return loss
 
 
 def parts_of(rank: int) -> list[slice]:
