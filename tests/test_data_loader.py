@@ -157,7 +157,7 @@ def test_nobody_waits_for_what_nobody_wants() -> None:
     before = threading.active_count()
     results = ahead((lambda: 1) for _ in range(1000))
     assert next(results) == 1
-    results.close()  # type: ignore[attr-defined]
+    results.close()
     assert threading.active_count() == before
 
 
