@@ -160,7 +160,7 @@ def _check_sampler(name: str) -> list[str]:
 
 
 def _check_objectives(study: Search) -> list[str]:
-    allowed = ("dice", "iou", "assd", "hd", "hd95")
+    allowed = ("dice", "iou", "assd", "hd", "hd95", "nsd")
     faults = [] if study.objectives else ["objectives is empty: give at least one"]
     metrics = [objective.metric for objective in study.objectives]
     for metric in dict.fromkeys(metrics):

@@ -74,5 +74,8 @@ def head_group(system: System, optim: OptimConfig) -> dict[str, Any]:
 
 
 def adamw(groups: list[dict[str, Any]], optim: OptimConfig) -> AdamW:
-    """Plain AdamW on parameter groups that have their own peak rates."""
-    return AdamW(groups, eps=optim.eps, weight_decay=optim.weight_decay)
+    """Plain AdamW on parameter groups that have their own peak rates.
+
+    Fused, as `GaLoreAdamW` moves its plain groups: seconds then compare methods, not loops.
+    """
+    return AdamW(groups, eps=optim.eps, weight_decay=optim.weight_decay, fused=True)
