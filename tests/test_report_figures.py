@@ -157,7 +157,7 @@ def test_learning_curves_by_steps_seconds_and_images(methods: StudyRows) -> None
     )
     band, line = [t for t in drawn.data if t.legendgroup == "full"]
     assert band.fill == "toself"
-    assert max(band.y) == pytest.approx(max(e.high for e in found["step"][0].y))
+    assert max(band.y) == pytest.approx(max(e.high or 0 for e in found["step"][0].y))
     assert line.line.color == BASELINE_COLOR
     assert "n=3" in line.hovertemplate
     assert "[" in line.text[0]
