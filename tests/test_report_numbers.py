@@ -168,6 +168,8 @@ def test_bootstrap_covers_patients_and_not_images() -> None:
     assert once.low < 0.275 < once.high
     assert (often.patients, often.images) == (4, 200)
     assert bootstrap(scores_of(values, "aaaa")[0], None, 4) is None
+    (one_seed_empty,), _, _ = by_patient([np.stack([values, values * np.nan])], list("abcd"))
+    assert bootstrap(one_seed_empty, None, 4) is None
 
 
 def test_bootstrap_is_scipys_but_for_the_widening() -> None:

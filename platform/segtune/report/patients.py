@@ -84,16 +84,16 @@ def bootstrap(
     Source: expanded percentiles, Hesterberg, The American Statistician 69 (2015), 371-386, 5.3.
 
     Returns:
-        None for fewer than two patients.
+        None for fewer than two patients, and where a seed has no value at all.
     """
     n = arm.sum_SPC.shape[1]
-    if n < 2:
+    mean = float(difference(arm, baseline, np.ones((1, n)))[0]) if n > 1 else np.nan
+    if not np.isfinite(mean):
         return None
     drawn_D = difference(arm, baseline, _draws(n, seed))
     tail = 100 * float(stats.norm.cdf(np.sqrt(n / (n - 1)) * stats.t.ppf((1 - LEVEL) / 2, n - 1)))
     # A draw of patients that lack a class altogether on every side says nothing.
     low, high = np.nanpercentile(drawn_D, [tail, 100 - tail])
-    mean = float(difference(arm, baseline, np.ones((1, n)))[0])
     return PatientInterval(mean, float(low), float(high), n, images)
 
 
