@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from srft_galore import GaLoreAdamW, range_finder
@@ -182,15 +182,18 @@ def test_everything_lives_where_the_gradient_does(projector: str, start: str) ->
     assert places == {**dict.fromkeys(places, "meta"), **counters}
 
 
-class _Readings(TorchDispatchMode):
-    """Counts what on an accelerator would wait for it: reading an element of a device tensor."""
+READS = (Tensor.item, Tensor.tolist, Tensor.__float__, Tensor.__bool__, Tensor.__int__)
+
+
+class _Readings(TorchFunctionMode):
+    """Counts what on an accelerator would wait for it: reading elements of a device tensor."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.count = 0
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.ops.aten._local_scalar_dense.default and args[0].is_floating_point():
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in READS and args[0].is_floating_point():
             self.count += 1
         return func(*args, **(kwargs or {}))
 
@@ -208,7 +211,7 @@ def test_no_reading_per_parameter(refresh_from: str) -> None:
         count_read: int = mode.count
         return count_read
 
-    assert readings(9) == readings(2)
+    assert readings(9) == readings(2) > 0
 
 
 @pytest.mark.parametrize("projector", ["srft", "svd", "gaussian"])
@@ -287,19 +290,23 @@ def test_bases_do_not_know_the_global_random_state() -> None:
     assert torch.equal(*bases)
 
 
-@pytest.mark.xfail(strict=True, reason="bfloat16 weights are rounded to nearest")
-def test_bfloat16_weights_follow_small_updates() -> None:
-    """Trap "small bf16 updates round away": not solved yet; must be unmarked when it is."""
+@pytest.mark.parametrize("rounding", ["nearest", "stochastic"])
+def test_bfloat16_weights_follow_small_updates(rounding: str) -> None:
+    """Trap "small bf16 updates round away": they do, unless rounded at random."""
     wide = nn.Parameter(randn(32, 24))
     narrow = nn.Parameter(wide.detach().bfloat16())
     start = narrow.detach().float().clone()
     for p in (wide, narrow):
-        optimizer = GaLoreAdamW([{"params": [p], "rank": 4}], lr=1e-5, weight_decay=0.0)
+        group = {"params": [p], "rank": 4}
+        if p is narrow:
+            group["rounding"] = rounding
+        optimizer = GaLoreAdamW([group], lr=1e-5, weight_decay=0.0)
         for _ in range(100):
             p.grad = randn(32, 24, seed=3).to(p)
             optimizer.step()
     moved = (narrow.detach().float() - start).norm()
-    assert float(moved) > 0.5 * float((wide.detach() - randn(32, 24)).norm())
+    followed = float(moved) > 0.5 * float((wide.detach() - randn(32, 24)).norm())
+    assert followed == (rounding == "stochastic")
 
 
 # --- parameters that are refused ------------------------------------------------------------------

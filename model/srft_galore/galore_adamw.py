@@ -26,6 +26,7 @@ from .projection import derive_seed
 from .range_finder import range_finder
 from .release import Attachment, Released, is_overflow_mark
 from .schedule import staggered_phases
+from .sketch import forget_operator
 from .state import check_loadable, new_state, plan
 
 
@@ -69,9 +70,9 @@ class GaLoreAdamW(Optimizer):
     whose weights are rounded once per step: to nearest, or, in a group of either kind with
     "rounding": "stochastic", at random and right in the mean. All state is plain tensors. Bytes:
 
-        projected: b (S R + 2 R T) + 32     plain: 2 b M N + 16
+        projected: B b (S R + 2 R T) + 32     plain: 2 b M N + 16
 
-    with b = 4 (8 for float64), T the other side than S, and 8 per counter.
+    with B blocks, b = 4 (8 for float64), T the other side than S, and 8 per counter.
 
     Args:
         params: Parameters, or groups of them.
@@ -116,7 +117,10 @@ class GaLoreAdamW(Optimizer):
         Raises:
             ValueError: A key is unknown or has no effect, or a value is not allowed.
         """
-        super().add_param_group(complete_group(param_group, self.defaults))
+        complete = complete_group(param_group, self.defaults)
+        for parameter in complete["params"]:  # named ones come in pairs
+            plan(parameter[1] if isinstance(parameter, tuple) else parameter, complete)
+        super().add_param_group(complete)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients, those that were projected and freed among them."""
@@ -133,8 +137,8 @@ class GaLoreAdamW(Optimizer):
     def refresh(self) -> None:
         """Compute the bases that are due, from the gradients of now.
 
-        `step` does this itself; a training loop calls it before to time it apart. A second call
-        changes nothing.
+        `step` does this itself; a training loop calls it before to time it apart, once the
+        gradients are whole. A second call changes nothing.
 
         Raises:
             ValueError: A gradient is sparse or complex, or a group was edited into something that
@@ -188,7 +192,7 @@ class GaLoreAdamW(Optimizer):
         The norm over all parameters, of the projected gradient where there is one: after
         projection that of the whole cannot be had. With "identity" it is the one of
         `torch.nn.utils.clip_grad_norm_`, whose place this takes. It computes the bases that are
-        due first.
+        due first. As there, one gradient with NaN spoils all of them: no parameter then moves.
 
         Returns:
             The norm before clipping.
@@ -211,7 +215,8 @@ class GaLoreAdamW(Optimizer):
 
         As soon as the gradient of a weight is whole it is projected, added to what earlier
         microbatches left, and freed. `step`, `zero_grad`, schedulers, `clip_grad_norm_` and
-        `reduce` work as before. Every projected group needs refresh_from="previous".
+        `reduce` work as before; the model's own `zero_grad` does not know what was freed. Every
+        projected group needs refresh_from="previous".
 
         Args:
             model: The module whose parameters this optimizer moves.
@@ -244,15 +249,16 @@ class GaLoreAdamW(Optimizer):
 
     @torch.no_grad()
     def reduce(
-        self, all_reduce: Callable[[list[Tensor]], object], *, rank: int = 0, world: int = 1
+        self, all_reduce: Callable[[list[Tensor]], object], *, rank: int, world: int
     ) -> None:
         """Sum the gradients over data-parallel ranks without sending those of projected weights.
 
         To be called on every rank between the backward pass and `step`, in place of
         `DistributedDataParallel`. What is sent: projected gradients, sketches where a basis is
         due, plain gradients; then each new basis from the one rank that computed it, so that all
-        ranks hold the same bits. A parameter without a gradient on this rank counts as zero.
-        Every projected group needs refresh_from="previous".
+        ranks hold the same bits. A parameter without a gradient on this rank counts as zero, on
+        all of them too. Every projected group needs refresh_from="previous". A `GradScaler` sees
+        overflow in projected gradients only where it was given to `attach`.
 
         Args:
             all_reduce: Sums tensors over all ranks in place, such as `AllReduce()`. Divide the
@@ -411,6 +417,7 @@ class GaLoreAdamW(Optimizer):
             )
             for entry, basis_SR in zip(batch, unstack(bases_SR, len(batch)), strict=True):
                 change_basis(entry.state, basis_SR, projection, group)
+        forget_operator()
 
     def _check_released(self) -> None:
         for number, group in enumerate(self.param_groups):

@@ -96,7 +96,7 @@ def check_values(group: Mapping[str, Any]) -> None:
     if "rank" not in group:
         return
     for key, choices in _CHOICES.items():
-        if group[key] not in choices:
+        if group[key] not in choices or type(group[key]) is not type(choices[0]):
             raise ValueError(
                 f"{key}={group[key]!r} is unknown; choose one of {', '.join(map(str, choices))}."
             )

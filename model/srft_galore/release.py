@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .entries import Entry, alike, check_gradient, extremes, stack, unstack
-from .moments import change_basis
+from .moments import adam_step_count, change_basis
 from .orthonormal import orthonormalise
 from .projection import derive_seed
 from .range_finder import range_finder, range_of_sketch, sketch
@@ -219,7 +219,7 @@ def _sketch(entry: Entry, G_MN: Tensor) -> Tensor:
     group, projection, state = entry.group, entry.projection, entry.state
     faced = projection.facing(G_MN)
     size = min(projection.rank + group["oversample"], *faced.shape[-2:])
-    warm = group["start"] == "warm" and bool(int(state["step"]))
+    warm = group["start"] == "warm" and adam_step_count(state, group) > 0
     fresh = size - projection.rank if warm else size
     seed = derive_seed(group["seed"], int(state["refreshes"]))
     parts = []

@@ -115,6 +115,11 @@ def _fourier_matrix(
     return dense_fourier_matrix(drawn, torch.empty((), dtype=dtype, device=device))
 
 
+def forget_operator() -> None:
+    """Free the Omega that was kept."""
+    _fourier_matrix.cache_clear()
+
+
 def _generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
