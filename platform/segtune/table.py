@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 SCHEMA_VERSION = 1
@@ -161,7 +163,8 @@ def read(storage: Path | str, study: str, table: TableName, *, wide: bool = Fals
             `metric`, `protocol`, `value`; for `scores` and `images`.
 
     Returns:
-        The rows in the order of trial and key; with no row where nothing was written yet.
+        The rows of each trial together, in the order in which they were written; no row where
+        nothing was written yet.
 
     Raises:
         ValueError: `wide` is asked of a table without metrics.
@@ -173,12 +176,10 @@ def read(storage: Path | str, study: str, table: TableName, *, wide: bool = Fals
     files = sorted(p for p in folder.glob("*.parquet") if not p.name.startswith("."))
     if not files:
         return schema.empty_table()
-    rows = pa.concat_tables([_conform(pq.read_table(p), schema) for p in files])
-    keys = list(KEYS[table])
-    frame = rows.select([*keys, "attempt"]).to_pandas()
-    frame["row"] = range(len(frame))
-    latest = frame.sort_values([*keys, "attempt"], kind="stable").drop_duplicates(keys, keep="last")
-    rows = rows.take(pa.array(latest["row"].to_numpy()))
+    # The schema gives rows of an older version the columns of this one, as nulls.
+    rows = ds.dataset([str(p) for p in files], schema=schema, format="parquet").to_table()
+    if len({_trial_of(p) for p in files}) < len(files):
+        rows = _latest(rows, list(KEYS[table]))
     return _pivot(rows) if wide else rows
 
 
@@ -188,13 +189,16 @@ def next_attempt(storage: Path, study: str, trial_id: str) -> int:
     return 1 + max((int(p.stem.rpartition("-a")[2]) for p in files), default=0)
 
 
-def _conform(data: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Give rows of an older schema version the columns of this one."""
-    columns = [
-        data[f.name].cast(f.type) if f.name in data.schema.names else pa.nulls(len(data), f.type)
-        for f in schema
-    ]
-    return pa.table(columns, schema=schema)
+def _trial_of(file: Path) -> str:
+    return file.stem.rpartition("-a")[0]
+
+
+def _latest(rows: pa.Table, keys: list[str]) -> pa.Table:
+    """Of rows that several attempts of a trial wrote, those of the latest."""
+    frame = rows.select([*keys, "attempt"]).to_pandas()
+    frame["row"] = range(len(frame))
+    latest = frame.sort_values([*keys, "attempt"], kind="stable").drop_duplicates(keys, keep="last")
+    return rows.take(pa.array(np.sort(latest["row"].to_numpy())))
 
 
 def _pivot(rows: pa.Table) -> pa.Table:
