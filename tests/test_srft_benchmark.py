@@ -9,15 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from benchmarks.optimizer.gradients import disturbed, find_captured, with_spectrum
+from benchmarks.optimizer.optimizers import OPTIMIZERS, formula_bytes, held_bytes
+from benchmarks.optimizer.refresh import METHODS, captured
+from benchmarks.optimizer.shapes import attention_shapes
+from benchmarks.optimizer.timing import Clock, Machine
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
-
-from tests.benchmarks.optimizer.gradients import disturbed, find_captured, with_spectrum
-from tests.benchmarks.optimizer.optimizers import OPTIMIZERS, formula_bytes, held_bytes
-from tests.benchmarks.optimizer.refresh import METHODS, captured
-from tests.benchmarks.optimizer.shapes import attention_shapes
-from tests.benchmarks.optimizer.timing import Clock, Machine
 
 ROOT = Path(__file__).parent.parent
 TINY = ["--shrink", "36", "--ranks", "2", "--refresh-ranks", "2", "--gap", "2"]
