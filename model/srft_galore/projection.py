@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_CACHED = 2**18
+_CACHED = 2**19
 """Elements of a weight that stay in a CPU's cache between two passes."""
 _WIDE = 16
 """Rank from which the product takes longer than the passes, and pieces no longer pay."""

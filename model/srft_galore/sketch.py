@@ -70,22 +70,23 @@ def dense_fourier_matrix(sketch: FourierSketch, like: Tensor) -> Tensor:
     return omega_LN.mul_(_column_weights(sketch).to(like)[:, None]).mT
 
 
-def prefers_dense(n: int, sketch_size: int) -> bool:
-    """Whether a GEMM with the written-out Omega beats the FFT: sketch_size <= 4 log2(n).
+def prefers_dense(m: int, n: int, sketch_size: int) -> bool:
+    """Whether a GEMM with the written-out Omega beats the FFT of an m x n matrix.
 
-    Measured (torch 2.15, one CPU thread, float32, ms of FFT / of building Omega and the GEMM):
-    576x1728 l=16 0.99 / 0.60, l=32 0.97 / 1.14, l=64 1.11 / 2.18; 1152x3456 l=4 5.4 / 3.5,
-    l=32 5.6 / 3.6, l=64 5.7 / 7.3, l=128 6.0 / 13.7; 4096x4096 l=32 52 / 16, l=128 55 / 52.
-    In operations the two are equal at 1.25 log2(n); a GEMM runs about three times closer to the
-    machine's peak. Not measured on a GPU.
+    Up to 4 log2(n) columns where the matrix is small, and 20 log2(n) where it and its spectrum
+    leave the cache. Measured (torch 2.15, one CPU thread, float32, ms of FFT / of building Omega
+    and the GEMM): 576x576 l=32 0.5 / 0.5, l=64 0.5 / 0.8, l=128 0.6 / 1.4; 288x864 l=32 0.4 / 0.5;
+    576x1728 l=64 6.3 / 2.2, l=148 7.5 / 4.9, l=256 7.3 / 8.0; 1152x3456 l=32 26 / 4.7, l=148
+    26 / 16, l=256 26 / 27, and the transpose of a stored matrix at l=256 48 / 26. In operations
+    the two are equal at 1.25 log2(n). Not measured on a GPU.
     """
-    return sketch_size <= 4 * math.log2(n)
+    return sketch_size <= (4 if m * n <= 2**19 else 20) * math.log2(n)
 
 
 def sketch_srft(G_MN: Tensor, sketch_size: int, seed: int) -> Tensor:
     """G @ Omega (..., M, L) for an SRFT Omega, by the faster of the two ways."""
-    n = G_MN.shape[-1]
-    if prefers_dense(n, sketch_size):
+    m, n = G_MN.shape[-2:]
+    if prefers_dense(m, n, sketch_size):
         return times(G_MN, _fourier_matrix(n, sketch_size, seed, G_MN.dtype, G_MN.device))
     return sketch_by_fft(G_MN, draw_fourier_sketch(n, sketch_size, _generator(seed)))
 
