@@ -114,7 +114,9 @@ def test_svd_projector_equals_galore_written_out(
         assert p.grad is not None
         G = p.grad.mT if right else p.grad
         if t % gap == 0:
-            P = torch.linalg.svd(G, full_matrices=False).U[:, :rank]
+            tall = G if G.shape[0] >= G.shape[1] else G.mT  # signs depend on which is factored
+            U, _, Vh = torch.linalg.svd(tall, full_matrices=False)
+            P = (U if tall is G else Vh.mT)[:, :rank]
         R = P.mT @ G
         m = beta1 * m + (1 - beta1) * R
         v = beta2 * v + (1 - beta2) * R * R
