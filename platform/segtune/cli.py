@@ -7,7 +7,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from segtune.commands import data, export, names, predict, report, run, show
+from segtune.commands import data, export, names, predict, report, run, show, status
 
 
 class Command(Protocol):
@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, Command] = {
     "list": names,
     "show": show,
     "run": run,
+    "status": status,
     "report": report,
     "data": data,
     "predict": predict,

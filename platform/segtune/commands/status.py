@@ -1,0 +1,171 @@
+"""`segtune status`: where a study stands, from its tables."""
+
+import argparse
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from segtune.commands.shared import storage_argument
+
+if TYPE_CHECKING:
+    from segtune.status import StudyStatus, TrialStatus
+
+HELP = "where a study stands: its trials, scores, time left and errors"
+SECONDS = 5.0
+"""Between two looks of --watch, where looking takes less than a quarter of that."""
+WIDE = 100
+"""Columns from which on there is room for the errors in the table."""
+_STYLES = {"running": "green", "silent": "yellow", "failed": "red"}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """A study, where its results lie, and whether to stay."""
+    parser.add_argument("study", metavar="STUDY", help="the name that it was run under")
+    storage_argument(parser)
+    parser.add_argument("--watch", action="store_true", help="draw it anew until Ctrl-C")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Show it once, or until Ctrl-C."""
+    from segtune.status import look
+
+    def now() -> "StudyStatus":
+        return look(args.storage, args.study, datetime.now(UTC))
+
+    if not args.watch:
+        console.print(draw(now(), console.width), soft_wrap=False)
+        return 0
+    if not console.is_terminal:
+        raise ValueError("--watch redraws a terminal, and the output is none: leave it out")
+    screen = Console()  # of the same terminal, without soft wrap: a line is a line
+    with Live(console=screen, auto_refresh=False) as live:
+        while True:
+            began = time.monotonic()
+            live.update(draw(now(), screen.width, screen.height), refresh=True)
+            # A study of a thousand trials takes seconds to read: leave the CPU to its training.
+            time.sleep(max(SECONDS, 4 * (time.monotonic() - began)))
+
+
+def draw(study: "StudyStatus", width: int, height: int | None = None) -> RenderableType:
+    """A study as a terminal shows it.
+
+    Args:
+        study: where it stands.
+        width: of the terminal, columns.
+        height: of the terminal, lines: trials that do not fit are counted; None shows all.
+    """
+    head, errors = _head(study), _errors(study.trials)
+    shown = study.trials
+    if height is not None:
+        # Head, the table's own line and this note; a line less, so that nothing scrolls.
+        room = height - len(head.wrap(Console(width=width), width)) - len(errors) - 4
+        shown = shown[: max(3, room)]
+    grid = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    grid.add_column("trial", overflow="fold")
+    grid.add_column("state", no_wrap=width >= WIDE)
+    for heading in ("epoch", "Dice", "ASSD", "best", "s/ep", "left", "memory", "try"):
+        grid.add_column(heading, justify="right", no_wrap=True)
+    with_errors = width >= WIDE and any(t.error for t in shown)
+    if with_errors:
+        grid.add_column("error", no_wrap=True, overflow="ellipsis", ratio=1)
+    for trial in shown:
+        grid.add_row(*_row(trial), *([_short(trial.error)] if with_errors else []))
+    parts: list[RenderableType] = [head]
+    if shown:
+        parts += [Text(), grid]
+    if hidden := len(study.trials) - len(shown):
+        parts.append(Text(f"and {hidden} more", style="dim"))
+    return Group(*parts, *errors)
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3 h 20`, `2 d 4 h`."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d}"
+    hours = round(minutes / 60)
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def _head(study: "StudyStatus") -> Text:
+    head = Text.assemble((study.name, "bold"), f": {study.total} trials")
+    for state, count in study.counts.items():
+        head.append(", ").append(f"{count} {state}", style=_STYLES.get(state, ""))
+    if study.waiting:
+        head.append(f", {study.waiting} not yet begun")
+    if study.question:
+        head.append(f"\n{study.question}", style="dim")
+    left = study.time_left
+    if left is not None:
+        together = "one trial" if left.together == 1 else f"{left.together} trials"
+        head.append(f"\nabout {duration(left.seconds)} left", style="bold")
+        head.append(f": {together} at a time, each at the pace of its own finished epochs")
+        if left.guessed:
+            head.append(f", {left.guessed} at the median pace of their arm or of the study")
+        head.append("; tests at the end not counted")
+    if study.counts.get("silent"):
+        head.append(
+            "\nsilent: no row for longer than the trial's epochs explain; if its run was killed, "
+            f"`segtune run {study.name}` goes on from its checkpoint",
+            style="yellow",
+        )
+    if study.counts.get("failed"):
+        head.append(f"\nfailed: `segtune run {study.name}` tries them again", style="red")
+    return head
+
+
+def _row(trial: "TrialStatus") -> list[RenderableType]:
+    state = Text(trial.state, style=_STYLES.get(trial.state, ""))
+    if trial.state == "silent":
+        state.append(f" since {_clock(trial.written)}")
+    return [
+        Text(trial.trial_id),
+        state,
+        f"{trial.epoch}/{trial.epochs or '?'}",
+        _number(trial.dice, 3),
+        _number(trial.assd, 2),
+        "-" if trial.best_epoch is None else str(trial.best_epoch),
+        _number(trial.epoch_seconds, 1),
+        "-" if trial.seconds_left is None else duration(trial.seconds_left),
+        "-" if trial.memory_bytes is None else f"{trial.memory_bytes / 1e9:.1f} GB",
+        str(trial.attempt),
+    ]
+
+
+def _clock(moment: datetime) -> str:
+    """In this machine's time zone; with the day where it is not today's."""
+    local = moment.astimezone()
+    same_day = local.date() == datetime.now(local.tzinfo).date()
+    return f"{local:%H:%M}" if same_day else f"{local:%d %b %H:%M}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _short(error: str | None) -> Text:
+    """Its last line, which names the exception."""
+    lines = (error or "").strip().splitlines()
+    return Text(lines[-1].strip() if lines else "")
+
+
+def _errors(trials: "tuple[TrialStatus, ...]") -> list[Text]:
+    """The full text of each error, once, with the trials that it ended."""
+    of_error: dict[str, list[str]] = {}
+    for trial in trials:
+        if trial.error:
+            of_error.setdefault(trial.error.strip(), []).append(trial.trial_id)
+    out = []
+    for error, ended in of_error.items():
+        out += [Text(), Text(f"{', '.join(ended)}:", style="red")]
+        out += [Text(f"  {line}") for line in error.splitlines()]
+    return out
