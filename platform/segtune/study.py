@@ -14,6 +14,7 @@ from ray.tune.search import Searcher
 from segtune import definition, table
 from segtune.changes import Changes
 from segtune.cluster import cluster, this_machine
+from segtune.lock import only_run
 from segtune.preflight import check_places, look_over
 from segtune.record import Origin, best_values, find_origin, record_failure
 from segtune.resources import Resources, check_resources, fitting_trials
@@ -76,8 +77,8 @@ def run(
             on this machine.
 
     Raises:
-        ValueError: something is wrong with the study, data, resources or storage. Nothing was
-            started or written.
+        ValueError: something is wrong with the study, data, resources or storage, or another
+            process runs this study now. Nothing was started.
     """
     storage = storage.expanduser().absolute()
     kept = look_over(study, name, storage, resources)
@@ -87,7 +88,7 @@ def run(
     if address is None and "RAY_ADDRESS" not in os.environ:
         check_resources(resources, [this_machine()], "this machine")
     check_places(study, resources)
-    with cluster(address, resources) as nodes:
+    with only_run(storage, name), cluster(address, resources) as nodes:
         definition.write(storage, name, kept)
         launch = _Launch(name, storage, resources, find_origin(), observer, nodes)
         ran = _run_ablation(study, launch) if isinstance(study, Ablation) else launch.search(study)
