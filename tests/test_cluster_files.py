@@ -323,7 +323,7 @@ def program(slurm: Path, name: str, text: str) -> None:
 
 def submitted(slurm: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     env = {"HOME": str(slurm), "PATH": os.environ["PATH"], "HEAD_IP": "10.0.0.7"}
-    env |= {"SLURM_JOB_NUM_NODES": "2", "SLURM_CPUS_PER_TASK": "32", "SLURM_GPUS_PER_NODE": "h:4"}
+    env |= {"SLURM_JOB_NUM_NODES": "2", "SLURM_CPUS_PER_TASK": "32", "SLURM_GPUS_ON_NODE": "4"}
     command = ["bash", str(slurm / "job"), *arguments]
     return subprocess.run(command, env=env, capture_output=True, text=True, cwd=slurm)
 
