@@ -7,7 +7,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from segtune.commands import data, export, names, predict, report, run, show, status
+from segtune.commands import data, doctor, export, names, predict, report, run, show, status
 
 
 class Command(Protocol):
@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, Command] = {
     "data": data,
     "predict": predict,
     "export": export,
+    "doctor": doctor,
 }
 
 

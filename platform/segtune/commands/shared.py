@@ -14,10 +14,13 @@ from segtune.spec import Search
 DEFAULT_STORAGE = Path("results")
 
 
-def study_arguments(parser: argparse.ArgumentParser) -> None:
-    """A study and the changes to it."""
+def study_arguments(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    """A study, unless it may be left out, and the changes to it."""
     parser.add_argument(
-        "study", metavar="STUDY", help="a name that `segtune list` shows, or a file"
+        "study",
+        metavar="STUDY",
+        nargs="?" if optional else None,
+        help="a name that `segtune list` shows, or a file",
     )
     parser.add_argument("--name", help="what its results are called; default: the study's own name")
     parser.add_argument("--num-samples", type=int, help="trials of a search, in all")

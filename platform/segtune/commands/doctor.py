@@ -1,0 +1,71 @@
+"""`segtune doctor`: whether this machine has what a study needs, and what to do where not."""
+
+import argparse
+import os
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from segtune.changes import SpecError
+from segtune.commands.shared import changed_study, storage_argument, study_arguments
+from segtune.doctor import Finding, examine
+from segtune.report.text import count
+
+HELP = "whether this machine has what a study needs, and what to do where not"
+_MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "fault": ("fault", "bold red")}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Where results would go; a study to look over with its data and weights."""
+    study_arguments(parser, optional=True)
+    storage_argument(parser)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Check everything; 2 where there are faults."""
+    found = list(examine(args.storage, os.environ))
+    if args.study is not None:
+        found += study_findings(args)
+    console.print(draw(found), soft_wrap=False)
+    return 2 if any(f.level == "fault" for f in found) else 0
+
+
+def study_findings(args: argparse.Namespace) -> Iterator[Finding]:
+    """The study, its data and its weights, looked over as `segtune run` does."""
+    from segtune.preflight import check_places, look_over
+    from segtune.resources import Resources
+
+    try:
+        named = changed_study(args)
+        look_over(named.study, named.name, args.storage, Resources())
+        check_places(named.study, Resources())
+    except SpecError as error:
+        for fault in error.faults:
+            yield Finding("fault", args.study, fault)
+        return
+    except ValueError as error:
+        yield Finding("fault", args.study, str(error))
+        return
+    yield Finding("ok", named.name, "the study, its data and its weights are in order")
+
+
+def draw(found: list[Finding]) -> Table:
+    """One line per finding, what to do below it."""
+    warnings = sum(f.level == "warning" for f in found)
+    faults = sum(f.level == "fault" for f in found)
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    grid.add_column()
+    for finding in found:
+        mark, style = _MARKS[finding.level]
+        said = Text(finding.found)
+        if finding.advice:
+            said.append(f"\n-> {finding.advice}", style=style)
+        grid.add_row(Text(mark, style=style), Text(finding.subject), said)
+    grid.add_row()
+    total = f"{count(faults, 'fault')}, {count(warnings, 'warning')}"
+    grid.add_row("", "", Text(total, style="bold"))
+    return grid
