@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ from segcore.data.llsd import LLSD
 from segcore.data.loader import collate
 from segcore.data.splits import split_groups
 from segcore.data.synthetic_liver import SyntheticLiver
+from segcore.evaluate import EvaluationConfig
 from segcore.metrics import score_masks
+from segcore.presets import nano
 
 HEIGHT, WIDTH = 48, 64
 
@@ -362,6 +365,28 @@ def test_folders_of_splits_may_lie_either_way(tmp_path: Path, pattern: str) -> N
     data = config.open()
     assert [list(data.ids(s)) for s in SPLITS] == [["00", "01"], ["10", "11"], ["20", "21"]]
     assert data.classes == ClassSpec(("polyp",), exclusive=False)
+
+
+def test_a_folder_may_be_the_external_set_of_another_with_the_same_numbers(
+    tmp_path: Path,
+) -> None:
+    for name, first in (("here", 0), ("there", 100)):
+        for n in range(12):
+            picture(tmp_path / name / "images" / f"{n:03d}.png", first + n)
+            save(tmp_path / name / "masks" / f"{n:03d}.png", disc(n) * np.uint8(255))
+    there = Folder(root=str(tmp_path / "there"), fractions=(0, 0, 1))
+    config = replace(
+        nano(),
+        data=Folder(root=str(tmp_path / "here")),
+        evaluation=EvaluationConfig(external=there),
+    )
+    _, external = config.open_data()
+    assert external is not None
+    assert len(external.ids("test")) == 12
+    # The same images are still found, by content.
+    same = Folder(root=str(tmp_path / "here"), fractions=(0, 0, 1))
+    with pytest.raises(DataError, match="image in train and in external"):
+        replace(config, evaluation=EvaluationConfig(external=same)).open_data()
 
 
 def test_palette_pictures_are_indices_or_colours_as_asked(tmp_path: Path) -> None:

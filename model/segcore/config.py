@@ -52,7 +52,8 @@ class TrainConfig:
                 f"{_said(dataset.classes)}: give an external set of the same classes"
             )
         kinds = type(self.data), type(self.evaluation.external)
-        same_names = issubclass(*kinds) or issubclass(*reversed(kinds))
+        of_a_kind = issubclass(*kinds) or issubclass(*reversed(kinds))
+        same_names = of_a_kind and self.data.patients_are_global
         check_separate(dataset, external, same_names=same_names)
         return dataset, external
 

@@ -68,6 +68,9 @@ class DataConfig(Choice):
     """Base of the datasets' configurations: frozen pydantic dataclasses."""
 
     kind: ClassVar[str] = "data set"
+    patients_are_global: ClassVar[bool] = True
+    """Whether a patient's name means the same in every copy of the data set. Where files are
+    numbered anew in each folder it does not: `001` here is not `001` there."""
 
     @classmethod
     def table(cls) -> Mapping[str, Entry]:

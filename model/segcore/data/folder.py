@@ -40,6 +40,7 @@ class Folder(MaskConfig):
     """Images and masks that lie in folders of their own and share file names."""
 
     name: ClassVar[str] = "folder"
+    patients_are_global: ClassVar[bool] = False
 
     root: str = dataclasses.field(metadata={"place": True})
     """The folder below which all lies."""
