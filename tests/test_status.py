@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -236,9 +237,22 @@ def test_the_screen_says_it_all(tmp_path: Path, width: int) -> None:
     assert "`segtune run mine`" in " ".join(text.split())
     for line in ERROR.splitlines():
         assert line in text
+    (row,) = (line for line in text.splitlines() if line.startswith("lora-s0"))
+    for value in ("lora-s0", "silent since", "2/20", "0.520", "5.20", "60.0", "18 min", "1.0 GB"):
+        assert value in row
     # Shortened in the table too, where there is room.
     assert text.count("ValueError: loss is not a number") == (1 if width == 80 else 2)
     assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_long_error_takes_no_room_from_the_rest(tmp_path: Path) -> None:
+    begin(tmp_path)
+    said = "OutOfMemoryError: CUDA out of memory " + "and more " * 30
+    train(tmp_path, "frozen-s0", range(1, 5), status="failed", error=f"{said}\n  and so on")
+    lines = shown(look(tmp_path, "mine", NOW), 120).splitlines()
+    table_line = next(line for line in lines if line.startswith("frozen-s0 "))
+    assert re.match(r"frozen-s0 +failed +4/10 +0.540 +5.40 +4 +60.0 +- +1.0 GB +1 ", table_line)
+    assert "OutOfMemoryError: CUDA out of" in table_line
 
 
 def test_a_low_screen_counts_what_does_not_fit(tmp_path: Path) -> None:

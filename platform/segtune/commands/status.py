@@ -1,7 +1,10 @@
 """`segtune status`: where a study stands, from its tables."""
 
 import argparse
+import io
+import re
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,8 +21,11 @@ if TYPE_CHECKING:
 HELP = "where a study stands: its trials, scores, time left and errors"
 SECONDS = 5.0
 """Between two looks of --watch, where looking takes less than a quarter of that."""
-WIDE = 100
-"""Columns from which on there is room for the errors in the table."""
+ROOM = 24
+"""Columns that errors in the table take at least; in full they stand below it."""
+FEWEST = 3
+"""Trials that a low screen shows."""
+_NAMES_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(: |$)")
 _STYLES = {"running": "green", "silent": "yellow", "failed": "red"}
 
 
@@ -59,28 +65,46 @@ def draw(study: "StudyStatus", width: int, height: int | None = None) -> Rendera
         width: of the terminal, columns.
         height: of the terminal, lines: trials that do not fit are counted; None shows all.
     """
-    head, errors = _head(study), _errors(study.trials)
-    shown = study.trials
-    if height is not None:
-        # Head, the table's own line and this note; a line less, so that nothing scrolls.
-        room = height - len(head.wrap(Console(width=width), width)) - len(errors) - 4
-        shown = shown[: max(3, room)]
-    grid = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
-    grid.add_column("trial", overflow="fold")
-    grid.add_column("state", no_wrap=width >= WIDE)
-    for heading in ("epoch", "Dice", "ASSD", "best", "s/ep", "left", "memory", "try"):
-        grid.add_column(heading, justify="right", no_wrap=True)
-    with_errors = width >= WIDE and any(t.error for t in shown)
-    if with_errors:
-        grid.add_column("error", no_wrap=True, overflow="ellipsis", ratio=1)
-    for trial in shown:
-        grid.add_row(*_row(trial), *([_short(trial.error)] if with_errors else []))
-    parts: list[RenderableType] = [head]
+    console = Console(width=width, file=io.StringIO())
+    shown = study.trials[:height]
+    screen = _screen(study, shown, console)
+    if height is None:
+        return screen
+    while len(shown) > FEWEST and len(console.render_lines(screen)) >= height:
+        shown = shown[:-1]
+        screen = _screen(study, shown, console)
+    return screen
+
+
+def _screen(study: "StudyStatus", shown: "Sequence[TrialStatus]", console: Console) -> Group:
+    parts: list[RenderableType] = [_head(study)]
     if shown:
-        parts += [Text(), grid]
+        parts += [Text(), _table(shown, console)]
     if hidden := len(study.trials) - len(shown):
         parts.append(Text(f"and {hidden} more", style="dim"))
-    return Group(*parts, *errors)
+    return Group(*parts, *_errors(study.trials))
+
+
+def _table(trials: "Sequence[TrialStatus]", console: Console) -> Table:
+    """A row per trial; with the errors, shortened, where the rest leaves room for them."""
+    grid = _grid(trials, room=0)
+    room = console.width - console.measure(grid).maximum - 2
+    with_errors = room >= ROOM and any(t.error for t in trials)
+    return _grid(trials, room) if with_errors else grid
+
+
+def _grid(trials: "Sequence[TrialStatus]", room: int) -> Table:
+    """With `room` columns for errors; 0 leaves them out."""
+    grid = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    grid.add_column("trial", overflow="fold")
+    grid.add_column("state")
+    for heading in ("epoch", "Dice", "ASSD", "best", "s/ep", "left", "memory", "try"):
+        grid.add_column(heading, justify="right", no_wrap=True)
+    if room:
+        grid.add_column("error", no_wrap=True, overflow="ellipsis", max_width=room)
+    for trial in trials:
+        grid.add_row(*_row(trial), *([_short(trial.error)] if room else []))
+    return grid
 
 
 def duration(seconds: float) -> str:
@@ -153,9 +177,10 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def _short(error: str | None) -> Text:
-    """Its last line, which names the exception."""
+    """Its last line that names an exception, else its first."""
     lines = (error or "").strip().splitlines()
-    return Text(lines[-1].strip() if lines else "")
+    naming = [line for line in lines if _NAMES_EXCEPTION.match(line)]
+    return Text((naming[-1:] or lines[:1] or [""])[0])
 
 
 def _errors(trials: "tuple[TrialStatus, ...]") -> list[Text]:
