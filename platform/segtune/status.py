@@ -16,6 +16,7 @@ from statistics import median
 from typing import Any
 
 import pandas as pd
+import pyarrow.compute as pc
 
 from segtune import definition, table
 from segtune.report.load import MACRO, StudyRows
@@ -31,6 +32,8 @@ SILENT_LEAST = timedelta(minutes=2)
 """No trial is silent before that: a worker that died is started anew within a minute."""
 SILENT_UNKNOWN = timedelta(minutes=15)
 """The same where no trial of the study has finished an epoch: reading data and weights."""
+
+_OF_STEPS = ["trial_id", "attempt", "epoch", "peak_memory_bytes"]
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def look(storage: Path, study: str, now: datetime) -> StudyStatus:
     expected = dict(_expected(rows.definition))
     begun = _begun(storage, rows, now)
     of_definition = {trial_id: i for i, trial_id in enumerate(expected)}
-    begun.sort(key=lambda t: (ORDER.index(t.state), of_definition.get(t.trial_id, math.inf)))
+    begun.sort(key=lambda t: (_rank(t.state), of_definition.get(t.trial_id, math.inf)))
     waiting = _waiting(rows.definition, expected, begun)
     return StudyStatus(
         name=study,
@@ -124,12 +127,24 @@ def look(storage: Path, study: str, now: datetime) -> StudyStatus:
     )
 
 
+def _rank(state: str) -> int:
+    """Place in `ORDER`; states of a later version come last."""
+    return ORDER.index(state) if state in ORDER else len(ORDER)
+
+
 def _rows(storage: Path, study: str, defined: Mapping[str, Any]) -> StudyRows:
-    frames = {
-        name: table.read(storage, study, name).to_pandas() for name in ("trials", "steps", "scores")
-    }
+    scores = table.read(storage, study, "scores")
+    macro = pc.and_(pc.equal(scores["split"], "val"), pc.equal(scores["class_name"], MACRO))
     nothing = pd.DataFrame()
-    return StudyRows(name=study, definition=defined, images=nothing, pictures=nothing, **frames)
+    return StudyRows(
+        name=study,
+        definition=defined,
+        trials=table.read(storage, study, "trials").to_pandas(),
+        steps=table.read(storage, study, "steps").select(_OF_STEPS).to_pandas(),
+        scores=scores.filter(macro).to_pandas(),
+        images=nothing,
+        pictures=nothing,
+    )
 
 
 def _studies(storage: Path) -> list[str]:
