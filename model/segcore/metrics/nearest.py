@@ -41,7 +41,7 @@ def distances(points: Points, targets: Points) -> NDArray[np.float64]:
 
 def _look_around(points: Points, targets: Points) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Squared distances of the points that have a target within `REACH`; which have none."""
-    padded = np.pad(targets, REACH)
+    padded = np.ascontiguousarray(np.pad(targets, REACH))  # `pad` keeps a mask's own layout
     strides = np.array(padded.strides)  # of bytes, which are pixels
     is_target = padded.ravel()
     there_N = np.flatnonzero(np.pad(points, REACH))
