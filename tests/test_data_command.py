@@ -83,6 +83,18 @@ def test_a_survey_counts_images_classes_and_sizes(polyps: Path) -> None:
     assert found.content_hash == Folder(root=str(polyps)).open().content_hash()
 
 
+def test_a_class_that_no_training_image_has_is_a_fault(
+    polyps: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (polyps / "masks").iterdir():
+        with Image.open(path) as mask:
+            mask.point([v // 255 for v in range(256)]).save(path)
+    assert main(["data", "check", "folder", "--root", str(polyps)]) == 2
+    assert "class that no image of train has: 1\n    object" in capsys.readouterr().out
+    # A set that is all test has nothing to learn.
+    assert not survey(Folder(root=str(polyps), fractions=(0, 0, 1))).faults
+
+
 def test_images_that_are_there_twice_are_told(polyps: Path) -> None:
     config = Folder(root=str(polyps), classes=("polyp=255",))
     data = config.open()

@@ -287,6 +287,51 @@ def test_colours_of_no_class_are_a_fault(tmp_path: Path) -> None:
         LLSD(root=str(tmp_path)).open()
 
 
+@pytest.mark.parametrize(("value", "found"), [((0, 0, 0), "no"), ((254, 0, 0), "#fe0000")])
+def test_a_thin_class_in_a_wrong_colour_is_a_fault(
+    tmp_path: Path, value: tuple[int, int, int], found: str
+) -> None:
+    llsd(tmp_path)
+    mask = stripes(((0, 0, 0), (0, 255, 0), (0, 0, 255)))
+    mask[5:8, 5:15] = value  # 1.0 % of the pixels
+    save(tmp_path / "patient1" / "masks_gt" / "f0_convert.png", mask)
+    told = "\n".join(LLSD(root=str(tmp_path)).scan().faults.lines())
+    assert told == "" if found == "no" else "1.0% of the pixels" in told and found in told
+
+
+def small_squares(root: Path, *values: int, count: int = 20) -> None:
+    """Masks with a square of 6 x 6 pixels, 1.2 % of all, in each grey level."""
+    for n in range(count):
+        picture(root / "images" / f"{n}.png", n)
+        mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+        for k, value in enumerate(values):
+            mask[8 : 8 + 6, 8 + 20 * k : 14 + 20 * k] = value
+        save(root / "masks" / f"{n}.png", mask)
+
+
+def test_a_small_class_under_another_level_is_a_fault(tmp_path: Path) -> None:
+    small_squares(tmp_path, 255)
+    with pytest.raises(DataError, match=r"odd mask values: 20\n.*1.2%.*levels of no class: 255"):
+        Folder(root=str(tmp_path), classes=("polyp=1",)).open()
+    small_squares(tmp_path, 1, 2)
+    with pytest.raises(DataError, match=r"odd mask values: 20\n.*levels of no class: 2\n"):
+        Folder(root=str(tmp_path), classes=("liver=1", "vein=3")).open()
+    with pytest.raises(DataError, match=r"odd mask values: 20\n.*nothing lighter than 2"):
+        KvasirSessile(root=str(tmp_path)).open()
+
+
+def test_soft_borders_are_no_fault(tmp_path: Path) -> None:
+    small_squares(tmp_path, 255)
+    for path in (tmp_path / "masks").iterdir():
+        mask = np.zeros((2 * HEIGHT, 2 * WIDTH), np.uint8)
+        mask[17:29, 17:29] = 255
+        small = Image.fromarray(mask).resize((WIDTH, HEIGHT), Image.Resampling.BOX)
+        assert len(np.unique(small)) == 4
+        small.save(path)
+    for white in ("255", "#ffffff"):
+        assert Folder(root=str(tmp_path), classes=(f"polyp={white}",)).open().ids("train")
+
+
 def test_kvasir_masks_are_cut_at_the_middle(tmp_path: Path) -> None:
     data = kvasir_sessile(tmp_path).open()
     assert data.classes == ClassSpec(("polyp",), exclusive=False)
@@ -318,7 +363,11 @@ def test_a_mask_of_class_indices_is_no_black_and_white_mask(tmp_path: Path) -> N
         save(path.with_suffix(".png"), values)
     with pytest.raises(DataError) as caught:
         KvasirSessile(root=str(tmp_path)).open()
-    for told in ("holds 0 and 1, expected", "% of the pixels are neither", "has colours"):
+    for told in (
+        "holds nothing lighter than 1, expected",
+        "% of the pixels are neither",
+        "has colours",
+    ):
         assert told in str(caught.value)
 
 

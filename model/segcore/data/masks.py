@@ -18,7 +18,8 @@ from PIL import Image
 from segcore.batch import ClassSpec
 
 TOLERATED = 0.02
-"""Share of a mask's pixels that may be odd: soft or antialiased borders are."""
+"""Share of a mask's pixels that may be odd where no stretch of them is of one value: soft or
+antialiased borders are so."""
 PLAIN_MODE = {"1": "L", "LA": "L", "RGBA": "RGB"}
 """Pillow's mode that says the same without transparency or packed bits."""
 UNKNOWN = 255
@@ -86,11 +87,9 @@ class GreyMask:
             return "has colours, expected grey levels"
         grey = _grey(raw)
         unknown = self._table()[grey] == UNKNOWN
-        if unknown.mean() > TOLERATED:
-            values = np.unique(grey[unknown])
-            told = ", ".join(str(v) for v in values[:6])
-            more = f" and {len(values) - 6} more" if len(values) > 6 else ""
-            return f"{unknown.mean():.1%} of the pixels have levels of no class: {told}{more}"
+        if unknown.mean() > TOLERATED or _solid(grey, unknown):
+            told = _listed(np.unique(grey[unknown]))
+            return f"{unknown.mean():.1%} of the pixels have levels of no class: {told}"
         return None
 
     def _table(self) -> NDArray[np.uint8]:
@@ -132,10 +131,8 @@ class BinaryMask:
         middle = ((grey > 16) & (grey < 239)).mean()
         if middle > TOLERATED:
             return f"{middle:.1%} of the pixels are neither black nor white"
-        # All levels below 8 are JPEG's noise on black, if they are many; a class index is one.
-        low = np.unique(grey)
-        if 0 < low[-1] < 128 and len(low) == 2:
-            return f"holds {low[0]} and {low[1]}, expected 0 and 255"
+        if 0 < grey.max() < 128:
+            return f"holds nothing lighter than {grey.max()}, expected 0 and 255"
         return None
 
 
@@ -178,7 +175,7 @@ class ColourMask:
             for low, high in boxes:
                 known |= cv2.inRange(colours, low, high) > 0
         share = 1 - known.mean()
-        if share <= TOLERATED:
+        if share <= TOLERATED and not _solid(colours, ~known):
             return None
         found, counts = np.unique(colours[~known], axis=0, return_counts=True)
         most = "#{:02x}{:02x}{:02x}".format(*found[counts.argmax()])
@@ -253,6 +250,18 @@ def parse_code(classes: tuple[str, ...]) -> GreyMask | ColourMask:
 
 def _grey(raw: Raw) -> Raw:
     return raw[..., 0] if raw.ndim == 3 else raw
+
+
+def _listed(values: Raw) -> str:
+    told = ", ".join(str(v) for v in values[:6])
+    return told + (f" and {len(values) - 6} more" if len(values) > 6 else "")
+
+
+def _solid(values: Raw, unknown_HW: NDArray[np.bool_]) -> bool:
+    """Whether 3 x 3 pixels somewhere have one unknown value: a soft border never does."""
+    square = np.ones((3, 3), np.uint8)
+    flat = cv2.erode(values, square) == cv2.dilate(values, square)
+    return bool((unknown_HW & (flat.all(axis=2) if flat.ndim == 3 else flat)).any())
 
 
 def _colours(raw: Raw) -> NDArray[np.uint8]:

@@ -54,6 +54,9 @@ def survey(config: FolderConfig) -> Survey:
     counts, sound = {}, {}
     for split in SPLITS:
         sound[split], counts[split] = _count(config, classes, scan, scan.frames[split])
+    absent = [name for name, images in counts["train"].labelled.items() if not images]
+    if sound["train"]:
+        scan.faults.extend("class that no image of train has", absent)
     between, within = _duplicates(scan)
     scan.faults.extend("same image in two splits", between)
     return Survey(
