@@ -4,6 +4,7 @@ import dataclasses
 import math
 import shutil
 import threading
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -14,16 +15,19 @@ from pydantic.dataclasses import dataclass
 
 from segcore.batch import ClassSpec
 from segcore.config import TrainConfig, from_json, to_json
-from segcore.data.dataset import DataConfig
+from segcore.data.dataset import DataConfig, Sample
 from segcore.data.faults import DataError
 from segcore.data.l3d import L3D
+from segcore.data.loader import THREADS
 from segcore.data.synthetic_liver import SyntheticLiver
-from segcore.evaluate import EvaluationConfig, predict_labels, score_images
+from segcore.evaluate import PICTURES, EvaluationConfig, predict_labels, score_images
 from segcore.evaluation import DEFAULT_PROTOCOLS, Evaluation, ImageScore
+from segcore.methods.method import Method
 from segcore.metrics import aggregate
 from segcore.presets import nano
 from segcore.registry import STRICT
 from segcore.runtime import Runtime
+from segcore.schedule import Schedule
 from segcore.train import Training, train
 from segtune.changes import SpecError, config_hash, non_default
 from segtune.preflight import check_places
@@ -118,14 +122,52 @@ def test_a_search_trial_never_sees_the_external_set(tiny: TrainConfig) -> None:
 
 def test_truth_at_another_size_is_the_truth_of_that_size(tiny: TrainConfig) -> None:
     training = Training(tiny, Runtime())
-    found = predict_labels(
-        training.system, training.dataset, "test", 128, 2, Runtime(), resolution=192
+    found = list(
+        predict_labels(training.system, training.dataset, "test", 128, 2, Runtime(), resolution=192)
     )
     assert len(found) == 2
     for sample, labels in found:
         stored = training.dataset.load("test", sample.sample_id, 192)  # as it was rendered
         assert labels.shape == (192, 192)
         np.testing.assert_array_equal(sample.labels_HW, stored.labels_HW)
+
+
+class Fresh:
+    """A data set that keeps nothing, and counts the samples that others keep."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset, self.alive, self.most = dataset, weakref.WeakSet[Any](), 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dataset, name)
+
+    def load(self, split: Any, sample_id: str, size: int) -> Any:
+        """A sample of the caller's own."""
+        stored = self._dataset.load(split, sample_id, size)
+        sample = Held(**vars(stored))
+        self.alive.add(sample)
+        self.most = max(self.most, len(self.alive))
+        return sample
+
+
+class Held(Sample):
+    """A sample that is the same as itself alone, so that a set can count it."""
+
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+
+def test_a_split_is_never_in_memory_as_a_whole(tiny: TrainConfig) -> None:
+    schedule = Schedule(epochs=1, batch_size=1, warmup_steps=0)
+    data = SyntheticLiver(train=1, val=24, test=1)
+    config = dataclasses.replace(tiny, data=data, method=Method.named("frozen"), schedule=schedule)
+    training = Training(config, Runtime(test=False))
+    counted: Any = Fresh(training.dataset)
+    training.dataset = counted
+    training.run_epoch(1)
+    assert 1 <= counted.most <= THREADS + 3
+    assert len(training.finish().pictures) == PICTURES * 4  # image, depth, truth, prediction
+    assert counted.most <= THREADS + 3 + PICTURES
 
 
 class Peer(Runtime):

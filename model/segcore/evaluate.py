@@ -1,7 +1,7 @@
 """Score a system over a split: each image once, over all workers, whatever their number."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import numpy as np
@@ -50,8 +50,8 @@ def predict_labels(
     runtime: Runtime,
     *,
     resolution: int | None = None,
-) -> list[tuple[Sample, NDArray[np.uint8]]]:
-    """This worker's samples of a split with the predicted labels (H, W) of each.
+) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
+    """This worker's samples of a split with the predicted labels (H, W) of each, batch by batch.
 
     Labels as in `Sample.labels_HW`: class indices, or one bit per class.
 
@@ -66,20 +66,20 @@ def predict_labels(
     """
     resolution = resolution or size
     system.eval()
-    out = []
+    device = runtime.device
     batches = evaluation_batches(
         dataset, split, size, batch_size, rank=runtime.rank, world=runtime.world
     )
-    autocast = torch.autocast(
-        runtime.device.type, torch.bfloat16, enabled=runtime.precision == "bfloat16"
-    )
-    with torch.inference_mode(), autocast:
-        for samples, batch in batches:
-            logits_BKHW = system(batch.to(runtime.device), resolution).logits_BKhw.float()
-            if resolution != size:
-                samples = [dataset.load(split, s.sample_id, resolution) for s in samples]
-            out += list(zip(samples, _labels(logits_BKHW, dataset.classes), strict=True))
-    return out
+    for samples, batch in batches:
+        autocast = torch.autocast(
+            device.type, torch.bfloat16, enabled=runtime.precision == "bfloat16"
+        )
+        with torch.inference_mode(), autocast:  # closed before anything is handed out
+            logits_BKHW = system(batch.to(device), resolution).logits_BKhw.float()
+            labels_BHW = _labels(logits_BKHW, dataset.classes)
+        if resolution != size:
+            samples = [dataset.load(split, s.sample_id, resolution) for s in samples]
+        yield from zip(samples, labels_BHW, strict=True)
 
 
 def _labels(logits_BKHW: torch.Tensor, classes: ClassSpec) -> NDArray[np.uint8]:
@@ -92,7 +92,7 @@ def _labels(logits_BKHW: torch.Tensor, classes: ClassSpec) -> NDArray[np.uint8]:
 
 
 def score_images(
-    predictions: Sequence[tuple[Sample, NDArray[np.uint8]]],
+    predictions: Iterable[tuple[Sample, NDArray[np.uint8]]],
     dataset: Dataset,
     split: Split,
     runtime: Runtime,
@@ -103,7 +103,7 @@ def score_images(
     """Every metric of every image of the split, from all workers, in the split's order.
 
     Args:
-        predictions: what `predict_labels` gave.
+        predictions: what `predict_labels` gives; each is let go once it is scored.
         dataset: of the samples.
         split: of the samples.
         runtime: gathers from all workers.
@@ -130,24 +130,27 @@ def score_images(
     return sorted(runtime.gather(scores), key=lambda s: place[s.sample_id])
 
 
+def pictured(dataset: Dataset, split: Split) -> set[str]:
+    """The same few samples for every training: spread evenly over the split."""
+    ids = dataset.ids(split)
+    return {ids[i * len(ids) // PICTURES] for i in range(min(PICTURES, len(ids)))}
+
+
 def draw_pictures(
-    predictions: Sequence[tuple[Sample, NDArray[np.uint8]]],
+    predictions: Iterable[tuple[Sample, NDArray[np.uint8]]],
     dataset: Dataset,
     split: Split,
     runtime: Runtime,
     *,
     name: str | None = None,
 ) -> list[Picture]:
-    """The same few samples for every training: spread evenly over the split.
+    """Pictures of some samples, in the split's order.
 
     Arguments as in `score_images`.
     """
     ids = list(dataset.ids(split))
-    chosen = {ids[i * len(ids) // PICTURES] for i in range(min(PICTURES, len(ids)))}
     pictures = []
     for sample, labels_HW in predictions:
-        if sample.sample_id not in chosen:
-            continue
         arrays = {
             "image": sample.image_HW3,
             "depth": sample.depth_HW,

@@ -14,16 +14,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from segcore import checkpoint
 from segcore.batch import Batch
 from segcore.checkpoint import Checkpoint
 from segcore.config import TrainConfig, to_json
-from segcore.data.dataset import Dataset, Split
+from segcore.data.dataset import Dataset, Sample, Split
 from segcore.data.loader import epoch_order, shares, training_batches
-from segcore.evaluate import draw_pictures, predict_labels, score_images
+from segcore.evaluate import draw_pictures, pictured, predict_labels, score_images
 from segcore.evaluation import Evaluation, Facts, ImageScore, Picture, Score, Seconds, Step
 from segcore.measure import Stopwatch, memory
 from segcore.metrics import aggregate
@@ -278,12 +280,22 @@ class Training:
             self.runtime,
             resolution=resolution,
         )
+        chosen = pictured(dataset, split) if draw else set()
+        kept: list[tuple[Sample, NDArray[np.uint8]]] = []
+
+        def passing() -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
+            """All go on to be scored, and few are kept: a split may be larger than memory."""
+            for sample, labels_HW in predictions:
+                if sample.sample_id in chosen:
+                    kept.append((sample, labels_HW))
+                yield sample, labels_HW
+
         images = score_images(
-            predictions, dataset, split, self.runtime, name=name, every_protocol=every_protocol
+            passing(), dataset, split, self.runtime, name=name, every_protocol=every_protocol
         )
         if not draw:
             return images, []
-        return images, draw_pictures(predictions, dataset, split, self.runtime, name=name)
+        return images, draw_pictures(kept, dataset, split, self.runtime, name=name)
 
     def _data_hash(self) -> str:
         if self.external is None:
