@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from segtune.report.labels import text_positions
-from segtune.report.patients import Scores, bootstrap, by_patient, shares
+from segtune.report.patients import Scores, bootstrap, by_patient, difference, shares
 from segtune.report.pictures import contour, overlay
 from segtune.report.search import pareto_front
 from segtune.report.stats import (
@@ -19,6 +19,7 @@ from segtune.report.stats import (
     MIN_SEEDS,
     POWER,
     Estimate,
+    effective,
     hedges,
     holm,
     needed,
@@ -91,6 +92,19 @@ def test_over_both_by_hand() -> None:
     assert over_both(0.1, [0.1] * 3, [0.1] * 5) is None
 
 
+def test_patients_count_as_far_as_they_weigh() -> None:
+    assert effective([]) == 0.0
+    assert effective([0.1] * 3) == 3.0
+    assert effective([20, 2, 2, 2, 2]) == pytest.approx(28**2 / 416)
+    seeds, patients = [0.01, 0.012, 0.011], [0.1, -0.05, 0.08, 0.03, 0.04]
+    assert over_both(0.011, seeds, patients, [20, 2, 2, 2, 2]) is None
+    even, uneven = (over_both(0.011, seeds, patients, w) for w in ([1] * 5, [4, 2, 2, 2, 2]))
+    assert even is not None
+    assert uneven is not None
+    assert even == over_both(0.011, seeds, patients)
+    assert uneven[1] > even[1]
+
+
 _gaps = st.lists(st.floats(-1, 1).map(lambda x: round(x, 4)), min_size=3, max_size=8)
 
 
@@ -157,19 +171,20 @@ def scores_of(values: NDArray[np.float64], patients: str) -> tuple[Scores, int]:
 
 def test_bootstrap_covers_patients_and_not_images() -> None:
     """Images that repeat a patient's value say nothing new: the interval stays as wide."""
-    values = np.array([[0.1], [0.3], [0.5], [0.2]])
-    once = bootstrap(scores_of(values, "abcd")[0], None, 4)
-    many, images = scores_of(np.repeat(values, 50, axis=0), "".join(p * 50 for p in "abcd"))
+    values = np.array([[0.1], [0.3], [0.5], [0.2], [0.4], [0.3]])
+    once = bootstrap(scores_of(values, "abcdef")[0], None, 6)
+    repeated = "".join(p * 50 for p in "abcdef")
+    many, images = scores_of(np.repeat(values, 50, axis=0), repeated)
     often = bootstrap(many, None, images)
     assert once is not None
     assert often is not None
     assert (once.low, once.high) == pytest.approx((often.low, often.high))
-    assert once.mean == pytest.approx(0.275)
-    assert once.low < 0.275 < once.high
-    assert (often.patients, often.images) == (4, 200)
-    assert bootstrap(scores_of(values, "aaaa")[0], None, 4) is None
-    (one_seed_empty,), _, _ = by_patient([np.stack([values, values * np.nan])], list("abcd"))
-    assert bootstrap(one_seed_empty, None, 4) is None
+    assert once.mean == pytest.approx(0.3)
+    assert once.low < 0.3 < once.high
+    assert (often.patients, often.images) == (6, 300)
+    assert bootstrap(scores_of(values, "aabcde")[0], None, 6) is None
+    (one_seed_empty,), _, _ = by_patient([np.stack([values, values * np.nan])], list("abcdef"))
+    assert bootstrap(one_seed_empty, None, 6) is None
 
 
 def test_bootstrap_is_scipys_but_for_the_widening() -> None:
@@ -188,10 +203,9 @@ def test_macro_is_a_mean_of_class_means_over_defined_images() -> None:
     a = np.array([[0.2, 1.0], [0.4, nan], [nan, nan], [0.6, 0.5]])
     b = np.array([[0.1, 0.5], [0.1, 0.0], [nan, nan], [0.1, nan]])
     (left, right), names, images = by_patient((np.stack([a, b]), np.stack([b, b])), list("abab"))
-    found = bootstrap(left, right, images)
-    assert found is not None
-    assert found.mean == pytest.approx(((0.4 + 0.75) / 2 - (0.1 + 0.25) / 2) / 2)
-    assert (names, found.images) == (("a", "b"), 3)
+    [found] = difference(left, right, np.ones((1, 2)))
+    assert found == pytest.approx(((0.4 + 0.75) / 2 - (0.1 + 0.25) / 2) / 2)
+    assert (names, images) == (("a", "b"), 3)
 
 
 def test_shares_are_the_patients_own_differences_where_all_have_as_many_images() -> None:

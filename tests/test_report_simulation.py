@@ -40,6 +40,40 @@ def owners(patients: int = PATIENTS) -> list[str]:
     return [f"p{p}" for p in range(patients) for _ in range(IMAGES)]
 
 
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        ((20, 2, 2, 2, 2), False),
+        ((20, 10, 8, 6, 4), True),
+        ((50, 20, 10, 10, 5, 5, 3, 3, 2, 1), True),
+        ((12, 8, 5, 5, 4, 3, 2, 1), True),
+    ],
+)
+def test_a_patient_with_most_of_the_images_fakes_no_difference(
+    images: tuple[int, ...], told: bool
+) -> None:
+    """With as many degrees of freedom as patients 11 to 20 of 100 such studies were "better"."""
+    rng = np.random.default_rng(11)
+    owner = np.repeat(np.arange(len(images)), images)
+    rejected = []
+    for _ in range(600):
+        noise = rng.normal(0, 0.01, (2, SEEDS, owner.size, 1))
+        seed_effect = rng.normal(0, 0.005, (SEEDS, 1, 1))
+        patient_effect = rng.normal(0, 0.03, len(images))[owner][None, :, None]
+        (a, b), names, _ = by_patient(
+            (0.7 + seed_effect + patient_effect + noise[0], 0.7 + noise[1]),
+            [f"p{p:02d}" for p in owner],
+        )
+        assert a.weights_P == pytest.approx(np.array(images) / sum(images))
+        once = np.ones((1, len(names)))
+        per_seed = (a.by_seed(once) - b.by_seed(once))[:, 0]
+        found = over_both(float(per_seed.mean()), per_seed, shares(a, b), a.weights_P)
+        assert (found is not None) == told
+        rejected.append(found is not None and found[1] < 0.05)
+    # Two and a half standard errors of a share of 5 % among 600 are 2.2 %.
+    assert np.mean(rejected) <= 0.072
+
+
 def outcomes(arm: Values, base: Values, patients: int = PATIENTS) -> tuple[Estimate, float, float]:
     """Interval and p over both, then p over seeds alone."""
     (a, b), names, _ = by_patient((arm, base), owners(patients))

@@ -78,8 +78,8 @@ def notes(rows: StudyRows) -> tuple[tuple[str, str], ...]:
             "The same score or difference, with whole test patients drawn "
             f"{DRAWS:,} times with replacement (fixed seed), the same patients for all arms; "
             "percentiles widened for few patients (Hesterberg 2015). It says how much the result "
-            "depends on the test patients, with these trainings given. Its p, from 6 patients on: "
-            "permutation of the signs of the patients' differences.",
+            "depends on the test patients, with these trainings given. Its p: permutation of the "
+            "signs of the patients' differences. Both from 6 patients on.",
         ),
         (
             "95 % interval over both, and the verdict",
@@ -88,7 +88,8 @@ def notes(rows: StudyRows) -> tuple[tuple[str, str], ...]:
             "of freedom (Clark's min F', 1973): the difference should show again with other seeds "
             "and other patients. p is of this test; Holm: corrected across all arms of a metric. "
             "Better or worse: p < 0.05 after the correction. Fewer than "
-            f"{MIN_SEEDS} seeds or {MIN_PATIENTS} patients give no p and no verdict.",
+            f"{MIN_SEEDS} seeds or {MIN_PATIENTS} patients give no p and no verdict; patients with "
+            "unlike numbers of images count as the equal ones that they are worth (Kish 1965).",
         ),
         (
             "Effect size",

@@ -15,6 +15,7 @@ from segtune.report.stats import (
     MIN_PATIENTS,
     MIN_SEEDS,
     Estimate,
+    effective,
     hedges,
     holm,
     over_both,
@@ -60,13 +61,15 @@ class Difference:
     effect_seeds: float | None
     """Hedges' g_z over seeds; None for fewer than 3."""
     over_patients: PatientInterval | None
-    """With these trainings given; None where the images cover fewer than two patients."""
+    """With these trainings given; None where the images cover fewer than 6 patients."""
     p_patients: float | None
     """Permutation of the patients' signs; None for fewer than 6."""
     effect_patients: float | None
     """Hedges' g_z over patients; None for fewer than 3."""
     per_patient: tuple[float, ...]
     """Each patient's part in the difference; empty without scores per image."""
+    effective_patients: float
+    """Patients with equally many images that these are worth; 0 without scores per image."""
     over_both: Estimate | None
     """With other seeds and other patients: what the verdict rests on. Its n is of whichever are
     fewer. None for fewer than 3 of either."""
@@ -171,7 +174,7 @@ def paired_test(
         return None
     once = np.ones((1, len(names)))
     per_seed = a.by_seed(once)[:, 0] - b.by_seed(once)[:, 0]
-    return over_both(float(per_seed.mean()), per_seed, shares(a, b))
+    return over_both(float(per_seed.mean()), per_seed, shares(a, b), a.weights_P)
 
 
 def trials_by_seed(rows: StudyRows, arm: str) -> dict[int, str]:
@@ -226,14 +229,14 @@ def _difference(
     over_seeds = t_interval(per_seed)
     assert over_seeds is not None
     there = [p for p in pairs.values() if p[0] in images.of_trial and p[1] in images.of_trial]
-    interval_, per_patient = None, np.empty(0)
+    interval_, per_patient, weights_P = None, np.empty(0), np.empty(0)
     if there:
         own, base = (images.stack(side) for side in zip(*there, strict=True))
         (a, b), names, n = by_patient((own, base), images.patients)
         interval_ = bootstrap(a, b, n)
         if len(names) > 1 and np.isfinite(each := shares(a, b)).all():
-            per_patient = each
-    both = over_both(over_seeds.mean, per_seed, per_patient)
+            per_patient, weights_P = each, a.weights_P
+    both = over_both(over_seeds.mean, per_seed, per_patient, weights_P)
     return Difference(
         arm=arm,
         seeds=tuple(pairs),
@@ -245,6 +248,7 @@ def _difference(
         p_patients=sign_flips(per_patient),
         effect_patients=hedges(per_patient),
         per_patient=tuple(float(v) for v in per_patient),
+        effective_patients=effective(weights_P),
         over_both=None if both is None else both[0],
         p=None if both is None else both[1],
         p_holm=None,
@@ -258,6 +262,12 @@ def _verdict(d: Difference, p_holm: float | None, measure: Measure) -> Verdict:
         return Verdict("cannot tell", f"with n = {count(n, 'seed')}")
     if patients < MIN_PATIENTS:
         return Verdict("cannot tell", f"with scores of {count(patients, 'test patient')}")
+    if d.effective_patients < MIN_PATIENTS:
+        worth = f"{d.effective_patients:.1f}"
+        return Verdict(
+            "cannot tell",
+            f"with {count(patients, 'patient')} so unequal in images that they weigh as {worth}",
+        )
     if p_holm is None:
         return Verdict("cannot tell", "where seeds and patients do not vary")
     rests = f"with n = {count(n, 'seed')} and {count(patients, 'patient')}"

@@ -32,7 +32,8 @@ MIN_SEEDS = 3
 """Fewest paired seeds for a p value: two give a t test of one degree of freedom, which is decided
 by whether they happen to agree."""
 MIN_PATIENTS = 3
-"""Fewest patients for a p value; with three of each the test keeps its level (simulated)."""
+"""Fewest patients for a p value, each counted as far as it weighs (`effective`); with three of
+each the test keeps its level (simulated)."""
 _FLIPS = 9999
 _ROUNDING = 1e-9
 
@@ -109,7 +110,10 @@ def sign_flips(differences: ArrayLike) -> float | None:
 
 
 def over_both(
-    mean: float, per_seed: ArrayLike, per_patient: ArrayLike
+    mean: float,
+    per_seed: ArrayLike,
+    per_patient: ArrayLike,
+    weights: ArrayLike | None = None,
 ) -> tuple[Estimate, float] | None:
     """A difference that should show again with other seeds and with other patients.
 
@@ -124,17 +128,21 @@ def over_both(
     Args:
         mean: the difference.
         per_seed: it for each seed, over all patients.
-        per_patient: each patient's part in it, over all seeds.
+        per_patient: each patient's part in it, over all seeds: the jackknife's pseudo-values,
+            whose standard error is that of the weighted mean (`patients.shares`).
+        weights: how much each patient weighs in the mean, in any unit; None: all alike. Few that
+            weigh most leave as few degrees of freedom as so many equal ones (`effective`).
 
     Returns:
         Mean and 95 % interval (n: the smaller number) and the two-sided p; None for fewer than
-        `MIN_SEEDS` seeds or `MIN_PATIENTS` patients, and where nothing varies.
+        `MIN_SEEDS` seeds or `MIN_PATIENTS` effective patients, and where nothing varies.
     """
     samples = [np.asarray(per_seed, dtype=float), np.asarray(per_patient, dtype=float)]
-    if samples[0].size < MIN_SEEDS or samples[1].size < MIN_PATIENTS:
+    patients = effective(np.ones(samples[1].size) if weights is None else weights)
+    if samples[0].size < MIN_SEEDS or patients < MIN_PATIENTS:
         return None
     squares = np.array([x.var(ddof=1) / x.size if _varies(x) else 0.0 for x in samples])
-    freedom = np.array([x.size - 1 for x in samples])
+    freedom = np.array([samples[0].size - 1, patients - 1])
     both = squares.sum()
     if not both > 0:
         return None
@@ -145,6 +153,18 @@ def over_both(
     varying = errors > 0
     p = float(np.max(2 * stats.t.sf(abs(mean) / errors[varying], freedoms[varying])))
     return Estimate(mean, mean - half, mean + half, min(x.size for x in samples)), p
+
+
+def effective(weights: ArrayLike) -> float:
+    """Equal units that a weighted mean is as uncertain as: (sum w)^2 / sum w^2; 0 for none.
+
+    Source: Kish, Survey Sampling (1965), 8.2; the degrees of freedom are this less one.
+    """
+    values = np.asarray(weights, dtype=float)
+    if not values.sum() > 0:
+        return 0.0
+    # Rounded, so that three equal patients are three.
+    return round(float(values.sum() ** 2 / (values**2).sum()), 9)
 
 
 def hedges(differences: ArrayLike) -> float | None:
