@@ -5,18 +5,20 @@ import math
 import shutil
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydantic.dataclasses import dataclass
 
 from segcore.batch import ClassSpec
 from segcore.config import TrainConfig, from_json, to_json
 from segcore.data.dataset import DataConfig, Sample
 from segcore.data.faults import DataError
+from segcore.data.folder import Folder
 from segcore.data.l3d import L3D
 from segcore.data.loader import THREADS
 from segcore.data.synthetic_liver import SyntheticLiver
@@ -24,7 +26,7 @@ from segcore.evaluate import PICTURES, EvaluationConfig, predict_labels, score_i
 from segcore.evaluation import DEFAULT_PROTOCOLS, Evaluation, ImageScore
 from segcore.methods.method import Method
 from segcore.metrics import aggregate
-from segcore.presets import nano
+from segcore.presets import nano, published
 from segcore.registry import STRICT
 from segcore.runtime import Runtime
 from segcore.schedule import Schedule
@@ -317,6 +319,88 @@ def test_an_external_set_of_other_classes_is_refused(tiny: TrainConfig) -> None:
     config = dataclasses.replace(tiny, evaluation=EvaluationConfig(external=TwoClasses()))
     with pytest.raises(ValueError, match=r"polyp, tool \(may overlap\), the data have background"):
         config.open_data()
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Callable[..., Folder]:
+    """Folders of twelve images with masks, without depth maps."""
+
+    def make(name: str, **fields: Any) -> Folder:
+        rng = np.random.default_rng(sum(map(ord, name)))
+        for part, channels in (("images", (3,)), ("masks", ())):
+            (tmp_path / name / part).mkdir(parents=True)
+            for i in range(12):
+                pixels = rng.integers(0, 256, (64, 64, *channels), np.uint8)
+                Image.fromarray(pixels).save(tmp_path / name / part / f"{name}{i}.png")
+        return Folder(root=str(tmp_path / name), **fields)
+
+    return make
+
+
+def study_of(config: TrainConfig) -> Ablation:
+    arms = {"higher": {"method.lr": 3e-4}}
+    return Ablation(question="Does it start?", baseline=config, arms=arms, seeds=(0,))
+
+
+def test_sets_without_depth_are_refused_before_anything_starts(
+    tiny: TrainConfig, plain: Callable[..., Folder]
+) -> None:
+    """The external set is opened last, after days: what it lacks is said first."""
+    external = EvaluationConfig(external=plain("b", fractions=(0.0, 0.0, 1.0)))
+    config = dataclasses.replace(tiny, data=plain("a"), evaluation=external)
+    with pytest.raises(ValueError, match=r"^data has no depth maps") as refused:
+        config.open_data()
+    assert "evaluation.external has no depth maps" in str(refused.value)
+    with pytest.raises(SpecError, match=r"evaluation\.external has no depth maps"):
+        check_places(study_of(config), Resources())
+    system: Any = tiny.system
+    for without in (
+        dataclasses.replace(system, depth=dataclasses.replace(system.depth, source="image")),
+        dataclasses.replace(system, fusion=dataclasses.replace(system.fusion, mode="rgb_only")),
+    ):
+        able = dataclasses.replace(config, system=without)
+        able.open_data()
+        check_places(study_of(able), Resources())
+        arm = {"depth": {"system": tiny.system}}
+        study = dataclasses.replace(study_of(able), arms=arm)
+        with pytest.raises(SpecError, match="data has no depth maps"):
+            check_places(study, Resources())
+
+
+def test_a_loss_that_the_classes_cannot_have_is_refused_beforehand(
+    tiny: TrainConfig, plain: Callable[..., Folder]
+) -> None:
+    """`published` on masks of one structure, which have no background."""
+    config = dataclasses.replace(published(tiny), data=plain("a"))
+    with pytest.raises(ValueError, match="loss.background and loss.entropy") as refused:
+        config.open_data()
+    assert "data has no depth maps" in str(refused.value), "faults are told together"
+    with pytest.raises(SpecError, match="loss.background and loss.entropy"):
+        check_places(study_of(config), Resources())
+
+
+@pytest.mark.parametrize(
+    ("fractions", "told"),
+    [
+        ((0.8, 0.0, 0.2), ["no image is in val"]),
+        ((0.0, 0.8, 0.2), ["no image is in train"]),
+        ((0.0, 0.0, 1.0), ["no image is in train", "no image is in val"]),
+    ],
+)
+def test_nothing_to_train_or_to_select_on(
+    tiny: TrainConfig,
+    plain: Callable[..., Folder],
+    fractions: tuple[float, float, float],
+    told: list[str],
+) -> None:
+    system: Any = tiny.system
+    rgb = dataclasses.replace(system, fusion=dataclasses.replace(system.fusion, mode="rgb_only"))
+    config = dataclasses.replace(tiny, system=rgb, data=plain("a", fractions=fractions))
+    with pytest.raises(ValueError, match=told[0]) as refused:
+        next(train(config, Runtime()))
+    assert all(line in str(refused.value) for line in told)
+    with pytest.raises(SpecError, match=told[-1]):
+        check_places(study_of(config), Resources())
 
 
 def test_sizes_stand_once_and_are_sizes() -> None:

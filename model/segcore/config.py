@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -9,7 +10,8 @@ from pydantic.dataclasses import dataclass
 
 from segcore.batch import ClassSpec
 from segcore.data.augment import Augment
-from segcore.data.dataset import DataConfig, Dataset
+from segcore.data.dataset import DataConfig, Dataset, Split
+from segcore.data.faults import DataError
 from segcore.evaluate import EvaluationConfig
 from segcore.losses import LossConfig
 from segcore.methods.method import Method
@@ -17,6 +19,15 @@ from segcore.registry import STRICT, Choice
 from segcore.schedule import OptimConfig, Schedule
 from segcore.separation import check_separate
 from segcore.systems.system import SystemConfig
+
+EMPTY: Mapping[Split, str] = {
+    "train": "there is nothing to train on",
+    "val": "the best epoch is chosen on val",
+}
+NO_DEPTH = (
+    "give a set that has them, set system.depth.source='image' to let the depth encoder see the "
+    "image, or system.fusion.mode='rgb_only' to do without it"
+)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -35,27 +46,59 @@ class TrainConfig:
     """Of initialisation, order and augmentation."""
 
     def open_data(self) -> tuple[Dataset, Dataset | None]:
-        """Open the data and the external set, and see that neither is tested on what was seen.
+        """Open the data and the external set, and see that this training can use them.
 
         Raises:
-            ValueError: a folder is not in order, the two have other classes, or train or val
-                share images or patients with what is tested.
+            ValueError: a folder is not in order, or as of `check_sets`.
         """
-        dataset = self.data.open()
-        if self.evaluation.external is None:
-            check_separate(dataset, None)
-            return dataset, None
-        external = self.evaluation.external.open()
-        if external.classes != dataset.classes:
-            raise ValueError(
-                f"evaluation.external has the classes {_said(external.classes)}, the data have "
-                f"{_said(dataset.classes)}: give an external set of the same classes"
-            )
+        dataset, external = self.open_sets()
+        self.check_sets(dataset, external)
+        return dataset, external
+
+    def open_sets(self) -> tuple[Dataset, Dataset | None]:
+        """Open the data and the external set alone.
+
+        Raises:
+            ValueError: a folder is not in order.
+        """
+        external = self.evaluation.external
+        return self.data.open(), None if external is None else external.open()
+
+    def check_sets(self, dataset: Dataset, external: Dataset | None) -> None:
+        """See that open sets have what this training needs, and that nothing seen is tested on.
+
+        Raises:
+            ValueError: train or val is empty, the system needs depth maps and a set has none, the
+                loss is none for these classes, the external set has other classes, or train or
+                val share images or patients with what is tested; all of them.
+        """
+        faults = [*self._lacking(dataset, external)]
         kinds = type(self.data), type(self.evaluation.external)
         of_a_kind = issubclass(*kinds) or issubclass(*reversed(kinds))
         same_names = of_a_kind and self.data.patients_are_global
-        check_separate(dataset, external, same_names=same_names)
-        return dataset, external
+        try:
+            check_separate(dataset, external, same_names=same_names)
+        except DataError as error:
+            faults.append(str(error))
+        if faults:
+            raise DataError("\n".join(faults))
+
+    def _lacking(self, dataset: Dataset, external: Dataset | None) -> Iterator[str]:
+        for split, why in EMPTY.items():
+            if not dataset.ids(split):
+                yield f"data: no image is in {split}, and {why}: change how data are split"
+        for field, opened in (("data", dataset), ("evaluation.external", external)):
+            if opened is not None and self.system.needs_depth and not opened.has_depth:
+                yield f"{field} has no depth maps for every image: {NO_DEPTH}"
+        try:
+            self.loss.build(dataset.classes)
+        except ValueError as error:
+            yield str(error)
+        if external is not None and external.classes != dataset.classes:
+            yield (
+                f"evaluation.external has the classes {_said(external.classes)}, the data have "
+                f"{_said(dataset.classes)}: give an external set of the same classes"
+            )
 
 
 def _said(classes: ClassSpec) -> str:

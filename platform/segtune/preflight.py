@@ -1,7 +1,7 @@
 """Look over all that a run depends on before anything starts: study, storage, data, weights."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -44,9 +44,8 @@ def check_places(study: Study, resources: Resources) -> None:
         SpecError: whatever is wrong with them.
     """
     configs = [t.config for t in _every_trial(study)]
-    looks = {repr((c.data, c.evaluation)): c.open_data for c in configs}
-    looks |= {repr(c.system): c.system.check_weights for c in configs}
-    faults = _faults(*looks.values())
+    faults = _data_faults(configs)
+    faults += _faults(*{repr(c.system): c.system.check_weights for c in configs}.values())
     faults += [
         f"schedule.batch_size = {size} leaves some of {resources.workers} workers without a "
         "sample: give a larger one, or fewer workers"
@@ -55,6 +54,23 @@ def check_places(study: Study, resources: Resources) -> None:
     ]
     if faults:
         raise SpecError(list(dict.fromkeys(faults)))
+
+
+def _data_faults(configs: Sequence[Any]) -> list[str]:
+    """What is wrong with the data: each set is read once, and held against all that need it."""
+    users: dict[str, list[Any]] = {}
+    for config in configs:
+        users.setdefault(repr((config.data, config.evaluation)), []).append(config)
+    found = []
+    for same in users.values():
+        try:
+            sets = same[0].open_sets()
+        except ValueError as error:
+            found.append(str(error))
+            continue
+        needs = {repr((c.system.needs_depth, c.loss)): c for c in same}
+        found += _faults(*(partial(c.check_sets, *sets) for c in needs.values()))
+    return found
 
 
 def _faults(*looks: Callable[[], Any]) -> list[str]:

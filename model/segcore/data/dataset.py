@@ -44,6 +44,11 @@ class Dataset(Protocol):
 
     classes: ClassSpec
 
+    @property
+    def has_depth(self) -> bool:
+        """Whether every image has a depth map."""
+        ...
+
     def ids(self, split: Split) -> Sequence[str]:
         """Sample ids of a split, in a fixed order."""
         ...

@@ -59,6 +59,12 @@ class FrameFolder:
         self._kept_bytes = 0
         self._lock = threading.Lock()
 
+    @property
+    def has_depth(self) -> bool:
+        """Whether every image has a depth map."""
+        frames = (f for members in self._scan.frames.values() for f in members.values())
+        return all(frame.depth is not None for frame in frames)
+
     def ids(self, split: Split) -> Sequence[str]:
         """Sample ids of a split, in the scan's order."""
         return tuple(self._scan.frames[split])

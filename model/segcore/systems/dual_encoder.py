@@ -45,6 +45,11 @@ class DualEncoderConfig(SystemConfig):
             self.fusion.check_heads(self.sam2.width)
         self.decoder.check_width(self.sam2.width)
 
+    @property
+    def needs_depth(self) -> bool:
+        """Whether the depth encoder looks at depth maps, not at images."""
+        return self.fusion.mode != "rgb_only" and self.depth.source == "map"
+
     def check_weights(self) -> None:
         """Read the weights of the encoders whose weights come from elsewhere.
 
@@ -148,5 +153,5 @@ class DualEncoder(System):
 
     @property
     def needs_depth(self) -> bool:
-        """Whether the depth encoder looks at the batch's depth maps, not at its images."""
-        return self.depth is not None and self._config.depth.source == "map"
+        """As of its configuration."""
+        return self._config.needs_depth

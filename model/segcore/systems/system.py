@@ -70,6 +70,11 @@ class SystemConfig(Choice):
         """The table of systems."""
         return SYSTEMS
 
+    @property
+    def needs_depth(self) -> bool:
+        """Whether every image must come with a depth map."""
+        return False
+
     def check_weights(self) -> None:
         """Read the user's weight files, so that what is wrong with them is known beforehand.
 
