@@ -39,7 +39,7 @@ def mask_faults(code: MaskCode) -> CheckLabel:
     def check(content: bytes, size: Size | None) -> Iterable[tuple[str, str]]:
         try:
             raw = read_mask(content, indexed=code.indexed)
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, ValueError) as error:
             yield "unreadable mask", str(error)
             return
         height, width = raw.shape[:2]

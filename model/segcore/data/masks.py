@@ -4,7 +4,6 @@ Labels are coded as in `Sample`: with one class bit 0 (no background channel), e
 Shape suffixes: H W image, 3 RGB.
 """
 
-import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import ClassVar, Protocol
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from segcore.batch import ClassSpec
+from segcore.data.pixels import opened
 
 TOLERATED = 0.02
 """Share of a mask's pixels that may be odd where no stretch of them is of one value: soft or
@@ -193,7 +192,7 @@ def read_mask(source: Path | bytes, *, indexed: bool) -> Raw:
         OSError: no picture, or a damaged one.
         ValueError: a kind of picture that cannot be a mask.
     """
-    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
+    with opened(source) as picture:
         picture.load()
         mode = PLAIN_MODE.get(picture.mode, picture.mode)
         if picture.mode == "P" and not indexed:
@@ -259,6 +258,8 @@ def _listed(values: Raw) -> str:
 
 def _solid(values: Raw, unknown_HW: NDArray[np.bool_]) -> bool:
     """Whether 3 x 3 pixels somewhere have one unknown value: a soft border never does."""
+    if not unknown_HW.any():
+        return False
     square = np.ones((3, 3), np.uint8)
     flat = cv2.erode(values, square) == cv2.dilate(values, square)
     return bool((unknown_HW & (flat.all(axis=2) if flat.ndim == 3 else flat)).any())

@@ -3,12 +3,20 @@
 Training, evaluation and prediction read and resize alike, so that they see the same pixels.
 """
 
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+DEPTH_FLAGS = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
+WIDE_MODES = ("I", "F")
+"""Pillow's modes of floating point and 32 bits; its older versions take 16-bit PNG for one."""
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -28,14 +36,12 @@ def read_depth(path: Path) -> NDArray[np.uint8]:
     """Relative depth (H, W), larger is farther; 16 bits are cut to the upper 8.
 
     Raises:
-        OSError: the file has gone, or is no image.
+        OSError: the file has gone, is no image, or has neither 8 nor 16 bits.
     """
-    depth = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-    if depth is None:
-        raise OSError(f"{path} has gone or is no image")
-    if depth.dtype == np.uint16:
-        depth = depth // 256
-    return depth.astype(np.uint8, copy=False)
+    try:
+        return _eight_bits(cv2.imread(str(path), DEPTH_FLAGS))
+    except OSError as error:
+        raise OSError(f"{path}: {error}") from None
 
 
 def resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
@@ -46,20 +52,63 @@ def resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return cv2.resize(image, (size, size), interpolation=how).astype(np.uint8, copy=False)
 
 
-def check(path: Path) -> tuple[int, int]:
+def check(source: Path | bytes) -> tuple[int, int]:
     """Width and height of an image file whose whole stream can be read.
 
     OpenCV gives grey where a JPEG ends too soon; Pillow says so.
 
+    Args:
+        source: a file, or its bytes.
+
     Raises:
         OSError: what is wrong with it.
     """
-    try:
-        with Image.open(path) as picture:
-            size = picture.size
-            # An eighth of the resolution reads the whole stream at a fraction of the cost.
-            picture.draft("L", (size[0] // 8 + 1, size[1] // 8 + 1))
-            picture.load()
-    except (SyntaxError, ValueError) as error:
-        raise OSError(str(error)) from error
+    with opened(source) as picture:
+        size = picture.size
+        # An eighth of the resolution reads the whole stream at a fraction of the cost.
+        picture.draft("L", (size[0] // 8 + 1, size[1] // 8 + 1))
+        picture.load()
     return size
+
+
+def check_depth(source: Path | bytes) -> tuple[int, int]:
+    """Width and height of a depth map that can be read and has 8 or 16 bits.
+
+    Args:
+        source: a file, or its bytes.
+
+    Raises:
+        OSError: what is wrong with it.
+    """
+    size = check(source)
+    with opened(source) as picture:
+        mode = picture.mode
+    if mode in WIDE_MODES:
+        content = source if isinstance(source, bytes) else source.read_bytes()
+        _eight_bits(cv2.imdecode(np.frombuffer(content, np.uint8), DEPTH_FLAGS))
+    return size
+
+
+@contextmanager
+def opened(source: Path | bytes) -> Iterator[Image.Image]:
+    """A picture as Pillow opens it, whose every complaint is an `OSError`.
+
+    Args:
+        source: a file, or its bytes.
+
+    Raises:
+        OSError: no picture, a damaged one, or one that would fill the memory.
+    """
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
+            yield picture
+    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise OSError(str(error)) from error
+
+
+def _eight_bits(depth: NDArray[Any] | None) -> NDArray[np.uint8]:
+    if depth is None:
+        raise OSError("has gone or is no image")
+    if depth.dtype not in (np.uint8, np.uint16):
+        raise OSError(f"depth of {depth.dtype}: give 8 or 16 bits")
+    return (depth // 256 if depth.dtype == np.uint16 else depth).astype(np.uint8, copy=False)
