@@ -5,9 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -197,6 +199,10 @@ def test_other_pretrained_weights_are_refused(tiny: TrainConfig, tmp_path: Path)
     path.write_text(json.dumps({k: v for k, v in described.items() if k != "classes"}))
     with pytest.raises(CheckpointError, match="does not say classes"):
         restore(tmp_path)
+    for config in ("x", {}, described["config"] | {"system": {"name": 3}}):
+        path.write_text(json.dumps(described | {"config": config}))
+        with pytest.raises(CheckpointError, match=r"does not say config\.system\.name"):
+            restore(tmp_path)
     path.write_text("{")
     with pytest.raises(CheckpointError, match="is damaged"):
         restore(tmp_path)
@@ -223,6 +229,36 @@ def test_weights_of_a_place_are_used(tiny: TrainConfig, tmp_path: Path) -> None:
     moved = weights.rename(tmp_path / "elsewhere.pt")
     places = {"system.sam2.checkpoint": str(moved)}
     assert Predictor.load(tmp_path / "checkpoint", device="cpu", places=places).needs_depth
+
+
+def test_weights_from_the_hub_are_found_by_place_or_in_the_cache_and_never_downloaded(
+    tiny: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+    model = cache / "models--someone--tiny"
+    folder = model / "snapshots" / ("0" * 40)
+    folder.mkdir(parents=True)
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text("0" * 40)
+    random = Sam2Config(size="hiera_tiny", pretrained="random").build()
+    save_file(random.state_dict(), folder / "model.safetensors")
+    hub = Sam2Config(size="hiera_tiny", pretrained="hub", hub="someone/tiny")
+    fusion = FusionConfig(mode="rgb_only")
+    checkpoint = tmp_path / "checkpoint"
+    with monkeypatch.context() as offline:
+        offline.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+        system = DualEncoderConfig(image_size=64, sam2=hub, fusion=fusion)
+        trained(tiny, checkpoint, system=system, method=Method.named("frozen"))
+    # A hub that can be reached is not asked: any request would go to this address, and fail.
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    found = restore(checkpoint)
+    elsewhere = model.rename(tmp_path / "elsewhere") / "snapshots" / ("0" * 40)
+    placed = restore(checkpoint, {"system.sam2.checkpoint": str(elsewhere)})
+    for name, tensor in found.system.state_dict().items():
+        assert torch.equal(tensor, placed.system.state_dict()[name])
+    with pytest.raises(ValueError, match="run `hf download someone/tiny` first, or give the place"):
+        restore(checkpoint)
 
 
 def test_a_device_that_is_not_there() -> None:

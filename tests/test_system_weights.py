@@ -239,7 +239,10 @@ def test_files_that_are_no_sam2_are_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, without)
     bare = tmp_path / "bare.pt"
     torch.save([torch.zeros(1)], bare)
+    numbers = tmp_path / "numbers.pt"
+    torch.save({"model": {"image_encoder.x": 3, 7: torch.zeros(1)}}, numbers)
     for file, message in (
+        (numbers, "tensors by name, and 'image_encoder.x', 7 is none"),
         (other, "none of its tensors is called"),
         (without, "no entry 'model'"),
         (bare, "no entry 'model'"),

@@ -162,6 +162,29 @@ def test_a_folder_without_a_checkpoint_is_named(tiny: TrainConfig, tmp_path: Pat
         next(train(tiny, Runtime(restore_from=tmp_path)))
 
 
+def test_a_damaged_checkpoint_is_said(tiny: TrainConfig, tmp_path: Path) -> None:
+    next(train(with_method(tiny, "frozen"), Runtime())).save(tmp_path)
+    last = tmp_path / "last.pt"
+    whole = last.read_bytes()
+
+    def go_on() -> None:
+        Training(with_method(tiny, "frozen"), Runtime(restore_from=tmp_path))
+
+    for content in (whole[: len(whole) // 2], b"", b"<html>"):
+        last.write_bytes(content)
+        with pytest.raises(CheckpointError, match=r"last\.pt is damaged"):
+            go_on()
+    for other in ({"epoch": 1}, torch.zeros(2)):
+        torch.save(other, last)
+        with pytest.raises(CheckpointError, match=r"last\.pt does not say .*optimizer"):
+            go_on()
+    last.write_bytes(whole)
+    go_on()
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(CheckpointError, match="it is no JSON object"):
+        go_on()
+
+
 def test_a_checkpoint_holds_what_moved_and_nothing_else(tiny: TrainConfig, tmp_path: Path) -> None:
     first = next(train(with_method(tiny, "frozen"), Runtime()))
     first.save(tmp_path)

@@ -5,6 +5,7 @@ is ever unpickled: `last.pt` holds tensors and plain values and is read with `we
 """
 
 import json
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 BEST, CONFIG, LAST = "best.safetensors", "config.json", "last.pt"
+STATE = ("tensors", "optimizer", "epoch", "step", "best_epoch", "best_dice", "rng")
+"""What `last.pt` holds."""
 
 
 class CheckpointError(ValueError):
@@ -45,8 +48,8 @@ def load(folder: Path, description: Mapping[str, Any]) -> Checkpoint:
     """Read the checkpoint of a training described by `description`.
 
     Raises:
-        CheckpointError: files are missing, or the checkpoint is another training's (the message
-            names every value that differs).
+        CheckpointError: files are missing or damaged, or the checkpoint is another training's (the
+            message names every value that differs).
     """
     _refuse_missing(folder, BEST, CONFIG, LAST)
     found = _read_description(folder)
@@ -57,8 +60,7 @@ def load(folder: Path, description: Mapping[str, Any]) -> Checkpoint:
             + "\n  ".join(differences)
             + "\nGive its own configuration, or start without a checkpoint."
         )
-    last = torch.load(folder / LAST, map_location="cpu", weights_only=True)  # noqa: TID251
-    return Checkpoint(description, _read_best(folder), last)
+    return Checkpoint(description, _read_best(folder), _read_last(folder))
 
 
 def read_best(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -117,6 +119,8 @@ def _read_description(folder: Path) -> dict[str, Any]:
         description: dict[str, Any] = json.loads((folder / CONFIG).read_text())
     except ValueError as error:
         raise CheckpointError(f"{folder / CONFIG} is damaged: {error}") from error
+    if not isinstance(description, dict):
+        raise CheckpointError(f"{folder / CONFIG} is damaged: it is no JSON object")
     return description
 
 
@@ -125,6 +129,21 @@ def _read_best(folder: Path) -> dict[str, Tensor]:
         return load_file(folder / BEST)
     except SafetensorError as error:
         raise CheckpointError(f"{folder / BEST} is damaged: {error}") from error
+
+
+def _read_last(folder: Path) -> dict[str, Any]:
+    path = folder / LAST
+    try:
+        last = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise CheckpointError(
+            f"{path} is damaged, or holds more than tensors and plain values: give the checkpoint "
+            "of an earlier epoch, or start without one"
+        ) from error
+    there = last.keys() if isinstance(last, dict) else ()
+    if lacking := [name for name in STATE if name not in there]:
+        raise CheckpointError(f"{path} does not say {', '.join(lacking)}: no training wrote it")
+    return dict(last)
 
 
 def _differences(found: Any, wanted: Any, path: str = "") -> list[str]:

@@ -15,6 +15,18 @@ from segcore.config import from_json
 from segcore.losses import LossConfig
 from segcore.methods.method import Method
 from segcore.systems.system import System, SystemConfig
+from segcore.systems.weights import only_cached
+
+DESCRIBED: Mapping[str, type] = {
+    "config.system.name": str,
+    "config.method.name": str,
+    "config.loss": dict,
+    "config.seed": int,
+    "classes.names": list,
+    "classes.exclusive": bool,
+    "weights_hash": str,
+}
+"""What `config.json` must say of a network, by dotted field."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,8 @@ def restore(path: Path, places: Mapping[str, str] | None = None) -> Restored:
     Args:
         path: a checkpoint folder, or a trial's folder in a study's results (see `find`).
         places: where pretrained weights lie, by dotted field (`system.sam2.checkpoint`). A
-            checkpoint holds only what training changed, and no places.
+            checkpoint holds only what training changed, and no places. Weights that it knows by
+            their name on the hub are used from the hub's cache, but never downloaded.
 
     Raises:
         CheckpointError: no checkpoint, a damaged one, or other pretrained weights than its own.
@@ -42,10 +55,10 @@ def restore(path: Path, places: Mapping[str, str] | None = None) -> Restored:
     """
     folder = find(path)
     description, tensors = read_best(folder)
-    if lacking := [k for k in ("config", "classes", "weights_hash") if k not in description]:
+    if lacking := [f for f, kind in DESCRIBED.items() if not isinstance(_at(description, f), kind)]:
         raise CheckpointError(
-            f"{folder / CONFIG} does not say {', '.join(lacking)}: it is not segtune's, or older "
-            "than predictions. Train again."
+            f"{folder / CONFIG} does not say {', '.join(lacking)}: it is not segtune's, it is "
+            "damaged, or it is older than predictions. Give another epoch's, or train again."
         )
     values = description["config"]
     config = from_json(SystemConfig, _placed(values["system"], places or {}))
@@ -53,7 +66,7 @@ def restore(path: Path, places: Mapping[str, str] | None = None) -> Restored:
     loss = from_json(LossConfig, values["loss"])
     names, exclusive = description["classes"]["names"], description["classes"]["exclusive"]
     classes = ClassSpec(tuple(names), exclusive)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), only_cached():
         torch.manual_seed(values["seed"])  # encoders that stayed random are made again
         system = config.build(classes, loss)
         if system.weights_hash() != description["weights_hash"]:
@@ -66,6 +79,13 @@ def restore(path: Path, places: Mapping[str, str] | None = None) -> Restored:
     restore_tensors(system, tensors)
     method.merge(system)
     return Restored(system.eval().requires_grad_(False), config, method, classes)
+
+
+def _at(values: Any, field: str) -> Any:
+    """What stands at a dotted field; None where there is none."""
+    for name in field.split("."):
+        values = values.get(name) if isinstance(values, dict) else None
+    return values
 
 
 def find(path: Path) -> Path:
@@ -118,10 +138,12 @@ def _placed(system: dict[str, Any], places: Mapping[str, str]) -> dict[str, Any]
         *parents, name = path.split(".")
         part = out
         for parent in parents:
-            part[parent] = dict(part[parent])
+            part[parent] = dict(part.get(parent, {}))
             part = part[parent]
         if field in places:
             part[name] = places[field]
+            if part.get("pretrained") == "hub":  # the same weights, by place in place of name
+                part.update(pretrained="checkpoint", hub=None)
         elif part.get("pretrained") == "checkpoint":
             faults.append(f"{field}=PLACE is needed: where the pretrained weights lie")
     if faults:

@@ -175,6 +175,15 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     tensors = content.get("model") if isinstance(content, dict) else None
     if not isinstance(tensors, dict):
         raise ValueError(f"{path} is no SAM2 checkpoint: it has no entry 'model'")
+    if others := [
+        repr(name)
+        for name, x in tensors.items()
+        if not (isinstance(name, str) and isinstance(x, Tensor))
+    ]:
+        raise ValueError(
+            f"{path} is no SAM2 checkpoint: its entry 'model' must have tensors by name, and "
+            f"{', '.join(others)} is none"
+        )
     return tensors
 
 

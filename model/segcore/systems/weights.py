@@ -1,7 +1,9 @@
 """Pretrained tensors: where they come from, that they fit, and what they hash to."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +21,8 @@ Pretrained = Literal["packaged", "random", "checkpoint", "hub"]
 
 PLACE: Mapping[str, Any] = {"place": True}
 """Metadata of a field that says where something lies on disk, and so is no part of a hash."""
+
+_downloads: ContextVar[bool] = ContextVar("_downloads", default=True)
 
 
 def check_source(
@@ -47,15 +51,32 @@ def check_source(
             )
 
 
+@contextmanager
+def only_cached() -> Iterator[None]:
+    """Inside, `from_hub` looks into its cache alone: the name is a file's, not the user's."""
+    token = _downloads.set(False)
+    try:
+        yield
+    finally:
+        _downloads.reset(token)
+
+
 def from_hub(name: str) -> Path:
     """The folder of a model on the Hugging Face hub, downloaded unless its cache has it.
 
     Raises:
-        ValueError: no such model, or the hub cannot be reached.
+        ValueError: no such model, the hub cannot be reached, or `only_cached` and it is not.
     """
+    files, allowed = ["config.json", "model.safetensors"], _downloads.get()
     try:
-        return Path(snapshot_download(name, allow_patterns=["config.json", "model.safetensors"]))
+        return Path(snapshot_download(name, allow_patterns=files, local_files_only=not allowed))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        if not allowed:
+            raise ValueError(
+                f"{name} is not in this machine's cache of the Hugging Face hub, and a checkpoint "
+                f"alone starts no download: if you trust that name, run `hf download {name}` "
+                "first, or give the place of its folder, as in system.sam2.checkpoint=FOLDER"
+            ) from error
         raise ValueError(
             f"can't get {name} from the Hugging Face hub ({str(error).strip().splitlines()[0]}): "
             "check the name and the connection, or download it elsewhere and give its folder with "
