@@ -132,6 +132,11 @@ def test_the_patient_may_be_written_otherwise(root: Path) -> None:
         L3D(root=str(root), patient="patient")
 
 
+def test_a_name_in_which_the_patient_is_left_out_is_a_fault(root: Path) -> None:
+    with pytest.raises(DataError, match=r"file name without a patient .*: 8\n    Train/images"):
+        L3D(root=str(root), patient=r"(case\d)?.*").open()
+
+
 def test_a_missing_root_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder") as caught:
         L3D(root=str(tmp_path / "nowhere")).open()

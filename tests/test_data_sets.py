@@ -321,6 +321,14 @@ def test_a_small_class_under_another_level_is_a_fault(tmp_path: Path) -> None:
         KvasirSessile(root=str(tmp_path)).open()
 
 
+@pytest.mark.parametrize("pattern", [r"(x\d+)?.*", r"(x?).*"])
+def test_a_name_in_which_the_patient_is_left_out_is_a_fault(tmp_path: Path, pattern: str) -> None:
+    small_squares(tmp_path, 255, count=6)
+    told = r"file name without a patient \(see the field `patient`\): 6\n    images/0.png"
+    with pytest.raises(DataError, match=told):
+        Folder(root=str(tmp_path), patient=pattern).open()
+
+
 def test_soft_borders_are_no_fault(tmp_path: Path) -> None:
     small_squares(tmp_path, 255)
     for path in (tmp_path / "masks").iterdir():

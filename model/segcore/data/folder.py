@@ -117,13 +117,13 @@ class Folder(MaskConfig):
         frames = {}
         for stem, (image, mask) in found.items():
             match = re.fullmatch(self.patient, stem)
-            if match is None:
+            patient = match.group(1) if match else None
+            if not patient:
                 kind = "file name without a patient (see the field `patient`)"
                 reader.faults.add(kind, reader.short(image))
             if depths is not None and stem not in depths:
                 reader.faults.add("image without depth", reader.short(image))
-            patient = stem if match is None else match.group(1)
-            frames[stem] = Frame(patient, image, mask, (depths or {}).get(stem))
+            frames[stem] = Frame(patient or stem, image, mask, (depths or {}).get(stem))
         return frames
 
 

@@ -81,11 +81,11 @@ def _stems(reader: FrameReader, folder: Path, depth_name: str) -> list[str]:
 
 def _patient(reader: FrameReader, folder: Path, stem: str, pattern: str) -> str:
     match = re.fullmatch(pattern, stem)
-    if match is None:
+    patient = match.group(1) if match else None
+    if not patient:
         name = reader.short(folder / "images" / f"{stem}.jpg")
         reader.faults.add("file name without a patient (see the field `patient`)", name)
-        return stem
-    return match.group(1)
+    return patient or stem
 
 
 def _label_faults(content: bytes, size: Size | None) -> Iterable[tuple[str, str]]:
