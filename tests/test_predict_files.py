@@ -1,5 +1,6 @@
 """`segtune predict`: files in, whole files out, every fault in one message."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,13 +17,15 @@ from PIL import Image
 
 from segcore.batch import ClassSpec
 from segcore.checkpoint import Checkpoint, trained_tensors
-from segcore.config import to_json
+from segcore.config import TrainConfig, to_json
 from segcore.methods.method import Method
 from segcore.predict import Predicted, Predictor, drawing
 from segcore.predict.files import predict_files
 from segcore.predict.outputs import KINDS, Outputs
 from segcore.predict.sources import find_sources
 from segcore.presets import nano
+from segcore.systems.dual_encoder import DualEncoderConfig
+from segcore.systems.fusion import FusionConfig
 from segtune.cli import main
 
 CLASSES = ClassSpec(("background", "ridge", "silhouette", "ligament"), exclusive=True)
@@ -33,8 +36,14 @@ BITS = ClassSpec(("liver", "tool"), exclusive=False)
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network whose head is random: it sees every class somewhere."""
     folder = tmp_path_factory.mktemp("checkpoint")
+    save(nano(), folder)
+    return folder
+
+
+def save(config: TrainConfig, folder: Path) -> None:
+    """An untrained checkpoint."""
+    folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
-    config = nano()
     system = config.system.build(CLASSES, config.loss)
     Method.named("frozen").adapt(system)
     description = {
@@ -43,7 +52,6 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "weights_hash": system.weights_hash(),
     }
     Checkpoint(description, trained_tensors(system), {}).save(folder)
-    return folder
 
 
 @pytest.fixture
@@ -212,6 +220,20 @@ def test_what_cannot_be_is_said(
     assert main(["predict", str(checkpoint), *arguments]) == 2
     assert told in capsys.readouterr().err
     assert files(here) == before
+
+
+def test_depth_of_a_network_that_sees_none(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Refused where it was asked for; without a word where everything is written."""
+    system = DualEncoderConfig(fusion=FusionConfig(mode="rgb_only"))
+    save(dataclasses.replace(nano(), system=system), here / "rgb")
+    frames(here, 1)
+    before = files(here)
+    command = ["predict", "rgb", "images", "--write", "masks", "depth"]
+    assert main(command) == 2
+    assert "looks at no depth maps" in capsys.readouterr().err
+    assert files(here) == before
+    assert main(["predict", "rgb", "images"]) == 0
+    assert {p.name for p in (here / "predictions").iterdir()} == {"masks", "overlays", "contours"}
 
 
 def test_a_checkpoint_that_is_none(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -168,6 +168,10 @@ def as_coded(scale: TrainConfig) -> TrainConfig:
     - The rate is constant.
     - Nothing is augmented. (In the last published code.)
 
+    Two things that the code does are not expressed here: at test it enlarges the network's map by
+    nearest neighbours before it takes each pixel's class (here: bilinearly), and it selects the
+    best epoch by Dice on val at 256 x 256 (here: at the system's size).
+
     Args:
         scale: as of `published`.
     """

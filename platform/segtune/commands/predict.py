@@ -36,8 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--write",
         nargs="+",
         choices=KINDS,
-        default=list(KINDS),
-        help="what to write (default: all of it)",
+        help="what to write (default: all of it; depth of networks that look at it)",
     )
     parser.add_argument("--batch-size", type=int, default=8, help="(default: %(default)s)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1; default: a GPU where there is one")
@@ -61,10 +60,15 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     if args.batch_size < 1:
         raise ValueError(f"--batch-size {args.batch_size}: give 1 or more")
-    outputs = Outputs(args.out, args.write)
+    outputs = Outputs(args.out, args.write or KINDS)
     predictor = Predictor.load(
         args.checkpoint, device=args.device, precision=args.precision, places=places(args)
     )
+    if args.write and "depth" in args.write and not predictor.needs_depth:
+        raise ValueError(
+            "--write depth: this network looks at no depth maps, so there are none to write: "
+            "leave depth out"
+        )
     images, videos = find_sources(args.paths, args.depth, needs_depth=predictor.needs_depth)
     total = len(images) + sum(video.count for video in videos)
     console.print(
