@@ -8,22 +8,28 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from sam2.build_sam import build_sam2
 from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from sam2.modeling.position_encoding import PositionEmbeddingSine
 from torch import Tensor, nn
 
+from segcore.batch import ClassSpec
 from segcore.config import TrainConfig
 from segcore.export import export
+from segcore.losses import LossConfig
 from segcore.methods import METHODS
 from segcore.methods.method import Method
-from segcore.restore import restore
+from segcore.restore import Restored, restore
 from segcore.runtime import Runtime
 from segcore.schedule import Schedule
 from segcore.systems.dual_encoder import DualEncoder, DualEncoderConfig
+from segcore.systems.fusion import FusionConfig
+from segcore.systems.sam2_encoder import Sam2Config
 from segcore.train import Training
 from segtune.cli import main
 
+TINY = "configs/sam2.1/sam2.1_hiera_t.yaml"
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
@@ -98,6 +104,44 @@ def test_sam2_alone_sees_what_the_trained_network_saw(
         assert torch.allclose(features, seen[stride], atol=1e-5)
     moved = not torch.allclose(seen[16], begun[16], atol=1e-3)
     assert moved == (method != "frozen"), "an untrained network would pass this test"
+
+
+def test_what_began_from_metas_file_is_a_whole_sam2(tmp_path: Path) -> None:
+    """`build_sam2` wants every tensor of its model, and no other."""
+    begun = build_sam2(TINY, device="cpu").state_dict()
+    file = tmp_path / "meta.pt"
+    torch.save({"model": begun}, file)
+    for config in (
+        Sam2Config(size="hiera_tiny", pretrained="checkpoint", checkpoint=str(file)),
+        Sam2Config(size="hiera_tiny", pretrained="random"),
+    ):
+        restored = network(config)
+        count = export(restored, tmp_path / "sam2.pt")
+        model = build_sam2(TINY, device="cpu")
+        if config.pretrained == "checkpoint":
+            assert count == len(begun)
+            model = build_sam2(TINY, str(tmp_path / "sam2.pt"), device="cpu")
+        else:
+            left = model.load_state_dict(from_pt(tmp_path / "sam2.pt"), strict=False)
+            assert not left.unexpected_keys
+            assert not any(n.startswith("image_encoder.") for n in left.missing_keys)
+        encoder = restored.system.pretrained()["sam2"].state_dict()
+        for name, tensor in model.state_dict().items():
+            if name.startswith("image_encoder."):
+                assert torch.equal(tensor, encoder[name])
+            elif config.pretrained == "checkpoint":
+                assert torch.equal(tensor, begun[name])
+
+
+def network(sam2: Sam2Config) -> Restored:
+    """Weights as they are after training: moved."""
+    fusion = FusionConfig(mode="rgb_only")
+    config = DualEncoderConfig(sam2=sam2, fusion=fusion)
+    classes = ClassSpec(("liver",), exclusive=False)
+    system = config.build(classes, LossConfig()).requires_grad_(False)
+    for parameter in system.parameters():
+        parameter.add_(1.0)
+    return Restored(system, config, Method.named("frozen"), classes)
 
 
 def test_the_file_says_what_it_expects(tiny: TrainConfig, tmp_path: Path) -> None:

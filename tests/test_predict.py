@@ -199,7 +199,8 @@ def test_other_pretrained_weights_are_refused(tiny: TrainConfig, tmp_path: Path)
     path.write_text(json.dumps({k: v for k, v in described.items() if k != "classes"}))
     with pytest.raises(CheckpointError, match="does not say classes"):
         restore(tmp_path)
-    for config in ("x", {}, described["config"] | {"system": {"name": 3}}):
+    others: list[Any] = ["x", {}, described["config"] | {"system": {"name": 3}}]
+    for config in others:
         path.write_text(json.dumps(described | {"config": config}))
         with pytest.raises(CheckpointError, match=r"does not say config\.system\.name"):
             restore(tmp_path)

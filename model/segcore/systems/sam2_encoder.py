@@ -141,21 +141,29 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: no such file, or not a SAM2 checkpoint.
     """
+    tensors = {sam2_name(name): x for name, x in read_everything(path).items()}
+    own = {name: x for name, x in tensors.items() if name.startswith("image_encoder.")}
+    if not own:
+        raise ValueError(
+            f"{path} is no SAM2 checkpoint: none of its tensors is called image_encoder.* (as "
+            "Meta's) or vision_encoder.* (as transformers')"
+        )
+    return own
+
+
+def read_everything(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a checkpoint, under the names of its file. Arguments as `read_checkpoint`.
+
+    Raises:
+        ValueError: no such file, or a damaged one.
+    """
     file = path / "model.safetensors" if path.is_dir() else path
     if not file.is_file():
         raise ValueError(
             f"no SAM2 checkpoint at {file}: download sam2.1_hiera_large.pt from Meta, or the file "
             "of the size that is set"
         )
-    everything = read_safetensors(file) if file.suffix == ".safetensors" else read_pickle(file)
-    tensors = {sam2_name(name): x for name, x in everything.items()}
-    own = {name: x for name, x in tensors.items() if name.startswith("image_encoder.")}
-    if not own:
-        raise ValueError(
-            f"{file} is no SAM2 checkpoint: none of its tensors is called image_encoder.* (as "
-            "Meta's) or vision_encoder.* (as transformers')"
-        )
-    return own
+    return read_safetensors(file) if file.suffix == ".safetensors" else read_pickle(file)
 
 
 def read_pickle(path: Path) -> dict[str, Tensor]:

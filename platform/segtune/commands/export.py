@@ -30,8 +30,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     restored = restore(args.checkpoint, places(args))
     count = export(restored, args.out)
     console.print(
-        f"{count} tensors of SAM2's image encoder are in {args.out.absolute()}\n"
-        f"It expects {expects(restored)}.",
+        f"{count} tensors of SAM2 are in {args.out.absolute()}\n"
+        f"Its image encoder expects {expects(restored)}.",
         highlight=False,
     )
     return 0

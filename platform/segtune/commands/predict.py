@@ -12,9 +12,10 @@ from segtune.commands.shared import checkpoint_argument, path, place_argument, p
 
 if TYPE_CHECKING:
     from segcore.predict.files import Work
+    from segcore.predict.outputs import Kind
 
 HELP = "masks, overlays and contours of images and videos"
-KINDS = ("masks", "overlays", "contours", "depth")
+KINDS: "tuple[Kind, ...]" = ("masks", "overlays", "contours", "depth")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
