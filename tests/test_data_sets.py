@@ -364,6 +364,16 @@ def test_kvasir_reads_folders_of_splits_too(tmp_path: Path) -> None:
     assert [len(whole.ids(s)) for s in SPLITS] == [0, 0, 20]
 
 
+def test_kvasir_fractions_for_folders_of_splits_are_a_fault(tmp_path: Path) -> None:
+    for n in range(6):
+        kvasir = tmp_path / SPLITS[n % 3]
+        picture(kvasir / "images" / f"{n}.png", n)
+        save(kvasir / "masks" / f"{n}.png", disc(n) * np.uint8(255))
+    assert KvasirSessile(root=str(tmp_path)).open().ids("test")
+    with pytest.raises(DataError, match=r"fractions change nothing.*: 1\n    \(0.0, 0.0, 1.0\)"):
+        KvasirSessile(root=str(tmp_path), fractions=(0, 0, 1)).open()
+
+
 def test_a_mask_of_class_indices_is_no_black_and_white_mask(tmp_path: Path) -> None:
     kvasir_sessile(tmp_path)
     for n, path in enumerate(sorted((tmp_path / "masks").iterdir())[:3]):
@@ -401,6 +411,15 @@ def test_cvc_refuses_names_that_are_no_frames(tmp_path: Path) -> None:
         picture(tmp_path / "Original" / f"{name}.tif", 1)
         save(tmp_path / "Ground Truth" / f"{name}.tif", disc(1) * np.uint8(255))
     with pytest.raises(DataError, match="no frame of CVC-ClinicDB: 2"):
+        CVCClinicDB(root=str(tmp_path)).open()
+
+
+def test_cvc_refuses_two_pictures_of_one_frame(tmp_path: Path) -> None:
+    cvc_clinicdb(tmp_path)
+    picture(tmp_path / "Original" / "001.png", 999)
+    save(tmp_path / "Ground Truth" / "001.png", disc(1) * np.uint8(255))
+    told = "two pictures of one frame: 1\n    Original/001.png and 1.tif"
+    with pytest.raises(DataError, match=told):
         CVCClinicDB(root=str(tmp_path)).open()
 
 
@@ -497,6 +516,11 @@ def test_a_folder_tells_all_its_faults_at_once(tmp_path: Path) -> None:
         ({"classes": ("a=1", "a=2")}, "there twice"),
         ({"classes": ("a=9..3",)}, "ends before it starts"),
         ({"classes": ("a=1", "b=#00ff00")}, "grey levels and colours together"),
+        ({"classes": ("a=1..5", "b=3..9")}, r"a and b \(they share values\)"),
+        ({"classes": ("a=1", "background=0..5")}, r"a and background \(they share values\)"),
+        ({"classes": ("a=#ff0000", "b=#00ff00|#ff0000")}, r"a and b \(they share values\)"),
+        ({"classes": ("pooled=1",)}, "'pooled'"),
+        ({"classes": ("macro=1", "b=2")}, "'macro'"),
         ({"classes": ("background=0",)}, "no class but the background"),
         ({"images": "{split}/i"}, "images alone: write it in images, masks"),
         ({"patient": "abc"}, r"no \(group\)"),

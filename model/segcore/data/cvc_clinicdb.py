@@ -76,13 +76,17 @@ class CVCClinicDB(MaskConfig):
         """
         root = Path(self.root)
         reader = FrameReader(root, LAYOUT.format(root=root), mask_faults(self.code()))
-        frames = {}
+        frames: dict[str, Frame] = {}
         for stem, (image, mask) in pairs(reader, root / "Original", root / "Ground Truth").items():
             sequence = sequence_of(int(stem)) if stem.isdecimal() else None
             if sequence is None:
                 reader.faults.add("file name is no frame of CVC-ClinicDB", reader.short(image))
             else:
-                frames[f"{int(stem):03d}"] = Frame(_name(sequence), image, mask)
+                frame = Frame(_name(sequence), image, mask)
+                first = frames.setdefault(f"{int(stem):03d}", frame)
+                if first is not frame:
+                    both = f"{reader.short(first.image)} and {image.name}"
+                    reader.faults.add("two pictures of one frame", both)
         # Of the whole set, so that a copy with frames missing has the same splits.
         splits = split_groups(_frame_counts(), self.fractions)
         divided = by_split(dict(sorted(frames.items())), splits)

@@ -21,6 +21,7 @@ from segcore.data.masks import BinaryMask
 from segcore.data.splits import Fractions, check_fractions, left_out, split_groups
 from segcore.registry import STRICT
 
+FRACTIONS: Fractions = (0.6, 0.2, 0.2)
 LAYOUT = """expected layout:
     {root}/images/<stem>.jpg and {root}/masks/<stem>.jpg, or
     {root}/train|val|test/images/<stem>.jpg and masks beside images"""
@@ -35,9 +36,9 @@ class KvasirSessile(MaskConfig):
 
     root: str = dataclasses.field(metadata={"place": True})
     """The folder that holds images and masks, or train, val and test."""
-    fractions: Fractions = (0.6, 0.2, 0.2)
-    """Of train, val and test (I-MedSAM's), where the folder is not divided already. (0, 0, 1)
-    makes all of it a test set."""
+    fractions: Fractions = FRACTIONS
+    """Of train, val and test (I-MedSAM's), where the folder is not divided already; given for
+    one that is, they are a fault. (0, 0, 1) makes all of it a test set."""
 
     def __post_init__(self) -> None:
         check_fractions(self.fractions)
@@ -58,6 +59,9 @@ class KvasirSessile(MaskConfig):
         if any((root / split).is_dir() for split in SPLITS):
             frames = {split: _frames(reader, root / split) for split in SPLITS}
             note_empty(reader, frames)
+            if self.fractions != FRACTIONS:
+                kind = "fractions change nothing where folders say the split: leave them out"
+                reader.faults.add(kind, f"{self.fractions}")
         else:
             members = _frames(reader, root)
             of = split_groups(dict.fromkeys(members, 1), self.fractions)

@@ -6,6 +6,7 @@ Shape suffixes: H W image, 3 RGB.
 
 import re
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -21,6 +22,8 @@ TOLERATED = 0.02
 antialiased borders are so."""
 PLAIN_MODE = {"1": "L", "LA": "L", "RGBA": "RGB"}
 """Pillow's mode that says the same without transparency or packed bits."""
+SUMS = frozenset({"pooled", "macro"})
+"""What the tables call all classes as one, and the mean over them: no class may be called so."""
 UNKNOWN = 255
 """Label of a value that no class has."""
 
@@ -233,6 +236,20 @@ def parse_code(classes: tuple[str, ...]) -> GreyMask | ColourMask:
         wrong.append("grey levels and colours together")
     if not wrong and not (grey or boxes).keys() - {"background"}:
         wrong.append("no class but the background")
+    wrong += [
+        f"{a} and {b} (they share values)"
+        for (a, of_a), (b, of_b) in (
+            *combinations(grey.items(), 2),
+            *combinations(boxes.items(), 2),
+        )
+        # Of two colours each is at most the other only where they are equal.
+        if any(a0 <= b1 and b0 <= a1 for a0, a1 in of_a for b0, b1 in of_b)  # type: ignore[operator]
+    ]
+    wrong += [
+        f"{name!r} (the tables call a sum of classes so)"
+        for name in (*grey, *boxes)
+        if name in SUMS
+    ]
     if wrong:
         raise ValueError(
             f"classes: cannot use {', '.join(wrong)}: write 'name=values', values being grey "
