@@ -52,7 +52,7 @@ def owners(patients: int = PATIENTS) -> list[str]:
 def test_a_patient_with_most_of_the_images_fakes_no_difference(
     images: tuple[int, ...], told: bool
 ) -> None:
-    """With as many degrees of freedom as patients 11 to 20 of 100 such studies were "better"."""
+    """With as many degrees of freedom as patients up to 12 of 100 such studies were told."""
     rng = np.random.default_rng(11)
     owner = np.repeat(np.arange(len(images)), images)
     rejected = []

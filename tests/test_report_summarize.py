@@ -3,19 +3,23 @@
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from report_tables import EPOCHS, SIDE, write_search, write_trial
 
 from segtune import definition, table
 from segtune.report import build, summarize
+from segtune.report.caveats import changed
 from segtune.report.head import banners
 from segtune.report.load import load
-from segtune.report.measures import choose
+from segtune.report.measures import Measure, choose
+from segtune.report.stats import Estimate, over_both
 from segtune.report.summarize import StudySummary
 
 PATIENTS, IMAGES = 8, 3
@@ -129,7 +133,7 @@ def test_plain_words(tmp_path: Path) -> None:
     assert "up (+0.06" in found.answer[0]
     assert "is better than base" in found.answer[0]
     assert "one cannot tell same from base with n = 3 seeds and 8 patients" in found.answer[0]
-    assert "The best mean is up's" in found.answer[1]
+    assert "The best mean Dice is up's" in found.answer[1]
     up = next(a for a in found.summary.arms if a.arm == "up").values["dice_macro"]
     assert up.sd == pytest.approx(np.std([0.76, 0.77, 0.76], ddof=1), abs=0.002)
 
@@ -198,8 +202,9 @@ def test_seeds_and_patients_that_it_would_take(tmp_path: Path) -> None:
     seeds, patients = caveat(found, "too few seeds"), caveat(found, "too few test patients")
     assert "to show a difference of 0.01 in Dice" in seeds
     sd = np.std(found.comparisons[0].differences[0].per_seed, ddof=1)
-    # Normal approximation: (1.96 + 0.84)^2 sd^2 / 0.01^2 pairs, and about two more for the t test.
-    wanted = math.ceil((1.96 + 0.84) ** 2 * (sd / 0.01) ** 2) + 2
+    # Normal approximation: (1.96 + 0.84)^2 sd^2 / 0.01^2 pairs, twice that as the
+    # patients vary too, and about two more for the t test.
+    wanted = math.ceil((1.96 + 0.84) ** 2 * 2 * (sd / 0.01) ** 2) + 2
     told = int(seeds.split("it takes about ")[1].split()[0])
     assert told == pytest.approx(wanted, abs=2)
     assert f"{told - 4} more" in seeds
@@ -362,3 +367,98 @@ def test_faults_in_papers_numbers_are_told_at_once(tmp_path: Path) -> None:
     path.write_text("not toml")
     with pytest.raises(ValueError, match="not TOML"):
         load(tmp_path, "s")
+
+
+STEADY = {"base": (0.70, 0.71, 0.69, 0.70, 0.705), "up": (0.76, 0.77, 0.76, 0.765, 0.76)}
+
+
+def rewrite_trials(storage: Path, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
+    for row in table.read(storage, "known", "trials").to_pylist():
+        table.write(storage, "known", "trials", [{**row, **change(row)}])
+
+
+def test_no_verdict_where_arms_ran_on_different_data(tmp_path: Path) -> None:
+    write_study(tmp_path, STEADY)
+    assert verdicts(summarize(tmp_path, "known"))["up"] == "better"
+    rewrite_trials(tmp_path, lambda r: {"data_hash": r["arm"] * 10})
+    found = summarize(tmp_path, "known")
+    [d] = found.comparisons[0].differences
+    assert (d.p, d.p_seeds, d.p_patients, d.over_both) == (None, None, None, None)
+    assert d.verdict.text == "cannot tell where they ran on different data"
+    assert "different data: scores are not comparable" in caveat(found, "arms ran with different")
+    assert "arms ran with different data" in found.answer[-1]
+
+
+def test_unlike_budgets_reach_the_answer(tmp_path: Path) -> None:
+    write_study(tmp_path, STEADY)
+    longer = json.dumps({**NANO, "schedule": {"epochs": 60, "batch_size": 8}})
+    rewrite_trials(tmp_path, lambda r: {"config": longer} if r["arm"] == "up" else {})
+    found = summarize(tmp_path, "known")
+    assert "epochs (6, 60)" in caveat(found, "arms did not have the same chances")
+    assert "arms did not have the same chances" in found.answer[-1]
+
+
+@pytest.mark.parametrize("patients", [1, 2])
+def test_few_patients_are_an_objection(patients: int, tmp_path: Path) -> None:
+    write_study(tmp_path, STEADY, patients=patients)
+    found = summarize(tmp_path, "known")
+    noun = "patient" if patients == 1 else "patients"
+    assert verdicts(found)["up"] == f"cannot tell with scores of {patients} test {noun}"
+    assert f"are of {patients} {noun}" in caveat(found, "too few test patients")
+
+
+def test_both_counts_together_have_the_power(tmp_path: Path) -> None:
+    """Each of 10 seeds and 34 patients would be enough, were the other without spread."""
+    rng = np.random.default_rng(5)
+
+    def spread(n: int, sd: float) -> NDArray[np.float64]:
+        drawn = rng.normal(0, 1, n)
+        return (drawn - drawn.mean()) / drawn.std(ddof=1) * sd
+
+    seeds, patients = list(0.702 + spread(10, 0.0095)), list(spread(34, 0.0193))
+    write_study(tmp_path, {"base": [0.7] * 10, "up": seeds}, patients=34,
+                per_patient={"base": [0.0] * 34, "up": patients})  # fmt: skip
+    found = summarize(tmp_path, "known")
+    counts = {
+        noun: int(caveat(found, f"too few {noun}s").split("it takes about ")[1].split()[0])
+        for noun in ("seed", "test patient")
+    }
+    assert "if there are enough test patients as well" in caveat(found, "too few seeds")
+    hits = []
+    for _ in range(400):
+        s, p = rng.normal(0, 0.0095, counts["seed"]), rng.normal(0, 0.0193, counts["test patient"])
+        d = 0.01 + s.mean() + p.mean()
+        both = over_both(d, d + s - s.mean(), d + p - p.mean())
+        assert both is not None
+        hits.append(both[1] < 0.05)
+    assert np.mean(hits) > 0.75
+
+
+def test_an_arm_that_was_told_needs_no_more_seeds(tmp_path: Path) -> None:
+    noisy = {"base": (0.70, 0.74, 0.66, 0.70, 0.705), "up": (0.86, 0.86, 0.86, 0.865, 0.86)}
+    write_study(tmp_path, noisy)
+    found = summarize(tmp_path, "known")
+    assert verdicts(found)["up"] == "better"
+    assert not caveat(found, "too few")
+
+
+def test_three_seeds_cannot_be_checked_one_by_one(tmp_path: Path) -> None:
+    write_study(tmp_path, {arm: values[:3] for arm, values in STEADY.items()}, study="three")
+    write_study(tmp_path, STEADY, study="five")
+    assert "up: without one of 3 seeds" in caveat(summarize(tmp_path, "three"), "not checked")
+    assert not caveat(summarize(tmp_path, "five"), "not checked")
+
+
+@pytest.mark.parametrize(("others", "told"), [((0.9,) * 4, False), ((0.0001, 0.0002), True)])
+def test_leaving_one_out_repeats_holms_correction(
+    others: tuple[float, ...], told: bool, tmp_path: Path
+) -> None:
+    """p is 0.02 without the patient: times five arms too much, times one (the last step) not."""
+    write_study(tmp_path, STEADY)
+    [d] = summarize(tmp_path, "known").comparisons[0].differences
+    estimate = Estimate(0.02, 0.001, 0.04, 5)
+    before = replace(d, p=0.6, p_holm=1.0, over_both=estimate)
+    p_values = {"up": 0.6, **{f"a{i}": p for i, p in enumerate(others)}}
+    measure = Measure("dice", "per_image", SIDE)
+    said = changed(before, (estimate, 0.02), "patient p0", measure, p_values)
+    assert bool(said) == told

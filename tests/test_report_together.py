@@ -82,7 +82,7 @@ def test_the_common_protocol_is_written_out(storage: Path) -> None:
     said = shared([load(storage, "first"), load(storage, "second")])
     assert "schedule.epochs 6" in said[0]
     assert f"metric dice per_image at {SIDE} px" in said[0]
-    assert "test images 15 images" in said[0]
+    assert "test images 18 images" in said[0]
     assert said[1] == "The baselines differ in method."
 
 
@@ -106,6 +106,7 @@ OTHER_DATA = {"data": {"name": "l3d", "size": 96}}
         ({"changed": LONGER}, "schedule.epochs: 6 in first, 12 in other"),
         ({"changed": OTHER_DATA}, "data: synthetic_liver in first, l3d in other"),
         ({"data_hash": "e" * 40}, f"data hash: {'d' * 12} in first, {'e' * 12} in other"),
+        ({"weights_hash": "x" * 40}, f"initial weights: {'w' * 12} in first, {'x' * 12} in other"),
         ({"tries": 2}, "tuning trials of an arm: 0 in first, 2 in other"),
         ({"git_dirty": True}, "code: committed in first, uncommitted in other"),
     ],

@@ -8,7 +8,7 @@ from segtune.report.caveats import Caveat
 from segtune.report.cost import arm_costs
 from segtune.report.figures import spread_figure, time_figure
 from segtune.report.load import DIRTY, MACRO, StudyRows
-from segtune.report.paired import Comparison, caution, conclusions
+from segtune.report.paired import Comparison, caution, conclusions, trials_by_seed
 from segtune.report.reported import Reported
 from segtune.report.section import Part
 from segtune.report.sheets import (
@@ -129,8 +129,20 @@ def _paired(rows: StudyRows, comparisons: Sequence[Comparison]) -> Part:
         figures=panels.forests(found, colors),
         sheet=paired_sheet(found, colors),
         sentences=(*(s for c in comparisons for s in conclusions(c)), *caution(comparisons)),
-        missing=f"No seed in common with the baseline: {listing(missing)}." if missing else "",
+        missing=_unpaired(rows, missing),
     )
+
+
+def _unpaired(rows: StudyRows, missing: Sequence[str]) -> str:
+    """Arms without a pair, by reason."""
+    base = set(trials_by_seed(rows, rows.baseline or ""))
+    alone = [arm for arm in missing if not base & set(trials_by_seed(rows, arm))]
+    undefined = [arm for arm in missing if arm not in alone]
+    said = (
+        ("No seed in common with the baseline", alone),
+        ("No seed with a value on both sides", undefined),
+    )
+    return " ".join(f"{what}: {listing(arms)}." for what, arms in said if arms)
 
 
 def _caveats(found: Sequence[Caveat]) -> Part | None:

@@ -7,6 +7,7 @@ from segtune.report.cost import arm_costs
 from segtune.report.load import MACRO, StudyRows
 from segtune.report.paired import Comparison, Difference, difference_text
 from segtune.report.search import read_search
+from segtune.report.stats import Estimate
 from segtune.report.summary import Summary
 from segtune.report.text import count, listing, number
 
@@ -72,7 +73,9 @@ def _best_alone(summary: Summary) -> str:
 def _cost(rows: StudyRows, summary: Summary) -> str:
     """The best-scoring arm against the baseline, or against the next arm where it is that."""
     costs = {c.name: c for c in arm_costs(rows)}
-    column = next((c for c in summary.columns if c.class_name == MACRO), None)
+    metric = rows.objectives[0].metric
+    macros = (c for c in summary.columns if c.class_name == MACRO)
+    column = next((c for c in macros if c.measure.metric == metric), None)
     if column is None:
         return ""
     sign = 1 if column.measure.higher_is_better else -1
@@ -93,10 +96,22 @@ def _cost(rows: StudyRows, summary: Summary) -> str:
             ("seconds", "takes", "s a step", 3),
         )
         if (mine := costs[best].values.get(key)) and (others := costs[other].values.get(key))
+        if key != "seconds" or _apart(mine, others)
     ]
     if not told:
         return ""
-    return f"The best mean is {best}'s, which {listing(told)}; in brackets what {other} does."
+    return (
+        f"The best mean {column.measure.name} is {best}'s, which {listing(told)}; in brackets "
+        f"what {other} does."
+    )
+
+
+def _apart(a: Estimate, b: Estimate) -> bool:
+    """Whether both have an interval and these do not overlap: timings are noisy."""
+    limits = (a.low, a.high, b.low, b.high)
+    if any(v is None for v in limits):
+        return False
+    return bool(a.low > b.high or b.low > a.high)  # type: ignore[operator]
 
 
 def _mean(summary: Summary, arm: str, key: str) -> float:

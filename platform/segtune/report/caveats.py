@@ -10,12 +10,22 @@ from typing import Any
 
 import numpy as np
 
+from segtune.report.budget import Budget
+from segtune.report.head import unlike
 from segtune.report.images import ImageScores, image_scores
 from segtune.report.load import MACRO, StudyRows
 from segtune.report.measures import Measure, choose, select
 from segtune.report.paired import Comparison, Difference, paired_test, trials_by_seed
 from segtune.report.patients import by_patient, difference
-from segtune.report.stats import ALPHA, MIN_SEEDS, POWER, Estimate, needed
+from segtune.report.stats import (
+    ALPHA,
+    MIN_PATIENTS,
+    MIN_SEEDS,
+    POWER,
+    Estimate,
+    holm,
+    needed,
+)
 from segtune.report.text import count, listing, number, setting
 from segtune.report.tuning import candidates
 
@@ -36,10 +46,13 @@ class Caveat:
     """With the numbers."""
 
 
-def caveats(rows: StudyRows, comparisons: Sequence[Comparison]) -> tuple[Caveat, ...]:
-    """All that apply; of the study's first objective where they are about a difference."""
+def caveats(
+    rows: StudyRows, comparisons: Sequence[Comparison], given: Budget
+) -> tuple[Caveat, ...]:
+    """All that apply, the gravest first; of the first objective where about a difference."""
     first = comparisons[0] if comparisons else None
     found = [
+        *_unfair(rows, given),
         *(_too_few(first) if first is not None else ()),
         *_edges(rows),
         *_untuned(rows),
@@ -49,34 +62,72 @@ def caveats(rows: StudyRows, comparisons: Sequence[Comparison]) -> tuple[Caveat,
     return tuple(found)
 
 
+def _unfair(rows: StudyRows, given: Budget) -> tuple[Caveat, ...]:
+    """Arms that did not run under the same conditions, or had more than others."""
+    found = []
+    if different := unlike(rows):
+        what = listing([one.what for one in different])
+        said = " ".join(f"{one.text}." for one in different)
+        found.append(Caveat(f"arms ran with different {what}", said))
+    if given.unequal:
+        found.append(
+            Caveat("arms did not have the same chances", f"Not equal: {'; '.join(given.unequal)}.")
+        )
+    return tuple(found)
+
+
 def _too_few(comparison: Comparison) -> tuple[Caveat, ...]:
-    """Seeds and patients that it would take, from the spread that was seen."""
-    told, measure = comparison.differences, comparison.measure
-    if not told:
-        return ()
-    tests = len(told)
-    fewest = min(len(d.seeds) for d in told)
+    """Seeds and patients that it would take to tell the arms that one cannot tell yet."""
+    measure, tests = comparison.measure, len(comparison.differences)
+    told = [d for d in comparison.differences if d.verdict.word == "cannot tell" and d.same_data]
+    return (*_none_tested(told), *(_power(told, comparison, tests) if measure.is_fraction else ()))
+
+
+def _none_tested(told: Sequence[Difference]) -> list[Caveat]:
+    """Arms with too little of something for any test."""
+    found = []
+    fewest = min((len(d.seeds) for d in told), default=MIN_SEEDS)
     if fewest < MIN_SEEDS:
         arms = [d.arm for d in told if len(d.seeds) == fewest]
-        return (
+        found.append(
             Caveat(
                 "too few seeds",
                 f"{listing(arms)}: n = {count(fewest, 'paired seed')} says too little of how much "
                 f"seeds differ. At least {MIN_SEEDS} are needed for a test at all, and for telling "
                 "how many more it would take.",
-            ),
+            )
         )
-    if not measure.is_fraction:
-        return ()
+    scarce = [d for d in told if d.effective_patients < MIN_PATIENTS]
+    if scarce:
+        worth = min(d.effective_patients for d in scarce)
+        found.append(
+            Caveat(
+                "too few test patients",
+                f"{listing([d.arm for d in scarce])}: the test images are of "
+                f"{count(scarce[0].patients, 'patient')} that weigh as {worth:.3g}, which "
+                f"says too little of how much patients differ. At least {MIN_PATIENTS} with as "
+                "many images each are needed for a test at all.",
+            )
+        )
+    return found
+
+
+def _power(told: Sequence[Difference], comparison: Comparison, tests: int) -> list[Caveat]:
+    """From the spread that was seen, how many seeds and patients would be enough together.
+
+    Both spreads are in the test, so each may bring half of the variance that the power allows:
+    for each the difference to be shown is smaller by the root of two.
+    """
+    measure = comparison.measure
     asked = f"a difference of {MATTERS} in {measure.name} ({round(100 * POWER)} % power, "
     asked += f"5 % level{f' over {tests} arms' if tests > 1 else ''}, paired t test)"
     spread: list[tuple[str, Callable[[Difference], tuple[float, ...]]]] = [
         ("seed", lambda d: d.per_seed),
         ("test patient", lambda d: d.per_patient),
     ]
-    found = []
+    tested, found = [d for d in told if d.p is not None], []
     for noun, of in spread:
-        wanted = {d: _needed(of(d), tests) for d in told if len(of(d)) >= MIN_SEEDS}
+        wanted = {d: _needed(of(d), tests) for d in tested}
         short = {d: n for d, n in wanted.items() if n is not None and n > len(of(d))}
         if short:
             worst = max(short, key=lambda d: short[d] - len(of(d)))
@@ -87,15 +138,16 @@ def _too_few(comparison: Comparison) -> tuple[Caveat, ...]:
                     f"too few {noun}s",
                     f"{worst.arm}'s difference from {comparison.baseline} varies over {noun}s with "
                     f"sd {number(sd, measure.digits)} (n = {n}): to show {asked} it takes about "
-                    f"{count(short[worst], noun)}, {short[worst] - n} more"
-                    f"{f'; {listing(others)} would need more as well' if others else ''}.",
+                    f"{count(short[worst], noun)}, {short[worst] - n} more, if there are enough "
+                    f"{'test patients' if noun == 'seed' else 'seeds'} as well"
+                    f"{f'; {listing(others)} would need more, too' if others else ''}.",
                 )
             )
-    return tuple(found)
+    return found
 
 
 def _needed(values: Sequence[float], tests: int) -> int | None:
-    return needed(MATTERS, float(np.std(values, ddof=1)), tests)
+    return needed(MATTERS / math.sqrt(2), float(np.std(values, ddof=1)), tests)
 
 
 def _edges(rows: StudyRows) -> tuple[Caveat, ...]:
@@ -182,27 +234,50 @@ def _carried(rows: StudyRows, comparison: Comparison) -> tuple[Caveat, ...]:
     images = image_scores(rows, comparison.measure, "test")
     if rows.baseline is None or not images.samples:
         return ()
-    base, said = trials_by_seed(rows, rows.baseline), []
+    base, said, few = trials_by_seed(rows, rows.baseline), [], []
+    p_values = {d.arm: d.p for d in comparison.differences}
     for d in comparison.differences:
         own = trials_by_seed(rows, d.arm)
         pairs = {s: (own[s], base[s]) for s in d.seeds}
         if d.p is not None and all(t in images.of_trial for pair in pairs.values() for t in pair):
-            said += carriers(d, pairs, images, comparison.measure)
-    if not said:
-        return ()
-    return (
-        Caveat(
-            "a single patient, image or seed carries a difference",
-            f"{'; '.join(said)}. (Of each kind the two that move a difference most were left out, "
-            "one at a time, and the test repeated.)",
-        ),
-    )
+            said += carriers(d, pairs, images, comparison.measure, p_values)
+            few += [d.arm] if len(d.seeds) == MIN_SEEDS else []
+    found = []
+    if said:
+        found.append(
+            Caveat(
+                "a single patient, image or seed carries a difference",
+                f"{'; '.join(said)}. (Of each kind the two that move a difference most were left "
+                "out, one at a time, and the test repeated.)",
+            )
+        )
+    if few:
+        found.append(
+            Caveat(
+                "not checked without single seeds",
+                f"{listing(few)}: without one of {MIN_SEEDS} seeds there is no test, so whether a "
+                "single seed carries the difference could not be looked at.",
+            )
+        )
+    return tuple(found)
 
 
 def carriers(
-    d: Difference, pairs: Mapping[int, tuple[str, str]], images: ImageScores, measure: Measure
+    d: Difference,
+    pairs: Mapping[int, tuple[str, str]],
+    images: ImageScores,
+    measure: Measure,
+    p_values: Mapping[str, float | None],
 ) -> list[str]:
-    """What can be left out so that the verdict is another, in words: one patient, image or seed."""
+    """What can be left out so that the verdict is another, in words: one patient, image or seed.
+
+    Args:
+        d: an arm's difference.
+        pairs: per seed the arm's trial and the baseline's.
+        images: scores of all trials.
+        measure: of the scores.
+        p_values: of all arms, which Holm's correction is repeated with.
+    """
     own, base = (images.stack(side) for side in zip(*pairs.values(), strict=True))
     kinds = {"patient": images.patients}
     if len(set(images.patients)) < len(images.samples):
@@ -214,16 +289,20 @@ def carriers(
         for k in (int(np.nanargmin(without_P)), int(np.nanargmax(without_P))):
             keep_I = [name != units[k] for name in names_I]
             again = paired_test(images, list(pairs.values()), keep_I)
-            said += _changed(d, again, f"{kind} {units[k]}", measure)
+            said += changed(d, again, f"{kind} {units[k]}", measure, p_values)
     gaps = dict(zip(d.seeds, d.per_seed, strict=True))
     for seed in {min(gaps, key=gaps.__getitem__), max(gaps, key=gaps.__getitem__)}:
         rest = [pair for s, pair in pairs.items() if s != seed]
-        said += _changed(d, paired_test(images, rest), f"seed {seed}", measure)
+        said += changed(d, paired_test(images, rest), f"seed {seed}", measure, p_values)
     return said
 
 
-def _changed(
-    d: Difference, again: tuple[Estimate, float] | None, without: str, measure: Measure
+def changed(
+    d: Difference,
+    again: tuple[Estimate, float] | None,
+    without: str,
+    measure: Measure,
+    p_values: Mapping[str, float | None],
 ) -> list[str]:
     """A verdict that goes with what was left out, or that only it prevented.
 
@@ -233,7 +312,8 @@ def _changed(
     if again is None or d.p is None or d.p_holm is None:
         return []
     estimate, p = again
-    corrected = min(1.0, p * d.p_holm / d.p)
+    corrected = holm([*(q for arm, q in p_values.items() if arm != d.arm), p])[-1]
+    assert corrected is not None
     before, after = d.shown.mean, estimate.mean
     moved = f"{number(before, measure.digits, sign=True)} becomes "
     moved += number(after, measure.digits, sign=True)

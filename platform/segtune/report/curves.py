@@ -7,7 +7,7 @@ from typing import Literal
 import pandas as pd
 
 from segtune.report.cost import PARTS
-from segtune.report.load import MACRO, StudyRows
+from segtune.report.load import DIRTY, MACRO, StudyRows
 from segtune.report.measures import Measure, choose, select
 from segtune.report.stats import Estimate, t_interval
 
@@ -118,7 +118,8 @@ def _averaged(rows: StudyRows, arm: str) -> list[str]:
     """A trial that stopped early would end the mean of all."""
     trials = rows.of("arm", arm=arm)
     finished = trials[trials["status"] == "finished"]
-    begun = trials[trials["trial_id"].isin(rows.scores["trial_id"])]
+    clean = trials[trials["status"] != DIRTY]
+    begun = clean[clean["trial_id"].isin(rows.scores["trial_id"])]
     return [str(t) for t in (finished if len(finished) else begun)["trial_id"]]
 
 

@@ -32,6 +32,16 @@ class Banner:
 
 
 @dataclass(frozen=True)
+class Unlike:
+    """A condition that was not one and the same for all arms."""
+
+    what: str
+    """`data`, `commits`."""
+    text: str
+    """What it does to the comparison, without a full stop."""
+
+
+@dataclass(frozen=True)
 class Failure:
     """A trial that did not finish."""
 
@@ -96,7 +106,7 @@ def banners(rows: StudyRows) -> tuple[Banner, ...]:
             )
         )
     found += _dirty(trials)
-    found += [Banner(text, True) for text in _unlike(rows)]
+    found += [Banner(f"{one.text}.", True) for one in unlike(rows)]
     return tuple(found)
 
 
@@ -185,7 +195,7 @@ def _settings(rows: StudyRows, field: str) -> set[str]:
     return found
 
 
-def _unlike(rows: StudyRows) -> Sequence[str]:
+def unlike(rows: StudyRows) -> tuple[Unlike, ...]:
     """Conditions that should be one and the same for all arms."""
     arms = rows.of("arm", status="finished")
     within_seed = (
@@ -199,15 +209,16 @@ def _unlike(rows: StudyRows) -> Sequence[str]:
         ("versions", "package versions", "a difference may come from a package"),
     )
     said = [
-        f"Arms of the same seed ran with different {what}: {so}."
+        Unlike(what, f"Arms of the same seed ran with different {what}: {so}")
         for column, what, so in within_seed
         if (arms.groupby("seed")[column].nunique() > 1).any()
     ]
-    return said + [
-        f"Arms ran with {len(found)} different {what}: {so}."
+    said += [
+        Unlike(what, f"Arms ran with {len(found)} different {what}: {so}")
         for column, what, so in overall
         if len(found := _unique(arms[column])) > 1
     ]
+    return tuple(said)
 
 
 def _unique(column: "pd.Series[str]") -> list[str]:

@@ -68,6 +68,8 @@ class Difference:
     """Hedges' g_z over patients; None for fewer than 3."""
     per_patient: tuple[float, ...]
     """Each patient's part in the difference; empty without scores per image."""
+    patients: int
+    """Those whose images were scored."""
     effective_patients: float
     """Patients with equally many images that these are worth; 0 without scores per image."""
     over_both: Estimate | None
@@ -77,6 +79,8 @@ class Difference:
     """Of `over_both`."""
     p_holm: float | None
     """The same, corrected across the arms of this measure."""
+    same_data: bool
+    """Whether arm and baseline ran on the same data with each of the seeds: no test where not."""
     verdict: Verdict
 
     @property
@@ -208,7 +212,7 @@ def _compare(rows: StudyRows, baseline: str, measure: Measure, split: str) -> Co
             if np.isfinite(_gap(found, own[seed], base[seed]))
         }
         if pairs:
-            parts.append(_difference(arm, pairs, found, images))
+            parts.append(_difference(arm, pairs, found, images, _same_data(rows, pairs)))
         else:
             missing.append(arm)
     corrected = holm([d.p for d in parts])
@@ -224,40 +228,47 @@ def _difference(
     pairs: Mapping[int, tuple[str, str]],
     found: Mapping[tuple[str, str], float],
     images: ImageScores,
+    same_data: bool,
 ) -> Difference:
     per_seed = [_gap(found, *pair) for pair in pairs.values()]
     over_seeds = t_interval(per_seed)
     assert over_seeds is not None
     there = [p for p in pairs.values() if p[0] in images.of_trial and p[1] in images.of_trial]
     interval_, per_patient, weights_P = None, np.empty(0), np.empty(0)
+    names: tuple[str, ...] = ()
     if there:
         own, base = (images.stack(side) for side in zip(*there, strict=True))
         (a, b), names, n = by_patient((own, base), images.patients)
-        interval_ = bootstrap(a, b, n)
+        interval_, weights_P = bootstrap(a, b, n), a.weights_P
         if len(names) > 1 and np.isfinite(each := shares(a, b)).all():
-            per_patient, weights_P = each, a.weights_P
-    both = over_both(over_seeds.mean, per_seed, per_patient, weights_P)
+            per_patient = each
+    testable = same_data and per_patient.size > 0
+    both = over_both(over_seeds.mean, per_seed, per_patient, weights_P) if testable else None
     return Difference(
         arm=arm,
         seeds=tuple(pairs),
         per_seed=tuple(per_seed),
         over_seeds=over_seeds,
-        p_seeds=paired_t(per_seed),
+        p_seeds=paired_t(per_seed) if same_data else None,
         effect_seeds=hedges(per_seed),
         over_patients=interval_,
-        p_patients=sign_flips(per_patient),
+        p_patients=sign_flips(per_patient) if same_data else None,
         effect_patients=hedges(per_patient),
         per_patient=tuple(float(v) for v in per_patient),
+        patients=len(names),
         effective_patients=effective(weights_P),
         over_both=None if both is None else both[0],
         p=None if both is None else both[1],
         p_holm=None,
+        same_data=same_data,
         verdict=Verdict("cannot tell", ""),
     )
 
 
 def _verdict(d: Difference, p_holm: float | None, measure: Measure) -> Verdict:
-    n, patients = len(d.seeds), len(d.per_patient)
+    n, patients = len(d.seeds), d.patients
+    if not d.same_data:
+        return Verdict("cannot tell", "where they ran on different data")
     if n < MIN_SEEDS:
         return Verdict("cannot tell", f"with n = {count(n, 'seed')}")
     if patients < MIN_PATIENTS:
@@ -275,6 +286,11 @@ def _verdict(d: Difference, p_holm: float | None, measure: Measure) -> Verdict:
         return Verdict("cannot tell", rests)
     up = d.shown.mean > 0
     return Verdict("better" if up == measure.higher_is_better else "worse", rests)
+
+
+def _same_data(rows: StudyRows, pairs: Mapping[int, tuple[str, str]]) -> bool:
+    data = rows.trials.set_index("trial_id")["data_hash"]
+    return all(data.loc[list(pair)].dropna().nunique() <= 1 for pair in pairs.values())
 
 
 def _gap(found: Mapping[tuple[str, str], float], arm: str, baseline: str) -> float:

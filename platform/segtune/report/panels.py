@@ -10,7 +10,7 @@ from segtune.report.factors import Level, factors
 from segtune.report.figures import Looks
 from segtune.report.figures_search import tradeoff_figure
 from segtune.report.heat import rank_by_interval
-from segtune.report.load import StudyRows
+from segtune.report.load import DIRTY, StudyRows
 from segtune.report.paired import Comparison
 from segtune.report.perclass import class_scores
 from segtune.report.pictures import grid
@@ -231,6 +231,7 @@ def gallery_part(rows: StudyRows) -> Part:
     title, trials = "Predictions", []
     for arm in rows.arms:
         of_arm = rows.of("arm", arm=arm)
+        of_arm = of_arm[of_arm["status"] != DIRTY]
         of_arm = of_arm[of_arm["trial_id"].isin(rows.pictures["trial_id"])]
         if len(of_arm):
             trials.append(

@@ -62,7 +62,8 @@ def summarize(storage: Path | str, study: str) -> StudySummary:
 def summarize_rows(rows: StudyRows) -> StudySummary:
     """The same, of rows that were read."""
     summary, comparisons = summarise(rows), compare(rows)
-    objections = caveats(rows, comparisons)
+    given = budget(rows)
+    objections = caveats(rows, comparisons, given)
     counts = rows.trials["status"].value_counts().to_dict()
     return StudySummary(
         study=rows.name,
@@ -72,7 +73,7 @@ def summarize_rows(rows: StudyRows) -> StudySummary:
         trials={str(status): int(n) for status, n in counts.items()},
         summary=summary,
         comparisons=comparisons,
-        budget=budget(rows),
+        budget=given,
         caveats=objections,
         reported=rows.reported,
     )

@@ -119,7 +119,10 @@ def _protocol(rows: StudyRows) -> dict[str, str]:
         {(str(p), str(s)) for p, s in zip(tested["patient_id"], tested["sample_id"], strict=True)}
     )
     protocol["test images"] = f"{count(len(ids), 'image')} (list {_digest(ids)})"
+    protocol["initial weights"] = _words({str(h)[:12] for h in finished["weights_hash"].dropna()})
     protocol |= {field: _words(values) for field, values in sorted(told.items())}
+    selects = rows.objectives[0]
+    protocol["best epoch by"] = f"{'highest' if selects.maximize else 'lowest'} {selects.metric}"
     for objective in rows.objectives:
         measure = choose(rows, objective.metric, "test")
         words = (
