@@ -124,7 +124,7 @@ def test_patients_are_drawn_whole_and_empty_masks_left_out(methods: StudyRows) -
 def test_conclusions_do_not_overclaim(methods: StudyRows, tmp_path: Path) -> None:
     said = " ".join(conclusions(compare(methods)[0]))
     assert "lora scored worse than full" in said
-    assert "one cannot tell srft_galore from full with n = 3 seeds and 5 patients" in said
+    assert "one cannot tell srft_galore from full with n = 3 seeds and 6 patients" in said
     assert "not evidence that there is no difference" in said
     write_ablation(tmp_path, seeds=(0,))
     alone = compare(load(tmp_path, "methods"))[0]
@@ -152,7 +152,7 @@ def test_curves_and_spread(methods: StudyRows) -> None:
     assert all(len(line.x) == STEPS for line in loss_curves(methods, "arm").lines)
     _, found = spreads(methods)
     ligament = next(s for s in found if s.arm == "lora" and s.class_name == "ligament")
-    assert (len(ligament.values), ligament.undefined) == (10, 5)
+    assert (len(ligament.values), ligament.undefined) == (12, 6)
 
 
 def test_pictures_compose(methods: StudyRows) -> None:
