@@ -413,7 +413,8 @@ def test_both_counts_together_have_the_power(tmp_path: Path) -> None:
 
     def spread(n: int, sd: float) -> NDArray[np.float64]:
         drawn = rng.normal(0, 1, n)
-        return (drawn - drawn.mean()) / drawn.std(ddof=1) * sd
+        scaled: NDArray[np.float64] = (drawn - drawn.mean()) / drawn.std(ddof=1) * sd
+        return scaled
 
     seeds, patients = list(0.702 + spread(10, 0.0095)), list(spread(34, 0.0193))
     write_study(tmp_path, {"base": [0.7] * 10, "up": seeds}, patients=34,

@@ -125,8 +125,10 @@ def test_bins_and_signs_are_uniform() -> None:
 
 
 def test_both_ways_are_in_use() -> None:
-    assert prefers_dense(576, 576, 4) and prefers_dense(1152, 3456, 128)
-    assert not prefers_dense(576, 576, 128) and not prefers_dense(1152, 3456, 300)
+    assert prefers_dense(576, 576, 4)
+    assert prefers_dense(1152, 3456, 128)
+    assert not prefers_dense(576, 576, 128)
+    assert not prefers_dense(1152, 3456, 300)
 
 
 @pytest.mark.parametrize("rank", [8, 90])
