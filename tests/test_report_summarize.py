@@ -240,7 +240,7 @@ def test_budget_says_what_was_held_and_what_varied(tmp_path: Path) -> None:
     assert found.fixed == (
         f"epochs {EPOCHS}", "batch size 8", "data", "seeds 0, 1, 2", "workers 1",
     )  # fmt: skip
-    assert found.varied == ("method",)
+    assert not found.varied  # nothing differs in what ran, whatever was asked
     assert not found.unequal
     longer = {**NANO, "schedule": {"epochs": 2 * EPOCHS, "batch_size": 8}}
     write_trial(tmp_path, "known", "up-s3", 0.7, role="arm", arm="up", seed=3,
@@ -249,6 +249,24 @@ def test_budget_says_what_was_held_and_what_varied(tmp_path: Path) -> None:
     assert f"epochs ({2 * EPOCHS}, {EPOCHS})" in told
     assert "data are not the same" in told
     assert "seeds are not the same" in told
+
+
+def test_budget_tells_what_ran_not_what_was_asked(tmp_path: Path) -> None:
+    """Both have rank 8; the learning rate came along with the method."""
+    write_study(tmp_path, {"base": (0.7, 0.71, 0.7), "up": (0.7, 0.7, 0.7)})
+    methods = {"base": {"name": "lora", "rank": 8, "lr": 0.01},
+               "up": {"name": "galore", "rank": 8, "lr": 0.003}}  # fmt: skip
+    asked = {"base": {}, "up": {"method": "galore", "method.rank": 8}}
+    for arm, method in methods.items():
+        for seed in range(3):
+            write_trial(tmp_path, "known", f"{arm}-s{seed}", 0.7, role="arm", arm=arm, seed=seed,
+                        config=json.dumps({**NANO, "method": method}),
+                        changes=json.dumps(asked[arm]))  # fmt: skip
+    found = summarize(tmp_path, "known").budget
+    assert found.varied == ("method", "method.lr")
+    assert {a.arm: dict(a.changes) for a in found.arms} == {
+        "base": {}, "up": {"method": "galore", "method.lr": 0.003},
+    }  # fmt: skip
 
 
 def test_trials_in_no_mean_are_counted(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segtune.report.load import StudyRows
-from segtune.report.text import MISSING, changes_text, count, dotted, listing, setting
+from segtune.report.text import MISSING, count, dotted, listing, setting
 
 HELD = (
     ("epochs", "schedule.epochs"),
@@ -22,8 +22,8 @@ class ArmBudget:
     """What one arm was given."""
 
     arm: str
-    changes: str
-    """Against the baseline, as it ran."""
+    changes: Mapping[str, Any]
+    """Dotted field -> its value in the arm's trials, where the baseline's is another."""
     tries: int
     """Tuning trials before its seeds ran."""
     tuned: Mapping[str, tuple[Any, ...]]
@@ -39,7 +39,7 @@ class Budget:
     fixed: tuple[str, ...]
     """What all finished trials share, in words."""
     varied: tuple[str, ...]
-    """Dotted fields that differ between arms by definition."""
+    """Dotted fields that differ between arms, a method's own learning rate among them."""
     arms: tuple[ArmBudget, ...]
     unequal: tuple[str, ...]
     """Where an arm had more than another, in words; empty where the rule held."""
@@ -90,27 +90,42 @@ def budget(rows: StudyRows) -> Budget:
         unequal.append(f"optimizer steps ({shown})")
     if len({a.tries for a in arms}) > 1:
         unequal.append(f"tuning trials ({_tries(arms)}): more tries are more chances")
-    return Budget(tuple(fixed), _varied(rows), arms, tuple(unequal))
+    varied = {field for arm in arms for field in (*arm.changes, *arm.tuned)}
+    return Budget(tuple(fixed), tuple(sorted(varied)), arms, tuple(unequal))
 
 
 def _arm(rows: StudyRows, arm: str, steps: Mapping[str, int]) -> ArmBudget:
     trials = rows.of("arm", arm=arm)
     finished = trials[trials["status"] == "finished"]["trial_id"]
-    changes = trials["changes"].dropna()
     tuned = (rows.definition.get("tune") or {}).get(arm) or {}
     return ArmBudget(
         arm=arm,
-        changes=changes_text(json.loads(changes.iloc[0])) if len(changes) else "",
+        changes=_changes(rows, arm),
         tries=len(rows.of("tune", arm=arm)),
         tuned={str(field): tuple(values) for field, values in tuned.items()},
         steps=tuple(sorted({steps[t] for t in finished if t in steps})),
     )
 
 
-def _varied(rows: StudyRows) -> tuple[str, ...]:
-    defined = (rows.definition.get("arms") or {}).values()
-    tuned = (rows.definition.get("tune") or {}).values()
-    return tuple(sorted({str(field) for changes in (*defined, *tuned) for field in changes}))
+def _changes(rows: StudyRows, arm: str) -> Mapping[str, Any]:
+    """What was asked of an arm, its method and that method's learning rate, where they differ.
+
+    What was asked may be what the baseline has too (another method of the same rank), and a
+    method brings a learning rate along that nobody asked for.
+    """
+    ours, theirs = _config(rows, arm), _config(rows, rows.baseline)
+    if arm == rows.baseline or ours is None or theirs is None:
+        return {}
+    told = rows.of("arm", arm=arm)["changes"].dropna()
+    asked = json.loads(told.iloc[0]) if len(told) else {}
+    values = {f: dotted(ours, f) for f in dict.fromkeys(("method", *asked, "method.lr"))}
+    return {f: v for f, v in values.items() if v is not MISSING and v != dotted(theirs, f)}
+
+
+def _config(rows: StudyRows, arm: str | None) -> Mapping[str, Any] | None:
+    told = [] if arm is None else list(rows.of("arm", arm=arm)["config"].dropna())
+    found: Mapping[str, Any] | None = json.loads(told[0]) if told else None
+    return found
 
 
 def _values(column: str, found: tuple[Any, ...]) -> str:

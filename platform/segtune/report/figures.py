@@ -309,15 +309,19 @@ def domain_figure(shifts: Shifts, looks: Looks) -> Any:
     traces: list[dict[str, Any]] = []
     digits = measure.digits
     for d in shifts.domains:
-        look, y = looks[d.arm], row[d.arm]
+        look, above, below = looks[d.arm], row[d.arm] + 0.12, row[d.arm] - 0.12
         change = (
             f"{number(d.change.mean, digits, sign=True)} {interval(d.change, digits, sign=True)}"
         )
         traces.append(
-            {"type": "scatter", "x": [d.home.mean, d.away.mean], "y": [y, y], "mode": "lines",
+            {"type": "scatter", "mode": "lines",
+             "x": [d.home.mean, d.away.mean], "y": [above, below],
              "line": {"color": faded(look.color, 0.5), "width": 2}, "hoverinfo": "skip"}
         )  # fmt: skip
-        for where, e, symbol in (("test", d.home, "circle-open"), ("external", d.away, "circle")):
+        for where, e, symbol, y in (
+            ("test", d.home, "circle-open", above),
+            ("external", d.away, "circle", below),
+        ):
             shown = f"{where}: {number(e.mean, digits)} {interval(e, digits)}, n={e.n}"
             traces.append(
                 {"type": "scatter", "x": [e.mean], "y": [y], "mode": "markers", "name": where,

@@ -159,7 +159,7 @@ def status_text(trials: pd.DataFrame) -> str:
 def images_text(rows: StudyRows) -> str:
     """Images per split; with patients, where images were scored one by one."""
     said = []
-    for split in ("val", "test"):
+    for split in ("val", "test", "external"):
         of_split = rows.images[rows.images["split"] == split]
         scored = rows.scores[rows.scores["split"] == split]
         if len(of_split):

@@ -15,7 +15,16 @@ from segtune.report.search import SearchRows, SearchTrial
 from segtune.report.stats import Estimate
 from segtune.report.style import Look
 from segtune.report.summary import ArmScores, Column, Summary
-from segtune.report.text import DASH, count, interval, number, p_text, p_value, setting
+from segtune.report.text import (
+    DASH,
+    changes_text,
+    count,
+    interval,
+    number,
+    p_text,
+    p_value,
+    setting,
+)
 from segtune.report.tuning import Candidate
 
 Raw = str | float | int | None
@@ -262,7 +271,7 @@ def budget_sheet(found: Budget, looks: Mapping[str, Look]) -> Sheet:
         tuple(
             (
                 Cell(a.arm, color=looks[a.arm].color, left=True),
-                Cell(a.changes or DASH, left=True),
+                Cell(changes_text(a.changes) or DASH, left=True),
                 Cell(str(a.tries)),
                 Cell(_ranges(a) or DASH, left=True),
                 Cell(" / ".join(map(str, a.steps)) or DASH),
@@ -272,7 +281,8 @@ def budget_sheet(found: Budget, looks: Mapping[str, Look]) -> Sheet:
         frozenset(),
         ("arm", "changes", "tuning_trials", "tuned", "steps"),
         tuple(
-            (a.arm, a.changes, a.tries, _ranges(a), "/".join(map(str, a.steps))) for a in found.arms
+            (a.arm, changes_text(a.changes), a.tries, _ranges(a), "/".join(map(str, a.steps)))
+            for a in found.arms
         ),
     )
 
