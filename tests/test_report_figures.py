@@ -14,7 +14,7 @@ from report_tables import ARMS, DICE, EPOCHS, IMAGES, SIDE, STEPS, write_ablatio
 from scipy import stats
 
 from segtune import definition, table
-from segtune.report import figures, figures_search
+from segtune.report import figures, figures_tradeoff
 from segtune.report.agreement import agreements
 from segtune.report.cost import step_costs
 from segtune.report.curves import learning_curves
@@ -275,7 +275,7 @@ def test_nothing_dominates_the_front() -> None:
         tuple(Point(n, at(x), at(y), "") for n, (x, y) in points.items()),
         (True, True, False, False),
     )
-    drawn = figures_search.tradeoff_figure(panel, {}, (), "Dice", fraction=True)
+    drawn = figures_tradeoff.tradeoff_figure(panel, {}, (), "Dice", fraction=True)
     assert drawn.data[0].x == (1, 5)
     from segtune.report.cost import Cost
 

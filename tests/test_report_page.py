@@ -41,7 +41,7 @@ from segtune.report.load import StudyRows, load
 from segtune.report.paired import compare, conclusions
 from segtune.report.pictures import grid
 from segtune.report.search import read_search
-from segtune.report.sheets import Cell, Sheet
+from segtune.report.sheet import Cell, Sheet
 from segtune.report.spread import spreads
 from segtune.report.summary import summarise
 from segtune.report.tuning import candidates

@@ -19,8 +19,8 @@ from segtune.report.sheets import (
     reported_sheet,
     summary_sheet,
     time_sheet,
-    tuning_sheet,
 )
+from segtune.report.sheets_search import tuning_sheet
 from segtune.report.spread import spreads
 from segtune.report.style import looks
 from segtune.report.summarize import StudySummary

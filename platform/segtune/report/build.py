@@ -13,7 +13,7 @@ from segtune.report.notes import notes
 from segtune.report.page import render
 from segtune.report.searching import search_parts
 from segtune.report.section import Part, Section
-from segtune.report.sheets import failure_sheet
+from segtune.report.sheets_search import failure_sheet
 from segtune.report.summarize import summarize_rows
 from segtune.report.together import comparable, shared, together
 

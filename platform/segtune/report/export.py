@@ -5,7 +5,7 @@ import io
 import os
 from pathlib import Path
 
-from segtune.report.sheets import Cell, Sheet
+from segtune.report.sheet import Cell, Sheet
 from segtune.report.text import MINUS
 
 _LATEX = {

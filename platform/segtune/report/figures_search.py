@@ -1,4 +1,4 @@
-"""Figures of a search, and of score against cost, drawn from computed values.
+"""Figures of a search, drawn from computed values.
 
 Marks without a name of their own share one trace: a thousand trials are a thousand points, not a
 thousand traces.
@@ -8,165 +8,36 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from segtune.report.cost import quantity
 from segtune.report.curves import Curves
 from segtune.report.importance import Importance
-from segtune.report.labels import text_positions
 from segtune.report.measures import Measure
 from segtune.report.search import SearchRows, SearchTrial
-from segtune.report.stats import Estimate
 from segtune.report.style import (
     COLORS,
+    FRONT,
     MUTED,
+    OTHER,
     Key,
     Look,
     faded,
     figure,
     log_ticks,
     name,
+    packed,
     plain,
+    span,
 )
-from segtune.report.text import interval, setting
-from segtune.report.tradeoff import Panel, Point
+from segtune.report.text import setting
 
-FRONT, OTHER, STOPPED = "#d86000", "#1890fc", MUTED
-_PANEL = (480.0, 300.0)
-"""Width and height of a panel for placing names, pixels."""
+STOPPED = MUTED
 _FEW_VALUES = 8
 """Up to here each value of an integer setting is written."""
-_LOG_FROM = 20.0
-"""Ratio of largest to smallest cost from which an axis is logarithmic."""
 _MANY_LINES, _THIN_TO = 60, 40
 """From more trials than these on, lines of all but the best have so many points at most."""
 _MANY_NAMES = 12
 """Of a front with more trials than these, only the marks are drawn."""
-
-
-def tradeoff_figure(
-    panel: Panel, looks: Mapping[str, Look], named: Sequence[str], y_title: str, *, fraction: bool
-) -> Any:
-    """Score against one cost; `named` arms or trials are labelled, the Pareto front is joined.
-
-    Args:
-        panel: the kind of cost.
-        looks: by arm or trial; those without one are drawn in a quiet colour.
-        named: arms or trials to label.
-        y_title: name of the score.
-        fraction: whether the score lies between 0 and 1, so that the axis ends there.
-    """
-    points = panel.points
-    x_range, log = _x_range(points)
-    y_range = _span([v for p in points for v in _ends(p.y)], 0.12)
-    if fraction:
-        y_range = [max(0.0, y_range[0]), min(1.0, y_range[1])]
-    quiet = [p for p in points if p.name not in looks]
-    own = [p for p in points if p.name in looks]
-    traces: list[dict[str, Any]] = [_front(panel, log)]
-    if quiet:
-        traces.append(
-            {"type": "scatter", "x": _array([p.x.mean for p in quiet]),
-             "y": _array([p.y.mean for p in quiet]), "mode": "markers",
-             "marker": {"color": faded(OTHER, 0.55), "size": 6},
-             "text": [f"{plain(p.name)}<br>{plain(p.note)}" for p in quiet],
-             "hovertemplate": "%{text}<br>%{x:.4g}, %{y:.4f}<extra></extra>"}
-        )  # fmt: skip
-    for p, place in zip(own, _places(own, named, x_range, y_range, log), strict=True):
-        look = looks[p.name]
-        shown = f"%{{x:.4g}} {interval(p.x, 2)}<br>%{{y:.4f}} {interval(p.y, 4)}"
-        traces.append(
-            {"type": "scatter", "x": [p.x.mean], "y": [p.y.mean], "error_x": _error(p.x),
-             "error_y": _error(p.y), "mode": "markers+text", "name": plain(p.name),
-             "legendgroup": p.name, "text": [name(p.name) if p.name in named else ""],
-             "textposition": place, "textfont": {"size": 12},
-             "marker": {"color": look.color, "symbol": look.symbol, "size": 10},
-             "cliponaxis": False,
-             "hovertemplate": f"{plain(p.name)}<br>{shown}<br>{plain(p.note)}<extra></extra>"}
-        )  # fmt: skip
-    return figure(
-        traces,
-        height=340,
-        span="half",
-        keys=[*(Key(p.name, p.name, looks[p.name].color, looks[p.name].symbol) for p in own),
-              Key("front", "Pareto front of the means", MUTED, "circle-open")],
-        xaxis={"title": {"text": quantity(panel.key).label + (", log scale" if log else "")},
-               "type": "log" if log else "linear", "range": x_range, "nticks": 5,
-               **(log_ticks(10 ** x_range[0], 10 ** x_range[1]) if log else {})},
-        yaxis={"range": y_range, "title": {"text": y_title}},
-    )  # fmt: skip
-
-
-def _front(panel: Panel, log: bool) -> dict[str, Any]:
-    """Rings around the front, joined by steps: what is below and right of them is beaten."""
-    both = zip(panel.points, panel.front, strict=True)
-    on = sorted((p.x.mean, p.y.mean) for p, best in both if best and (p.x.mean > 0 or not log))
-    return {
-        "type": "scatter", "x": [x for x, _ in on], "y": [y for _, y in on], "legendgroup": "front",
-        "mode": "lines+markers", "name": "Pareto front", "hoverinfo": "skip",
-        "line": {"color": faded(MUTED, 0.45), "width": 4, "shape": "hv"},
-        "marker": {"color": MUTED, "size": 19, "symbol": "circle-open", "line": {"width": 1.5}},
-    }  # fmt: skip
-
-
-def _places(
-    points: Sequence[Point],
-    named: Sequence[str],
-    x_range: Sequence[float],
-    y_range: Sequence[float],
-    log: bool,
-) -> list[str]:
-    at = [(_part(p.x.mean, x_range, log), _part(p.y.mean, y_range)) for p in points]
-    bars = [
-        (_part(a, x_range, log), _part(b, y_range), _part(c, x_range, log), _part(d, y_range))
-        for p in points
-        for a, b, c, d in (
-            (p.x.mean, p.y.low, p.x.mean, p.y.high),
-            (p.x.low, p.y.mean, p.x.high, p.y.mean),
-        )
-        if a is not None and b is not None and c is not None and d is not None
-    ]
-    return text_positions(at, [name(p.name) if p.name in named else "" for p in points],
-                          _PANEL, bars)  # fmt: skip
-
-
-def _part(value: float, limits: Sequence[float], log: bool = False) -> float:
-    """Where a value lies on an axis, from 0 to 1; its ends for what lies beyond them."""
-    if log:
-        value = math.log10(value) if value > 0 else limits[0]
-    return min(1.0, max(0.0, (value - limits[0]) / (limits[1] - limits[0])))
-
-
-def _x_range(points: Sequence[Point]) -> tuple[list[float], bool]:
-    """Limits with room for labels, in decades on a logarithmic axis."""
-    means = [p.x.mean for p in points]
-    log = min(means) > 0 and max(means) / min(means) > _LOG_FROM
-    if log:
-        return _span([math.log10(m) for m in means], 0.25), True
-    low, high = _span([v for p in points for v in _ends(p.x)], 0.22)
-    return [max(0.0, low), high], False
-
-
-def _span(numbers: Sequence[float], room: float) -> list[float]:
-    low, high = min(numbers), max(numbers)
-    extra = room * (high - low) or 0.1 * abs(high) or 1.0
-    return [low - extra, high + extra]
-
-
-def _ends(estimate: Estimate) -> tuple[float, ...]:
-    return tuple(v for v in (estimate.mean, estimate.low, estimate.high) if v is not None)
-
-
-def _error(estimate: Estimate) -> dict[str, Any] | None:
-    if estimate.high is None:
-        return None
-    return {"type": "data", "array": [estimate.high - estimate.mean], "thickness": 1, "width": 3}
-
-
-def _array(numbers: Sequence[float]) -> Any:
-    """Sent to the page as packed 32-bit numbers."""
-    return np.asarray(numbers, dtype=np.float32)
 
 
 def history_figure(search: SearchRows, objective: int, label: str) -> Any:
@@ -183,7 +54,7 @@ def history_figure(search: SearchRows, objective: int, label: str) -> Any:
         if group:
             traces.append(
                 {"type": "scatter", "x": [t.number for t, _ in group],
-                 "y": _array([v for _, v in group]), "mode": "markers", "name": label_,
+                 "y": packed([v for _, v in group]), "mode": "markers", "name": label_,
                  "legendgroup": label_,
                  "marker": {"color": faded(color, 0.65), "symbol": symbol, "size": 7},
                  "text": [_hover(t) for t, _ in group],
@@ -193,7 +64,7 @@ def history_figure(search: SearchRows, objective: int, label: str) -> Any:
     for _, v in done:
         best.append(v if not best else max(best[-1], v) if maximize else min(best[-1], v))
     traces.append(
-        {"type": "scatter", "x": [t.number for t, _ in done], "y": _array(best), "mode": "lines",
+        {"type": "scatter", "x": [t.number for t, _ in done], "y": packed(best), "mode": "lines",
          "line": {"color": FRONT, "width": 2.5, "shape": "hv"}, "name": "best so far",
          "legendgroup": "best", "hovertemplate": "best up to t%{x}: %{y:.4f}<extra></extra>"}
     )  # fmt: skip
@@ -227,8 +98,8 @@ def pareto_figure(search: SearchRows, labels: Sequence[str]) -> Any:
         written = front and len(ordered) <= _MANY_NAMES
         keys.append(Key(label, f"{label} (n={len(ordered)})", color, symbol))
         traces.append(
-            {"type": "scatter", "x": _array([t.values[0] or 0.0 for t in ordered]),
-             "y": _array([t.values[1] or 0.0 for t in ordered]), "name": label,
+            {"type": "scatter", "x": packed([t.values[0] or 0.0 for t in ordered]),
+             "y": packed([t.values[1] or 0.0 for t in ordered]), "name": label,
              "legendgroup": label,
              "mode": ("lines+markers" if front else "markers") + ("+text" if written else ""),
              "text": [f"t{t.number}" for t in ordered] if written else None,
@@ -279,7 +150,7 @@ def parallel_figure(search: SearchRows, label: str) -> Any:
             y += [*ys, score[t.trial_id], None]
             texts += [_hover(t)] * (len(fields) + 1) + [""] if len(done) <= _MANY_LINES else []
         traces.append(
-            {"type": "scatter", "x": x, "y": _array([math.nan if v is None else v for v in y]),
+            {"type": "scatter", "x": x, "y": packed([math.nan if v is None else v for v in y]),
              "mode": "lines", "name": group, "legendgroup": group,
              "line": {"color": faded(color, 0.85 if k == 3 else 0.5),
                       "width": 1.6 if k == 3 else 1},
@@ -354,7 +225,7 @@ def slice_figure(search: SearchRows, field: str, label: str) -> Any:
     trace = {
         "type": "scatter", "mode": "markers",
         "x": [setting(t.params[field]) if categorical else t.params[field] for t in there],
-        "y": _array([t.values[0] or 0.0 for t in there]),
+        "y": packed([t.values[0] or 0.0 for t in there]),
         "marker": {"size": 7, "color": [t.number for t in there], "cmin": 0, "cmax": last,
                    "colorscale": [[0, "#9cc7ee"], [1, "#3a2f9e"]],
                    "line": {"width": 0.5, "color": MUTED}},
@@ -380,13 +251,13 @@ def _axis_type(search: SearchRows, field: str) -> dict[str, Any]:
         return {}
     low, high = float(distribution.low), float(distribution.high)
     if distribution.log:
-        ends = _span([math.log10(low), math.log10(high)], 0.06)
+        ends = span([math.log10(low), math.log10(high)], 0.06)
         return {"type": "log", "range": ends, **log_ticks(10 ** ends[0], 10 ** ends[1])}
     ticks = {}
     if isinstance(distribution, IntDistribution):
         drawn = range(distribution.low, distribution.high + 1, distribution.step)
         ticks = {"tickvals": list(drawn)} if len(drawn) <= _FEW_VALUES else {}
-    return {"range": _span([low, high], 0.06), **ticks}
+    return {"range": span([low, high], 0.06), **ticks}
 
 
 def importance_figure(importances: Sequence[Importance], label: str) -> Any:
@@ -433,7 +304,7 @@ def search_curves(curves: Curves, best: Mapping[str, Look], measure: Measure) ->
         else {"text": texts, "hovertemplate": "%{text}<br>%{x:.0f}: %{y:.4g}<extra></extra>"}
     )
     traces: list[dict[str, Any]] = [
-        {"type": "scatter", "x": _array(x), "y": _array(y), "mode": "lines", "name": "other trials",
+        {"type": "scatter", "x": packed(x), "y": packed(y), "mode": "lines", "name": "other trials",
          "line": {"color": faded(MUTED, 0.2 if many else 0.4), "width": 1}, **hover}
     ]  # fmt: skip
     for trial in reversed(list(best)):

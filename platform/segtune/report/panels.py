@@ -8,14 +8,14 @@ from segtune.report.cost import step_costs
 from segtune.report.curves import EFFORTS, learning_curves, loss_curves, smoothing_window
 from segtune.report.factors import Level, factors
 from segtune.report.figures import Looks
-from segtune.report.figures_search import tradeoff_figure
+from segtune.report.figures_tradeoff import tradeoff_figure
 from segtune.report.heat import rank_by_interval
 from segtune.report.load import DIRTY, StudyRows
 from segtune.report.paired import Comparison
 from segtune.report.perclass import class_scores
 from segtune.report.pictures import grid
 from segtune.report.section import Part
-from segtune.report.sheets import Cell, Sheet
+from segtune.report.sheet import Cell, Sheet
 from segtune.report.shift import shifts
 from segtune.report.style import looks
 from segtune.report.text import DASH, MISSING, listing, setting

@@ -10,7 +10,7 @@ from segtune.report.panels import heat_part, tradeoffs
 from segtune.report.pictures import grid
 from segtune.report.search import SearchRows, SearchTrial, read_search
 from segtune.report.section import Part
-from segtune.report.sheets import search_sheet
+from segtune.report.sheets_search import search_sheet
 from segtune.report.stats import Estimate
 from segtune.report.style import looks
 from segtune.report.summary import columns

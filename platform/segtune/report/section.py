@@ -7,7 +7,7 @@ from typing import Any
 
 from segtune.report.head import Banner, Fact
 from segtune.report.pictures import Grid
-from segtune.report.sheets import Sheet
+from segtune.report.sheet import Sheet
 
 
 @dataclass(frozen=True)

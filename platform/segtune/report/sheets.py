@@ -1,17 +1,15 @@
 """Computed values as tables of words, for the page and for LaTeX and Markdown."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from segtune.report.budget import ArmBudget, Budget
 from segtune.report.cost import PARTS, QUANTITIES, Cost, quantity
-from segtune.report.head import Failure
 from segtune.report.load import MACRO, StudyRows
-from segtune.report.measures import Measure
 from segtune.report.paired import Comparison, Difference
 from segtune.report.patients import PatientInterval
 from segtune.report.reported import Reported
-from segtune.report.search import SearchRows, SearchTrial
+from segtune.report.sheet import Cell, Raw, Sheet
 from segtune.report.stats import Estimate
 from segtune.report.style import Look
 from segtune.report.summary import ArmScores, Column, Summary
@@ -25,50 +23,9 @@ from segtune.report.text import (
     p_value,
     setting,
 )
-from segtune.report.tuning import Candidate
 
-Raw = str | float | int | None
 MARKS = {"better": "*", "worse": "\u2020"}
 """Verdict -> its mark in a table."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell."""
-
-    text: str
-    small: str = ""
-    """Second line, in smaller type."""
-    lower: str = ""
-    """Third line, likewise."""
-    details: str = ""
-    """Long text that opens on demand, as it was written."""
-    color: str = ""
-    """Of a mark before the text."""
-    left: bool = False
-    """Words stand left, numbers right."""
-    paper: str = ""
-    """What stands here in LaTeX and Markdown, where it is not the text: `0.706 \u00b1 0.006`."""
-    strong: bool = False
-    """Best of its column."""
-    mark: str = ""
-    """Of significance, raised."""
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table, and the numbers behind it."""
-
-    name: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    strong: frozenset[int] = frozenset()
-    """Rows to set apart: the baseline, or what was chosen."""
-    raw_header: tuple[str, ...] = ()
-    """Of the numbers for export; empty where the table is not exported."""
-    raw_rows: tuple[tuple[Raw, ...], ...] = ()
-    legend: str = ""
-    """What marks and bold type mean, below the table in LaTeX and Markdown."""
 
 
 def summary_sheet(
@@ -316,96 +273,11 @@ def reported_sheet(found: Sequence[Reported]) -> Sheet:
     )
 
 
-def search_sheet(
-    trials: Sequence[SearchTrial],
-    search: SearchRows,
-    columns: Sequence[Column],
-    scores: Mapping[tuple[str, str], float],
-    costs: Mapping[str, Cost],
-) -> Sheet:
-    """The best trials of a search: scores on val at the best epoch, and what they cost."""
-    shown = [q for q in QUANTITIES if q.key != "gradients"]
-    digits = [*(c.measure.digits for c in columns), *(q.digits for q in shown)]
-    rows, raw = [], []
-    for t in trials:
-        found = [scores.get((t.trial_id, c.key)) for c in columns]
-        cost = [_mean(costs[t.trial_id].values.get(q.key)) if t.trial_id in costs else None
-                for q in shown]  # fmt: skip
-        name = f"t{t.number}" + (" (Pareto)" if t.on_front else "")
-        numbers = zip([*found, *cost], digits, strict=True)
-        rows.append(
-            (
-                Cell(name, small=t.text, left=True),
-                Cell(DASH if t.best_epoch is None else str(t.best_epoch)),
-                *(Cell(number(v, d)) for v, d in numbers),
-            )
-        )
-        raw.append((t.trial_id, t.number, t.seed, t.text, t.best_epoch, *found, *cost))
-    return Sheet(
-        "summary",
-        ("trial", "best epoch", *(c.label for c in columns), *(q.label for q in shown)),
-        tuple(rows),
-        frozenset(i for i, t in enumerate(trials) if t.on_front),
-        ("trial", "number", "seed", "changes", "best_epoch", *(c.key for c in columns),
-         *(q.key for q in shown)),
-        tuple(raw),
-    )  # fmt: skip
-
-
-def tuning_sheet(
-    candidates: Sequence[Candidate], measure: Measure | None, looks: Mapping[str, Look]
-) -> Sheet:
-    """What was tried per arm before the seeds ran."""
-    label = "score" if measure is None else f"{measure.label} on val"
-    digits = 3 if measure is None else measure.digits
-    return Sheet(
-        "tuning",
-        ("arm", "tried", "status", label, ""),
-        tuple(
-            (
-                Cell(c.arm, color=looks[c.arm].color, left=True),
-                Cell(c.changes, left=True),
-                Cell(c.status, left=True),
-                Cell(number(c.value, digits)),
-                Cell("best of its arm" if c.chosen else "", left=True),
-            )
-            for c in candidates
-        ),
-        frozenset(i for i, c in enumerate(candidates) if c.chosen),
-    )
-
-
-def failure_sheet(failures: Sequence[Failure]) -> Sheet:
-    """Trials that did not finish, with their errors."""
-    return Sheet(
-        "failures",
-        ("trial", "status", "attempt", "epochs scored", "error"),
-        tuple(
-            (
-                Cell(f.trial_id, left=True),
-                Cell(f.status, left=True),
-                Cell(str(f.attempt)),
-                Cell(str(f.epochs)),
-                _error(f.error),
-            )
-            for f in failures
-        ),
-    )
-
-
 def arm_notes(rows: StudyRows, costs: Sequence[Cost]) -> dict[str, str]:
     """Arm -> what hovering over its point says."""
     return {
         c.name: f"n={c.n} seeds" + (", baseline" if c.name == rows.baseline else "") for c in costs
     }
-
-
-def _error(text: str) -> Cell:
-    """The last line says what went wrong; the rest says where."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
-        return Cell("none recorded", left=True)
-    return Cell(lines[-1].strip(), details=text if len(lines) > 1 else "", left=True)
 
 
 def _estimate(estimate: Estimate | None, n: int, digits: int) -> Cell:
@@ -441,10 +313,6 @@ def _raw_score(arm: ArmScores, key: str) -> tuple[Raw, ...]:
 
 def _raw_score_header(key: str) -> tuple[str, ...]:
     return (*_raw_header(key), f"{key}_sd", f"{key}_patients_low", f"{key}_patients_high")
-
-
-def _mean(estimate: Estimate | None) -> float | None:
-    return None if estimate is None else estimate.mean
 
 
 def _raw(estimate: Estimate | None) -> tuple[Raw, ...]:

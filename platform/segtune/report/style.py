@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import plotly.graph_objects as go
 
 CLASS_COLORS = {
@@ -21,6 +22,8 @@ CLASS_COLORS = {
 """As the pictures in the tables are coloured."""
 BASELINE_COLOR = "#767676"
 MUTED = "#767676"
+FRONT, OTHER = "#d86000", "#1890fc"
+"""A Pareto front, and what does not lie on it."""
 COLORS = (
     "#006cb4", "#d86000", "#009c78", "#9c30e4", "#9c84b4", "#c024b4", "#d80c24", "#1890fc",
 )  # fmt: skip
@@ -155,3 +158,14 @@ def figure(
     drawn = go.Figure(list(traces))
     drawn.update_layout(template=_TEMPLATE, height=height, meta=meta, **layout)
     return drawn
+
+
+def span(numbers: Sequence[float], room: float) -> list[float]:
+    low, high = min(numbers), max(numbers)
+    extra = room * (high - low) or 0.1 * abs(high) or 1.0
+    return [low - extra, high + extra]
+
+
+def packed(numbers: Sequence[float]) -> Any:
+    """Sent to the page as packed 32-bit numbers."""
+    return np.asarray(numbers, dtype=np.float32)
