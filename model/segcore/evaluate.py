@@ -77,6 +77,7 @@ def predict_labels(
         with torch.inference_mode(), autocast:  # closed before anything is handed out
             logits_BKHW = system(batch.to(device), resolution).logits_BKhw.float()
             labels_BHW = _labels(logits_BKHW, dataset.classes)
+        runtime.beat()
         if resolution != size:
             samples = [dataset.load(split, s.sample_id, resolution) for s in samples]
         yield from zip(samples, labels_BHW, strict=True)

@@ -1,6 +1,6 @@
 """Where a training runs: its device, its peers, and where it goes on from."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -26,6 +26,8 @@ class Runtime:
     test: bool = True
     """Whether the best checkpoint is tested once, at the end."""
 
+    beat: Callable[[], None] = lambda: None
+    """Called after each step and each predicted batch: a sign of life."""
     reduced_bytes: int = 0
     """Counted by `reduce`."""
 

@@ -178,6 +178,7 @@ class Training:
         method.after_step(self.system, self.optimizer, self.step + 1, self.total_steps)
         watch.split("optimizer")
         self.step += 1
+        self.runtime.beat()
         return Step(
             step=self.step,
             epoch=epoch,
