@@ -14,7 +14,7 @@ from report_tables import ARMS, DICE, EPOCHS, IMAGES, SIDE, STEPS, write_ablatio
 from scipy import stats
 
 from segtune import definition, table
-from segtune.report import figures, figures_tradeoff
+from segtune.report import figures, figures_differences, figures_tradeoff, figures_training
 from segtune.report.agreement import agreements
 from segtune.report.cost import step_costs
 from segtune.report.curves import learning_curves
@@ -152,7 +152,7 @@ def test_learning_curves_by_steps_seconds_and_images(methods: StudyRows) -> None
     last = [DICE["full"][s] - 0.3 * math.exp(-EPOCHS) - 0.004 for s in range(3)]
     low, high = stats.t.interval(0.95, 2, loc=np.mean(last), scale=stats.sem(last))
     assert (full.y[-1].low, full.y[-1].high) == pytest.approx((low, high))
-    drawn = figures.learning_figure(
+    drawn = figures_training.learning_figure(
         found["step"], looks(methods.arms, methods.baseline), "step", measure, "full"
     )
     band, line = [t for t in drawn.data if t.legendgroup == "full"]
@@ -175,7 +175,7 @@ def test_a_failed_trial_does_not_end_its_arms_curve(tmp_path: Path) -> None:
 def test_forest_plots_show_what_was_compared(methods: StudyRows) -> None:
     colors = looks(methods.arms, methods.baseline)
     for comparison in compare(methods):
-        drawn = figures.forest(comparison, colors)
+        drawn = figures_differences.forest(comparison, colors)
         shown = {round(float(t.x[0]), 9) for t in drawn.data}
         for d in comparison.differences:
             assert round(d.shown.mean, 9) in shown
@@ -214,7 +214,7 @@ def test_shifts_are_paired_by_seed_and_sizes_stay_apart(methods: StudyRows) -> N
     sizes = next(s for s in found.sizes if s.arm == "lora")
     assert sizes.sizes == (SIDE, 2 * SIDE)
     assert sizes.scores[0].mean - sizes.scores[1].mean == pytest.approx(0.01)
-    drawn = figures.size_figure(found, looks(methods.arms, methods.baseline))
+    drawn = figures_differences.size_figure(found, looks(methods.arms, methods.baseline))
     assert drawn.data[2].x == (SIDE, 2 * SIDE)
 
 

@@ -15,7 +15,7 @@ from report_tables import EPOCHS, SIDE, write_search, write_trial
 
 from segtune import definition, table
 from segtune.report import build, summarize
-from segtune.report.caveats import changed
+from segtune.report.carried import changed
 from segtune.report.head import banners
 from segtune.report.load import load
 from segtune.report.measures import Measure, choose

@@ -6,18 +6,18 @@ from segtune.report import panels
 from segtune.report.budget import Budget
 from segtune.report.caveats import Caveat
 from segtune.report.cost import arm_costs
-from segtune.report.figures import spread_figure, time_figure
+from segtune.report.figures import spread_figure
+from segtune.report.figures_training import time_figure
 from segtune.report.load import DIRTY, MACRO, StudyRows
 from segtune.report.paired import Comparison, caution, conclusions, trials_by_seed
 from segtune.report.reported import Reported
 from segtune.report.section import Part
-from segtune.report.sheets import (
+from segtune.report.sheets import paired_sheet, summary_sheet
+from segtune.report.sheets_cost import (
     arm_notes,
     budget_sheet,
     memory_sheet,
-    paired_sheet,
     reported_sheet,
-    summary_sheet,
     time_sheet,
 )
 from segtune.report.sheets_search import tuning_sheet

@@ -1,31 +1,20 @@
-"""What would change a conclusion: the objections that the study's own numbers raise.
-
-Shape suffixes: I images, P patients (or whatever else is left out).
-"""
+"""What would change a conclusion: the objections that the study's own numbers raise."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from segtune.report.budget import Budget
+from segtune.report.carried import carriers
 from segtune.report.head import unlike
-from segtune.report.images import ImageScores, image_scores
+from segtune.report.images import image_scores
 from segtune.report.load import MACRO, StudyRows
-from segtune.report.measures import Measure, choose, select
-from segtune.report.paired import Comparison, Difference, paired_test, trials_by_seed
-from segtune.report.patients import by_patient, difference
-from segtune.report.stats import (
-    ALPHA,
-    MIN_PATIENTS,
-    MIN_SEEDS,
-    POWER,
-    Estimate,
-    holm,
-    needed,
-)
+from segtune.report.measures import choose, select
+from segtune.report.paired import Comparison, Difference, trials_by_seed
+from segtune.report.stats import MIN_PATIENTS, MIN_SEEDS, POWER, needed
 from segtune.report.text import count, listing, number, setting
 from segtune.report.tuning import candidates
 
@@ -260,67 +249,3 @@ def _carried(rows: StudyRows, comparison: Comparison) -> tuple[Caveat, ...]:
             )
         )
     return tuple(found)
-
-
-def carriers(
-    d: Difference,
-    pairs: Mapping[int, tuple[str, str]],
-    images: ImageScores,
-    measure: Measure,
-    p_values: Mapping[str, float | None],
-) -> list[str]:
-    """What can be left out so that the verdict is another, in words: one patient, image or seed.
-
-    Args:
-        d: an arm's difference.
-        pairs: per seed the arm's trial and the baseline's.
-        images: scores of all trials.
-        measure: of the scores.
-        p_values: of all arms, which Holm's correction is repeated with.
-    """
-    own, base = (images.stack(side) for side in zip(*pairs.values(), strict=True))
-    kinds = {"patient": images.patients}
-    if len(set(images.patients)) < len(images.samples):
-        kinds["image"] = images.samples
-    said = []
-    for kind, names_I in kinds.items():
-        (a, b), units, _ = by_patient((own, base), names_I)
-        without_P = difference(a, b, 1 - np.eye(len(units)))
-        for k in (int(np.nanargmin(without_P)), int(np.nanargmax(without_P))):
-            keep_I = [name != units[k] for name in names_I]
-            again = paired_test(images, list(pairs.values()), keep_I)
-            said += changed(d, again, f"{kind} {units[k]}", measure, p_values)
-    gaps = dict(zip(d.seeds, d.per_seed, strict=True))
-    for seed in {min(gaps, key=gaps.__getitem__), max(gaps, key=gaps.__getitem__)}:
-        rest = [pair for s, pair in pairs.items() if s != seed]
-        said += changed(d, paired_test(images, rest), f"seed {seed}", measure, p_values)
-    return said
-
-
-def changed(
-    d: Difference,
-    again: tuple[Estimate, float] | None,
-    without: str,
-    measure: Measure,
-    p_values: Mapping[str, float | None],
-) -> list[str]:
-    """A verdict that goes with what was left out, or that only it prevented.
-
-    Losing a verdict for having less to go by is none of this: the difference must shrink. Nor is a
-    change of sign where no difference was shown.
-    """
-    if again is None or d.p is None or d.p_holm is None:
-        return []
-    estimate, p = again
-    corrected = holm([*(q for arm, q in p_values.items() if arm != d.arm), p])[-1]
-    assert corrected is not None
-    before, after = d.shown.mean, estimate.mean
-    moved = f"{number(before, measure.digits, sign=True)} becomes "
-    moved += number(after, measure.digits, sign=True)
-    if d.p_holm < ALPHA and before * after < 0:
-        return [f"without {without} {d.arm}'s difference has the other sign ({moved})"]
-    if d.p_holm < ALPHA <= corrected and abs(after) < abs(before):
-        return [f"without {without} {d.arm} can no longer be told from the baseline ({moved})"]
-    if corrected < ALPHA <= d.p_holm:
-        return [f"without {without} {d.arm} could be told from the baseline ({moved})"]
-    return []

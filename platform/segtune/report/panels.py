@@ -7,10 +7,12 @@ from segtune.report.agreement import agreements
 from segtune.report.cost import step_costs
 from segtune.report.curves import EFFORTS, learning_curves, loss_curves, smoothing_window
 from segtune.report.factors import Level, factors
-from segtune.report.figures import Looks
+from segtune.report.figures_differences import domain_figure, forest, size_figure
 from segtune.report.figures_tradeoff import tradeoff_figure
+from segtune.report.figures_training import learning_figure, loss_figure, update_figure
 from segtune.report.heat import rank_by_interval
 from segtune.report.load import DIRTY, StudyRows
+from segtune.report.marks import Figure, Looks
 from segtune.report.paired import Comparison
 from segtune.report.perclass import class_scores
 from segtune.report.pictures import grid
@@ -21,7 +23,7 @@ from segtune.report.style import looks
 from segtune.report.text import DASH, MISSING, listing, setting
 from segtune.report.tradeoff import Panel
 
-Drawn = tuple[tuple[figures.Figure, str], ...]
+Drawn = tuple[tuple[Figure, str], ...]
 """Figures with what each shows in words."""
 _MOST_PANELS = 6
 """Arms that are drawn against the baseline image by image."""
@@ -30,7 +32,7 @@ _MOST_PANELS = 6
 def forests(comparisons: Sequence[Comparison], arms: Looks) -> Drawn:
     """One forest plot per measure."""
     return tuple(
-        (figures.forest(c, arms), f"Differences to {c.baseline} in {c.measure.label}, by arm")
+        (forest(c, arms), f"Differences to {c.baseline} in {c.measure.label}, by arm")
         for c in comparisons
     )
 
@@ -63,7 +65,7 @@ def updates_part(rows: StudyRows) -> Part | None:
         f"Refreshed: {'; '.join(told)}.",
         figures=(
             (
-                figures.update_figure(found, looks(rows.arms, rows.baseline)),
+                update_figure(found, looks(rows.arms, rows.baseline)),
                 "Seconds of each update; refreshes stand out",
             ),
         ),
@@ -111,7 +113,7 @@ def curves_part(rows: StudyRows) -> Part:
     measure, learning = learning_curves(rows)
     drawn = [
         (
-            figures.learning_figure(
+            learning_figure(
                 means, arms, EFFORTS[effort], measure, "full" if effort == "step" else "half"
             ),
             f"{measure.label} on val against {EFFORTS[effort]}",
@@ -123,7 +125,7 @@ def curves_part(rows: StudyRows) -> Part:
         missing.append("no score on val yet")
     loss = loss_curves(rows, "arm")
     if loss.lines:
-        drawn.append((figures.loss_figure(loss, arms), "Training loss by step"))
+        drawn.append((loss_figure(loss, arms), "Training loss by step"))
     else:
         missing.append("no step recorded yet")
     steps = rows.steps.groupby("trial_id").size()
@@ -184,13 +186,11 @@ def shift_part(rows: StudyRows) -> Part | None:
     if not found:
         return None
     drawn = [
-        (figures.domain_figure(s, arms), f"{s.measure.label} on test and external, by arm")
+        (domain_figure(s, arms), f"{s.measure.label} on test and external, by arm")
         for s in found
         if s.domains
     ] + [
-        (figures.size_figure(s, arms), f"{s.measure.label} by size of the masks")
-        for s in found
-        if s.sizes
+        (size_figure(s, arms), f"{s.measure.label} by size of the masks") for s in found if s.sizes
     ]
     return Part(
         "Another domain, another size",

@@ -3,6 +3,7 @@
 from segtune.report import figures_search as draw
 from segtune.report.cost import Cost, trial_costs
 from segtune.report.curves import val_curves
+from segtune.report.figures_parallel import parallel_figure
 from segtune.report.importance import importances
 from segtune.report.load import StudyRows
 from segtune.report.measures import values
@@ -112,7 +113,7 @@ def _parallel(search: SearchRows) -> Part:
         title,
         f"One line per finished trial, through its settings to its {label} on val at the right; "
         "lines of the best quarter lie on top.",
-        figures=((draw.parallel_figure(search, label), "Parallel coordinates of all settings"),),
+        figures=((parallel_figure(search, label), "Parallel coordinates of all settings"),),
     )
 
 

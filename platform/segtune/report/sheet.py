@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from segtune.report.stats import Estimate
+from segtune.report.text import DASH, interval, number
 
 Raw = str | float | int | None
 
@@ -49,3 +50,28 @@ class Sheet:
 def mean(estimate: Estimate | None) -> float | None:
     """What stands in an exported column."""
     return None if estimate is None else estimate.mean
+
+
+def estimate_cell(estimate: Estimate | None, n: int, digits: int) -> Cell:
+    """A mean over n trials with its interval, and how many of them it is over where fewer."""
+    if estimate is None:
+        return Cell(DASH)
+    shown = number(estimate.mean, digits)
+    if estimate.n == 1:
+        return Cell(shown, small="n=1")
+    if shown == number(estimate.low, digits) == number(estimate.high, digits):
+        return Cell(shown)  # an interval narrower than the last digit shown
+    fewer = f", n={estimate.n}" if estimate.n != n else ""
+    return Cell(shown, small=interval(estimate, digits) + fewer)
+
+
+def raw_estimate(estimate: Estimate | None) -> tuple[Raw, ...]:
+    """Its four exported columns."""
+    if estimate is None:
+        return (None, None, None, 0)
+    return (estimate.mean, estimate.low, estimate.high, estimate.n)
+
+
+def raw_header_of(key: str) -> tuple[str, ...]:
+    """Their names."""
+    return (f"{key}_mean", f"{key}_low", f"{key}_high", f"{key}_n")

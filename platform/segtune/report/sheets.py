@@ -1,27 +1,22 @@
-"""Computed values as tables of words, for the page and for LaTeX and Markdown."""
+"""Scores and differences as tables of words, for the page and for LaTeX and Markdown."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from segtune.report.budget import ArmBudget, Budget
-from segtune.report.cost import PARTS, QUANTITIES, Cost, quantity
-from segtune.report.load import MACRO, StudyRows
+from segtune.report.load import MACRO
 from segtune.report.paired import Comparison, Difference
 from segtune.report.patients import PatientInterval
-from segtune.report.reported import Reported
-from segtune.report.sheet import Cell, Raw, Sheet
+from segtune.report.sheet import Cell, Raw, Sheet, estimate_cell, raw_estimate, raw_header_of
 from segtune.report.stats import Estimate
 from segtune.report.style import Look
 from segtune.report.summary import ArmScores, Column, Summary
 from segtune.report.text import (
     DASH,
-    changes_text,
     count,
     interval,
     number,
     p_text,
     p_value,
-    setting,
 )
 
 MARKS = {"better": "*", "worse": "\u2020"}
@@ -44,7 +39,7 @@ def summary_sheet(
         )
         cells = [
             replace(
-                _estimate(arm.values.get(c.key), len(arm.seeds), c.measure.digits),
+                estimate_cell(arm.values.get(c.key), len(arm.seeds), c.measure.digits),
                 paper=_plus_minus(arm.values.get(c.key), c.measure.digits),
                 strong=arm.arm in best[c.key],
                 mark=marks.get((arm.arm, c.key), ""),
@@ -107,48 +102,6 @@ def _legend(summary: Summary, marked: bool) -> str:
     return f"{said}."
 
 
-def memory_sheet(costs: Sequence[Cost], looks: Mapping[str, Look]) -> Sheet:
-    """Parameters that move, and bytes, per arm."""
-    shown = [q for q in QUANTITIES if q.key != "seconds"]
-    columns = [(q.key, q.label, q.digits) for q in shown]
-    return _cost_sheet("memory", costs, looks, columns, [c.values for c in costs])
-
-
-def time_sheet(costs: Sequence[Cost], looks: Mapping[str, Look]) -> Sheet:
-    """Seconds per step and arm: whole steps, then their parts."""
-    whole = quantity("seconds")
-    columns = [
-        (whole.key, whole.label, whole.digits),
-        *((f"seconds_{p}", f"{p}, mean", whole.digits) for p in PARTS),
-    ]
-    parts = [{f"seconds_{p}": e for p, e in c.parts.items()} for c in costs]
-    found = [{**c.values, **p} for c, p in zip(costs, parts, strict=True)]
-    return _cost_sheet("time", costs, looks, columns, found)
-
-
-def _cost_sheet(
-    name: str,
-    costs: Sequence[Cost],
-    looks: Mapping[str, Look],
-    columns: Sequence[tuple[str, str, int]],
-    found: Sequence[Mapping[str, Estimate]],
-) -> Sheet:
-    rows, raw = [], []
-    for cost, estimates in zip(costs, found, strict=True):
-        cells = [_estimate(estimates.get(key), cost.n, digits) for key, _, digits in columns]
-        arm = Cell(cost.name, color=looks[cost.name].color, left=True)
-        rows.append((arm, Cell(str(cost.n)), *cells))
-        raw.append((cost.name, cost.n, *(v for k, _, _ in columns for v in _raw(estimates.get(k)))))
-    return Sheet(
-        name,
-        ("arm", "seeds", *(label for _, label, _ in columns)),
-        tuple(rows),
-        frozenset(i for i, c in enumerate(costs) if c.is_baseline),
-        ("arm", "seeds", *(h for key, _, _ in columns for h in _raw_header(key))),
-        tuple(raw),
-    )
-
-
 def paired_sheet(comparisons: Sequence[Comparison], looks: Mapping[str, Look]) -> Sheet:
     """Differences to the baseline."""
     rows, raw = [], []
@@ -180,7 +133,7 @@ def paired_sheet(comparisons: Sequence[Comparison], looks: Mapping[str, Look]) -
             raw.append(
                 (
                     comparison.measure.metric, comparison.baseline, d.arm,
-                    *_raw(d.over_seeds), d.p_seeds,
+                    *raw_estimate(d.over_seeds), d.p_seeds,
                     *((None,) * 4 if patients is None else
                       (patients.low, patients.high, patients.patients, patients.images)),
                     d.p_patients,
@@ -197,7 +150,7 @@ def paired_sheet(comparisons: Sequence[Comparison], looks: Mapping[str, Look]) -
         tuple(rows),
         frozenset(),
         (
-            "metric", "baseline", "arm", *_raw_header("difference"), "p_seeds",
+            "metric", "baseline", "arm", *raw_header_of("difference"), "p_seeds",
             "patients_low", "patients_high", "patients", "images", "p_patients",
             "both_low", "both_high", "p", "p_holm", "g_seeds", "g_patients", "verdict", "why",
         ),
@@ -220,78 +173,6 @@ def _tested(n: str, p: float | None) -> str:
     return ", ".join(filter(None, [n and f"n={n}", "" if p is None else p_text(p)]))
 
 
-def budget_sheet(found: Budget, looks: Mapping[str, Look]) -> Sheet:
-    """What each arm was given."""
-    return Sheet(
-        "budget",
-        ("arm", "differs from the baseline in", "tuning trials", "tuned", "optimizer steps"),
-        tuple(
-            (
-                Cell(a.arm, color=looks[a.arm].color, left=True),
-                Cell(changes_text(a.changes) or DASH, left=True),
-                Cell(str(a.tries)),
-                Cell(_ranges(a) or DASH, left=True),
-                Cell(" / ".join(map(str, a.steps)) or DASH),
-            )
-            for a in found.arms
-        ),
-        frozenset(),
-        ("arm", "changes", "tuning_trials", "tuned", "steps"),
-        tuple(
-            (a.arm, changes_text(a.changes), a.tries, _ranges(a), "/".join(map(str, a.steps)))
-            for a in found.arms
-        ),
-    )
-
-
-def _ranges(arm: ArmBudget) -> str:
-    return "; ".join(
-        f"{field}: {', '.join(map(setting, values))}" for field, values in arm.tuned.items()
-    )
-
-
-def reported_sheet(found: Sequence[Reported]) -> Sheet:
-    """Papers' numbers, which enter nothing else."""
-    header = ("method", "metric", "value, as reported", "on", "source")
-    return Sheet(
-        "reported",
-        header,
-        tuple(
-            (
-                Cell(r.method, left=True),
-                Cell(r.metric, left=True),
-                Cell(f"{r.value:g}"),
-                Cell(r.data, left=True),
-                Cell(r.source, left=True),
-            )
-            for r in found
-        ),
-        frozenset(),
-        ("method", "metric", "value", "data", "source"),
-        tuple((r.method, r.metric, r.value, r.data, r.source) for r in found),
-        legend="Reported, not reproduced.",
-    )
-
-
-def arm_notes(rows: StudyRows, costs: Sequence[Cost]) -> dict[str, str]:
-    """Arm -> what hovering over its point says."""
-    return {
-        c.name: f"n={c.n} seeds" + (", baseline" if c.name == rows.baseline else "") for c in costs
-    }
-
-
-def _estimate(estimate: Estimate | None, n: int, digits: int) -> Cell:
-    if estimate is None:
-        return Cell(DASH)
-    mean = number(estimate.mean, digits)
-    if estimate.n == 1:
-        return Cell(mean, small="n=1")
-    if mean == number(estimate.low, digits) == number(estimate.high, digits):
-        return Cell(mean)  # an interval narrower than the last digit shown
-    fewer = f", n={estimate.n}" if estimate.n != n else ""
-    return Cell(mean, small=interval(estimate, digits) + fewer)
-
-
 def _patients(found: PatientInterval | None, digits: int) -> str:
     if found is None:
         return ""
@@ -308,18 +189,8 @@ def _plus_minus(estimate: Estimate | None, digits: int) -> str:
 def _raw_score(arm: ArmScores, key: str) -> tuple[Raw, ...]:
     estimate, patients = arm.values.get(key), arm.patients.get(key)
     limits = (None, None) if patients is None else (patients.low, patients.high)
-    return (*_raw(estimate), None if estimate is None else estimate.sd, *limits)
+    return (*raw_estimate(estimate), None if estimate is None else estimate.sd, *limits)
 
 
 def _raw_score_header(key: str) -> tuple[str, ...]:
-    return (*_raw_header(key), f"{key}_sd", f"{key}_patients_low", f"{key}_patients_high")
-
-
-def _raw(estimate: Estimate | None) -> tuple[Raw, ...]:
-    if estimate is None:
-        return (None, None, None, 0)
-    return (estimate.mean, estimate.low, estimate.high, estimate.n)
-
-
-def _raw_header(key: str) -> tuple[str, ...]:
-    return (f"{key}_mean", f"{key}_low", f"{key}_high", f"{key}_n")
+    return (*raw_header_of(key), f"{key}_sd", f"{key}_patients_low", f"{key}_patients_high")
