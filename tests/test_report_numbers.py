@@ -81,7 +81,8 @@ def test_sign_flips_of_many_are_near_the_t_test_and_the_same_each_time() -> None
 
 
 def test_over_both_by_hand() -> None:
-    seeds, patients = [0.00, 0.07, 0.01, 0.08], [0.1, -0.05, 0.08, 0.03, 0.04]
+    seeds, patients = [0.00, 0.07, 0.01, 0.08], [0.09, -0.01, 0.08, 0.00, 0.04]
+    assert stats.skew(patients) == pytest.approx(0, abs=0.1)
     squares = [stats.sem(seeds) ** 2, stats.sem(patients) ** 2]
     freedom = sum(squares) ** 2 / (squares[0] ** 2 / 3 + squares[1] ** 2 / 4)
     found = over_both(0.04, seeds, patients)
@@ -90,6 +91,28 @@ def test_over_both_by_hand() -> None:
     assert (found[0].low, found[0].high) == pytest.approx(expected)
     assert found[1] == pytest.approx(2 * stats.t.sf(0.04 / math.sqrt(sum(squares)), freedom))
     assert over_both(0.1, [0.1] * 3, [0.1] * 5) is None
+
+
+def test_few_patients_far_off_make_it_careful_on_their_side() -> None:
+    """Hall 1992, by hand: where most gain a little, one that loses much says that more may."""
+    seeds = [0.029, 0.03, 0.031]
+    patients = [0.05, 0.04, 0.045, 0.05, 0.04, 0.045, 0.05, -0.08]
+    mean, error = 0.03, float(stats.sem(patients))
+    skew = float(stats.skew(patients, bias=False)) / math.sqrt(8)
+    score = mean / error
+    assert skew < -0.9
+    taken_out = score + skew * (score**2 / 3 + 1 / 6) + skew**2 * score**3 / 27
+    found = over_both(mean, seeds, patients)
+    assert found is not None
+    assert found[1] == pytest.approx(2 * stats.t.sf(abs(taken_out), 7))
+    plain = stats.t.interval(0.95, 7, loc=mean, scale=error)
+    low = float(found[0].low or 0)
+    assert low < plain[0] - 0.05
+    at_low = (mean - low) / error
+    again = at_low + skew * (at_low**2 / 3 + 1 / 6) + skew**2 * at_low**3 / 27
+    assert again == pytest.approx(stats.t.ppf(0.975, 7))
+    # Towards the other side nothing is claimed beyond the plain interval.
+    assert found[0].high == pytest.approx(plain[1], abs=0.001)
 
 
 def test_patients_count_as_far_as_they_weigh() -> None:

@@ -103,6 +103,22 @@ def test_a_true_null_is_rejected_in_at_most_one_study_of_twenty(
     assert covered == pytest.approx(1 - rejected)
 
 
+@pytest.mark.parametrize(("patients", "most"), [(6, 0.084), (12, 0.071), (30, 0.071)])
+def test_skewed_patients_fake_hardly_more(patients: int, most: float) -> None:
+    """Without the skewness taken out 11, 9 and 7 of 100 such studies are told."""
+    rng = np.random.default_rng(5)
+    rejected = []
+    for _ in range(STUDIES):
+        patient_P = rng.exponential(0.03, patients) - 0.03
+        per_seed = patient_P.mean() + rng.normal(0, 0.002, SEEDS)
+        found = over_both(float(patient_P.mean()), per_seed, patient_P)
+        assert found is not None
+        estimate, p = found
+        assert estimate.excludes_zero == (p < 0.05)
+        rejected.append(p < 0.05)
+    assert np.mean(rejected) <= most
+
+
 def test_it_is_not_much_too_careful_where_the_seeds_decide() -> None:
     found = [outcomes(*study)[1] < 0.05 for study in studies(0.03, 0.01)]
     assert 0.03 <= np.mean(found) <= 0.071

@@ -122,8 +122,18 @@ def over_both(
     of a seed's and a patient's difference beyond both is counted twice, so the test errs towards
     "cannot tell".
 
+    Patients' differences are often skewed: most alike, a few far off. Where nearly all of the
+    spread is the patients', t then rejects a true null too often. So the test over patients is
+    computed once more with the skewness taken out, and the more careful of both is kept: intervals
+    may be much longer to one side. Share of true nulls rejected at 5 % (3 or 5 seeds, 6 to 40
+    patients, simulated), in brackets without it: normal differences 3 to 5 % (4 to 5 %),
+    exponential 3 to 6 % (4 to 11 %), lognormal 3 to 10 % (4 to 16 %). No test knows of a kind of
+    patient that is not among those tested: where nothing differs but that one patient in eight
+    fails, and 6 or 8 were tested, it rejects in up to 40 %.
+
     Source: min F' for crossed random effects, Clark, Journal of Verbal Learning and Verbal
-    Behavior 12 (1973), 335-359; degrees of freedom: Satterthwaite, Biometrics Bulletin 2 (1946).
+    Behavior 12 (1973), 335-359; degrees of freedom: Satterthwaite, Biometrics Bulletin 2 (1946);
+    skewness: Hall, Journal of the Royal Statistical Society B 54 (1992), 221-228.
 
     Args:
         mean: the difference.
@@ -149,10 +159,30 @@ def over_both(
     welch = both**2 / (squares**2 / freedom).sum()
     errors = np.sqrt([*squares, both])
     freedoms = np.array([*freedom, welch])
-    half = float(np.max(stats.t.ppf((1 + LEVEL) / 2, freedoms) * errors))
+    limits = stats.t.ppf((1 + LEVEL) / 2, freedoms) * errors
     varying = errors > 0
-    p = float(np.max(2 * stats.t.sf(abs(mean) / errors[varying], freedoms[varying])))
-    return Estimate(mean, mean - half, mean + half, min(x.size for x in samples)), p
+    scores = mean / errors[varying]
+    low, high = mean - float(limits.max()), mean + float(limits.max())
+    p = float(np.max(2 * stats.t.sf(np.abs(scores), freedoms[varying])))
+    if squares[1] > 0:
+        skew = float(stats.kstat(samples[1], 3)) / samples[1].size ** 2 / errors[1] ** 3
+        t = float(stats.t.ppf((1 + LEVEL) / 2, freedom[1]))
+        low = min(low, mean - _skewed(t, skew) * errors[1])
+        high = max(high, mean - _skewed(-t, skew) * errors[1])
+        p = max(p, 2 * float(stats.t.sf(abs(_unskewed(mean / errors[1], skew)), freedom[1])))
+    return Estimate(mean, low, high, min(x.size for x in samples)), p
+
+
+def _unskewed(t: float, skew: float) -> float:
+    """A studentized mean without the skewness of the mean: Hall's monotone transformation."""
+    return t + skew * (t * t / 3 + 1 / 6) + skew**2 * t**3 / 27
+
+
+def _skewed(t: float, skew: float) -> float:
+    """Its inverse."""
+    if abs(skew) < _ROUNDING:
+        return t
+    return 3 / skew * float(np.cbrt(1 + skew * t - skew**2 / 6) - 1)
 
 
 def effective(weights: ArrayLike) -> float:
