@@ -8,7 +8,8 @@ The paper's rank is 128, its code's default 64.
 """
 
 from search_spaces._paper_scale import SEEDS, baseline
-from segtune.spec import Ablation, factor
+from segtune.arms import factor
+from segtune.spec import Ablation
 
 
 def study() -> Ablation:

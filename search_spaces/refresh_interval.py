@@ -8,7 +8,8 @@ The paper refreshes every 50 steps, GaLore every 200; the last arm never does af
 """
 
 from search_spaces._paper_scale import SEEDS, baseline
-from segtune.spec import Ablation, factor
+from segtune.arms import factor
+from segtune.spec import Ablation
 
 
 def study() -> Ablation:

@@ -10,7 +10,9 @@ from typing import Any
 from optuna.distributions import distribution_to_json
 
 from segtune.changes import SpecError, flatten, non_default
-from segtune.spec import DICE_AND_ASSD, Ablation, Study
+from segtune.space import When, distributions
+from segtune.spec import DICE_AND_ASSD, Ablation, Search, Study
+from segtune.stopping import NAMES
 
 SCHEMA_VERSION = 1
 
@@ -63,21 +65,44 @@ def define(name: str, study: Study) -> dict[str, Any]:
             "baseline_arm": study.baseline_arm,
             "arms": {arm: dict(changes) for arm, changes in study.all_arms().items()},
             "seeds": list(study.seeds),
-            "tune": {a: {f: list(v) for f, v in c.items()} for a, c in study.tune.items()},
+            "tune": {
+                arm: {f: list(v) for f, v in study.tuned_over(arm).items()}
+                for arm in study.all_arms()
+                if study.tuned_over(arm)
+            },
             "tune_seed": study.tune_seed,
         }
     return common | {
         "kind": "search",
         "objectives": [dataclasses.asdict(o) for o in study.objectives],
-        "space": {f: distribution_to_json(d) for f, d in study.space.items()},
+        "space": {f: distribution_to_json(d) for f, d in distributions(study.space).items()},
         "num_samples": study.num_samples,
         "sampler": study.sampler,
         "seed": study.seed,
+        **{key: value for key, value in _options(study).items() if value},
+    }
+
+
+def _options(study: Search) -> dict[str, Any]:
+    """What a search may leave out: left out of its definition too, as before there was any."""
+    asked = study.scheduler
+    return {
+        "conditions": {
+            field: {"field": when.field, "values": list(when.values)}
+            for field, when in study.space.items()
+            if isinstance(when, When)
+        },
+        "constraints": [str(c) for c in study.constraints],
+        "sampler_options": {k: repr(v) for k, v in study.sampler_options.items()},
+        "scheduler": asked and {"name": NAMES[type(asked)], **dataclasses.asdict(asked)},
+        "finalists": study.finalists,
+        "finalist_seeds": list(study.finalist_seeds),
     }
 
 
 def check_grown(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """A study of the same name may have grown: more arms, seeds or samples; nothing else.
+    """A study of the same name may have grown: more arms, seeds, samples or finalists; nothing
+    else.
 
     A setting that the code did not have when the study was begun must have its default.
 
@@ -112,9 +137,9 @@ def _change(key: str, old: Any, new: Any) -> list[str]:
             for k in sorted(keys)
             if old.get(k) != new.get(k)
         ]
-    if key == "seeds":
-        gone = [s for s in old if s not in new]
-        return [f"seeds: {gone} are gone"] if gone else []
-    if key == "num_samples" and new >= old:
+    if key in ("seeds", "finalist_seeds"):
+        gone = [s for s in old or () if s not in (new or ())]
+        return [f"{key}: {gone} are gone"] if gone else []
+    if key in ("num_samples", "finalists") and (new or 0) >= (old or 0):
         return []
     return [] if old == new else [f"{key}: was {old!r}, now {new!r}"]

@@ -9,8 +9,9 @@ from typing import Any
 
 from segtune import definition
 from segtune.changes import SpecError
-from segtune.check import check, check_name, corners
+from segtune.check import check, check_name
 from segtune.resources import Resources, check_amounts
+from segtune.space import ends
 from segtune.spec import Ablation, Study, Trial
 
 
@@ -90,9 +91,8 @@ def _every_trial(study: Study) -> list[Trial]:
     """Every trial of an ablation; of a search, the baseline and both ends of each range."""
     if isinstance(study, Ablation):
         return [*study.tuning_trials(), *study.trials({})]
-    ends = [{field: v} for field, d in study.space.items() for v in corners(d)]
     alone = []
-    for changes in ({}, *ends):
+    for changes in ({}, *(changes for _, changes in ends(study.space))):
         with suppress(SpecError):  # a value may need others beside it
             alone.append(study.trial(0, changes, 0))
     return alone

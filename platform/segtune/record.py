@@ -155,6 +155,18 @@ def record_failure(
         table.write(storage, study, "trials", [row])
 
 
+def record_pruned(storage: Path, study: str, trial: Trial, epoch: int) -> None:
+    """Mark a trial's last attempt as stopped by a scheduler after an epoch; what its workers wrote
+    since stays in the tables."""
+    (row,) = (
+        row
+        for row in table.read(storage, study, "trials").to_pylist()
+        if row["trial_id"] == trial.trial_id
+    )
+    row |= {"status": "pruned", "stopped_epoch": epoch, "ended": datetime.now(UTC)}
+    table.write(storage, study, "trials", [row])
+
+
 def failure(storage: Path, study: str, trial_id: str) -> str | None:
     """Why a trial failed; None where it did not."""
     for row in table.read(storage, study, "trials").to_pylist():

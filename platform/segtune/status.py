@@ -25,6 +25,8 @@ from segtune.report.measures import best_epochs, choose, select
 RUNNING, SILENT = "running", "silent"
 ORDER = (RUNNING, SILENT, "failed", "cancelled", "pruned", "finished")
 """States of a trial, those that a person looks for first."""
+FINALIST = "finalist"
+"""Stands for the arm of a finalist that is not chosen yet."""
 SILENT_EPOCHS = 5
 """A trial without a new row for this many of its epochs is silent. The test at its end, over other
 sizes and sets, may well take several."""
@@ -157,6 +159,9 @@ def _expected(defined: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
     """(id, arm) of every trial of a definition, in the order in which they are run."""
     if defined.get("kind") == "search":
         yield from ((f"t{number}", None) for number in range(defined["num_samples"]))
+        seeds = defined.get("finalist_seeds") or ()
+        for place, seed in itertools.product(range(defined.get("finalists") or 0), seeds):
+            yield f"finalist {place} s{seed}", FINALIST  # which they are is not known beforehand
         return
     arms = defined.get("arms") or {}
     tune = defined.get("tune") or {}
@@ -173,7 +178,8 @@ def _waiting(
 ) -> list[str | None]:
     """Arms of the trials that have not begun."""
     if defined.get("kind") == "search":  # Optuna counts on where a failed trial is drawn anew
-        return [None] * max(0, len(expected) - len(begun))
+        due = Counter(expected.values()) - Counter(t.arm and FINALIST for t in begun)
+        return list(due.elements())
     there = {t.trial_id for t in begun}
     return [arm for trial_id, arm in expected.items() if trial_id not in there]
 

@@ -11,13 +11,16 @@ from typing import Any, Protocol
 import ray.tune
 from ray.tune.search import Searcher
 
-from segtune import definition, table
+from segtune import definition, finalists, table
 from segtune.changes import Changes
 from segtune.cluster import cluster, this_machine
+from segtune.history import read_past
+from segtune.ledger import DIED, Tables
 from segtune.lock import only_run
 from segtune.preflight import check_places, look_over
 from segtune.record import Origin, best_values, find_origin, record_failure
 from segtune.resources import Resources, check_resources, fitting_trials
+from segtune.schedulers import EpochScheduler, scheduler
 from segtune.search import Listed, OptunaSearcher
 from segtune.spec import Ablation, Search, Study, Trial
 from segtune.trial import DRIVER_MEMORY, drive
@@ -83,7 +86,7 @@ def run(
     storage = storage.expanduser().absolute()
     kept = look_over(study, name, storage, resources)
     rows = table.read(storage, name, "trials").to_pylist()
-    if not _unfinished(study, _finished(rows)):
+    if not _unfinished(study, name, storage, rows):
         return Outcome(0, (), len(rows))
     if address is None and "RAY_ADDRESS" not in os.environ:
         check_resources(resources, [this_machine()], "this machine")
@@ -91,7 +94,10 @@ def run(
     with only_run(storage, name), cluster(address, resources) as nodes:
         definition.write(storage, name, kept)
         launch = _Launch(name, storage, resources, find_origin(), observer, nodes)
-        ran = _run_ablation(study, launch) if isinstance(study, Ablation) else launch.search(study)
+        if isinstance(study, Ablation):
+            ran = _run_ablation(study, launch)
+        else:
+            ran = _run_search(study, launch)
     rows = table.read(storage, name, "trials").to_pylist()
     failed = tuple(r["trial_id"] for r in rows if r["status"] == "failed")
     return Outcome(ran, failed, len(rows))
@@ -103,14 +109,30 @@ def _run_ablation(study: Ablation, launch: "_Launch") -> int:
     return ran if tuned is None else ran + launch.listed(list(study.trials(tuned)))
 
 
-def _unfinished(study: Study, done: set[str]) -> bool:
-    if isinstance(study, Search):
-        return len(done) < study.num_samples
-    return any(t.trial_id not in done for t in (*study.tuning_trials(), *study.trials({})))
+def _run_search(study: Search, launch: "_Launch") -> int:
+    ran = launch.search(study)
+    chosen = launch.finalists(study)
+    return ran + launch.listed(list(study.finalist_trials(chosen))) if chosen else ran
+
+
+def _unfinished(study: Study, name: str, storage: Path, rows: Sequence[Mapping[str, Any]]) -> bool:
+    done = _finished(rows)
+    if isinstance(study, Ablation):
+        return any(t.trial_id not in done for t in (*study.tuning_trials(), *study.trials({})))
+    if len(_searched(rows) & done) < study.num_samples:
+        return True
+    if not study.finalists:
+        return False
+    chosen = finalists.choose(study, read_past(study, storage, name)) or {}
+    return any(t.trial_id not in done for t in study.finalist_trials(chosen))
 
 
 def _finished(rows: Sequence[Mapping[str, Any]]) -> set[str]:
     return {r["trial_id"] for r in rows if r["status"] in ("finished", "pruned")}
+
+
+def _searched(rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {r["trial_id"] for r in rows if r["role"] == "search"}
 
 
 @dataclass(frozen=True)
@@ -138,19 +160,33 @@ class _Launch:
     def search(self, study: Search) -> int:
         """Train what Optuna asks for."""
         rows = self._rows()
-        scores = table.read(self.storage, self.name, "scores").to_pylist()
-        done = _finished(rows)
-        for row in rows:
-            if row["trial_id"] in done:
-                found = best_values(scores, row["trial_id"], row["best_epoch"])
-                row["objectives"] = {k.removeprefix("best_"): v for k, v in found.items()}
-        journal = self.storage / self.name / "optuna.journal"
-        searcher = OptunaSearcher(study, self.name, journal, rows)
-        self._tune(searcher, study.num_samples, len(done))
-        settled = [r for r in self._rows() if r["status"] in _SETTLED]
-        if len(settled) < study.num_samples:
+        done = len(_searched(rows) & _finished(rows))
+        if done >= study.num_samples:
+            return 0
+        past = read_past(study, self.storage, self.name)
+        courses = {p.trial_id: p.course for p in past}
+        stops = scheduler(study, courses, past)
+        ledger = Tables(study, self.storage, self.name, self.origin, self.resources.workers)
+        searcher = OptunaSearcher(
+            study,
+            self.name,
+            self.storage / self.name / "optuna.journal",
+            past,
+            ledger,
+            {} if stops is None else stops.stopped,
+            courses,
+        )
+        self._tune(searcher, study.num_samples, done, stops)
+        settled = {r["trial_id"] for r in self._rows() if r["status"] in _SETTLED}
+        if len(settled & _searched(self._rows())) < study.num_samples:
             raise KeyboardInterrupt  # Tune takes Ctrl-C for itself and returns
-        return study.num_samples - len(done)
+        return study.num_samples - done
+
+    def finalists(self, study: Search) -> Mapping[int, Changes]:
+        """The trials of a search that are trained anew; none before all have ended."""
+        if not study.finalists:
+            return {}
+        return finalists.choose(study, read_past(study, self.storage, self.name)) or {}
 
     def tuned(self, study: Ablation) -> dict[str, Changes] | None:
         """The candidate of each tuned arm that was best on val (macro Dice).
@@ -177,7 +213,9 @@ class _Launch:
         rows: list[dict[str, Any]] = table.read(self.storage, self.name, "trials").to_pylist()
         return rows
 
-    def _tune(self, searcher: Searcher, total: int, done: int) -> None:
+    def _tune(
+        self, searcher: Searcher, total: int, done: int, stops: EpochScheduler | None = None
+    ) -> None:
         together = fitting_trials(self.resources, self.nodes)
         self.observer.begin(total, done, together)
         driver = partial(
@@ -192,6 +230,7 @@ class _Launch:
             trainable,
             tune_config=ray.tune.TuneConfig(
                 search_alg=searcher,
+                scheduler=stops,
                 num_samples=total - done,
                 max_concurrent_trials=together,
                 trial_name_creator=_trial_name,
@@ -240,7 +279,7 @@ class _Relay(ray.tune.Callback):
             failed,
             launch.origin,
             launch.resources.workers,
-            "the trial's driver died",
+            DIED,
         )
         rows = table.read(launch.storage, launch.name, "trials").to_pylist()
         error = next(r["error"] for r in rows if r["trial_id"] == failed.trial_id)

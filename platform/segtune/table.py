@@ -29,11 +29,11 @@ SCHEMAS: Mapping[TableName, pa.Schema] = {
     "trials": pa.schema(
         [
             *_TRIAL,
-            ("role", pa.string()),  # arm | tune | search: what the trial is for
+            ("role", pa.string()),  # arm | tune | search | finalist: what the trial is for
             ("arm", pa.string()),  # null in a search
             ("seed", pa.int64()),
             ("number", pa.int64()),  # of a search's or a tuning's candidate, else null
-            ("status", pa.string()),  # running, finished or failed
+            ("status", pa.string()),  # running, finished, pruned or failed
             ("error", pa.string()),
             ("config", pa.string()),  # JSON
             ("changes", pa.string()),  # JSON: dotted field -> value, against the baseline
@@ -50,6 +50,7 @@ SCHEMAS: Mapping[TableName, pa.Schema] = {
             ("total_parameters", pa.int64()),
             ("epochs", pa.int64()),
             ("best_epoch", pa.int64()),
+            ("stopped_epoch", pa.int64()),  # after which a scheduler stopped it, else null
             ("started", pa.timestamp("us", tz="UTC")),
             ("ended", pa.timestamp("us", tz="UTC")),
         ]

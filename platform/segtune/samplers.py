@@ -1,0 +1,58 @@
+"""Optuna's samplers, by name."""
+
+import inspect
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, BruteForceSampler
+from optuna.trial import FrozenTrial, TrialState
+
+EXHAUSTIVE = "BruteForceSampler"
+
+
+class EveryCombination(BruteForceSampler):
+    """`BruteForceSampler` outside of `Study.optimize`: it can't end the study once all is tried,
+    and need not, for a search never has more trials than its space has combinations."""
+
+    def after_trial(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Any,
+    ) -> None:
+        """As it is, but for the end."""
+        try:
+            super().after_trial(study, trial, state, values)
+        except RuntimeError:  # of `Study.stop`
+            return
+
+
+def names() -> list[str]:
+    """The samplers that can be used, whatever options they may need."""
+    found = []
+    for name in optuna.samplers.__all__:
+        made = getattr(optuna.samplers, name)
+        if name.endswith("Sampler") and name != "GridSampler" and inspect.isclass(made):
+            parameters = inspect.signature(made).parameters
+            if "seed" in parameters:
+                found.append(name)
+    return found
+
+
+def sampler(name: str, options: Mapping[str, Any], seed: int) -> BaseSampler:
+    """A sampler of `optuna.samplers`.
+
+    Args:
+        name: of the class.
+        options: its keyword arguments, but for the seed.
+        seed: of its draws.
+    """
+    made = EveryCombination if name == EXHAUSTIVE else getattr(optuna.samplers, name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        sampler: BaseSampler = made(seed=seed, **options)
+    return sampler
