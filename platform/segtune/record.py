@@ -3,18 +3,20 @@
 import importlib.metadata
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from segcore.config import to_json
-from segcore.evaluation import Evaluation, Score
+from segcore.evaluation import Evaluation, Score, Step
 from segtune import table
 from segtune.changes import config_hash
 from segtune.spec import Trial
 
+Metrics = dict[str, float | int | bool | str]
+"""What is told of an evaluation: see `Recorder.add`."""
 BEST = "best_"
 """Before a metric's name in a report: its value on val at the best epoch so far."""
 _PACKAGES = ("segtune", "torch", "torchvision", "sam2", "transformers", "peft", "ray", "optuna")
@@ -69,7 +71,7 @@ class Recorder:
         self._row = trial_row(self.trial, self.origin, self.workers) | {"attempt": self.attempt}
         self._write("trials", [self._row])
 
-    def add(self, evaluation: Evaluation) -> dict[str, float | int | bool]:
+    def add(self, evaluation: Evaluation) -> Metrics:
         """Write an evaluation's rows.
 
         Returns:
@@ -105,7 +107,7 @@ class Recorder:
         self._row |= {"status": "failed", "error": error, "ended": datetime.now(UTC)}
         self._write("trials", [self._row])
 
-    def _report(self, evaluation: Evaluation) -> dict[str, float | int | bool]:
+    def _report(self, evaluation: Evaluation) -> Metrics:
         macro = {
             s.metric: s.value
             for s in evaluation.scores
@@ -115,13 +117,12 @@ class Recorder:
             self._best = {f"{BEST}{metric}": value for metric, value in macro.items()}
         elif evaluation.final and not self._best:  # went on from the last epoch's checkpoint
             self._best = self._best_on_disk(evaluation.epoch)
-        losses = [s.loss for s in evaluation.steps]
-        loss = {"loss": sum(losses) / len(losses)} if losses else {}
         return {
             "epoch": evaluation.epoch,
             "epochs": evaluation.epochs,
             "final": evaluation.final,
-            **loss,
+            "peak_memory_bytes": evaluation.memory.peak,
+            **_of_steps(evaluation.steps),
             **macro,
             **self._best,
         }
@@ -202,6 +203,17 @@ def best_values(scores: list[dict[str, Any]], trial_id: str, epoch: int | None) 
         for s in scores
         if (s["trial_id"], s["epoch"], s["split"], s["class_name"])
         == (trial_id, epoch, "val", "macro")
+    }
+
+
+def _of_steps(steps: Sequence[Step]) -> dict[str, float]:
+    """Mean loss and pace of an epoch; nothing for an evaluation without steps."""
+    if not steps:
+        return {}
+    seconds = sum(sum(vars(s.seconds).values()) for s in steps)
+    return {
+        "loss": sum(s.loss for s in steps) / len(steps),
+        "images_per_second": sum(s.images for s in steps) / max(1e-9, seconds),
     }
 
 

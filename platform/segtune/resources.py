@@ -17,6 +17,8 @@ class Resources:
     gpus_per_worker: float = 0
     concurrent: int | None = None
     """Most trials at a time; None: as many as fit."""
+    patience: float = 30 * 60
+    """Seconds without a step or a predicted batch after which a worker is given up as hanging."""
 
 
 def check_resources(resources: Resources, nodes: Sequence[Mapping[str, float]], where: str) -> None:
@@ -64,6 +66,8 @@ def check_amounts(resources: Resources) -> None:
         faults.append(f"GPUs per worker = {resources.gpus_per_worker}: give 0 or more")
     if resources.concurrent is not None and resources.concurrent < 1:
         faults.append(f"concurrent = {resources.concurrent}: give at least 1")
+    if not 0 < resources.patience < math.inf:
+        faults.append(f"patience = {resources.patience:g} seconds: give more than 0")
     if faults:
         raise SpecError(faults)
 

@@ -4,7 +4,6 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,8 +22,10 @@ from segtune.resources import Resources, check_resources, fitting_trials
 from segtune.schedulers import EpochScheduler, scheduler
 from segtune.search import Listed, OptunaSearcher
 from segtune.spec import Ablation, Search, Study, Trial
-from segtune.trial import DRIVER_MEMORY, drive
+from segtune.trial import trainable
 
+DRIVER_RETRIES = 1
+"""How often a trial goes on from its checkpoint after its driver died, as with its node."""
 _SETTLED = ("finished", "failed", "pruned")
 
 
@@ -218,16 +219,8 @@ class _Launch:
     ) -> None:
         together = fitting_trials(self.resources, self.nodes)
         self.observer.begin(total, done, together)
-        driver = partial(
-            drive,
-            study=self.name,
-            storage=self.storage,
-            origin=self.origin,
-            resources=self.resources,
-        )
-        trainable = ray.tune.with_resources(driver, {"CPU": 0, "memory": DRIVER_MEMORY})
         ray.tune.Tuner(
-            trainable,
+            trainable(self.name, self.storage, self.origin, self.resources),
             tune_config=ray.tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=stops,
@@ -235,10 +228,13 @@ class _Launch:
                 max_concurrent_trials=together,
                 trial_name_creator=_trial_name,
                 trial_dirname_creator=_trial_name,
+                reuse_actors=self.resources.workers == 1,
             ),
             run_config=ray.tune.RunConfig(
                 name="tune",
                 storage_path=str(self.storage / self.name),
+                failure_config=ray.tune.FailureConfig(max_failures=DRIVER_RETRIES),
+                checkpoint_config=ray.tune.CheckpointConfig(checkpoint_at_end=False),
                 callbacks=[_Relay(self)],
                 verbose=0,
             ),
@@ -266,10 +262,11 @@ class _Relay(ray.tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self._launch.observer.reported(trial.config["trial"], result)
+        if "error" not in result:
+            self._launch.observer.reported(trial.config["trial"], result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._launch.observer.ended(trial.config["trial"], None)
+        self._launch.observer.ended(trial.config["trial"], trial.last_result.get("error"))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         launch, failed = self._launch, trial.config["trial"]

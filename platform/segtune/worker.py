@@ -1,25 +1,22 @@
-"""The Ray Train worker: one process of one training; the first one writes the tables."""
+"""What one worker of a training does: train, keep checkpoints, write the tables.
+
+Knows no Ray: `solo` runs it in a process of its own, `team` in the workers of a Ray Train run.
+"""
 
 import contextlib
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+import faulthandler
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-import ray.train
-import ray.train.torch
-import torch
-import torch.distributed
-from torch import Tensor
-
-from segcore.evaluation import Evaluation
 from segcore.runtime import Runtime
 from segcore.train import TrainingDiverged, train
-from segtune.record import Origin, Recorder
-from segtune.spec import Trial
+from segtune import checkpoints
+from segtune.record import Metrics, Origin, Recorder
+from segtune.spec import TESTED, Trial
 
-T = TypeVar("T")
+HANG = "hang.txt"
+"""In a trial's folder: where every thread was when the trial was given up as hanging."""
 
 
 @dataclass(frozen=True)
@@ -30,89 +27,75 @@ class Job:
     study: str
     storage: Path
     origin: Origin
+    patience: float
+    """Seconds without a sign of life (a step, a predicted batch) after which it is given up."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the trial's checkpoints lie."""
+        return checkpoints.trial_folder(self.storage, self.study, self.trial.trial_id)
 
 
-def work(config: dict[str, Any]) -> None:
-    """Train one trial: `config["job"]` is a `Job`."""
-    job: Job = config["job"]
-    context = ray.train.get_context()
-    rank, world = context.get_world_rank(), context.get_world_size()
-    recorder = Recorder(job.storage, job.study, job.trial, job.origin, world)
-    if rank == 0:
+def work(job: Job, runtime: Runtime, tell: Callable[[Metrics], None]) -> None:
+    """Train a trial from its newest checkpoint on; only the first worker writes.
+
+    Args:
+        job: what to train.
+        runtime: this worker's device and place.
+        tell: called after each evaluation, when its rows and its checkpoint are on disk.
+    """
+    first = runtime.rank == 0
+    recorder = Recorder(job.storage, job.study, job.trial, job.origin, runtime.world)
+    if first:
         recorder.start()
-    with restored() as folder:
-        runtime = ray_runtime(rank, world, folder, test=job.trial.role == "arm")
-        try:
+    runtime.restore_from = checkpoints.newest(job.folder)
+    runtime.test = job.trial.role in TESTED
+    try:
+        with _watched(job.folder / HANG, job.patience, runtime.rank) as runtime.beat:
             for evaluation in train(job.trial.config, runtime):
-                metrics = recorder.add(evaluation) if rank == 0 else {}
-                report(evaluation, metrics, rank)
-        except TrainingDiverged as error:  # on every worker at the same step
-            if rank == 0:
-                recorder.fail(f"{type(error).__name__}: {error}")
+                metrics: Metrics = recorder.add(evaluation) if first else {}
+                if first and not evaluation.final:
+                    checkpoints.keep(evaluation, job.folder)
+                tell(metrics)
+    except TrainingDiverged as error:  # on every worker at the same step
+        cause = in_words(error)
+        if first:
+            recorder.fail(cause)
+        tell({"error": cause})
 
 
-def report(evaluation: Evaluation, metrics: dict[str, Any], rank: int) -> None:
-    """Tell Ray Train; the first worker brings the checkpoint, the final evaluation needs none."""
-    if rank > 0 or evaluation.final:
-        ray.train.report(metrics)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        evaluation.save(Path(folder))
-        checkpoint = ray.train.Checkpoint.from_directory(folder)
-        ray.train.report(
-            metrics, checkpoint=checkpoint, checkpoint_dir_name=f"epoch-{evaluation.epoch}"
+def in_words(error: BaseException) -> str:
+    """What went wrong, its first cause, and for the commonest what to do."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    said = f"{type(error).__name__}: {error}"
+    if type(error).__name__ == "OutOfMemoryError":
+        said += (
+            ". Give a smaller schedule.microbatch_size (the result stays the same), fewer trials "
+            "at a time, or a larger GPU"
         )
+    return said
 
 
 @contextlib.contextmanager
-def restored() -> Iterator[Path | None]:
-    """The folder of the checkpoint to go on from, while it is needed."""
-    checkpoint = ray.train.get_checkpoint()
-    if checkpoint is None:
-        yield None
-        return
-    with checkpoint.as_directory() as folder:
-        yield Path(folder)
+def _watched(file: Path, patience: float, rank: int) -> Iterator[Callable[[], None]]:
+    """End this process when it has shown no sign of life for too long; gives what shows one.
 
+    The watch is a thread of the interpreter's own that needs no turn of Python's: a call that
+    never returns can't hold it up.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    name = file if rank == 0 else file.with_stem(f"{file.stem}-{rank}")
+    try:
+        with name.open("w") as traces:
 
-def ray_runtime(rank: int, world: int, folder: Path | None, *, test: bool) -> "RayRuntime":
-    """This worker's device and place."""
-    device = ray.train.torch.get_device()
-    bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return RayRuntime(
-        device=device,
-        rank=rank,
-        world=world,
-        precision="bfloat16" if bfloat16 else "float32",
-        restore_from=folder,
-        test=test,
-    )
+            def beat() -> None:
+                faulthandler.dump_traceback_later(patience, exit=True, file=traces)
 
-
-@dataclass
-class RayRuntime(Runtime):
-    """A worker among its peers: torch.distributed as Ray Train sets it up."""
-
-    def reduce(self, gradients: Iterable[Tensor]) -> None:
-        """Sum over the workers in one message per dtype."""
-        if self.world == 1:
-            return
-        groups: dict[torch.dtype, list[Tensor]] = {}
-        for gradient in gradients:
-            groups.setdefault(gradient.dtype, []).append(gradient)
-        for tensors in groups.values():
-            flat = torch.cat([t.reshape(-1) for t in tensors])
-            self.reduced_bytes += flat.numel() * flat.element_size()
-            torch.distributed.all_reduce(flat)
-            for tensor, summed in zip(
-                tensors, flat.split([t.numel() for t in tensors]), strict=True
-            ):
-                tensor.copy_(summed.view_as(tensor))
-
-    def gather(self, items: Sequence[T]) -> list[T]:
-        """The items of all workers, on every worker."""
-        if self.world == 1:
-            return list(items)
-        parts: list[list[T]] = [[] for _ in range(self.world)]
-        torch.distributed.all_gather_object(parts, list(items))
-        return [item for part in parts for item in part]
+            beat()
+            try:
+                yield beat
+            finally:
+                faulthandler.cancel_dump_traceback_later()
+    finally:
+        name.unlink()

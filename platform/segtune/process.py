@@ -1,0 +1,119 @@
+"""A training in a process of its own, forked from one that has imported everything.
+
+It starts in a fraction of a second, shares no memory with the training before it, and takes nothing
+down with it when it dies: who started it reads why, and starts it again from its checkpoint.
+"""
+
+import multiprocessing
+import os
+import threading
+from multiprocessing.connection import Connection
+
+from segtune.record import Metrics, record_failure
+from segtune.worker import HANG, Job, in_words, work
+
+RETRIES = 1
+"""How often a training goes on from its checkpoint after its process died. What the training itself
+raises would only be raised again: it ends the trial."""
+_FORKSERVER = multiprocessing.get_context("forkserver")
+_FORKSERVER.set_forkserver_preload(["ray", "segcore.presets", "segtune.worker"])
+
+
+class ProcessDied(RuntimeError):
+    """A training's process ended without a word."""
+
+
+class TrainingProcess:
+    """A trial's training, an evaluation at a time."""
+
+    def __init__(self, job: Job) -> None:
+        """Start it."""
+        self._job, self._deaths = job, 0
+        self._start()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that trains now."""
+        return self._process.pid
+
+    def next(self) -> Metrics:
+        """What its next evaluation told; until it is asked again it waits.
+
+        Returns:
+            What `Recorder.add` returns, or `error`: why the trial failed, as the tables say too.
+        """
+        try:
+            metrics = self._receive()
+        except ProcessDied as died:
+            self._deaths += 1
+            if self._deaths <= RETRIES:
+                self._start()
+                return self.next()
+            metrics = {"error": str(died)}
+        if "error" in metrics:
+            job, error = self._job, str(metrics["error"])
+            record_failure(job.storage, job.study, job.trial, job.origin, 1, error)
+        return metrics
+
+    def end(self) -> None:
+        """Kill it where it still runs. It writes by renaming: nothing is left half-written."""
+        self._process.kill()
+        self._process.join()
+        self._connection.close()
+
+    def _start(self) -> None:
+        self._connection, theirs = _FORKSERVER.Pipe()
+        self._process = _FORKSERVER.Process(target=_train, args=(self._job, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._waits = False
+
+    def _receive(self) -> Metrics:
+        try:
+            if self._waits:
+                self._connection.send("go on")
+            metrics: Metrics = self._connection.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            raise ProcessDied(_death(self._process.exitcode, self._job)) from None
+        self._waits = True
+        return metrics
+
+
+def _train(job: Job, connection: Connection) -> None:
+    """What the process does."""
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+    def tell(metrics: Metrics) -> None:
+        connection.send(metrics)
+        if not metrics.get("final") and "error" not in metrics:
+            connection.recv()  # who listens may decide to end the trial here
+
+    from segcore.runtime import local_runtime
+
+    try:
+        work(job, local_runtime(), tell)
+    except Exception as error:
+        connection.send({"error": in_words(error)})
+
+
+def _die_with_parent() -> None:
+    """A training whose driver was killed must not keep the GPU for the rest of an epoch."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _death(exitcode: int | None, job: Job) -> str:
+    hang = job.folder / HANG
+    if exitcode is not None and exitcode > 0 and hang.is_file() and (stack := hang.read_text()):
+        return (
+            f"hung: no step for {job.patience / 60:g} minutes. Where each thread was is in {hang}; "
+            f"the first: {stack.splitlines()[2].strip()}"
+        )
+    if exitcode is not None and exitcode < 0:
+        return f"the training's process was killed by signal {-exitcode}" + (
+            ", as a machine does that runs out of memory" if exitcode == -9 else ""
+        )
+    return f"the training's process ended with exit code {exitcode}"
