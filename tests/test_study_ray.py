@@ -1,13 +1,10 @@
 """Whole studies on a local Ray cluster."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import textwrap
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +17,6 @@ from segtune import table
 from segtune.cli import main
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-ROOT = Path(__file__).parent.parent
 
 STUDY = """
 from dataclasses import replace
@@ -252,68 +248,3 @@ def test_ctrl_c_is_no_end_and_the_same_command_goes_on(folder: Path) -> None:
     assert {r["status"] for r in trials.values()} == {"finished"}
     assert set(trials) == {"frozen-s0", "srft_galore-s0"}
     assert trials["frozen-s0"]["attempt"] == 1, "a finished trial is not repeated"
-
-
-@pytest.fixture
-def head(tmp_path: Path) -> Iterator[str]:
-    """A real head node on loopback, ended by its own process ids."""
-    ray = Path(sys.executable).parent / "ray"
-    port, dashboard = 46379, 48265
-    environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
-    environment["RAY_AUTH_MODE"] = "disabled"
-    process = subprocess.Popen(
-        [
-            *(str(ray), "start", "--head", "--block", "--port", str(port)),
-            *("--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard)),
-            *("--num-cpus", "2", "--disable-usage-stats", "--temp-dir", f"/tmp/rs{os.getpid()}"),
-        ],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        time.sleep(10)
-        yield f"http://127.0.0.1:{dashboard}"
-    finally:
-        process.terminate()
-        process.wait(90)
-
-
-def test_ray_job_submit_runs_a_study_from_the_checkout(head: str, tmp_path: Path) -> None:
-    """The README's line. The checkout's `platform` folder is where it would break."""
-    environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
-    environment["RAY_AUTH_MODE"] = "disabled"
-    (tmp_path / "mine.py").write_text(ABLATION)
-    check = (
-        "import platform, ray; ray.init(); "
-        "where = ray.remote(lambda: __import__('platform').__file__); "
-        "print('PLATFORM', platform.__file__, ray.get(where.remote()))"
-    )
-    command = textwrap.dedent(
-        f"""
-        {sys.executable} -c "{check}" &&
-        {Path(sys.executable).parent / "segtune"} run {tmp_path / "mine.py"}
-        --storage {tmp_path / "results"}
-        """
-    ).replace("\n", " ")
-    ray = Path(sys.executable).parent / "ray"
-    done = subprocess.run(
-        [
-            *(str(ray), "job", "submit", "--address", head, "--working-dir", str(ROOT)),
-            *("--", "sh", "-c", command),
-        ],
-        env=environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=400,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    line = next(line for line in done.stdout.splitlines() if line.startswith("PLATFORM"))
-    for file in line.split()[1:]:
-        assert file.endswith("/platform.py"), file
-        assert "working_dir_files" not in file, file
-    statuses = {r["trial_id"]: r["status"] for r in rows(tmp_path, "trials")}
-    assert statuses == {"frozen-s0": "finished", "srft_galore-s0": "finished"}

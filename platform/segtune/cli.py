@@ -7,7 +7,19 @@ from typing import Protocol
 
 from rich.console import Console
 
-from segtune.commands import data, doctor, export, names, predict, report, run, show, status
+from segtune.commands import (
+    data,
+    doctor,
+    export,
+    names,
+    predict,
+    report,
+    run,
+    show,
+    status,
+    stop,
+    submit,
+)
 
 
 class Command(Protocol):
@@ -26,6 +38,8 @@ COMMANDS: Mapping[str, Command] = {
     "list": names,
     "show": show,
     "run": run,
+    "submit": submit,
+    "stop": stop,
     "status": status,
     "report": report,
     "data": data,

@@ -21,6 +21,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     study_arguments(parser)
     storage_argument(parser)
     parser.add_argument("--address", help="a Ray cluster; default: $RAY_ADDRESS, else a local one")
+    resource_arguments(parser)
+
+
+def resource_arguments(parser: argparse.ArgumentParser) -> None:
+    """How a study is run."""
     parser.add_argument("--workers", type=int, default=1, help="Train workers of one trial")
     parser.add_argument("--cpus-per-worker", type=float, default=1, help="(default: %(default)s)")
     parser.add_argument("--gpus-per-worker", type=float, default=0, help="(default: %(default)s)")
@@ -33,12 +38,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segtune.progress import Progress
 
     named = changed_study(args)
-    resources = Resources(
-        workers=args.workers,
-        cpus_per_worker=args.cpus_per_worker,
-        gpus_per_worker=args.gpus_per_worker,
-        concurrent=args.concurrent,
-    )
+    resources = asked(args)
     with Progress(console, named.name) as progress:
         outcome = runner.run(
             named.study, named.name, args.storage, resources, progress, address=args.address
@@ -54,3 +54,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
     again = "" if args.storage == DEFAULT_STORAGE else f" --storage {storage}"
     console.print(f"Now: segtune report {named.name}{again}", highlight=False)
     return 1 if outcome.failed else 0
+
+
+def asked(args: argparse.Namespace) -> Resources:
+    """What `resource_arguments` were given."""
+    return Resources(
+        workers=args.workers,
+        cpus_per_worker=args.cpus_per_worker,
+        gpus_per_worker=args.gpus_per_worker,
+        concurrent=args.concurrent,
+    )

@@ -1,4 +1,4 @@
-"""`segtune status`: where a study stands, from its tables."""
+"""`segtune status`: where a study stands, from its tables; where a job stands, from its cluster."""
 
 import argparse
 import io
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from segtune.commands.shared import storage_argument
+from segtune.commands.submit import address_argument, follow_to_end
 
 if TYPE_CHECKING:
     from segtune.status import StudyStatus, TrialStatus
@@ -23,6 +24,8 @@ SECONDS = 5.0
 """Between two looks of --watch, where looking takes less than a quarter of that."""
 ROOM = 24
 """Columns that errors in the table take at least; in full they stand below it."""
+LAST_LINES = 20
+"""Of a job's log."""
 FEWEST = 3
 """Trials that a low screen shows."""
 _NAMES_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(: |$)")
@@ -31,13 +34,20 @@ _STYLES = {"running": "green", "silent": "yellow", "failed": "red"}
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """A study, where its results lie, and whether to stay."""
-    parser.add_argument("study", metavar="STUDY", help="the name that it was run under")
+    parser.add_argument(
+        "study", metavar="STUDY", help="the name that it was run under; with --address also a job"
+    )
     storage_argument(parser)
-    parser.add_argument("--watch", action="store_true", help="draw it anew until Ctrl-C")
+    address_argument(parser, required=False)
+    parser.add_argument(
+        "--watch", action="store_true", help="draw it anew, or follow a job's log, until Ctrl-C"
+    )
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Show it once, or until Ctrl-C."""
+    if args.address is not None:
+        return _job(args, console)
     from segtune.status import look
 
     def now() -> "StudyStatus":
@@ -55,6 +65,21 @@ def run(args: argparse.Namespace, console: Console) -> int:
             live.update(draw(now(), screen.width, screen.height), refresh=True)
             # A study of a thousand trials takes seconds to read: leave the CPU to its training.
             time.sleep(max(SECONDS, 4 * (time.monotonic() - began)))
+
+
+def _job(args: argparse.Namespace, console: Console) -> int:
+    """A job as its cluster knows it: what it is, and its log."""
+    from segtune.jobs.connect import connect
+    from segtune.jobs.job import find, summary
+
+    client = connect(args.address)
+    job = find(client, args.study)
+    console.print(Text(summary(job)))
+    if args.watch and not job.status.is_terminal():
+        return follow_to_end(args.address, str(job.submission_id), console)
+    log = client.get_job_logs(str(job.submission_id)).splitlines()
+    console.print(Text("\n".join(log[-LAST_LINES:])), end="\n" if log else "")
+    return 0
 
 
 def draw(study: "StudyStatus", width: int, height: int | None = None) -> RenderableType:

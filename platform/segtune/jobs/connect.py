@@ -1,0 +1,101 @@
+"""Reach the jobs of a Ray cluster, or say in one message what is in the way."""
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.job_submission import JobSubmissionClient
+
+from segtune.changes import SpecError
+
+TIMEOUT = 10.0
+"""Seconds that a cluster has to answer."""
+
+
+def connect(address: str) -> JobSubmissionClient:
+    """A client of the cluster's jobs.
+
+    Args:
+        address: of the dashboard, `http://HOST:8265`.
+
+    Raises:
+        SpecError: no cluster answers there, it refuses the token, or runs another Ray.
+    """
+    url = _checked(address)
+    headers = authorization(os.environ, Path.home())
+    version = _version(url, headers)
+    if version != ray.__version__:
+        raise SpecError(
+            [
+                f"the cluster at {url} runs Ray {version}, this machine has {ray.__version__}: "
+                f"both must be the same. Here: pip install 'ray[default,train,tune]=={version}'"
+            ]
+        )
+    return JobSubmissionClient(url, headers=headers)
+
+
+def authorization(environment: Mapping[str, str], home: Path) -> dict[str, str]:
+    """The header with the token, found where Ray looks for it; none where there is no token.
+
+    Ray's own clients send a token only where RAY_AUTH_MODE says so; a head asks for one as soon as
+    it has one.
+    """
+    if environment.get("RAY_AUTH_MODE", "token").lower() == "disabled":
+        return {}
+    token = environment.get("RAY_AUTH_TOKEN")
+    file = Path(environment.get("RAY_AUTH_TOKEN_PATH") or home / ".ray" / "auth_token")
+    if not token and file.is_file():
+        token = file.read_text()
+    return {"Authorization": f"Bearer {token.strip()}"} if token else {}
+
+
+def _checked(address: str) -> str:
+    scheme, separator, host = address.partition("://")
+    if separator and scheme in ("http", "https") and host.strip("/"):
+        return address.rstrip("/")
+    raise SpecError(
+        [
+            f"--address {address}: jobs go to a cluster's dashboard: give http://HOST:8265, such "
+            "as http://127.0.0.1:8265"
+        ]
+    )
+
+
+def _version(url: str, headers: Mapping[str, str]) -> str:
+    """Of the Ray that answers.
+
+    Raises:
+        SpecError: none does.
+    """
+    request = urllib.request.Request(f"{url}/api/version", headers=dict(headers))
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
+            told: Any = json.load(reply)
+        return str(told["ray_version"])
+    except urllib.error.HTTPError as error:
+        raise SpecError([_refusal(url, error.code, bool(headers))]) from error
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise SpecError(
+            [
+                f"no Ray cluster answers at {url}: {reason}. Is it running, and is this the "
+                "address of its dashboard (port 8265, perhaps through a tunnel)?"
+            ]
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise SpecError([f"what answers at {url} is no Ray dashboard: give its address"]) from error
+
+
+def _refusal(url: str, status: int, sent: bool) -> str:
+    if status in (401, 403):
+        what = "refuses the token that was sent" if sent else "asks for a token, and none was found"
+        return (
+            f"the cluster at {url} {what}: bring the head's token into ~/.ray/auth_token or "
+            "RAY_AUTH_TOKEN, and leave RAY_AUTH_MODE unset or at token"
+        )
+    return f"what answers at {url} is no Ray dashboard (HTTP status {status}): give its address"

@@ -1,0 +1,104 @@
+"""A study as it is to run on a cluster, looked over before anything is sent there."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from segtune.changes import Changes, SpecError, apply, flatten
+from segtune.check import check, check_name
+from segtune.jobs.upload import STUDIES
+from segtune.resources import Resources, check_amounts
+from segtune.spec import Ablation, Study
+
+
+@dataclass(frozen=True)
+class Request:
+    """A study as a command of a cluster's head node."""
+
+    name: str
+    """That it is run under."""
+    study: str
+    """Its name in `search_spaces/`, or its file."""
+    storage: str
+    """Where every node finds its results."""
+    options: Sequence[str]
+    """More of `segtune run`."""
+    python: str
+    """How the head node calls the Python that has Ray."""
+
+    @property
+    def file(self) -> Path | None:
+        """The study's file; None where the study comes with segtune."""
+        return Path(self.study) if self.study.endswith(".py") else None
+
+    @property
+    def entrypoint(self) -> str:
+        """The command."""
+        study = f"{STUDIES}/{self.file.name}" if self.file else self.study
+        words = [self.python, "-m", "segtune", "run", study, "--name", self.name]
+        return shlex.join([*words, "--storage", self.storage, *self.options])
+
+
+def options(values: Mapping[str, Any]) -> list[str]:
+    """Options of `segtune run` as its command line has them.
+
+    Args:
+        values: option -> what was given: None leaves it out, a list repeats it.
+    """
+    words: list[str] = []
+    for option, value in values.items():
+        several = value if isinstance(value, list) else [value]
+        words += [f"{option}={one}" for one in several if one is not None]
+    return words
+
+
+def look_over(study: Study, name: str, storage: str, resources: Resources) -> None:
+    """What can be told here is told here: a job that fails on a cluster costs a minute.
+
+    Raises:
+        SpecError: all that is wrong with the study, its name, its resources and its places.
+    """
+    faults: list[str] = []
+    for one in (
+        partial(check_name, name),
+        partial(check, study),
+        partial(check_amounts, resources),
+    ):
+        try:
+            one()
+        except SpecError as error:
+            faults += error.faults
+    if "://" not in storage and not Path(storage).is_absolute():
+        faults.append(
+            f"--storage {storage} is relative to this folder, which the cluster does not have: "
+            "give a folder that every node reaches by the same path, such as /mnt/segtune/results"
+        )
+    if not faults:
+        faults += relative_places(study)
+    if faults:
+        raise SpecError(faults)
+
+
+def relative_places(study: Study) -> list[str]:
+    """One line for each place of data or weights that means nothing on another machine."""
+    found: dict[str, str] = {}
+    for changes in _changes(study):
+        config = apply(study.baseline, changes)
+        kept = flatten(config, places=False)
+        for field, value in flatten(config).items():
+            if field not in kept and isinstance(value, str) and not Path(value).is_absolute():
+                found[field] = value
+    return [
+        f"{field} = {value} is relative to this folder, which the cluster does not have: "
+        f"--set {field}=PATH, by which every node reaches it"
+        for field, value in found.items()
+    ]
+
+
+def _changes(study: Study) -> Iterator[Changes]:
+    yield {}
+    if isinstance(study, Ablation):
+        yield from study.arms.values()

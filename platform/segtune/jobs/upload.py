@@ -1,0 +1,102 @@
+"""What a job brings along: segtune as it is installed here, and the study's file, in one archive.
+
+The archive is segtune's wheel with the study's file beside the packages, and becomes the job's
+working directory. Ray would also take a wheel as a Python module, but then has pip install it on
+every node, with all its dependencies anew, and keeps the first one of a version for good.
+"""
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+import zipfile
+from pathlib import Path
+
+from segtune.changes import SpecError
+
+CAP = 100 * 2**20
+"""Bytes that Ray's dashboard takes in one request. Ray's own warning names more."""
+STUDIES = "studies"
+"""Folder of the archive for the study's file: at the top it could shadow a module by its name."""
+_DATE = (1980, 1, 1, 0, 0, 0)  # no clock: the same content is uploaded once
+_LOCAL = "direct_url.json"  # where on this machine it was installed from
+
+
+def archive(folder: Path, study: Path | None) -> Path:
+    """Make the archive.
+
+    Args:
+        folder: where it is made.
+        study: the file of a study; None where the study comes with segtune.
+
+    Raises:
+        SpecError: it can't be made, or Ray would not take it.
+    """
+    wheel = _wheel(folder, importlib.metadata.distribution("segtune"))
+    made = wheel.rename(folder / "segtune.zip")
+    if study is not None:
+        with zipfile.ZipFile(made, "a") as out:
+            _add(out, f"{STUDIES}/{study.name}", study.read_bytes())
+    check_size(made)
+    return made
+
+
+def check_size(made: Path, cap: int = CAP) -> None:
+    """Whether Ray takes an archive.
+
+    Raises:
+        SpecError: it is too large; names its largest files.
+    """
+    size = made.stat().st_size
+    if size <= cap:
+        return
+    with zipfile.ZipFile(made) as inside:
+        largest = sorted(inside.infolist(), key=lambda i: -i.compress_size)[:3]
+    named = ", ".join(f"{i.filename} ({_mib(i.compress_size)})" for i in largest)
+    raise SpecError(
+        [
+            f"the job's archive is {_mib(size)}, Ray takes {_mib(cap)}. Its largest files: "
+            f"{named}. Take them out of the packages: data and weights belong on the nodes' storage"
+        ]
+    )
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB"
+
+
+def _wheel(folder: Path, installed: importlib.metadata.Distribution) -> Path:
+    """Of a checkout its wheel, built anew; of an installed wheel its files, packed again."""
+    url = json.loads(installed.read_text(_LOCAL) or "{}")
+    if url.get("dir_info", {}).get("editable"):
+        place = urllib.parse.urlparse(url["url"]).path
+        return _build(folder, Path(urllib.request.url2pathname(place)))
+    return _pack(folder, installed)
+
+
+def _build(folder: Path, source: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True)
+    if done.returncode != 0:
+        said = done.stderr.strip()
+        raise SpecError([f"the wheel of {source} can't be built (pip install hatchling?): {said}"])
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def _pack(folder: Path, installed: importlib.metadata.Distribution) -> Path:
+    """The files of an installed wheel, without the commands and what its installation left."""
+    made = folder / f"segtune-{installed.version}-py3-none-any.whl"
+    with zipfile.ZipFile(made, "w") as out:
+        for file in sorted(installed.files or []):
+            if file.parts[0] != ".." and file.suffix != ".pyc" and file.name != _LOCAL:
+                _add(out, str(file), file.read_binary())
+    return made
+
+
+def _add(out: zipfile.ZipFile, name: str, content: bytes) -> None:
+    info = zipfile.ZipInfo(name, _DATE)
+    info.external_attr = 0o644 << 16
+    out.writestr(info, content, zipfile.ZIP_DEFLATED)
