@@ -23,6 +23,9 @@ class Head:
 
     address: str
     """Of its dashboard."""
+    gcs: str
+    """What a driver connects to."""
+    pid: int
     temp: Path
     """Its folder for logs and metrics."""
     environment: Mapping[str, str]
@@ -40,6 +43,7 @@ def head_node(auth: Mapping[str, str]) -> Iterator[Head]:
     environment = {**kept, **auth}
     port, dashboard, agent = free_ports(3)
     with tempfile.TemporaryDirectory(prefix="rs", dir="/tmp", ignore_cleanup_errors=True) as temp:
+        said = Path(temp, "said")
         process = subprocess.Popen(
             [
                 *(str(BIN / "ray"), "start", "--head", "--block", "--port", str(port)),
@@ -48,14 +52,14 @@ def head_node(auth: Mapping[str, str]) -> Iterator[Head]:
                 *("--disable-usage-stats", "--temp-dir", temp),
             ],
             env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=said.open("w"),
+            stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         try:
             address = f"http://127.0.0.1:{dashboard}"
-            _wait_for(f"{address}/api/version", process)
-            yield Head(address, Path(temp), environment)
+            assert _answers(f"{address}/api/version", process), said.read_text()
+            yield Head(address, f"127.0.0.1:{port}", process.pid, Path(temp), environment)
         finally:
             process.terminate()
             process.wait(90)
@@ -70,14 +74,15 @@ def free_ports(count: int) -> list[int]:
         return [int(one.getsockname()[1]) for one in sockets]
 
 
-def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
+def _answers(url: str, process: "subprocess.Popen[bytes]") -> bool:
     for _ in range(120):
-        assert process.poll() is None, "the head ended"
         try:
             urllib.request.urlopen(url, timeout=5).close()
-            return
+            return True
         except urllib.error.HTTPError:
-            return  # it asks for a token: it is there
+            return True  # it asks for a token: it is there
         except OSError:
             time.sleep(1)
-    raise TimeoutError(url)
+        if process.poll() is not None:
+            return False
+    return False

@@ -208,3 +208,12 @@ def test_a_checkpoint_stays_until_the_next_is_whole(tmp_path: Path, scenes: Path
     assert checkpoints.newest(tmp_path / "c") == tmp_path / "c" / "epoch-1"
     checkpoints.keep(evaluations[1], tmp_path / "c")
     assert [p.name for p in (tmp_path / "c").iterdir()] == ["epoch-2"]
+
+
+def test_the_commit_is_known_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGTUNE_GIT_COMMIT", "abc123")
+    assert (find_origin().git_commit, find_origin().git_dirty) == ("abc123", False)
+    monkeypatch.setenv("SEGTUNE_GIT_DIRTY", "1")
+    assert find_origin().git_dirty is True
+    monkeypatch.setenv("SEGTUNE_GIT_COMMIT", "")
+    assert find_origin().git_commit != "abc123"

@@ -1,6 +1,6 @@
 """Look over all that a run depends on before anything starts: study, storage, data, weights."""
 
-import os
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -100,10 +100,13 @@ def _every_trial(study: Study) -> list[Trial]:
 
 def _check_writable(storage: Path) -> None:
     there = next(p for p in (storage, *storage.parents) if p.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+    try:
+        with tempfile.TemporaryFile(dir=there) as probe:  # what permissions say may not hold
+            probe.write(b"-")
+    except OSError as error:
         raise SpecError(
             [
-                f"can't write to {storage}: {there} is not a folder that this user may write to. "
-                "Give another one with --storage"
+                f"can't write to {storage}: {there} is not a folder that this user may write to "
+                f"({error.strerror}). Give another one with --storage"
             ]
-        )
+        ) from error

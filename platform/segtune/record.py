@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ Metrics = dict[str, float | int | bool | str]
 """What is told of an evaluation: see `Recorder.add`."""
 BEST = "best_"
 """Before a metric's name in a report: its value on val at the best epoch so far."""
+COMMIT, DIRTY = "SEGTUNE_GIT_COMMIT", "SEGTUNE_GIT_DIRTY"
+"""Variables that name the commit where the code lies apart from its checkout: 1 is dirty."""
 _PACKAGES = ("segtune", "torch", "torchvision", "sam2", "transformers", "peft", "ray", "optuna")
 
 
@@ -32,7 +35,7 @@ class Origin:
 
 
 def find_origin() -> Origin:
-    """The commit that the code was taken from, where it is a git checkout, and the versions."""
+    """The commit that the code was taken from, where that can be known, and the versions."""
     here = Path(__file__).parent
 
     def git(*command: str) -> str | None:
@@ -44,8 +47,10 @@ def find_origin() -> Origin:
             return None
         return done.stdout.strip()
 
-    status = git("status", "--porcelain", "--untracked-files=no")
     versions = {p: importlib.metadata.version(p) for p in _PACKAGES}
+    if commit := os.environ.get(COMMIT):  # a job's archive or an image: no git there
+        return Origin(commit, os.environ.get(DIRTY) == "1", versions)
+    status = git("status", "--porcelain", "--untracked-files=no")
     return Origin(git("rev-parse", "HEAD"), None if status is None else bool(status), versions)
 
 

@@ -12,11 +12,10 @@ from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 from segtune.changes import SpecError
 from segtune.jobs.request import Request
-from segtune.record import Origin
+from segtune.record import COMMIT, DIRTY, Origin
 
 STUDY, STORAGE = "segtune.study", "segtune.storage"
 """Keys of a job's metadata."""
-COMMIT, DIRTY = "SEGTUNE_GIT_COMMIT", "SEGTUNE_GIT_DIRTY"
 PATIENCE = 120.0
 """Seconds without an answer after which a cluster is taken for gone."""
 STOPPING = 60.0
