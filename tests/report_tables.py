@@ -48,6 +48,9 @@ SPACE = {
     "system.fusion.width": IntDistribution(32, 128, step=32),
 }
 SIDE = 96
+SPOILT = ("failed", "pruned", "cancelled", "running", "dirty")
+ABSURD = 99.0
+"""A Dice that no mean hides."""
 COMMON = {"git_commit": "0123456789abcdef", "git_dirty": False, "device": "cpu", "workers": 1}
 
 
@@ -74,7 +77,7 @@ def images_of(value: float, split: str, rng: np.random.Generator) -> list[dict[s
     for i, (name, metric) in itertools.product(
         range(IMAGES), itertools.product(CLASSES, ("dice", "assd"))
     ):
-        dice = float(np.clip(value + hardness[i] + rng.normal(0, 0.04), 0, 1))
+        dice = float(np.clip(value + hardness[i] + rng.normal(0, 0.04), 0, max(1, value)))
         absent = name == "ligament" and i % 3 == 0
         number = math.nan if absent else dice if metric == "dice" else 30 * (1 - dice)
         rows.append({"split": split, "resolution": SIDE, "sample_id": f"p{i % PATIENTS}-{i:02d}",
@@ -103,7 +106,7 @@ def pictures_of(split: str, samples: int, shift: int) -> list[dict[str, Any]]:
     return rows
 
 
-def steps_of(trial_id: str, state: float, pace: float) -> list[dict[str, Any]]:
+def steps_of(trial_id: str, state: float, pace: float, steps: int = STEPS) -> list[dict[str, Any]]:
     """Steps whose first is slow and of which every tenth refreshes."""
     rng = np.random.default_rng([*trial_id.encode()])
     refresh = "galore" in trial_id
@@ -116,15 +119,28 @@ def steps_of(trial_id: str, state: float, pace: float) -> list[dict[str, Any]]:
          "images_per_second": 8.0, "weights_bytes": 40_000_000,
          "gradient_bytes": int(state / 2), "optimizer_state_bytes": int(state),
          "peak_memory_bytes": int(9e8 + 2 * state)}
-        for s in range(1, STEPS + 1)
+        for s in range(1, steps + 1)
     ]  # fmt: skip
 
 
 def write_trial(storage: Path, study: str, trial_id: str, value: float, **row: Any) -> None:
-    """All tables of one trial whose best epoch is the last but one."""
+    """All tables of one trial whose best epoch is the last but one.
+
+    Args:
+        storage: the folder that holds the studies.
+        study: its name.
+        trial_id: the trial's.
+        value: macro Dice on test.
+        row: `tested`, `pictured`, `state` (bytes), `pace` (of seconds), `farther` (pixels),
+            `elsewhere` (what an external set and masks of twice the size add to the Dice; None:
+            not tested on), `whole` (all rows, whatever the status says), `steps` (optimizer
+            steps); columns of `trials`.
+    """
     status = row.pop("status", "finished")
+    elsewhere, whole = row.pop("elsewhere", None), row.pop("whole", status == "finished")
     tested, pictured = row.pop("tested", True), row.pop("pictured", True)
     state, pace = row.pop("state", 10e6), row.pop("pace", 1.0)
+    taken = row.pop("steps", STEPS)
     farther = row.pop("farther", 0.0)
     key = {"trial_id": trial_id, "attempt": 1}
     seed = int(row["seed"])
@@ -137,15 +153,20 @@ def write_trial(storage: Path, study: str, trial_id: str, value: float, **row: A
              "best_epoch": EPOCHS - 1, "started": start, "ended": start.replace(hour=9),
              **row}  # fmt: skip
     table.write(storage, study, "trials", [trial])
-    epochs = EPOCHS if status == "finished" else 2
+    epochs = EPOCHS if whole else 2
     scores = [
         s
         for e in range(1, epochs + 1)
         for s in scores_of(value - 0.3 * math.exp(-e) - 0.004 * (e == EPOCHS), "val", e, 8, farther)
     ]
-    if status == "finished":
-        rng = np.random.default_rng([seed, *trial_id.encode()])
+    if whole:
+        rng = np.random.default_rng([abs(seed), *trial_id.encode()])
         images = images_of(value, "test" if tested else "val", rng)
+        if elsewhere is not None:
+            images += images_of(value + elsewhere, "external", rng)
+            away = scores_of(value + elsewhere, "external", EPOCHS - 1, IMAGES, farther)
+            larger = scores_of(value + elsewhere, "test", EPOCHS - 1, IMAGES, farther)
+            scores += [*away, *({**s, "resolution": 2 * SIDE} for s in larger)]
         table.write(storage, study, "images", [{**key, **i} for i in images])
         if tested:
             scores += scores_of(value, "test", EPOCHS - 1, IMAGES, farther)
@@ -153,12 +174,17 @@ def write_trial(storage: Path, study: str, trial_id: str, value: float, **row: A
             pictures = pictures_of("test" if tested else "val", 3, round(20 * (0.8 - value)))
             table.write(storage, study, "pictures", [{**key, **p} for p in pictures])
     table.write(storage, study, "scores", [{**key, **s} for s in scores])
-    steps = steps_of(trial_id, state, pace)[: epochs * STEPS // EPOCHS]
+    steps = steps_of(trial_id, state, pace, taken)[: epochs * taken // EPOCHS]
     table.write(storage, study, "steps", [{**key, **s} for s in steps])
 
 
-def write_ablation(storage: Path, study: str = "methods", seeds: Sequence[int] = (0, 1, 2)) -> None:
-    """Four arms, each with all seeds."""
+def write_ablation(
+    storage: Path,
+    study: str = "methods",
+    seeds: Sequence[int] = (0, 1, 2),
+    elsewhere: float | None = None,
+) -> None:
+    """Four arms, each with all seeds; on an external set and larger masks too where asked."""
     definition.write(storage, study, {
         "schema_version": 1, "study": study, "kind": "ablation",
         "question": "Does a low-rank projection of the gradient cost accuracy?",
@@ -169,8 +195,27 @@ def write_ablation(storage: Path, study: str = "methods", seeds: Sequence[int] =
     })  # fmt: skip
     for (arm, changes), seed in itertools.product(ARMS.items(), seeds):
         write_trial(storage, study, f"{arm}-s{seed}", DICE[arm][seed], role="arm", arm=arm,
-                    seed=seed, changes=json.dumps(changes), state=STATE[arm],
+                    seed=seed, changes=json.dumps(changes), state=STATE[arm], elsewhere=elsewhere,
                     pace=1.4 if arm == "full" else 1.0)  # fmt: skip
+
+
+def spoil(storage: Path, study: str) -> None:
+    """Put a trial of every status that counts for nothing into each arm, or into a search.
+
+    They have all rows, absurd ones, and come before the others by seed, after them by number.
+    """
+    trials = table.read(storage, study, "trials").to_pylist()
+    first = {t["arm"]: t for t in reversed(trials) if t["role"] in ("arm", "search", "finalist")}
+    for row in first.values():
+        for k, status in enumerate(SPOILT):
+            column = {c: row[c] for c in ("role", "arm", "changes", "config")}
+            if row["number"] is not None:
+                column["number"] = 90 + k if row["role"] == "search" else row["number"]
+            write_trial(storage, study, f"{row['trial_id']}-{status}", ABSURD, **column,
+                        status="finished" if status == "dirty" else status, seed=-9 + k,
+                        git_dirty=status == "dirty", whole=True, elsewhere=0.5,
+                        tested=row["role"] != "search", state=1e15, pace=1e6,
+                        steps=2 * STEPS)  # fmt: skip
 
 
 def write_search(storage: Path, study: str = "rank", trials: int = 10) -> None:

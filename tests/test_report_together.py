@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_tables import DICE, EPOCHS, SIDE, write_search, write_trial
+from report_tables import DICE, EPOCHS, SIDE, write_ablation, write_search, write_trial
 from scipy import stats
 
 from segtune import definition, table
@@ -16,8 +16,9 @@ from segtune.cli import main
 from segtune.report import build
 from segtune.report.build import comparison_section
 from segtune.report.load import load
+from segtune.report.marks import arm_looks
 from segtune.report.summarize import summarize_rows
-from segtune.report.together import UnfairError, comparable, shared, together, unfair
+from segtune.report.together import UnfairError, comparable, placed, shared, together, unfair
 
 CONFIG: dict[str, Any] = {
     "data": {"name": "synthetic_liver", "size": 96},
@@ -84,6 +85,27 @@ def test_the_common_protocol_is_written_out(storage: Path) -> None:
     assert f"metric dice per_image at {SIDE} px" in said[0]
     assert "test images 18 images" in said[0]
     assert said[1] == "The baselines differ in method."
+
+
+def test_an_arm_looks_the_same_in_every_section(storage: Path) -> None:
+    studies = [load(storage, "first"), load(storage, "second")]
+    whole = together(studies)
+    first, second = placed(studies, whole)
+    everywhere = arm_looks(whole)
+    for rows in (first, second):
+        for arm, drawn in arm_looks(rows).items():
+            assert drawn == everywhere[f"{rows.name}: {arm}"]
+    assert len({(d.color, d.symbol) for d in everywhere.values()}) == 4
+    assert arm_looks(studies[1])["lora"] != arm_looks(second)["lora"]
+
+
+def test_unlike_external_sets_are_left_out(tmp_path: Path) -> None:
+    for study, elsewhere in (("one", -0.2), ("two", -0.1), ("three", None)):
+        write_ablation(tmp_path, study, elsewhere=elsewhere)
+    one, two, three = (load(tmp_path, study) for study in ("one", "two", "three"))
+    assert summarize_rows(together([one, two])).external
+    assert not summarize_rows(together([one, three])).external
+    assert "not tested on the same external images" in shared([one, three])[-1]
 
 
 def test_the_comparison_comes_first_on_the_page(storage: Path, tmp_path: Path) -> None:
@@ -169,6 +191,7 @@ def test_studies_without_shared_seeds_have_no_pairs(storage: Path) -> None:
     trials = table.read(storage, "other", "trials").to_pylist()
     for row in trials:
         table.write(storage, "other", "trials", [{**row, "seed": row["seed"] + 10}])
-    section = comparison_section([load(storage, "first"), load(storage, "other")])
+    studies = [load(storage, "first"), load(storage, "other")]
+    section = comparison_section(together(studies), studies)
     paired = next(p for p in section.parts if p.title == "Differences to the baseline")
     assert paired.missing == "No seed in common with the baseline: other: lora."

@@ -9,6 +9,7 @@ from segtune.report.cost import arm_costs
 from segtune.report.figures import spread_figure
 from segtune.report.figures_training import time_figure
 from segtune.report.load import DIRTY, MACRO, StudyRows
+from segtune.report.marks import arm_looks
 from segtune.report.paired import Comparison, caution, conclusions, trials_by_seed
 from segtune.report.reported import Reported
 from segtune.report.section import Part
@@ -22,7 +23,6 @@ from segtune.report.sheets_cost import (
 )
 from segtune.report.sheets_search import tuning_sheet
 from segtune.report.spread import spreads
-from segtune.report.style import looks
 from segtune.report.summarize import StudySummary
 from segtune.report.summary import Summary
 from segtune.report.text import listing, range_text
@@ -37,6 +37,7 @@ def ablation_parts(rows: StudyRows, found: StudySummary) -> tuple[Part, ...]:
     parts = [
         _summary(rows, found.summary, found.comparisons),
         _paired(rows, found.comparisons),
+        _paired_elsewhere(rows, found.external),
         panels.factors_part(rows),
         _caveats(found.caveats),
         _budget(rows, found.budget),
@@ -62,7 +63,15 @@ def comparison_parts(rows: StudyRows, found: StudySummary) -> tuple[Part, ...]:
     return (
         _summary(rows, found.summary, found.comparisons),
         _paired(rows, found.comparisons),
-        *(p for p in (_caveats(found.caveats), _budget(rows, found.budget)) if p is not None),
+        *(
+            p
+            for p in (
+                _paired_elsewhere(rows, found.external),
+                _caveats(found.caveats),
+                _budget(rows, found.budget),
+            )
+            if p is not None
+        ),
         _tradeoff(rows, found.summary),
     )
 
@@ -83,7 +92,7 @@ def _summary(rows: StudyRows, summary: Summary, comparisons: Sequence[Comparison
         "only; Dice, IoU and distances without a class are means over classes. "
         f"Per arm {n}; one seed alone (n=1) has no interval. Bold: best mean of a column; "
         "* better, \u2020 worse than the baseline.",
-        sheet=summary_sheet(summary, comparisons, looks(rows.arms, rows.baseline)),
+        sheet=summary_sheet(summary, comparisons, arm_looks(rows)),
         sentences=_left_out(summary),
         missing=f"No finished, tested trial yet: {listing(waiting)}." if waiting else "",
     )
@@ -114,7 +123,7 @@ def _paired(rows: StudyRows, comparisons: Sequence[Comparison]) -> Part:
         return Part(
             title, missing=f"No arm shares a finished, tested seed with {rows.baseline} yet."
         )
-    colors = looks(rows.arms, rows.baseline)
+    colors = arm_looks(rows)
     missing = sorted({arm for c in comparisons for arm in c.missing})
     pairs = range_text([d.over_seeds.n for d in found[0].differences], "paired seed")
     caption = (
@@ -130,6 +139,24 @@ def _paired(rows: StudyRows, comparisons: Sequence[Comparison]) -> Part:
         sheet=paired_sheet(found, colors),
         sentences=(*(s for c in comparisons for s in conclusions(c)), *caution(comparisons)),
         missing=_unpaired(rows, missing),
+    )
+
+
+def _paired_elsewhere(rows: StudyRows, comparisons: Sequence[Comparison]) -> Part | None:
+    """The same differences on images of another source; None where none were tested on."""
+    found = [c for c in comparisons if c.differences]
+    if not found:
+        return None
+    colors = arm_looks(rows)
+    pairs = range_text([d.over_seeds.n for d in found[0].differences], "paired seed")
+    return Part(
+        "Differences on the external set",
+        "Each arm minus the baseline on images of another source, tested once with the weights "
+        "that were tested at home. Intervals, tests and verdicts as above; Holm's correction is "
+        f"for the arms of this set. Per arm {pairs}.",
+        figures=panels.forests(found, colors),
+        sheet=paired_sheet(found, colors, "paired_external"),
+        sentences=tuple(s for c in found for s in conclusions(c)),
     )
 
 
@@ -161,7 +188,7 @@ def _budget(rows: StudyRows, found: Budget) -> Part | None:
     return Part(
         "Equal budget",
         "What all finished trials had in common, what differed, and what each arm was given.",
-        sheet=budget_sheet(found, looks(rows.arms, rows.baseline)),
+        sheet=budget_sheet(found, arm_looks(rows)),
         sentences=found.sentences,
     )
 
@@ -187,7 +214,7 @@ def _tradeoff(rows: StudyRows, summary: Summary) -> Part:
         return Part(title, missing="Needs tested trials with recorded steps.")
     drawn = panels.tradeoffs(
         found,
-        looks(rows.arms, rows.baseline),
+        arm_looks(rows),
         rows.arms,
         f"{dice.label} on test, macro",
         fraction=dice.measure.is_fraction,
@@ -212,7 +239,7 @@ def _time(rows: StudyRows) -> Part:
         "Table: mean over seeds and its 95 % t interval; the median is of whole steps, parts are "
         f"means. {_NARROW} Per arm {n}.",
         figures=((time_figure(timed), "Stacked bars of seconds per step by part"),),
-        sheet=time_sheet(timed, looks(rows.arms, rows.baseline)),
+        sheet=time_sheet(timed, arm_looks(rows)),
     )
 
 
@@ -225,7 +252,7 @@ def _memory(rows: StudyRows) -> Part:
         title,
         f"Mean over seeds and its 95 % t interval, per worker. {_NARROW} Per arm {n}. "
         f"{_peak(rows)}",
-        sheet=memory_sheet(costs, looks(rows.arms, rows.baseline)),
+        sheet=memory_sheet(costs, arm_looks(rows)),
     )
 
 
@@ -253,7 +280,7 @@ def _spread(rows: StudyRows) -> Part:
         f"arm's seeds; box: quartiles, line: median.{left_out}",
         figures=(
             (
-                spread_figure(found, looks(rows.arms, rows.baseline), measure),
+                spread_figure(found, arm_looks(rows), measure),
                 "Box plots of Dice per image by class and arm",
             ),
         ),
@@ -268,5 +295,5 @@ def _tuning(rows: StudyRows) -> Part | None:
         "Tuning on val, before the seeds",
         f"n={len(found)} trials; the best of an arm on val went into its seeds. How many tries "
         "each arm had is said under equal budget.",
-        sheet=tuning_sheet(found, measure, looks(rows.arms, rows.baseline)),
+        sheet=tuning_sheet(found, measure, arm_looks(rows)),
     )

@@ -19,21 +19,33 @@ def answer(
     rows: StudyRows,
     summary: Summary,
     comparisons: Sequence[Comparison],
+    external: Sequence[Comparison],
     caveats: Sequence[Caveat],
 ) -> tuple[str, ...]:
-    """Three sentences from the numbers; fewer where there are none yet."""
+    """Three sentences from the numbers; fewer where there are none yet.
+
+    Where images of another source were tested on, the first one has a second half for them.
+    """
     if rows.kind == "search":
         return _of_search(rows)
     if not any(a.values for a in summary.arms):
         return ("No trial has finished and been tested yet: there is no answer.",)
-    found = [_result(rows, summary, comparisons), _cost(rows, summary), _sure(caveats)]
+    found = [_result(rows, summary, comparisons, external), _cost(rows, summary), _sure(caveats)]
     return tuple(s for s in found if s)
 
 
-def _result(rows: StudyRows, summary: Summary, comparisons: Sequence[Comparison]) -> str:
-    if not comparisons or not comparisons[0].differences:
-        return _best_alone(summary)
-    first = comparisons[0]
+def _result(
+    rows: StudyRows,
+    summary: Summary,
+    comparisons: Sequence[Comparison],
+    external: Sequence[Comparison],
+) -> str:
+    told = [_told(rows, c[0]) for c in (comparisons, external) if c and c[0].differences]
+    return " ".join(told) or _best_alone(summary)
+
+
+def _told(rows: StudyRows, first: Comparison) -> str:
+    """What may be said of the arms in the first objective."""
     said = []
     for word in ("better", "worse"):
         of_word = [d for d in first.differences if d.verdict.word == word]
@@ -45,7 +57,10 @@ def _result(rows: StudyRows, summary: Summary, comparisons: Sequence[Comparison]
         arms = [d.arm for d in unsure if d.verdict.why == why]
         shown = listing(arms) if len(arms) <= _MOST_NAMED else count(len(arms), "arm")
         said.append(f"one cannot tell {shown} from {first.baseline} {why}")
-    return f"On {first.measure.name} ({_images(rows)}) {'; '.join(said)}."
+    on = f"On {first.measure.name} ({_images(rows, first.split)})"
+    if first.split != "test":
+        on = f"Elsewhere (external set, {_images(rows, first.split)})"
+    return f"{on} {'; '.join(said)}."
 
 
 def _named(found: Sequence[Difference], comparison: Comparison) -> str:
@@ -127,12 +142,13 @@ def _sure(caveats: Sequence[Caveat]) -> str:
     return f"What may change this: {'; '.join(titles)}{rest} (see below)."
 
 
-def _images(rows: StudyRows) -> str:
-    test = rows.images[rows.images["split"] == "test"]
-    if test.empty:
-        return "test"
-    patients = count(int(test["patient_id"].nunique()), "patient")
-    return f"{count(int(test['sample_id'].nunique()), 'test image')} of {patients}"
+def _images(rows: StudyRows, split: str) -> str:
+    images = rows.images[rows.images["split"] == split]
+    if images.empty:
+        return split
+    patients = count(int(images["patient_id"].nunique()), "patient")
+    noun = "test image" if split == "test" else "image"
+    return f"{count(int(images['sample_id'].nunique()), noun)} of {patients}"
 
 
 def _of_search(rows: StudyRows) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from segtune.report.searching import search_parts
 from segtune.report.section import Part, Section
 from segtune.report.sheets_search import failure_sheet
 from segtune.report.summarize import summarize_rows
-from segtune.report.together import comparable, shared, together
+from segtune.report.together import comparable, placed, shared, together
 
 
 def build(
@@ -79,18 +79,20 @@ def assemble(
         raise ValueError("name at least one study to report on")
     rows = [load(storage, study) for study in dict.fromkeys(studies)]
     tested = [of_study for of_study in rows if comparable(of_study)]
-    compared = [comparison_section(tested)] if len(tested) > 1 and not separate else []
-    sections = [*compared, *(section(of_study) for of_study in rows)]
-    return sections
+    if len(tested) < 2 or separate:
+        return [section(of_study) for of_study in rows]
+    whole = together(tested)
+    alone = [section(of_study) for of_study in placed(rows, whole)]
+    return [comparison_section(whole, tested), *alone]
 
 
-def comparison_section(studies: Sequence[StudyRows]) -> Section:
+def comparison_section(rows: StudyRows, studies: Sequence[StudyRows]) -> Section:
     """The arms of several studies side by side, on their common protocol.
 
-    Raises:
-        UnfairError: they have none.
+    Args:
+        rows: of all studies, together.
+        studies: each of them.
     """
-    rows = together(studies)
     found = summarize_rows(rows)
     protocol = Part(
         "Common protocol",

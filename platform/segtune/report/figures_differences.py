@@ -37,18 +37,21 @@ def forest(comparison: Comparison, looks: Looks) -> Any:
                       "symbol": symbol, "size": 11 if strong else 7}  # fmt: skip
             traces.append(_interval(estimate, y + place, marker, measure, said))
     better = "right is better" if measure.higher_is_better else "left is better"
+    where = "" if comparison.split == "test" else f" on {comparison.split}"
+    found = comparison.differences
+    kinds = [Key("", "over seeds", MUTED, "circle-open")]
+    if any(d.over_both is not None for d in found):
+        kinds.insert(0, Key("", "over seeds and patients", MUTED, "square"))
+    if any(d.over_patients is not None for d in found):
+        kinds.append(Key("", "over patients", MUTED, "diamond-open"))
     return figure(
         traces,
         height=116 + 56 * len(arms),
         span="half",
-        keys=[
-            Key("", "over seeds and patients", MUTED, "square"),
-            Key("", "over seeds", MUTED, "circle-open"),
-            Key("", "over patients", MUTED, "diamond-open"),
-        ],
+        keys=kinds,
         xaxis={
             "title": {
-                "text": f"{measure.label}: arm minus {name(comparison.baseline)}<br>{better}"
+                "text": f"{measure.label}{where}: arm minus {name(comparison.baseline)}<br>{better}"
             },
             "zeroline": True,
             "zerolinewidth": 1.5,

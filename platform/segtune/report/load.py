@@ -1,7 +1,7 @@
 """A study's rows as the report uses them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,9 @@ class StudyRows:
     pictures: pd.DataFrame
     reported: tuple[Reported, ...] = ()
     """Papers' numbers: shown, in no statistic."""
+    places: Mapping[str, int] = field(default_factory=dict)
+    """Arm -> its place among the looks of the whole page, -1 for the page's baseline; empty where
+    the study has a page of its own."""
 
     @property
     def kind(self) -> str:

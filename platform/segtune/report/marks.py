@@ -7,21 +7,29 @@ Names of arms, trials, classes and images come from outside and pass through `st
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from segtune.report.load import StudyRows
 from segtune.report.measures import Measure
 from segtune.report.stats import Estimate
-from segtune.report.style import Key, Look, name
+from segtune.report.style import Key, Look, look, looks, name
 
 Looks = Mapping[str, Look]
 Figure = Any
 """Plotly's, which has no types."""
 
 
+def arm_looks(rows: StudyRows) -> Looks:
+    """How each arm is drawn; the same in all sections of a page that it is in."""
+    if rows.places:
+        return {arm: look(place) for arm, place in rows.places.items()}
+    return looks(rows.arms, rows.baseline)
+
+
 def arm_keys(
-    arms: Iterable[str], looks: Looks, labels: Mapping[str, str] | None = None
+    arms: Iterable[str], drawn: Looks, labels: Mapping[str, str] | None = None
 ) -> list[Key]:
     """The legend of some arms."""
     shown = labels or {}
-    return [Key(a, shown.get(a, a), looks[a].color, looks[a].symbol) for a in dict.fromkeys(arms)]
+    return [Key(a, shown.get(a, a), drawn[a].color, drawn[a].symbol) for a in dict.fromkeys(arms)]
 
 
 def named_rows(row: Mapping[str, int]) -> dict[str, Any]:

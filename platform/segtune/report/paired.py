@@ -98,6 +98,8 @@ class Comparison:
     differences: tuple[Difference, ...]
     missing: tuple[str, ...]
     """Arms that share no finished seed with the baseline."""
+    split: str = "test"
+    """The images: `test`, or `external`, of another source."""
 
 
 def compare(rows: StudyRows, split: str = "test") -> tuple[Comparison, ...]:
@@ -220,7 +222,7 @@ def _compare(rows: StudyRows, baseline: str, measure: Measure, split: str) -> Co
         replace(d, p_holm=p, verdict=_verdict(d, p, measure))
         for d, p in zip(parts, corrected, strict=True)
     )
-    return Comparison(measure, baseline, told, tuple(missing))
+    return Comparison(measure, baseline, told, tuple(missing), split)
 
 
 def _difference(

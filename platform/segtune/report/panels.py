@@ -11,15 +11,14 @@ from segtune.report.figures_differences import domain_figure, forest, size_figur
 from segtune.report.figures_tradeoff import tradeoff_figure
 from segtune.report.figures_training import learning_figure, loss_figure, update_figure
 from segtune.report.heat import rank_by_interval
-from segtune.report.load import DIRTY, StudyRows
-from segtune.report.marks import Figure, Looks
+from segtune.report.load import StudyRows
+from segtune.report.marks import Figure, Looks, arm_looks
 from segtune.report.paired import Comparison
 from segtune.report.perclass import class_scores
 from segtune.report.pictures import grid
 from segtune.report.section import Part
 from segtune.report.sheet import Cell, Sheet
 from segtune.report.shift import shifts
-from segtune.report.style import looks
 from segtune.report.text import DASH, MISSING, listing, setting
 from segtune.report.tradeoff import Panel
 
@@ -32,7 +31,7 @@ _MOST_PANELS = 6
 def forests(comparisons: Sequence[Comparison], arms: Looks) -> Drawn:
     """One forest plot per measure."""
     return tuple(
-        (forest(c, arms), f"Differences to {c.baseline} in {c.measure.label}, by arm")
+        (forest(c, arms), f"Differences to {c.baseline} in {c.measure.label} on {c.split}, by arm")
         for c in comparisons
     )
 
@@ -65,7 +64,7 @@ def updates_part(rows: StudyRows) -> Part | None:
         f"Refreshed: {'; '.join(told)}.",
         figures=(
             (
-                update_figure(found, looks(rows.arms, rows.baseline)),
+                update_figure(found, arm_looks(rows)),
                 "Seconds of each update; refreshes stand out",
             ),
         ),
@@ -77,7 +76,7 @@ def factors_part(rows: StudyRows) -> Part | None:
     found = factors(rows)
     if not found.fields:
         return None
-    arms = looks(rows.arms, rows.baseline)
+    arms = arm_looks(rows)
     body = tuple(
         (
             Cell(
@@ -109,7 +108,7 @@ def _level(level: Level) -> Cell:
 
 def curves_part(rows: StudyRows) -> Part:
     """Learning curves against steps, seconds and images, and the training loss."""
-    arms, missing = looks(rows.arms, rows.baseline), []
+    arms, missing = arm_looks(rows), []
     measure, learning = learning_curves(rows)
     drawn = [
         (
@@ -147,7 +146,7 @@ def curves_part(rows: StudyRows) -> Part:
 
 def classes_part(rows: StudyRows) -> Part:
     """Dice and ASSD of each class."""
-    title, arms = "Each class", looks(rows.arms, rows.baseline)
+    title, arms = "Each class", arm_looks(rows)
     found = class_scores(rows)
     if not found:
         return Part(title, missing="No class was scored on test yet.")
@@ -182,7 +181,7 @@ def heat_part(rows: StudyRows, role: str) -> Part | None:
 
 def shift_part(rows: StudyRows) -> Part | None:
     """Another domain, other sizes of mask."""
-    found, arms = shifts(rows), looks(rows.arms, rows.baseline)
+    found, arms = shifts(rows), arm_looks(rows)
     if not found:
         return None
     drawn = [
@@ -206,7 +205,7 @@ def agreement_part(rows: StudyRows) -> Part | None:
     measure, found = agreements(rows)
     if measure is None or not found:
         return None
-    arms = looks(rows.arms, rows.baseline)
+    arms = arm_looks(rows)
     # The widest differences are what a reader asks about.
     gap = {a.arm: abs(sum(a.of_arm) - sum(a.of_baseline)) / len(a.of_arm) for a in found}
     widest = set(sorted(gap, key=lambda arm: -gap[arm])[:_MOST_PANELS])
@@ -230,8 +229,7 @@ def gallery_part(rows: StudyRows) -> Part:
     """Best, median and worst of the pictured images, for every arm."""
     title, trials = "Predictions", []
     for arm in rows.arms:
-        of_arm = rows.of("arm", arm=arm)
-        of_arm = of_arm[of_arm["status"] != DIRTY]
+        of_arm = rows.of("arm", arm=arm, status="finished")
         of_arm = of_arm[of_arm["trial_id"].isin(rows.pictures["trial_id"])]
         if len(of_arm):
             trials.append(

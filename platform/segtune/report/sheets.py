@@ -102,7 +102,9 @@ def _legend(summary: Summary, marked: bool) -> str:
     return f"{said}."
 
 
-def paired_sheet(comparisons: Sequence[Comparison], looks: Mapping[str, Look]) -> Sheet:
+def paired_sheet(
+    comparisons: Sequence[Comparison], looks: Mapping[str, Look], name: str = "paired"
+) -> Sheet:
     """Differences to the baseline."""
     rows, raw = [], []
     for comparison in comparisons:
@@ -142,7 +144,7 @@ def paired_sheet(comparisons: Sequence[Comparison], looks: Mapping[str, Look]) -
                 )
             )  # fmt: skip
     return Sheet(
-        "paired",
+        name,
         (
             "metric", "arm", "difference", "95 % over seeds", "95 % over patients",
             "95 % over both", "p (Holm)", "effect size g over seeds", "verdict",

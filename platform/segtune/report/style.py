@@ -21,6 +21,8 @@ CLASS_COLORS = {
 }
 """As the pictures in the tables are coloured."""
 BASELINE_COLOR = "#767676"
+BASELINE = -1
+"""Its place."""
 MUTED = "#767676"
 FRONT, OTHER = "#d86000", "#1890fc"
 """A Pareto front, and what does not lie on it."""
@@ -87,11 +89,14 @@ class Key:
 def looks(arms: Sequence[str], baseline: str | None) -> dict[str, Look]:
     """One look per arm; the baseline is grey, and colours repeat with another symbol and dash."""
     others = [a for a in arms if a != baseline]
-    chosen = {arm: _look(i) for i, arm in enumerate(others)}
-    return chosen if baseline is None else {baseline: Look(BASELINE_COLOR, "circle"), **chosen}
+    chosen = {arm: look(i) for i, arm in enumerate(others)}
+    return chosen if baseline is None else {baseline: look(BASELINE), **chosen}
 
 
-def _look(i: int) -> Look:
+def look(i: int) -> Look:
+    """The look at a place of the palette; at `BASELINE` the baseline's."""
+    if i == BASELINE:
+        return Look(BASELINE_COLOR, "circle")
     again = i // len(COLORS)
     symbol = SYMBOLS[(i + 1 + again) % len(SYMBOLS)]
     return Look(COLORS[i % len(COLORS)], symbol, DASHES[again % len(DASHES)])

@@ -38,7 +38,9 @@ class StudySummary:
     summary: Summary
     """Scores per arm on test."""
     comparisons: tuple[Comparison, ...]
-    """Against the baseline, one for each of the study's objectives; empty for a search."""
+    """Against the baseline, one for each of the study's objectives."""
+    external: tuple[Comparison, ...]
+    """The same on images of another source; empty where none were tested on."""
     budget: Budget
     caveats: tuple[Caveat, ...]
     """What would change the conclusion."""
@@ -62,6 +64,7 @@ def summarize(storage: Path | str, study: str) -> StudySummary:
 def summarize_rows(rows: StudyRows) -> StudySummary:
     """The same, of rows that were read."""
     summary, comparisons = summarise(rows), compare(rows)
+    external = compare(rows, "external")
     given = budget(rows)
     objections = caveats(rows, comparisons, given)
     counts = rows.trials["status"].value_counts().to_dict()
@@ -69,10 +72,11 @@ def summarize_rows(rows: StudyRows) -> StudySummary:
         study=rows.name,
         question=str(rows.definition.get("question") or ""),
         baseline=rows.baseline,
-        answer=answer(rows, summary, comparisons, objections),
+        answer=answer(rows, summary, comparisons, external, objections),
         trials={str(status): int(n) for status, n in counts.items()},
         summary=summary,
         comparisons=comparisons,
+        external=external,
         budget=given,
         caveats=objections,
         reported=rows.reported,

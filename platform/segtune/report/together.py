@@ -10,6 +10,7 @@ import pandas as pd
 
 from segtune.report.load import StudyRows
 from segtune.report.measures import choose
+from segtune.report.style import BASELINE
 from segtune.report.text import count, listing, setting
 
 _SAME = ("data.", "schedule.")
@@ -55,6 +56,8 @@ def together(studies: Sequence[StudyRows]) -> StudyRows:
         )
     first = studies[0]
     moved = [_renamed(rows, _baseline_config(first)) for rows in studies]
+    if not _one_place(studies):
+        moved = [_at_home(rows) for rows in moved]
     tune = {
         _arm(r.name, a): t for r in studies for a, t in (r.definition.get("tune") or {}).items()
     }
@@ -76,6 +79,23 @@ def together(studies: Sequence[StudyRows]) -> StudyRows:
         pictures=pd.concat([r.pictures for r in moved], ignore_index=True),
         reported=tuple(dict.fromkeys(n for r in studies for n in r.reported)),
     )
+
+
+def placed(studies: Sequence[StudyRows], whole: StudyRows) -> list[StudyRows]:
+    """The same studies, whose arms look as they do where all stand together.
+
+    Args:
+        studies: as they were put together, and others beside them, which are left as they are.
+        whole: what `together` made of them.
+    """
+    others = [arm for arm in whole.arms if arm != whole.baseline]
+    place = {arm: i for i, arm in enumerate(others)} | {str(whole.baseline): BASELINE}
+    return [
+        replace(rows, places={a: place[_arm(rows.name, a)] for a in rows.arms})
+        if all(_arm(rows.name, a) in place for a in rows.arms)
+        else rows
+        for rows in studies
+    ]
 
 
 def unfair(studies: Sequence[StudyRows]) -> list[str]:
@@ -102,6 +122,8 @@ def shared(studies: Sequence[StudyRows]) -> tuple[str, ...]:
     said = [f"The same in all of them: {'; '.join(held)}."]
     if differ:
         said.append(f"The baselines differ in {listing(differ)}.")
+    if not _one_place(studies):
+        said.append("They were not tested on the same external images: those are left out here.")
     return tuple(said)
 
 
@@ -114,10 +136,7 @@ def _protocol(rows: StudyRows) -> dict[str, str]:
             if f"{field}.".startswith(_SAME):
                 told.setdefault(field, set()).add(setting(value))
     protocol = {"data hash": _words({str(h)[:12] for h in finished["data_hash"].dropna()})}
-    tested = rows.images[rows.images["split"] == "test"]
-    ids = sorted(
-        {(str(p), str(s)) for p, s in zip(tested["patient_id"], tested["sample_id"], strict=True)}
-    )
+    ids = _tested(rows, "test")
     protocol["test images"] = f"{count(len(ids), 'image')} (list {_digest(ids)})"
     protocol["initial weights"] = _words({str(h)[:12] for h in finished["weights_hash"].dropna()})
     protocol |= {field: _words(values) for field, values in sorted(told.items())}
@@ -134,6 +153,27 @@ def _protocol(rows: StudyRows) -> dict[str, str]:
     dirty = finished["git_dirty"].fillna(False).astype(bool)
     protocol["code"] = "uncommitted" if dirty.any() else "committed"
     return protocol
+
+
+def _tested(rows: StudyRows, split: str) -> list[tuple[str, str]]:
+    """(Patient, image) of a split."""
+    images = rows.images[rows.images["split"] == split]
+    pairs = zip(images["patient_id"], images["sample_id"], strict=True)
+    return sorted({(str(patient), str(sample)) for patient, sample in pairs})
+
+
+def _one_place(studies: Sequence[StudyRows]) -> bool:
+    """Whether all studies were tested on the same external images, or none on any."""
+    return len({_digest(_tested(rows, "external")) for rows in studies}) == 1
+
+
+def _at_home(rows: StudyRows) -> StudyRows:
+    """Without what was scored on an external set."""
+    return replace(
+        rows,
+        scores=rows.scores[rows.scores["split"] != "external"],
+        images=rows.images[rows.images["split"] != "external"],
+    )
 
 
 def _digest(ids: Sequence[tuple[str, str]]) -> str:
