@@ -262,6 +262,26 @@ def test_weights_from_the_hub_are_found_by_place_or_in_the_cache_and_never_downl
         restore(checkpoint)
 
 
+def test_all_weights_that_are_not_in_the_hubs_cache_are_told_at_once(
+    tiny: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint may be anybody's: a name in it starts no download, only a person does."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    trained(tiny, tmp_path, method=Method.named("frozen"))
+    path = tmp_path / "config.json"
+    described = json.loads(path.read_text())
+    for part, size in (("sam2", "hiera_tiny"), ("depth", "small")):
+        hub = {"size": size, "pretrained": "hub", "hub": f"someone/{part}"}
+        described["config"]["system"][part].update(hub)
+    path.write_text(json.dumps(described))
+    with pytest.raises(ValueError, match="a checkpoint alone starts no download") as refused:
+        restore(tmp_path)
+    for part in ("sam2", "depth"):
+        assert f"`hf download someone/{part}` first" in str(refused.value)
+        assert f"system.{part}.checkpoint=FOLDER" in str(refused.value)
+
+
 def test_a_device_that_is_not_there() -> None:
     with pytest.raises(ValueError, match="no device 'cuda:99' on this machine: choose cpu"):
         Predictor.load(Path("anywhere"), device="cuda:99")

@@ -51,7 +51,7 @@ def restore(path: Path, places: Mapping[str, str] | None = None) -> Restored:
 
     Raises:
         CheckpointError: no checkpoint, a damaged one, or other pretrained weights than its own.
-        ValueError: pretrained weights are missing or do not fit.
+        ValueError: pretrained weights are missing or do not fit; all of them.
     """
     folder = find(path)
     description, tensors = read_best(folder)
@@ -68,7 +68,7 @@ def restore(path: Path, places: Mapping[str, str] | None = None) -> Restored:
     classes = ClassSpec(tuple(names), exclusive)
     with torch.random.fork_rng(devices=[]), only_cached():
         torch.manual_seed(values["seed"])  # encoders that stayed random are made again
-        system = config.build(classes, loss)
+        system = _build(config, classes, loss)
         if system.weights_hash() != description["weights_hash"]:
             raise CheckpointError(
                 f"{folder} was trained from other pretrained weights (hash "
@@ -79,6 +79,15 @@ def restore(path: Path, places: Mapping[str, str] | None = None) -> Restored:
     restore_tensors(system, tensors)
     method.merge(system)
     return Restored(system.eval().requires_grad_(False), config, method, classes)
+
+
+def _build(config: SystemConfig, classes: ClassSpec, loss: LossConfig) -> System:
+    """The system, or an error of all its weights where building stops at the first fault."""
+    try:
+        return config.build(classes, loss)
+    except ValueError:
+        config.check_weights()
+        raise
 
 
 def _at(values: Any, field: str) -> Any:

@@ -101,7 +101,7 @@ class DepthConfig:
         elif self.checkpoint is not None:
             encoder.backbone = read_folder(Path(self.checkpoint))
         elif self.hub is not None:
-            encoder.backbone = read_folder(from_hub(self.hub))
+            encoder.backbone = read_folder(from_hub(self.hub, "depth"))
         return encoder
 
 

@@ -98,7 +98,7 @@ class Sam2Config:
         elif self.checkpoint is not None:
             load_exactly(encoder, read_checkpoint(Path(self.checkpoint)), self.checkpoint)
         elif self.hub is not None:
-            load_exactly(encoder, read_checkpoint(from_hub(self.hub)), self.hub)
+            load_exactly(encoder, read_checkpoint(from_hub(self.hub, "sam2")), self.hub)
         return encoder
 
 

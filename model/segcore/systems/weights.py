@@ -61,8 +61,12 @@ def only_cached() -> Iterator[None]:
         _downloads.reset(token)
 
 
-def from_hub(name: str) -> Path:
+def from_hub(name: str, part: str) -> Path:
     """The folder of a model on the Hugging Face hub, downloaded unless its cache has it.
+
+    Args:
+        name: of the model.
+        part: of the system, that it is for: `sam2` or `depth`.
 
     Raises:
         ValueError: no such model, the hub cannot be reached, or `only_cached` and it is not.
@@ -75,7 +79,7 @@ def from_hub(name: str) -> Path:
             raise ValueError(
                 f"{name} is not in this machine's cache of the Hugging Face hub, and a checkpoint "
                 f"alone starts no download: if you trust that name, run `hf download {name}` "
-                "first, or give the place of its folder, as in system.sam2.checkpoint=FOLDER"
+                f"first, or give the place of its folder: system.{part}.checkpoint=FOLDER"
             ) from error
         raise ValueError(
             f"can't get {name} from the Hugging Face hub ({str(error).strip().splitlines()[0]}): "
