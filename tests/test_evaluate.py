@@ -20,6 +20,7 @@ from segcore.data.dataset import DataConfig, Sample
 from segcore.data.faults import DataError
 from segcore.data.folder import Folder
 from segcore.data.l3d import L3D
+from segcore.data.l3d_2k import L3D2K
 from segcore.data.loader import THREADS
 from segcore.data.synthetic_liver import SyntheticLiver
 from segcore.evaluate import PICTURES, EvaluationConfig, predict_labels, score_images
@@ -285,21 +286,120 @@ def test_an_external_set_shares_no_image_and_no_patient(
     with pytest.raises(DataError) as caught:
         config.open_data()
     assert "image in val and in external: 1\n    val000_001 and guest_000" in str(caught.value)
-    assert "patient in train and in external: 1\n    train000\n" in str(caught.value)
+    why = "they have images in common"  # so names mean the same in both
+    assert f"patient in train and in external ({why}): 1\n    train000\n" in str(caught.value)
     assert "patient in val" not in str(caught.value)
 
 
-def test_patients_of_unlike_data_sets_may_have_one_name(tiny: TrainConfig, folder: Path) -> None:
-    """`train000` of one hospital is not that of another: only names of one kind of set agree."""
-    move(folder / "Test", "test000_000", folder / "Test", "train000_009")
-    for part, suffix in (("images", "jpg"), ("labels", "json"), ("depth_AdelaiDepth", "png")):
-        (folder / "Train" / part / f"train000_000.{suffix}").rename(
-            folder / "Train" / part / f"other_000.{suffix}"
+def called(folder: Path, part: str, name: str) -> None:
+    """Give the frames of a split another patient."""
+    for path in list((folder / part).rglob("*_00?.*")):
+        path.rename(path.with_stem(f"{name}_{path.stem.rpartition('_')[2]}"))
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """Scenes of the second domain, to rename."""
+    EXTERNAL.open()
+    return Path(shutil.copytree(EXTERNAL.folder(), tmp_path / "theirs"))
+
+
+def test_patients_of_unlike_data_sets_may_have_one_name(
+    tiny: TrainConfig, folder: Path, elsewhere: Path
+) -> None:
+    """`train000` of one hospital is not that of another, unless the two have an image in common."""
+    called(elsewhere, "Test", "train000")
+    evaluation = EvaluationConfig(external=L3D(root=str(elsewhere)))
+    config = dataclasses.replace(tiny, evaluation=evaluation)
+    config.open_data()
+    move(folder / "Test", "test000_000", elsewhere / "Test", "guest_000")
+    with pytest.raises(DataError, match="external .they have images in common.: 1\n    train000\n"):
+        config.open_data()
+
+
+def test_two_hospitals_may_number_their_patients_alike(
+    tiny: TrainConfig, folder: Path, elsewhere: Path
+) -> None:
+    called(folder, "Train", "1")
+    called(elsewhere, "Test", "1")
+    evaluation = EvaluationConfig(external=L3D(root=str(elsewhere)))
+    dataclasses.replace(tiny, data=L3D(root=str(folder)), evaluation=evaluation).open_data()
+
+
+def test_editions_of_one_set_share_their_patients(
+    tiny: TrainConfig, folder: Path, elsewhere: Path
+) -> None:
+    called(folder, "Train", "1")
+    called(elsewhere, "Test", "1")
+    evaluation = EvaluationConfig(external=L3D2K(root=str(elsewhere)))
+    config = dataclasses.replace(tiny, data=L3D(root=str(folder)), evaluation=evaluation)
+    with pytest.raises(DataError, match=r"external \(l3d and l3d_2k are editions .*\): 1\n    1\n"):
+        config.open_data()
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs", "told"),
+    [
+        ("all", "all", "patient in train and in external (both lie in"),
+        ("all", "all/later", "patient in train and in external (both lie in"),
+        ("all", "other", None),
+    ],
+)
+def test_patients_of_one_folder_are_compared_by_name(
+    tiny: TrainConfig, tmp_path: Path, own: str, theirs: str, told: str | None
+) -> None:
+    """Other frames of patient 1, in which no image is the same."""
+    rng = np.random.default_rng(0)
+
+    def some(root: str, images: str, masks: str) -> None:
+        for part, channels in ((images, (3,)), (masks, ())):
+            (tmp_path / root / part).mkdir(parents=True)
+            for i in range(12):
+                pixels = rng.integers(0, 256, (64, 64, *channels), np.uint8)
+                Image.fromarray(pixels).save(tmp_path / root / part / f"p{i // 2}-{i}.png")
+
+    def opened(pattern: str) -> None:
+        data = Folder(root=str(tmp_path / own), patient=pattern)
+        external = Folder(
+            root=str(tmp_path / theirs),
+            images="new/images",
+            masks="new/masks",
+            fractions=(0.0, 0.0, 1.0),
+            patient=pattern,
         )
-    for path in (folder / "Train").rglob("train000_*"):
-        path.unlink()
-    evaluation = EvaluationConfig(external=L3D(root=str(folder)))
-    dataclasses.replace(tiny, evaluation=evaluation).open_data()
+        evaluation = EvaluationConfig(external=external)
+        system: Any = tiny.system
+        rgb = dataclasses.replace(
+            system, fusion=dataclasses.replace(system.fusion, mode="rgb_only")
+        )
+        dataclasses.replace(tiny, system=rgb, data=data, evaluation=evaluation).open_data()
+
+    some(own, "images", "masks")
+    some(theirs, "new/images", "new/masks")
+    opened("(.+)")  # an image's number is no patient's name
+    if told is None:
+        opened("(p[0-9]+)-.+")
+        return
+    with pytest.raises(DataError) as refused:
+        opened("(p[0-9]+)-.+")
+    assert told in str(refused.value)
+    assert f"{tmp_path / own})" in str(refused.value)
+
+
+def test_an_external_set_without_test_images_is_refused_beforehand(
+    tiny: TrainConfig, plain: Callable[..., Folder]
+) -> None:
+    external = EvaluationConfig(external=plain("b", fractions=(0.5, 0.5, 0.0)))
+    config = dataclasses.replace(tiny, evaluation=external)
+    for look in (config.open_data, lambda: next(train(config, Runtime()))):
+        with pytest.raises(
+            DataError, match=r"evaluation\.external: no image is in test"
+        ) as refused:
+            look()
+        assert "evaluation.external has no depth maps" in str(refused.value), "told together"
+        assert "evaluation.external has the classes" in str(refused.value)
+    with pytest.raises(SpecError, match=r"evaluation\.external: no image is in test"):
+        check_places(study_of(config), Resources())
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

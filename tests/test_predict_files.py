@@ -162,12 +162,15 @@ def test_a_video(checkpoint: Path, here: Path) -> None:
 def test_every_fault_in_one_message(
     checkpoint: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    frames(here, 4)
+    frames(here, 5)
     whole = (here / "images" / "frame0.jpg").read_bytes()
     (here / "images" / "frame0.jpg").write_bytes(whole[: len(whole) // 2])
     (here / "depth" / "frame1.png").write_text("no image")
     (here / "depth" / "frame2.png").unlink()
     cv2.imwrite(str(here / "depth" / "frame3.png"), picture(0, 90, 60, 1))
+    (here / "depth" / "frame4.png").unlink()
+    metres = np.ones((90, 120), np.float32)
+    cv2.imwrite(str(here / "depth" / "frame4.tif"), metres)
     (here / "empty").mkdir()
     (here / "more").mkdir()
     (here / "more" / "frame1.png").write_bytes((here / "images" / "frame1.jpg").read_bytes())
@@ -181,7 +184,8 @@ def test_every_fault_in_one_message(
     message = capsys.readouterr().err
     for fault in (
         "unreadable image: 1\n    images/frame0.jpg",
-        "unreadable depth map: 2\n    depth/frame1.png",
+        "unreadable depth map: 3\n    depth/frame1.png",
+        "depth/frame4.tif: depth of float32: give 8 or 16 bits",
         "no depth map of the same name: 2\n    images/frame2.jpg\n    film.mp4",
         "depth map of another shape: 1\n    depth/frame3.png: 60x90 for 120x90",
         "folder without images or videos: 1\n    empty",

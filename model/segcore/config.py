@@ -17,7 +17,7 @@ from segcore.losses import LossConfig
 from segcore.methods.method import Method
 from segcore.registry import STRICT, Choice
 from segcore.schedule import OptimConfig, Schedule
-from segcore.separation import check_separate
+from segcore.separation import check_separate, one_naming
 from segcore.systems.system import SystemConfig
 
 EMPTY: Mapping[Split, str] = {
@@ -69,15 +69,14 @@ class TrainConfig:
 
         Raises:
             ValueError: train or val is empty, the system needs depth maps and a set has none, the
-                loss is none for these classes, the external set has other classes, or train or
-                val share images or patients with what is tested; all of them.
+                loss is none for these classes, the external set has other classes or no test
+                split, or train or val share images or patients with what is tested; all of them.
         """
         faults = [*self._lacking(dataset, external)]
-        kinds = type(self.data), type(self.evaluation.external)
-        of_a_kind = issubclass(*kinds) or issubclass(*reversed(kinds))
-        same_names = of_a_kind and self.data.patients_are_global
+        other = self.evaluation.external
         try:
-            check_separate(dataset, external, same_names=same_names)
+            naming = None if other is None else one_naming(self.data, other)
+            check_separate(dataset, external, naming=naming)
         except DataError as error:
             faults.append(str(error))
         if faults:
@@ -90,6 +89,11 @@ class TrainConfig:
         for field, opened in (("data", dataset), ("evaluation.external", external)):
             if opened is not None and self.system.needs_depth and not opened.has_depth:
                 yield f"{field} has no depth maps for every image: {NO_DEPTH}"
+        if external is not None and not external.ids("test"):
+            yield (
+                "evaluation.external: no image is in test, the one split of it that is scored: "
+                "change how it is split (`folder` puts all in test with fractions=(0, 0, 1))"
+            )
         try:
             self.loss.build(dataset.classes)
         except ValueError as error:

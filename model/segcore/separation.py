@@ -1,8 +1,15 @@
-"""What is tested must not have been trained or selected on: no image and no patient of it."""
+"""What is tested must not have been trained or selected on: no image and no patient of it.
 
+Patient `1` of one hospital is not `1` of another, so names are compared across two sets only where
+something says that they are given alike: see `one_naming`.
+"""
+
+import dataclasses
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
-from segcore.data.dataset import Dataset, Source
+from segcore.data.dataset import SPLITS, DataConfig, Dataset, Source
 from segcore.data.faults import DataError, Faults
 
 _SEEN = ("train", "val")
@@ -12,16 +19,46 @@ _ADVICE = (
 )
 
 
-def check_separate(dataset: Dataset, external: Dataset | None, *, same_names: bool = False) -> None:
+def one_naming(data: DataConfig, external: DataConfig) -> str | None:
+    """Why two sets call one patient by one name; None: nothing says that they do.
+
+    They do where they lie in one folder, and where they are two editions of one published set
+    (`l3d` and `l3d_2k`). Two sets of one layout in folders of their own need not: either may be
+    somebody's own frames.
+    """
+    if not (data.names_patients and external.names_patients):
+        return None
+    for one in _places(data):
+        for other in _places(external):
+            if one.is_relative_to(other) or other.is_relative_to(one):
+                return f"both lie in {min(one, other, key=lambda p: len(p.parts))}"
+    kinds = type(data), type(external)
+    if kinds[0] is not kinds[1] and (issubclass(*kinds) or issubclass(*reversed(kinds))):
+        return f"{data.name} and {external.name} are editions of one set"
+    return None
+
+
+def _places(config: Any) -> list[Path]:
+    """The folders that a set is read from, where its fields say so."""
+    values = [
+        getattr(config, f.name) for f in dataclasses.fields(config) if f.metadata.get("place")
+    ]
+    return [Path(v).resolve() for v in values if v is not None]
+
+
+def check_separate(
+    dataset: Dataset, external: Dataset | None, *, naming: str | None = None
+) -> None:
     """Look for images of `test` and of the external set that train or val have too.
 
     Images count as the same where their files have the same bytes. Patients are compared within
-    a data set by its reader, and across two where a name means the same in both.
+    a data set by its reader, and across two where a name means the same in both: where `naming`
+    says so, or where any image is in both.
 
     Args:
         dataset: what is trained, selected and tested on.
         external: the external set, whose test split is tested on.
-        same_names: whether both name patients alike, being data sets of one kind.
+        naming: as `one_naming` says.
 
     Raises:
         DataError: names every one that is on both sides.
@@ -30,16 +67,27 @@ def check_separate(dataset: Dataset, external: Dataset | None, *, same_names: bo
     tested = {"test": dataset.sources("test")}
     if external is not None:
         tested["external"] = external.sources("test")
+        if naming is None and _overlap(dataset, external):
+            naming = "they have images in common"
     for seen in _SEEN:
         for name, sources in tested.items():
             known = dataset.sources("train" if seen == "train" else "val")
             faults.extend(f"image in {seen} and in {name}", _same_images(known, sources))
-            if name == "external" and same_names:
+            if name == "external" and naming is not None:
                 patients = {s.patient_id for s in known.values()}
                 shared = patients & {s.patient_id for s in sources.values()}
-                faults.extend(f"patient in {seen} and in {name}", sorted(shared))
+                faults.extend(f"patient in {seen} and in {name} ({naming})", sorted(shared))
     if faults:
         raise DataError("\n".join(["data that select on test:", *faults.lines(), _ADVICE]))
+
+
+def _overlap(dataset: Dataset, external: Dataset) -> bool:
+    """Whether the two sets share an image, in whatever splits."""
+    here, there = (
+        {s.image_hash for split in SPLITS for s in opened.sources(split).values()}
+        for opened in (dataset, external)
+    )
+    return not here.isdisjoint(there)
 
 
 def _same_images(known: Mapping[str, Source], tested: Mapping[str, Source]) -> Iterator[str]:

@@ -73,14 +73,16 @@ class DataConfig(Choice):
     """Base of the datasets' configurations: frozen pydantic dataclasses."""
 
     kind: ClassVar[str] = "data set"
-    patients_are_global: ClassVar[bool] = True
-    """Whether a patient's name means the same in every copy of the data set. Where files are
-    numbered anew in each folder it does not: `001` here is not `001` there."""
 
     @classmethod
     def table(cls) -> Mapping[str, Entry]:
         """The table of datasets."""
         return DATASETS
+
+    @property
+    def names_patients(self) -> bool:
+        """Whether `Source.patient_id` is the name of a patient or sequence, not an image's own."""
+        return True
 
     def open(self) -> Dataset:
         """Check the folder (rendering it first where the dataset is procedural) and read its index.

@@ -23,6 +23,8 @@ from segcore.data.splits import Fractions, check_fractions, check_pattern, left_
 from segcore.registry import STRICT
 
 SPLIT = "{split}"
+EACH_ITS_OWN = "(.+)"
+"""The pattern of a patient whose name is its image's."""
 SPLIT_NAMES: dict[Split, tuple[str, ...]] = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),
@@ -40,7 +42,6 @@ class Folder(MaskConfig):
     """Images and masks that lie in folders of their own and share file names."""
 
     name: ClassVar[str] = "folder"
-    patients_are_global: ClassVar[bool] = False
 
     root: str = dataclasses.field(metadata={"place": True})
     """The folder below which all lies."""
@@ -58,7 +59,7 @@ class Folder(MaskConfig):
     `tool=128..255` for grey levels or palette indices, `ridge=#ff0000|#0000ff` for colours.
     `background` is 0, or black, unless it is among them. One class: a binary set, without a
     background channel."""
-    patient: str = "(.+)"
+    patient: str = EACH_ITS_OWN
     """Regular expression of a whole file stem; its first group is the patient or sequence. The
     default takes each image for a patient of its own."""
     fractions: Fractions = (0.6, 0.2, 0.2)
@@ -78,6 +79,11 @@ class Folder(MaskConfig):
             )
         if several and self.fractions != (0.6, 0.2, 0.2):
             raise ValueError(f"fractions change nothing where folders say the split ({SPLIT})")
+
+    @property
+    def names_patients(self) -> bool:
+        """Whether `patient` says how: an image's number is no patient's name."""
+        return self.patient != EACH_ITS_OWN
 
     def code(self) -> GreyMask | ColourMask:
         """What `classes` says."""

@@ -3,9 +3,10 @@
 Everything is looked over before the first prediction, so that all faults are told at once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import cv2
@@ -174,15 +175,17 @@ def _map_of(path: Path, maps: dict[tuple[str, bool], Path]) -> Path | None:
 def _check_images(images: Sequence[ImageFile], faults: Faults) -> None:
     """Read every image and map once, on all cores, and note what is wrong."""
 
-    def look(path: Path | None) -> tuple[int, int] | OSError | None:
+    def look(
+        path: Path | None, check: Callable[[Path], tuple[int, int]]
+    ) -> tuple[int, int] | OSError | None:
         try:
-            return None if path is None else pixels.check(path)
+            return None if path is None else check(path)
         except OSError as error:
             return error
 
     with ThreadPoolExecutor() as pool:
-        sizes = pool.map(look, (i.path for i in images))
-        depth_sizes = pool.map(look, (i.depth for i in images))
+        sizes = pool.map(look, (i.path for i in images), repeat(pixels.check))
+        depth_sizes = pool.map(look, (i.depth for i in images), repeat(pixels.check_depth))
         for image, size, depth_size in zip(images, sizes, depth_sizes, strict=True):
             if isinstance(size, OSError):
                 faults.add("unreadable image", f"{image.path}: {size}")
