@@ -77,6 +77,21 @@ def test_loss_is_a_mean_over_samples(name: str, resolution: Any) -> None:
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
+def test_what_it_remembers_changes_no_digit(name: str) -> None:
+    system, data = built(name).eval().requires_grad_(False), batch(3)
+    hashes = {f"{system.remembers}_hashes": tuple("abc")} if system.remembers else {}
+    with torch.inference_mode():
+        expected = [system(one(data, i), 64).logits_BKhw for i in range(3)]
+        for part in range(3):
+            named: Any = {field: value[part : part + 1] for field, value in hashes.items()}
+            brought = dataclasses.replace(one(data, part), **named)
+            for _ in range(2):
+                assert torch.equal(system(brought, 64).logits_BKhw, expected[part])
+    system.requires_grad_(True)
+    assert system.remembers is None
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
 def test_what_may_be_adapted_is_pretrained(name: str) -> None:
     system = built(name)
     pretrained = {id(m) for e in system.pretrained().values() for m in e.modules()}

@@ -3,10 +3,14 @@
 Shape suffixes: B batch, K classes, H W image size, h w asked-for size, N boxes.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
+
+Part = Literal["image", "depth"]
+"""What a system may look at."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,10 @@ class Batch:
     """Relative depth in [0, 1], larger is farther, float32."""
     boxes_B4: Tensor | None = None
     """Box prompts (x0, y0, x1, y1) in pixels."""
+    image_hashes: tuple[str, ...] | None = None
+    """Of each sample's image as it is here, where a system keeps what it computes of it."""
+    depth_hashes: tuple[str, ...] | None = None
+    """Alike, of the depth maps."""
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -49,11 +57,10 @@ class Batch:
         def move(x: Tensor | None) -> Tensor | None:
             return None if x is None else x.to(device, non_blocking=True)
 
-        return Batch(
+        return replace(
+            self,
             image_B3HW=self.image_B3HW.to(device, non_blocking=True),
             target_BKHW=self.target_BKHW.to(device, non_blocking=True),
-            sample_ids=self.sample_ids,
-            patient_ids=self.patient_ids,
             depth_B1HW=move(self.depth_B1HW),
             boxes_B4=move(self.boxes_B4),
         )

@@ -68,7 +68,13 @@ def predict_labels(
     system.eval()
     device = runtime.device
     batches = evaluation_batches(
-        dataset, split, size, batch_size, rank=runtime.rank, world=runtime.world
+        dataset,
+        split,
+        size,
+        batch_size,
+        rank=runtime.rank,
+        world=runtime.world,
+        remembers=system.remembers,
     )
     for samples, batch in batches:
         autocast = torch.autocast(

@@ -100,7 +100,15 @@ class Training:
         ]
         microbatches = [indices for batch in batches for indices in self._share(batch)]
         size, augment, seed = config.system.image_size, config.augment, config.seed
-        made = training_batches(self.dataset, microbatches, size, augment, seed, epoch)
+        made = training_batches(
+            self.dataset,
+            microbatches,
+            size,
+            augment,
+            seed,
+            epoch,
+            remembers=self.system.remembers,
+        )
         with closing(made):
             steps = tuple(self._step(epoch, batch, made) for batch in batches)
         self.epoch = epoch

@@ -19,6 +19,7 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as v2
 
+from segcore.batch import Part
 from segcore.data.dataset import Sample
 from segcore.registry import STRICT
 
@@ -51,6 +52,11 @@ class Augment:
             raise ValueError("rotate_degrees changes nothing while rotate is 0: give both")
         if self.flip == 0 and self.flip_axis != "horizontal":
             raise ValueError("flip_axis changes nothing while flip is 0: give both")
+
+    def repeats(self, part: Part) -> bool:
+        """Whether a sample's image or depth only ever takes a few forms, each seen in many epochs:
+        flips alone, and brightness where it is the depth."""
+        return self.rotate == 0 and (part == "depth" or self.brightness == 0)
 
     def apply(self, sample: Sample, *, seed: int, epoch: int, index: int) -> Sample:
         """The sample as this epoch sees it; the same arguments give the same sample."""

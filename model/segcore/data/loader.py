@@ -4,6 +4,7 @@ Batches are made in background threads while the network is busy. Nothing here d
 random generator, so that a batch is the same whoever makes it, and when.
 """
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segcore.batch import Batch, ClassSpec
+from segcore.batch import Batch, ClassSpec, Part
 from segcore.data.augment import Augment
 from segcore.data.dataset import Dataset, Sample, Split
 
@@ -49,6 +50,8 @@ def training_batches(
     augment: Augment,
     seed: int,
     epoch: int,
+    *,
+    remembers: Part | None = None,
 ) -> Generator[Batch, None, None]:
     """The augmented samples of each microbatch, in order.
 
@@ -59,7 +62,9 @@ def training_batches(
         augment: what may happen to them.
         seed: of the augmentation.
         epoch: counted from 1.
+        remembers: what the system keeps features of: hashed where later epochs see it again.
     """
+    hashed = remembers if remembers is not None and augment.repeats(remembers) else None
     ids = dataset.ids("train")
 
     def make(indices: Sequence[int]) -> Batch:
@@ -67,20 +72,27 @@ def training_batches(
             augment.apply(dataset.load("train", ids[i], size), seed=seed, epoch=epoch, index=i)
             for i in indices
         ]
-        return collate(samples, dataset.classes)
+        return collate(samples, dataset.classes, hashed=hashed)
 
     return ahead(partial(make, indices) for indices in microbatches)
 
 
 def evaluation_batches(
-    dataset: Dataset, split: Split, size: int, batch_size: int, *, rank: int, world: int
+    dataset: Dataset,
+    split: Split,
+    size: int,
+    batch_size: int,
+    *,
+    rank: int,
+    world: int,
+    remembers: Part | None = None,
 ) -> Generator[tuple[list[Sample], Batch], None, None]:
     """A worker's share of a split: as they are, no image twice, none missing over the workers."""
     ids = list(dataset.ids(split))[rank::world]
 
     def make(start: int) -> tuple[list[Sample], Batch]:
         samples = [dataset.load(split, i, size) for i in ids[start : start + batch_size]]
-        return samples, collate(samples, dataset.classes)
+        return samples, collate(samples, dataset.classes, hashed=remembers)
 
     return ahead(partial(make, start) for start in range(0, len(ids), batch_size))
 
@@ -104,8 +116,14 @@ def ahead(jobs: Iterable[Callable[[], T]]) -> Generator[T, None, None]:
                 future.cancel()
 
 
-def collate(samples: Sequence[Sample], classes: ClassSpec) -> Batch:
-    """Stack samples of one size into tensors."""
+def collate(samples: Sequence[Sample], classes: ClassSpec, *, hashed: Part | None = None) -> Batch:
+    """Stack samples of one size into tensors.
+
+    Args:
+        samples: of one batch.
+        classes: of their labels.
+        hashed: what the batch brings hashes of.
+    """
     # In NumPy: torch would start a pool of threads of its own in each thread that makes batches.
     image_BHW3 = _unit(np.stack([s.image_HW3 for s in samples]))
     labels_BHW = np.stack([s.labels_HW for s in samples])
@@ -119,7 +137,20 @@ def collate(samples: Sequence[Sample], classes: ClassSpec) -> Batch:
         sample_ids=tuple(s.sample_id for s in samples),
         patient_ids=tuple(s.patient_id for s in samples),
         depth_B1HW=depth_B1HW,
+        image_hashes=_hashes([s.image_HW3 for s in samples]) if hashed == "image" else None,
+        depth_hashes=_hashes(depths) if hashed == "depth" and depth_B1HW is not None else None,
     )
+
+
+def _hashes(arrays: Sequence[NDArray[np.uint8]]) -> tuple[str, ...]:
+    """Of sizes and pixels, not of names: nobody who changes pixels can forget to say so."""
+
+    def name(array: NDArray[np.uint8]) -> str:
+        digest = hashlib.sha256(str(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    return tuple(map(name, arrays))
 
 
 def _unit(levels: NDArray[np.uint8]) -> Tensor:

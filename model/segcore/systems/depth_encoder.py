@@ -4,6 +4,7 @@ Shape suffixes: B batch, H W image size, L tokens, C channels, h w token grid.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, D
 from transformers.models.dinov2 import Dinov2Backbone
 
 from segcore.registry import STRICT
+from segcore.systems.features import KEPT_BYTES, KeptFeatures
 from segcore.systems.pixels import resize, standardise
 from segcore.systems.weights import (
     PLACE,
@@ -155,7 +157,11 @@ def read_folder(folder: Path) -> Dinov2Backbone:
 
 
 class DepthEncoder(nn.Module):
-    """RGB or a depth map in, one feature map out."""
+    """RGB or a depth map in, one feature map out.
+
+    While no parameter moves, features of named images are kept (see `KeptFeatures`). Weights of a
+    frozen encoder change by `load_state_dict` alone, which forgets them.
+    """
 
     def __init__(self, config: DepthConfig) -> None:
         super().__init__()
@@ -163,15 +169,37 @@ class DepthEncoder(nn.Module):
         self._input = INPUTS[config.size]
         self._side = INPUTS[config.size] // PATCHES[config.size]
         self._first = 0 if config.shifted else 1  # the class token comes before the patches
+        self._kept = KeptFeatures()
+        self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
+            lambda encoder, _: encoder._kept.clear()
+        )
 
-    def forward(self, image_B3HW: Tensor) -> Tensor:
+    @property
+    def frozen(self) -> bool:
+        """Whether no parameter moves."""
+        return not any(p.requires_grad for p in self.parameters())
+
+    def forward(self, image_B3HW: Tensor, hashes: Sequence[str] | None = None) -> Tensor:
         """Features (B, C, h, w) of the last layer, normalised.
 
         Args:
             image_B3HW: in [0, 1]; resized to the size that the encoder was pretrained at.
+            hashes: of each image, where it may come again.
         """
+        if not self.frozen:
+            self._kept.clear()
         with torch.set_grad_enabled(moves(self)):
-            x_B3HW = standardise(resize(image_B3HW, self._input))
-            tokens_BLC: Tensor = self.backbone(x_B3HW).feature_maps[-1]
+            if hashes is None or not self.frozen:
+                tokens_BLC = self._tokens(image_B3HW)
+            else:
+                # Evaluation sees each image in every epoch, training only some forms of it.
+                most_bytes = KEPT_BYTES // 2 if self.training else KEPT_BYTES
+                tokens_BLC = self._kept.of(self._tokens, image_B3HW, hashes, most_bytes)
             tokens_BLC = tokens_BLC[:, self._first : self._first + self._side**2]
         return tokens_BLC.transpose(1, 2).reshape(len(tokens_BLC), -1, self._side, self._side)
+
+    def _tokens(self, image_B3HW: Tensor) -> Tensor:
+        """The class token and all patches, (B, 1 + h * w, C)."""
+        x_B3HW = standardise(resize(image_B3HW, self._input))
+        tokens_BLC: Tensor = self.backbone(x_B3HW).feature_maps[-1]
+        return tokens_BLC

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segcore.batch import Batch, ClassSpec, Prediction
+from segcore.batch import Batch, ClassSpec, Part, Prediction
 from segcore.losses import LossConfig
 from segcore.registry import STRICT
 from segcore.systems.decoder import DecoderConfig
@@ -110,22 +110,22 @@ class DualEncoder(System):
         fused: dict[int, Tensor] = {}
         if self.depth is not None and self.fusion is not None:
             stride = self._config.fusion.stride
-            depth_BChw = self.depth(self._depth_input(batch))
+            depth_BChw = self.depth(*self._depth_input(batch))
             fused[stride] = self.fusion(features[stride], depth_BChw, positions[stride])
         native: Tensor = self.decoder(features, fused)
         logits = F.interpolate(native, (size, size), mode="bilinear", align_corners=False)
         return Prediction(logits, {"native": native})
 
-    def _depth_input(self, batch: Batch) -> Tensor:
-        """What the depth encoder looks at, (B, 3, H, W) in [0, 1]."""
+    def _depth_input(self, batch: Batch) -> tuple[Tensor, tuple[str, ...] | None]:
+        """What the depth encoder looks at, (B, 3, H, W) in [0, 1], and its hashes."""
         if self._config.depth.source == "image":
-            return batch.image_B3HW
+            return batch.image_B3HW, batch.image_hashes
         if batch.depth_B1HW is None:
             raise ValueError(
                 "the dataset has no depth maps: set system.depth.source='image' to let the depth "
                 "encoder see the image, or system.fusion.mode='rgb_only' to do without it"
             )
-        return batch.depth_B1HW.expand(-1, 3, -1, -1)
+        return batch.depth_B1HW.expand(-1, 3, -1, -1), batch.depth_hashes
 
     def loss(self, prediction: Prediction, batch: Batch, progress: float) -> Tensor:
         """Dice + cross-entropy."""
@@ -155,3 +155,10 @@ class DualEncoder(System):
     def needs_depth(self) -> bool:
         """As of its configuration."""
         return self._config.needs_depth
+
+    @property
+    def remembers(self) -> Part | None:
+        """What the depth encoder looks at, unless it moves."""
+        if self.depth is None or not self.depth.frozen:
+            return None
+        return "image" if self._config.depth.source == "image" else "depth"

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from segcore.batch import Batch, ClassSpec, Prediction
+from segcore.batch import Batch, ClassSpec, Part, Prediction
 from segcore.losses import LossConfig
 from segcore.registry import Choice, Entry
 from segcore.systems import SYSTEMS
@@ -55,6 +55,12 @@ class System(nn.Module, ABC):
     def needs_depth(self) -> bool:
         """Whether every batch must bring depth maps."""
         return False
+
+    @property
+    def remembers(self) -> Part | None:
+        """The part of a sample of which it keeps features, if batches bring hashes of it; None if
+        it keeps nothing."""
+        return None
 
 
 class SystemConfig(Choice):
