@@ -23,6 +23,7 @@ from ray.scripts.scripts import cli as ray_cli
 from ray.scripts.symmetric_run import symmetric_run
 
 from segtune.cli import _parser
+from segtune.monitor.gauges import SHOWN, STATE
 from segtune.trial import DRIVER_MEMORY
 
 ROOT = Path(__file__).parent.parent
@@ -427,11 +428,17 @@ def expressions() -> list[str]:
     return [target["expr"] for panel in panels for target in panel.get("targets", [])]
 
 
+def test_the_dashboard_shows_every_gauge_of_a_trial_and_no_other() -> None:
+    shown = {n for e in expressions() for n in re.findall(r"\bray_(segtune_\w+)", e)}
+    assert shown == {*SHOWN, STATE}
+
+
 def test_the_dashboard_shows_metrics_that_ray_has() -> None:
-    """Ray's own dashboards, which come with it, name every metric."""
+    """Ray's own dashboards, which come with it, name every metric but segtune's."""
     folder = files("ray") / "dashboard" / "modules" / "metrics" / "dashboards"
     text = "".join(f.read_text() for f in folder.iterdir() if f.name.endswith("_panels.py"))
-    shown = {n for e in expressions() for n in re.findall(r"\b(?:ray|autoscaler)_\w+", e)}
+    names = r"\b(?!ray_segtune)(?:ray|autoscaler)_\w+"
+    shown = {n for e in expressions() for n in re.findall(names, e)}
     assert len(shown) > 15
     assert sorted(n for n in shown if not re.search(rf"\b{n}\b", text)) == []
 

@@ -12,6 +12,7 @@ from segtune.commands.shared import (
     study_arguments,
 )
 from segtune.resources import Resources
+from segtune.spec import Search
 
 HELP = "train what is left of a study"
 
@@ -35,13 +36,24 @@ def resource_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the study; 1 where trials failed."""
     from segtune import study as runner
+    from segtune.monitor.gauges import Gauges
+    from segtune.monitor.places import Places
+    from segtune.monitor.several import Several
+    from segtune.monitor.tensorboard import EventFiles
     from segtune.progress import Progress
 
     named = changed_study(args)
     resources = asked(args)
     with Progress(console, named.name) as progress:
+        is_search = isinstance(named.study, Search)
+        observer = Several(
+            progress,
+            Places(console, args.storage, named.name, is_search=is_search),
+            EventFiles(args.storage, named.name),
+            Gauges(named.name),
+        )
         outcome = runner.run(
-            named.study, named.name, args.storage, resources, progress, address=args.address
+            named.study, named.name, args.storage, resources, observer, address=args.address
         )
     if outcome.ran == 0:
         console.print(f"{named.name} is finished: all {outcome.total} trials. Nothing to do.")

@@ -1,0 +1,80 @@
+"""Where a study that runs can be looked at, and how."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from segtune.monitor.tensorboard import FOLDER
+from segtune.spec import Trial
+
+DISCOVERY = "prom_metrics_service_discovery.json"
+"""File of a Ray session that tells Prometheus where its nodes are."""
+
+
+class Places:
+    """An observer that says it once, when the first trials are about to start."""
+
+    def __init__(self, console: Console, storage: Path, study: str, *, is_search: bool) -> None:
+        self._console = console
+        self._storage, self._study = storage.expanduser().absolute(), study
+        self._is_search, self._said = is_search, False
+
+    def begin(self, total: int, done: int, together: int) -> None:
+        """The study starts: Ray runs."""
+        if self._said:
+            return
+        self._said = True
+        context = ray.init(ignore_reinit_error=True)  # the one that is there
+        grid = Table.grid(padding=(0, 2))
+        for what, where in places(
+            self._storage,
+            self._study,
+            is_search=self._is_search,
+            dashboard=context.dashboard_url,
+            session=getattr(context, "address_info", {}).get("session_dir"),
+        ).items():
+            grid.add_row(Text(f"  {what}", style="dim"), Text(where))
+        self._console.print(grid)
+
+    def started(self, trial: Trial) -> None:
+        """Nothing to say."""
+
+    def reported(self, trial: Trial, metrics: Mapping[str, Any]) -> None:
+        """Nothing to say."""
+
+    def ended(self, trial: Trial, error: str | None) -> None:
+        """Nothing to say."""
+
+
+def places(
+    storage: Path, study: str, *, is_search: bool, dashboard: str | None, session: str | None
+) -> dict[str, str]:
+    """What there is to look at -> where it is, or the command that opens it.
+
+    Args:
+        storage: the folder that holds the studies.
+        study: its name.
+        is_search: whether there is an Optuna study too.
+        dashboard: `host:port` of Ray's dashboard.
+        session: folder of Ray's session on the head node.
+    """
+    folder, given = storage / study, shlex.quote(str(storage))
+    found = {
+        "results": str(folder),
+        "now": f"segtune status {study} --storage {given} --watch",
+        "report": f"segtune report {study} --storage {given} --serve",
+        "curves": f"tensorboard --logdir {shlex.quote(str(folder / FOLDER))}",
+    }
+    if is_search:
+        found["search"] = f"optuna-dashboard {shlex.quote(str(folder / 'optuna.journal'))}"
+    if dashboard:
+        found["jobs, nodes, logs"] = f"http://{dashboard} (Ray; it knows no trials)"
+    if session:
+        found["metrics"] = f"Prometheus with file_sd_configs of {Path(session) / DISCOVERY}"
+    return found
