@@ -21,7 +21,7 @@ from segcore.train import train
 from segtune import checkpoints, table, worker
 from segtune.changes import apply
 from segtune.process import TrainingProcess
-from segtune.record import Metrics, find_origin
+from segtune.record import Metrics, find_origin, record_pruned
 from segtune.spec import Trial
 from segtune.worker import Job
 
@@ -217,3 +217,18 @@ def test_the_commit_is_known_without_git(monkeypatch: pytest.MonkeyPatch) -> Non
     assert find_origin().git_dirty is True
     monkeypatch.setenv("SEGTUNE_GIT_COMMIT", "")
     assert find_origin().git_commit != "abc123"
+
+
+def test_what_a_scheduler_stopped_stays_stopped(tmp_path: Path, scenes: Path) -> None:
+    """The workers of several train on while their driver is being ended."""
+    stopped, told = job(tmp_path, scenes), list[Metrics]()
+
+    def tell(metrics: Metrics) -> None:
+        told.append(metrics)
+        record_pruned(tmp_path, "study", stopped.trial, 1)
+
+    worker.work(stopped, Runtime(), tell)
+    assert len(told) == 1
+    (trial,) = rows(tmp_path, "trials")
+    assert (trial["status"], trial["stopped_epoch"]) == ("pruned", 1)
+    assert {r["epoch"] for r in rows(tmp_path, "steps")} == {1}

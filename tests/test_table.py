@@ -105,3 +105,12 @@ def test_many_writers_lose_nothing(tmp_path: Path) -> None:
     rows = table.read(tmp_path, "s", "scores")
     assert rows.num_rows == 48
     assert len(pc.unique(rows["trial_id"])) == 16
+
+
+def test_one_trial_is_read_without_the_others(tmp_path: Path) -> None:
+    for trial, attempt, epoch in (("a", 1, 1), ("a", 2, 2), ("a-a1", 1, 1), ("b", 1, 1)):
+        table.write(tmp_path, "s", "scores", [score(trial, attempt, epoch, 0.5)])
+    (table.table_dir(tmp_path, "s", "scores") / "b-a1.parquet").write_bytes(b"spoilt")
+    found = table.read(tmp_path, "s", "scores", trial_id="a").to_pylist()
+    assert [(r["trial_id"], r["epoch"]) for r in found] == [("a", 1), ("a", 2)]
+    assert table.read(tmp_path, "s", "scores", trial_id="c").num_rows == 0

@@ -134,16 +134,14 @@ def read_past(search: Search, storage: Path, name: str, *, only: str | None = No
         name: the study's.
         only: one trial's id; None takes all.
     """
-    trials = table.read(storage, name, "trials")
-    wanted = pc.equal(trials["role"], "search")
-    if only is not None:
-        wanted = pc.and_(wanted, pc.equal(trials["trial_id"], only))
-    rows = trials.filter(wanted).sort_by("number").to_pylist()
+    trials = table.read(storage, name, "trials", trial_id=only)
+    rows = trials.filter(pc.equal(trials["role"], "search")).sort_by("number").to_pylist()
     if not rows:
         return []
     ids = [r["trial_id"] for r in rows]
-    courses = _courses(table.read(storage, name, "scores"), ids)
-    cost = _costs(search, storage, name, rows)
+    courses = _courses(table.read(storage, name, "scores", trial_id=only), ids)
+    steps = table.read(storage, name, "steps", trial_id=only) if needs_costs(search) else None
+    cost = {} if steps is None else _costs(steps, rows)
     return [_past(row, courses.get(row["trial_id"], {}), cost) for row in rows]
 
 
@@ -171,14 +169,10 @@ def _past(
     )
 
 
-def _costs(
-    search: Search, storage: Path, name: str, rows: Sequence[Mapping[str, Any]]
-) -> dict[str, dict[str, float]]:
-    if not needs_costs(search):
-        return {}
-    steps = table.read(storage, name, "steps").select(STEP_COLUMNS)
+def _costs(steps: pa.Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     ids = pa.array([r["trial_id"] for r in rows])
-    return costs(rows, steps.filter(pc.is_in(steps["trial_id"], ids)))
+    wanted = pc.is_in(steps["trial_id"], ids)
+    return costs(rows, steps.select(STEP_COLUMNS).filter(wanted))
 
 
 def _courses(scores: pa.Table, ids: Sequence[str]) -> dict[str, dict[int, dict[str, float]]]:

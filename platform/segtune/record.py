@@ -25,6 +25,10 @@ COMMIT, DIRTY = "SEGTUNE_GIT_COMMIT", "SEGTUNE_GIT_DIRTY"
 _PACKAGES = ("segtune", "torch", "torchvision", "sam2", "transformers", "peft", "ray", "optuna")
 
 
+class TrialStopped(Exception):
+    """A scheduler has stopped a trial whose worker was not told yet."""
+
+
 @dataclass(frozen=True)
 class Origin:
     """What code ran."""
@@ -82,7 +86,12 @@ class Recorder:
         Returns:
             What a scheduler or a person watching wants to know: epoch, loss, macro metrics on
             val and their values at the best epoch so far.
+
+        Raises:
+            TrialStopped: a scheduler has stopped the trial meanwhile; nothing was written.
         """
+        if self._stopped():
+            raise TrialStopped(self.trial.trial_id)
         self._row |= {
             "config_hash": config_hash(
                 self.trial.config,
@@ -112,6 +121,12 @@ class Recorder:
         self._row |= {"status": "failed", "error": error, "ended": datetime.now(UTC)}
         self._write("trials", [self._row])
 
+    def _stopped(self) -> bool:
+        """The workers of several train on while their driver is being ended."""
+        trial_id = self.trial.trial_id
+        rows = table.read(self.storage, self.study, "trials", trial_id=trial_id).to_pylist()
+        return bool(rows) and rows[0]["status"] == "pruned"
+
     def _report(self, evaluation: Evaluation) -> Metrics:
         macro = {
             s.metric: s.value
@@ -133,8 +148,9 @@ class Recorder:
         }
 
     def _best_on_disk(self, epoch: int) -> dict[str, float]:
-        scores = table.read(self.storage, self.study, "scores").to_pylist()
-        return best_values(scores, self.trial.trial_id, epoch)
+        trial_id = self.trial.trial_id
+        scores = table.read(self.storage, self.study, "scores", trial_id=trial_id).to_pylist()
+        return best_values(scores, trial_id, epoch)
 
     def _extend(self, name: table.TableName, rows: list[dict[str, Any]]) -> None:
         key = {"trial_id": self.trial.trial_id, "attempt": self.attempt}
@@ -150,11 +166,7 @@ def record_failure(
     storage: Path, study: str, trial: Trial, origin: Origin, workers: int, error: str
 ) -> None:
     """Mark a trial's last attempt as failed; make one up where it died before it wrote a row."""
-    rows = [
-        row
-        for row in table.read(storage, study, "trials").to_pylist()
-        if row["trial_id"] == trial.trial_id
-    ]
+    rows = table.read(storage, study, "trials", trial_id=trial.trial_id).to_pylist()
     row = rows[0] if rows else trial_row(trial, origin, workers) | {"attempt": 1}
     if row["status"] in ("running", None):
         row |= {"status": "failed", "error": error, "ended": datetime.now(UTC)}
@@ -164,19 +176,15 @@ def record_failure(
 def record_pruned(storage: Path, study: str, trial: Trial, epoch: int) -> None:
     """Mark a trial's last attempt as stopped by a scheduler after an epoch; what its workers wrote
     since stays in the tables."""
-    (row,) = (
-        row
-        for row in table.read(storage, study, "trials").to_pylist()
-        if row["trial_id"] == trial.trial_id
-    )
+    (row,) = table.read(storage, study, "trials", trial_id=trial.trial_id).to_pylist()
     row |= {"status": "pruned", "stopped_epoch": epoch, "ended": datetime.now(UTC)}
     table.write(storage, study, "trials", [row])
 
 
 def failure(storage: Path, study: str, trial_id: str) -> str | None:
     """Why a trial failed; None where it did not."""
-    for row in table.read(storage, study, "trials").to_pylist():
-        if (row["trial_id"], row["status"]) == (trial_id, "failed"):
+    for row in table.read(storage, study, "trials", trial_id=trial_id).to_pylist():
+        if row["status"] == "failed":
             return str(row["error"])
     return None
 

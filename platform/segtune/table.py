@@ -153,7 +153,14 @@ def write(storage: Path, study: str, table: TableName, rows: Iterable[Mapping[st
     return path
 
 
-def read(storage: Path | str, study: str, table: TableName, *, wide: bool = False) -> pa.Table:
+def read(
+    storage: Path | str,
+    study: str,
+    table: TableName,
+    *,
+    wide: bool = False,
+    trial_id: str | None = None,
+) -> pa.Table:
     """A table of a study: the latest attempt's state, never a row twice.
 
     Args:
@@ -162,6 +169,7 @@ def read(storage: Path | str, study: str, table: TableName, *, wide: bool = Fals
         table: which table.
         wide: one column per metric and protocol (`dice.per_image`) in place of the columns
             `metric`, `protocol`, `value`; for `scores` and `images`.
+        trial_id: the rows of this trial alone, without a look at the others' files.
 
     Returns:
         The rows of each trial together, in the order in which they were written; no row where
@@ -174,7 +182,10 @@ def read(storage: Path | str, study: str, table: TableName, *, wide: bool = Fals
     if wide and "metric" not in schema.names:
         raise ValueError(f"{table} has no metrics to widen: wide=True is for scores and images")
     folder = table_dir(Path(storage), study, table)
-    files = sorted(p for p in folder.glob("*.parquet") if not p.name.startswith("."))
+    pattern = "*.parquet" if trial_id is None else f"{trial_id}-a*.parquet"
+    files = sorted(p for p in folder.glob(pattern) if not p.name.startswith("."))
+    if trial_id is not None:  # `x-a1` is another trial than `x`
+        files = [p for p in files if _trial_of(p) == trial_id]
     if not files:
         return schema.empty_table()
     # The schema gives rows of an older version the columns of this one, as nulls.

@@ -12,7 +12,7 @@ from pathlib import Path
 from segcore.runtime import Runtime
 from segcore.train import TrainingDiverged, train
 from segtune import checkpoints
-from segtune.record import Metrics, Origin, Recorder
+from segtune.record import Metrics, Origin, Recorder, TrialStopped
 from segtune.spec import TESTED, Trial
 
 HANG = "hang.txt"
@@ -57,6 +57,8 @@ def work(job: Job, runtime: Runtime, tell: Callable[[Metrics], None]) -> None:
                 if first and not evaluation.final:
                     checkpoints.keep(evaluation, job.folder)
                 tell(metrics)
+    except TrialStopped:
+        return
     except TrainingDiverged as error:  # on every worker at the same step
         cause = in_words(error)
         if first:
