@@ -181,6 +181,14 @@ def record_pruned(storage: Path, study: str, trial: Trial, epoch: int) -> None:
     table.write(storage, study, "trials", [row])
 
 
+def record_cancelled(storage: Path, study: str) -> None:
+    """Mark the trials that a person interrupted; the next run goes on with them."""
+    for row in table.read(storage, study, "trials").to_pylist():
+        if row["status"] == "running":
+            row |= {"status": "cancelled", "ended": datetime.now(UTC)}
+            table.write(storage, study, "trials", [row])
+
+
 def failure(storage: Path, study: str, trial_id: str) -> str | None:
     """Why a trial failed; None where it did not."""
     for row in table.read(storage, study, "trials", trial_id=trial_id).to_pylist():

@@ -17,7 +17,7 @@ from segtune.history import read_past
 from segtune.ledger import DIED, Tables
 from segtune.lock import only_run
 from segtune.preflight import check_places, look_over
-from segtune.record import Origin, best_values, find_origin, record_failure
+from segtune.record import Origin, best_values, find_origin, record_cancelled, record_failure
 from segtune.resources import Resources, check_resources, fitting_trials
 from segtune.schedulers import EpochScheduler, scheduler
 from segtune.search import Listed, OptunaSearcher
@@ -92,13 +92,18 @@ def run(
     if address is None and "RAY_ADDRESS" not in os.environ:
         check_resources(resources, [this_machine()], "this machine")
     check_places(study, resources)
-    with only_run(storage, name), cluster(address, resources) as nodes:
-        definition.write(storage, name, kept)
-        launch = _Launch(name, storage, resources, find_origin(), observer, nodes)
-        if isinstance(study, Ablation):
-            ran = _run_ablation(study, launch)
-        else:
-            ran = _run_search(study, launch)
+    with only_run(storage, name):
+        try:
+            with cluster(address, resources) as nodes:
+                definition.write(storage, name, kept)
+                launch = _Launch(name, storage, resources, find_origin(), observer, nodes)
+                if isinstance(study, Ablation):
+                    ran = _run_ablation(study, launch)
+                else:
+                    ran = _run_search(study, launch)
+        except KeyboardInterrupt:
+            record_cancelled(storage, name)
+            raise
     rows = table.read(storage, name, "trials").to_pylist()
     failed = tuple(r["trial_id"] for r in rows if r["status"] == "failed")
     return Outcome(ran, failed, len(rows))
