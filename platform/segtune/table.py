@@ -33,7 +33,7 @@ SCHEMAS: Mapping[TableName, pa.Schema] = {
             ("arm", pa.string()),  # null in a search
             ("seed", pa.int64()),
             ("number", pa.int64()),  # of a search's or a tuning's candidate, else null
-            ("status", pa.string()),  # running, finished, pruned or failed
+            ("status", pa.string()),  # running, finished, pruned, failed or cancelled
             ("error", pa.string()),
             ("config", pa.string()),  # JSON
             ("changes", pa.string()),  # JSON: dotted field -> value, against the baseline
