@@ -42,7 +42,7 @@ def check_places(study: Study, resources: Resources) -> None:
     """Read the data and weights that the trials will need, before anything starts.
 
     Raises:
-        SpecError: whatever is wrong with them.
+        SpecError: whatever is wrong with them, and arms that change nothing.
     """
     configs = [t.config for t in _every_trial(study)]
     faults = _data_faults(configs)
@@ -53,6 +53,10 @@ def check_places(study: Study, resources: Resources) -> None:
         for size in sorted({c.schedule.batch_size for c in configs})
         if size < resources.workers
     ]
+    if not faults and isinstance(study, Ablation):
+        from segtune.inert import inert_arms  # builds networks
+
+        faults = inert_arms(study)
     if faults:
         raise SpecError(list(dict.fromkeys(faults)))
 

@@ -2,12 +2,13 @@
 
 import argparse
 import ast
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from segtune import catalog
+from segtune import catalog, definition, table
 from segtune.changes import SpecError, apply
 from segtune.spec import Search
 
@@ -23,7 +24,11 @@ def study_arguments(parser: argparse.ArgumentParser, *, optional: bool = False) 
         help="a name that `segtune list` shows, or a file",
     )
     parser.add_argument("--name", help="what its results are called; default: the study's own name")
-    parser.add_argument("--num-samples", type=int, help="trials of a search, in all")
+    parser.add_argument(
+        "--num-samples",
+        metavar="N",
+        help="trials of a search, in all; +N for so many more than it had (with --storage)",
+    )
     parser.add_argument(
         "--set",
         dest="changes",
@@ -91,14 +96,48 @@ def changed_study(args: argparse.Namespace) -> catalog.Named:
         SpecError: no such study, or a change that cannot be.
     """
     named = catalog.find(args.study)
-    study = named.study
-    if args.num_samples is not None:
-        if not isinstance(study, Search):
-            raise SpecError([f"{named.name} is an ablation: --num-samples is for searches"])
-        study = replace(study, num_samples=args.num_samples)
+    study, name = named.study, args.name or named.name
+    if isinstance(study, Search):
+        study = replace(study, num_samples=_num_samples(args, study, name))
+    elif args.num_samples is not None:
+        raise SpecError([f"{named.name} is an ablation: --num-samples is for searches"])
     if args.changes:
         study = replace(study, baseline=apply(study.baseline, _parse(args.changes)))
-    return catalog.Named(args.name or named.name, study, named.description)
+    return catalog.Named(name, study, named.description)
+
+
+def _num_samples(args: argparse.Namespace, study: Search, name: str) -> int:
+    """As asked for; else as many as the search was extended to, or as its file says.
+
+    `+N` is on top of what the search had, once that is done: an extension that was interrupted is
+    gone on with, so that the same command may be given again.
+    """
+    storage: Path | None = getattr(args, "storage", None)
+    kept = None if storage is None else _kept(storage, name)
+    had = study.num_samples if kept is None else max(study.num_samples, kept)
+    text: str | None = args.num_samples
+    if text is None:
+        return had
+    if not re.fullmatch(r"\+?\d+", text):
+        raise SpecError([f"--num-samples {text}: give a number, such as 20, or +20 for 20 more"])
+    if not text.startswith("+"):
+        return int(text)
+    if had > study.num_samples and storage is not None and _done(storage, name) < had:
+        return had
+    return had + int(text)
+
+
+def _kept(storage: Path, name: str) -> int | None:
+    """Trials of a search as it was run before."""
+    kept = definition.read(storage, name)
+    found: int | None = (kept or {}).get("num_samples")
+    return found
+
+
+def _done(storage: Path, name: str) -> int:
+    """Trials of a search that have ended."""
+    rows = table.read(storage, name, "trials").to_pylist()
+    return sum(r["role"] == "search" and r["status"] not in ("running", "cancelled") for r in rows)
 
 
 def _parse(changes: Sequence[str]) -> dict[str, Any]:
