@@ -67,7 +67,7 @@ def check_amounts(resources: Resources) -> None:
     if resources.concurrent is not None and resources.concurrent < 1:
         faults.append(f"concurrent = {resources.concurrent}: give at least 1")
     if not 0 < resources.patience < math.inf:
-        faults.append(f"patience = {resources.patience:g} seconds: give more than 0")
+        faults.append(f"patience = {resources.patience / 60:g} minutes: give more than 0")
     if faults:
         raise SpecError(faults)
 

@@ -31,6 +31,13 @@ def resource_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cpus-per-worker", type=float, default=1, help="(default: %(default)s)")
     parser.add_argument("--gpus-per-worker", type=float, default=0, help="(default: %(default)s)")
     parser.add_argument("--concurrent", type=int, help="most trials at a time; default: what fits")
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=30,
+        metavar="MINUTES",
+        help="without a step, after which a worker is given up as hanging (default: %(default)s)",
+    )
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -75,4 +82,5 @@ def asked(args: argparse.Namespace) -> Resources:
         cpus_per_worker=args.cpus_per_worker,
         gpus_per_worker=args.gpus_per_worker,
         concurrent=args.concurrent,
+        patience=60 * args.patience,
     )

@@ -77,6 +77,7 @@ def run_options(args: argparse.Namespace) -> list[str]:
             "--cpus-per-worker": args.cpus_per_worker,
             "--gpus-per-worker": args.gpus_per_worker,
             "--concurrent": args.concurrent,
+            "--patience": args.patience,
         }
     )
 
