@@ -1,46 +1,49 @@
-"""`segtune show`: what a study would run."""
+"""`segtune show`: what a study would run, and what it would cost."""
 
 import argparse
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from segtune.changes import Changes, flatten
-from segtune.commands.shared import changed_study, study_arguments
+from segtune.changes import Changes, apply, flatten
+from segtune.commands.shared import changed_study, storage_argument, study_arguments
+from segtune.commands.status import duration
 from segtune.spec import Ablation, Search, Study
 
-HELP = "what a study would run"
+if TYPE_CHECKING:
+    from segtune.estimate import Measured, Size
+
+HELP = "what a study would run, and what it would cost"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """A study and changes to it."""
+    """A study, changes to it, and where earlier trials of it may lie."""
     study_arguments(parser)
+    storage_argument(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Print the arms or the space, and the baseline field by field."""
+    """Print the arms or the space, the cost, and the baseline field by field."""
     from segtune.check import check, check_name
+    from segtune.estimate import measured
 
     named = changed_study(args)
     check(named.study)
     check_name(named.name)
     console.print(named.description or named.study.question, "", sep="\n", highlight=False)
-    table = Table(title=f"{named.name}: {_size(named.study)}", title_justify="left")
-    if isinstance(named.study, Ablation):
-        table.add_column("arm")
-        table.add_column("changes to the baseline")
-        if named.study.tune:
-            table.add_column("tuned over")
-        for arm, changes in named.study.all_arms().items():
-            table.add_row(
-                arm, _words(changes) or "(the baseline)", _words(named.study.tune.get(arm, {}))
-            )
-    else:
-        table.add_column("field")
-        table.add_column("searched in")
-        for field, distribution in named.study.space.items():
-            table.add_row(field, str(distribution))
-    console.print(table)
+    sizes, unknown = _sizes(named.study)
+    console.print(_table(named.name, named.study, sizes), soft_wrap=False)
+    if isinstance(named.study, Search):
+        for line in _rules(named.study):
+            console.print(Text(line), soft_wrap=True)
+    for line in _cost(named.study, sizes, measured(named.study, named.name, args.storage)):
+        console.print(Text(line), soft_wrap=True)
+    if unknown:
+        console.print(Text(f"not counted: {unknown}", style="yellow"))
+    console.print()
     baseline = Table(title="baseline", title_justify="left", show_header=False, box=None)
     for field, value in flatten(named.study.baseline).items():
         baseline.add_row(field, repr(value))
@@ -48,7 +51,44 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _size(study: Study) -> str:
+def _sizes(study: Study) -> tuple[dict[str, "Size"], str]:
+    """What is counted of each arm (of a search, of its baseline), and why some could not be."""
+    from segtune.estimate import size
+
+    arms = study.all_arms() if isinstance(study, Ablation) else {"": {}}
+    found, faults = {}, []
+    for arm, changes in arms.items():
+        try:
+            found[arm] = size(apply(study.baseline, changes))
+        except ValueError as error:
+            faults.append(str(error))
+    return found, "\n".join(dict.fromkeys(faults))
+
+
+def _table(name: str, study: Study, sizes: Mapping[str, "Size"]) -> Table:
+    table = Table(title=f"{name}: {_head(study)}", title_justify="left")
+    if isinstance(study, Search):
+        table.add_column("field")
+        table.add_column("searched in")
+        for field, distribution in study.space.items():
+            table.add_row(field, str(distribution))
+        return table
+    table.add_column("arm")
+    table.add_column("changes to the baseline")
+    tuned = {arm: study.tuned_over(arm) for arm in study.all_arms()}
+    if any(tuned.values()):
+        table.add_column("tuned over")
+    table.add_column("trained", justify="right")
+    table.add_column("of", justify="right")
+    for arm, changes in study.all_arms().items():
+        over = [_words(tuned[arm])] if any(tuned.values()) else []
+        one = sizes.get(arm)
+        counts = ["?", "?"] if one is None else [_short(one.trainable), _short(one.total)]
+        table.add_row(arm, _words(changes) or "(the baseline)", *over, *counts)
+    return table
+
+
+def _head(study: Study) -> str:
     if isinstance(study, Search):
         objectives = ", ".join(f"{o.direction} {o.metric}" for o in study.objectives)
         return f"search of {study.num_samples} trials by {study.sampler}: {objectives}"
@@ -57,6 +97,60 @@ def _size(study: Study) -> str:
     seeds = ", ".join(str(seed) for seed in study.seeds)
     trials = f"{arms} arms x {len(study.seeds)} seeds = {arms * len(study.seeds)} trials"
     return f"{first}{trials} (seeds {seeds})"
+
+
+def _rules(study: Search) -> Iterator[str]:
+    """What else decides which trials a search runs, and how far."""
+    if study.constraints:
+        yield f"within: {', '.join(str(c) for c in study.constraints)}"
+    if study.scheduler is not None:
+        yield f"stopped early by {study.scheduler}"
+    if study.finalists:
+        seeds = ", ".join(str(seed) for seed in study.finalist_seeds)
+        yield f"then the best {study.finalists} again, with seeds {seeds}, tested once"
+
+
+def _cost(study: Study, sizes: Mapping[str, "Size"], past: "Measured | None") -> Iterator[str]:
+    """One line for each thing that a study costs, and where the number comes from."""
+    from segtune.estimate import trials
+
+    count = len(list(trials(study)))
+    if sizes:
+        one = list(sizes.values())
+        epochs, steps = _span(o.epochs for o in one), _span(o.steps for o in one)
+        yield f"training: {epochs} epochs, {steps} steps a trial"
+        if isinstance(study, Search):
+            yield f"parameters: {_short(one[0].trainable)} trained of {_short(one[0].total)}"
+        most = max(o.checkpoint for o in one)
+        yield f"disk: at most {_bytes(most)} of checkpoint for each of {count} trials"
+        least = max(o.least_memory for o in one)
+        yield f"memory: {_bytes(least)} for weights and gradients; activations, optimizer on top"
+    if past is None:
+        yield "time, memory in all: not known until a trial has run: its tables will tell"
+        return
+    if past.memory is not None:
+        yield f"memory in all: {_bytes(past.memory)} at most in {past.trials} trials that ran"
+    yield (
+        f"time: {past.left} trials left, {duration(past.seconds)} one after another, by the "
+        f"pace of {past.trials} trials that ran; less where several run at a time"
+    )
+
+
+def _span(values: Iterator[int]) -> str:
+    least, *_, most = sorted((*values,) * 2)
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
+
+
+def _short(count: int) -> str:
+    """`2.2 M`."""
+    for unit, name in ((10**9, " G"), (10**6, " M"), (10**3, " k")):
+        if count >= unit:
+            return f"{count / unit:.1f}{name}"
+    return str(count)
+
+
+def _bytes(count: float) -> str:
+    return f"{count / 10**9:.1f} GB" if count >= 10**9 else f"{count / 10**6:.0f} MB"
 
 
 def _words(changes: Changes) -> str:
