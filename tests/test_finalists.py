@@ -3,6 +3,7 @@
 import json
 from argparse import Namespace
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from segtune.changes import SpecError
 from segtune.commands.shared import changed_study
 from segtune.history import Past, read_past
 from segtune.spec import Ablation, AtMost, Objective, Search
+from segtune.status import look
 from segtune.stopping import Asha
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SEARCH = Search(
     question="?",
     baseline=Job(),
@@ -87,7 +90,7 @@ def test_a_configuration_drawn_twice_counts_once() -> None:
 def write(storage: Path, number: int, dices: list[float], status: str, **more: Any) -> None:
     """A trial of a search in the tables."""
     name = f"t{number}"
-    key = {"trial_id": name, "attempt": 1}
+    key: dict[str, Any] = {"trial_id": name, "attempt": 1}
     row: dict[str, Any] = {
         **key,
         "role": "search",
@@ -99,12 +102,13 @@ def write(storage: Path, number: int, dices: list[float], status: str, **more: A
         "trainable_parameters": 100 + number,
     }
     table.write(storage, "s", "trials", [row | more])
+    macro = {"split": "val", "resolution": 64, "protocol": "per_image", "class_name": "macro"}
     values: list[Mapping[str, Any]] = [
-        {**key, "epoch": e, "split": "val", "class_name": "macro", "metric": m, "value": v}
+        {**key, **macro, "epoch": e, "metric": m, "value": v}
         for e, dice in enumerate(dices, start=1)
         for m, v in (("dice", dice), ("assd", 1 - dice))
     ]
-    other = {**key, "epoch": 1, "class_name": "ridge", "split": "val", "metric": "dice"}
+    other = {**key, **macro, "epoch": 1, "class_name": "ridge", "metric": "dice"}
     table.write(storage, "s", "scores", [*values, {**other, "value": 9.9}])
     seconds = dict.fromkeys(("data", "forward", "backward", "optimizer"), 0.25)
     steps = [
@@ -196,6 +200,32 @@ def test_a_finished_search_is_extended(tmp_path: Path, monkeypatch: pytest.Monke
         write(tmp_path, number, [0.5], "pruned" if number % 2 else "finished", stopped_epoch=None)
     assert asked(tmp_path, "+20", monkeypatch) == 44
     assert asked(tmp_path, "+20", monkeypatch, name="other") == 24
+
+
+def test_status_waits_for_finalists(tmp_path: Path) -> None:
+    definition.write(tmp_path, "s", definition.define("s", SEARCH))
+    for number in range(4):
+        write(tmp_path, number, [0.5], "finished", config="{}", started=NOW, ended=NOW)
+    seen = look(tmp_path, "s", NOW)
+    assert (seen.total, seen.waiting) == (4 + 3, 3)
+    table.write(
+        tmp_path,
+        "s",
+        "trials",
+        [
+            {
+                "trial_id": "t2-s100",
+                "attempt": 1,
+                "role": "finalist",
+                "arm": "t2",
+                "status": "running",
+                "config": "{}",
+                "started": NOW,
+            }
+        ],
+    )
+    seen = look(tmp_path, "s", NOW)
+    assert (seen.total, seen.waiting) == (4 + 3, 2)
 
 
 @pytest.mark.parametrize("text", ["+", "many", "-3", "2.5", ""])
