@@ -4,7 +4,7 @@ import io
 import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -243,3 +243,24 @@ def write_search(storage: Path, study: str = "rank", trials: int = 10) -> None:
                     changes=json.dumps(changes), status=status, tested=False,
                     error=error if status == "failed" else None, state=1e6 * rank,
                     farther=float(rng.uniform(0, 6)))  # fmt: skip
+
+
+def write_finalists(
+    storage: Path,
+    study: str,
+    scores: Mapping[int, Sequence[float]],
+    seeds: Sequence[int] = (101, 102, 103),
+) -> None:
+    """The best of a search trained anew and tested.
+
+    Args:
+        storage: the folder that holds the studies.
+        study: the search.
+        scores: number of the search trial -> macro Dice on test, one for each seed.
+        seeds: of the trainings.
+    """
+    drawn = {t["number"]: t["changes"] for t in table.read(storage, study, "trials").to_pylist()}
+    for number, seed in itertools.product(scores, seeds[: max(map(len, scores.values()))]):
+        write_trial(storage, study, f"t{number}-s{seed}", scores[number][seeds.index(seed)],
+                    role="finalist", arm=f"t{number}", number=number, seed=seed,
+                    changes=drawn[number], elsewhere=-0.1)  # fmt: skip

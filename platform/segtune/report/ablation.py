@@ -1,6 +1,7 @@
 """The parts of an ablation's section."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from segtune.report import panels
 from segtune.report.budget import Budget
@@ -8,6 +9,7 @@ from segtune.report.caveats import Caveat
 from segtune.report.cost import arm_costs
 from segtune.report.figures import spread_figure
 from segtune.report.figures_training import time_figure
+from segtune.report.finalists import KIND as FINALISTS
 from segtune.report.load import DIRTY, MACRO, StudyRows
 from segtune.report.marks import arm_looks
 from segtune.report.paired import Comparison, caution, conclusions, trials_by_seed
@@ -76,6 +78,35 @@ def comparison_parts(rows: StudyRows, found: StudySummary) -> tuple[Part, ...]:
     )
 
 
+def finalist_parts(rows: StudyRows, found: StudySummary) -> tuple[Part, ...]:
+    """A search's finalists, as arms: what was tested, before what was searched."""
+    parts = [
+        _summary(rows, found.summary, found.comparisons),
+        _paired(rows, found.comparisons),
+        _paired_elsewhere(rows, found.external),
+        _caveats(found.caveats),
+        _budget(rows, found.budget),
+        _tradeoff(rows, found.summary),
+        panels.curves_part(rows),
+        panels.classes_part(rows),
+        _spread(rows),
+        panels.agreement_part(rows),
+        panels.shift_part(rows),
+        panels.gallery_part(rows),
+    ]
+    return tuple(_of_finalists(p) for p in parts if p is not None)
+
+
+def _of_finalists(part: Part) -> Part:
+    """Titles and names of files apart from those of the search."""
+    sheet = part.sheet and replace(part.sheet, name=f"finalists_{part.sheet.name}")
+    return replace(part, title=f"Finalists: {_lower(part.title)}", sheet=sheet)
+
+
+def _lower(title: str) -> str:
+    return title[0].lower() + title[1:]
+
+
 def _summary(rows: StudyRows, summary: Summary, comparisons: Sequence[Comparison]) -> Part:
     title = "Scores on the test split"
     if not summary.columns:
@@ -117,7 +148,12 @@ def _left_out(summary: Summary) -> tuple[str, ...]:
 def _paired(rows: StudyRows, comparisons: Sequence[Comparison]) -> Part:
     title = "Differences to the baseline"
     if rows.baseline is None:
-        return Part(title, missing="The study names no baseline arm.")
+        why = (
+            "No finalist has the baseline's settings: nothing to compare with."
+            if rows.kind == FINALISTS
+            else "The study names no baseline arm."
+        )
+        return Part(title, missing=why)
     found = [c for c in comparisons if c.differences]
     if not found:
         return Part(

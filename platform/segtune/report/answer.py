@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from segtune.report.caveats import Caveat
 from segtune.report.cost import arm_costs
+from segtune.report.finalists import finalists
 from segtune.report.load import MACRO, StudyRows
 from segtune.report.paired import Comparison, Difference, difference_text
 from segtune.report.search import read_search
@@ -27,7 +28,11 @@ def answer(
     Where images of another source were tested on, the first one has a second half for them.
     """
     if rows.kind == "search":
-        return _of_search(rows)
+        tested = finalists(rows)
+        if tested is None or not any(a.values for a in summary.arms):
+            return _of_search(rows)
+        told = f"{_repeated(tested)} {_result(tested, summary, comparisons, external)}"
+        return (_best_drawn(rows), told, _sure(caveats))
     if not any(a.values for a in summary.arms):
         return ("No trial has finished and been tested yet: there is no answer.",)
     found = [_result(rows, summary, comparisons, external), _cost(rows, summary), _sure(caveats)]
@@ -88,7 +93,7 @@ def _best_alone(summary: Summary) -> str:
 def _cost(rows: StudyRows, summary: Summary) -> str:
     """The best-scoring arm against the baseline, or against the next arm where it is that."""
     costs = {c.name: c for c in arm_costs(rows)}
-    metric = rows.objectives[0].metric
+    metric = rows.selects.metric
     macros = (c for c in summary.columns if c.class_name == MACRO)
     column = next((c for c in macros if c.measure.metric == metric), None)
     if column is None:
@@ -152,28 +157,45 @@ def _images(rows: StudyRows, split: str) -> str:
 
 
 def _of_search(rows: StudyRows) -> tuple[str, ...]:
+    """Of a search whose best were not tested."""
     search = read_search(rows)
-    best = search.best(1)
-    measure = search.measures[0] if search.measures else None
-    if not best or measure is None:
+    if not search.best(1):
         return ("No search trial has finished with a score yet: there is no answer.",)
-    finished = [t for t in search.trials if t.status == "finished"]
-    value = number(best[0].values[0], measure.digits)
-    start = next((t for t in finished if t.number == 0 and t.values[0] is not None), None)
-    against = ""
-    if start is not None and start is not best[0] and best[0].values[0] is not None:
-        gain = best[0].values[0] - (start.values[0] or 0.0)
-        against = f", {number(gain, measure.digits, sign=True)} against the first trial's"
+    said = [_best_drawn(rows)]
     front = [f"t{t.number}" for t in search.complete if t.on_front]
-    said = [
-        f"The best of {count(len(finished), 'finished trial')} is t{best[0].number} "
-        f"({best[0].text or 'the baseline'}): {measure.name} {value} on val{against}."
-    ]
     if len(search.objectives) > 1 and front:
         shown = listing(front) if len(front) <= _MOST_NAMED else count(len(front), "trial")
         said.append(f"No trial beats {shown} in all of {len(search.objectives)} objectives.")
+    planned = rows.definition.get("finalists")
     said.append(
         "This is the best of many draws on val, with one seed each: only a repetition with new "
-        "seeds on test can confirm it."
+        "seeds on test can confirm it"
+        + (f" (planned for the {planned} best, not done yet)." if planned else ".")
     )
     return tuple(said)
+
+
+def _best_drawn(rows: StudyRows) -> str:
+    """The best trial on val, and how far it is from the baseline, which is the first one."""
+    search = read_search(rows)
+    [best] = search.best(1)
+    finished = [t for t in search.trials if t.status == "finished"]
+    value, start = best.values[0], next((t for t in finished if t.number == 0), None)
+    assert value is not None
+    against = ""
+    if start is not None and start is not best and start.values[0] is not None:
+        gain = number(value - start.values[0], search.digits, sign=True)
+        against = f", {gain} against the baseline's (t{start.number})"
+    on = " on val" if search.measures[0] is not None else ""
+    return (
+        f"The best of {count(len(finished), 'finished trial')} is t{best.number} "
+        f"({best.text or 'the baseline'}): {search.labels[0]} {number(value, search.digits)}{on}"
+        f"{against}."
+    )
+
+
+def _repeated(tested: StudyRows) -> str:
+    """How the best were tested."""
+    seeds = tested.of("arm", status="finished")["seed"].nunique()
+    own = "" if tested.baseline is None else f"; {tested.baseline} has the baseline's settings"
+    return f"The best were trained anew with {count(int(seeds), 'new seed')} and tested{own}."

@@ -43,6 +43,8 @@ class Budget:
     arms: tuple[ArmBudget, ...]
     unequal: tuple[str, ...]
     """Where an arm had more than another, in words; empty where the rule held."""
+    searched: int = 0
+    """Trials of the search that the arms are the best of."""
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -55,6 +57,8 @@ class Budget:
             if tries == {0}
             else f"Tuned on val before the seeds ran: {_tries(self.arms)}."
         )
+        if self.searched:
+            tuned = f"Chosen on val as the best of {count(self.searched, 'trial')} of the search."
         said = [
             f"Held fixed: {listing(list(self.fixed)) or 'nothing is on record'}.",
             f"Varied between arms: {listing(list(self.varied)) or 'nothing'}.",
@@ -91,7 +95,8 @@ def budget(rows: StudyRows) -> Budget:
     if len({a.tries for a in arms}) > 1:
         unequal.append(f"tuning trials ({_tries(arms)}): more tries are more chances")
     varied = {field for arm in arms for field in (*arm.changes, *arm.tuned)}
-    return Budget(tuple(fixed), tuple(sorted(varied)), arms, tuple(unequal))
+    searched = int(rows.definition.get("searched") or 0)
+    return Budget(tuple(fixed), tuple(sorted(varied)), arms, tuple(unequal), searched)
 
 
 def _arm(rows: StudyRows, arm: str, steps: Mapping[str, int]) -> ArmBudget:

@@ -4,16 +4,18 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from segtune.report.ablation import ablation_parts, comparison_parts
+from segtune.report.ablation import ablation_parts, comparison_parts, finalist_parts
 from segtune.report.export import export, write_atomically
 from segtune.report.figure_files import write_figures
-from segtune.report.head import banners, facts, failures
+from segtune.report.finalists import finalists
+from segtune.report.head import banners, facts, unlike_banners
 from segtune.report.load import StudyRows, load
 from segtune.report.notes import notes
 from segtune.report.page import render
 from segtune.report.searching import search_parts
 from segtune.report.section import Part, Section
 from segtune.report.sheets_search import failure_sheet
+from segtune.report.stopped import failures, stopped_early
 from segtune.report.summarize import summarize_rows
 from segtune.report.together import comparable, placed, shared, together
 
@@ -113,25 +115,31 @@ def comparison_section(rows: StudyRows, studies: Sequence[StudyRows]) -> Section
 def section(rows: StudyRows) -> Section:
     """Everything that the page says of one study."""
     parts: list[Part] = []
+    found, tested = summarize_rows(rows), finalists(rows)
+    if tested is not None:
+        parts += finalist_parts(tested, found)
     if rows.kind == "search":
         parts += search_parts(rows)
-    found = summarize_rows(rows)
-    if rows.kind != "search" or len(rows.of("arm")):
+    else:
         parts += ablation_parts(rows, found)
-    stopped = failures(rows)
-    if stopped:
+    stopped, early = failures(rows), stopped_early(rows)
+    if stopped or early:
         parts.append(
             Part(
                 "Trials that did not finish",
-                f"Failed, pruned and cancelled trials (n={len(stopped)}), their latest attempt.",
-                sheet=failure_sheet(stopped),
+                f"Failed, cancelled, stopped and still running trials (n={len(stopped)}), their "
+                "latest attempt."
+                if stopped
+                else "",
+                sheet=failure_sheet(stopped) if stopped else None,
+                sentences=(early,) if early else (),
             )
         )
     return Section(
         name=rows.name,
         question=found.question,
         answer=found.answer,
-        banners=banners(rows),
+        banners=(*banners(rows), *(unlike_banners(tested) if tested is not None else ())),
         facts=facts(rows),
         parts=tuple(parts),
         notes=notes(rows),

@@ -9,6 +9,7 @@ import numpy as np
 
 from segtune.report.budget import Budget
 from segtune.report.carried import carriers
+from segtune.report.finalists import KIND as FINALISTS
 from segtune.report.head import unlike
 from segtune.report.images import image_scores
 from segtune.report.load import MACRO, StudyRows
@@ -44,7 +45,7 @@ def caveats(
         *_unfair(rows, given),
         *(_too_few(first) if first is not None else ()),
         *_edges(rows),
-        *_untuned(rows),
+        *(_searched(rows) if rows.kind == FINALISTS else _untuned(rows)),
         *_rising(rows),
         *(_carried(rows, first) if first is not None else ()),
     ]
@@ -167,6 +168,26 @@ def _end(chosen: Any, values: Sequence[Any]) -> str:
     return {min(numbers): "smallest", max(numbers): "largest"}.get(chosen, "")
 
 
+def _searched(rows: StudyRows) -> tuple[Caveat, ...]:
+    """What it means that finalists were chosen from many."""
+    n = count(int(rows.definition["searched"]), "trial")
+    if rows.baseline is None:
+        return (
+            Caveat(
+                "the baseline was not repeated",
+                "No finalist has the baseline's settings, so nothing says whether the search found "
+                "better ones. It is the search's first trial: train it with the same seeds.",
+            ),
+        )
+    return (
+        Caveat(
+            "the baseline's settings were not searched for",
+            f"The other finalists are the best of {n} on val, {rows.baseline} is the baseline as "
+            "it was: what shows is what searching brought, not that a method is better.",
+        ),
+    )
+
+
 def _untuned(rows: StudyRows) -> tuple[Caveat, ...]:
     tuned = [arm for arm in rows.arms if len(rows.of("tune", arm=arm))]
     rest = [arm for arm in rows.arms if arm not in tuned and len(rows.of("arm", arm=arm))]
@@ -185,7 +206,7 @@ def _untuned(rows: StudyRows) -> tuple[Caveat, ...]:
 
 def _rising(rows: StudyRows) -> tuple[Caveat, ...]:
     """Arms whose score on val was best at the very end in most of their trials."""
-    objective = rows.objectives[0]
+    objective = rows.selects
     arms = {arm: list(trials_by_seed(rows, arm).values()) for arm in rows.arms}
     measure = choose(rows, objective.metric, "val") if any(arms.values()) else None
     if measure is None:

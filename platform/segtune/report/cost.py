@@ -23,13 +23,15 @@ class Quantity:
     key: str
     label: str
     digits: int
+    unit: float = 1.0
+    """One of what is shown, in what the tables count."""
 
 
 QUANTITIES = (
-    Quantity("trainable", "trainable parameters (million)", 3),
-    Quantity("state", "optimizer state (MB)", 2),
-    Quantity("gradients", "gradients (MB)", 2),
-    Quantity("peak", "peak memory (MB)", 0),
+    Quantity("trainable", "trainable parameters (million)", 3, 1e6),
+    Quantity("state", "optimizer state (MB)", 2, MEGABYTE),
+    Quantity("gradients", "gradients (MB)", 2, MEGABYTE),
+    Quantity("peak", "peak memory (MB)", 0, MEGABYTE),
     Quantity("seconds", "seconds per step, median", 3),
 )
 _BY_KEY = {q.key: q for q in QUANTITIES}
@@ -38,6 +40,13 @@ _BYTES = {
     "gradients": "gradient_bytes",
     "peak": "peak_memory_bytes",
 }
+OBJECTIVES = {
+    "peak_memory_bytes": _BY_KEY["peak"],
+    "optimizer_state_bytes": _BY_KEY["state"],
+    "trainable_parameters": _BY_KEY["trainable"],
+    "seconds_per_step": Quantity("mean", "seconds per step, mean", 3),
+}
+"""What a search may make small or keep below a limit, by its name in the definition."""
 MOST_STEPS = 400
 """Points of a curve over single steps."""
 
@@ -88,6 +97,14 @@ def arm_costs(rows: StudyRows) -> tuple[Cost, ...]:
             of_arm = measured.loc[finished["trial_id"]]
             costs.append(_cost(arm, of_arm, is_baseline=arm == rows.baseline))
     return tuple(costs)
+
+
+def objective_costs(rows: StudyRows, metric: str) -> Mapping[str, float]:
+    """Trial -> one of `OBJECTIVES`, as it is shown; without trials that did not record it."""
+    measured, found = _measured(rows), OBJECTIVES[metric]
+    seconds = measured[list(PARTS)].sum(axis=1, min_count=1)
+    column = seconds if found.key == "mean" else measured[found.key]
+    return {str(trial): float(value) for trial, value in column.dropna().items()}
 
 
 def trial_costs(rows: StudyRows, role: str = "search") -> Mapping[str, Cost]:

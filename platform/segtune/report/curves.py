@@ -96,7 +96,7 @@ def smoothing_window(steps: int) -> int:
 
 
 def _val(rows: StudyRows) -> tuple[Measure | None, pd.DataFrame]:
-    measure = choose(rows, rows.objectives[0].metric, "val")
+    measure = choose(rows, rows.selects.metric, "val")
     if measure is None:
         return None, rows.scores.iloc[:0]
     scores = select(rows.scores, measure, "val")

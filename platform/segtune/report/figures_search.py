@@ -31,7 +31,13 @@ from segtune.report.style import (
 )
 from segtune.report.text import setting
 
-STOPPED = MUTED
+_ENDS = (
+    ("not finished", MUTED, "x"),
+    ("stopped early", MUTED, "circle-open"),
+    ("beyond a limit", MUTED, "square-open"),
+    ("finished", OTHER, "circle"),
+)
+"""How a trial ended, and its mark; what is drawn last lies on top."""
 _FEW_VALUES = 8
 """Up to here each value of an integer setting is written."""
 _MANY_LINES, _THIN_TO = 60, 40
@@ -40,18 +46,17 @@ _MANY_NAMES = 12
 """Of a front with more trials than these, only the marks are drawn."""
 
 
-def history_figure(search: SearchRows, objective: int, label: str) -> Any:
+def history_figure(search: SearchRows, objective: int) -> Any:
     """The objective by trial, and the best so far."""
     maximize = search.objectives[objective].maximize
     better = "higher" if maximize else "lower"
     scored = [(t, v) for t in search.trials if (v := t.values[objective]) is not None]
-    done = [(t, v) for t, v in scored if t.status == "finished"]
-    stopped = [(t, v) for t, v in scored if t.status != "finished"]
-    traces = []
-    for label_, group, color, symbol in (
-        ("finished", done, OTHER, "circle"), ("not finished", stopped, STOPPED, "x")
-    ):  # fmt: skip
+    done = [(t, v) for t, v in scored if t.status == "finished" and t.allowed]
+    traces, keys = [], []
+    for label_, color, symbol in _ENDS:
+        group = [(t, v) for t, v in scored if _end(t) == label_]
         if group:
+            keys.append(Key(label_, label_, color, symbol))
             traces.append(
                 {"type": "scatter", "x": [t.number for t, _ in group],
                  "y": packed([v for _, v in group]), "mode": "markers", "name": label_,
@@ -72,23 +77,28 @@ def history_figure(search: SearchRows, objective: int, label: str) -> Any:
         traces,
         height=330,
         span="half",
-        keys=[Key("finished", "finished", OTHER, "circle"),
-              *([Key("not finished", "not finished", STOPPED, "x")] if stopped else []),
-              Key("best", "best so far", FRONT, "line")],
+        keys=[*keys, Key("best", "best so far", FRONT, "line")],
         xaxis={"title": {"text": "trial"}, "tickformat": "d"},
-        yaxis={"title": {"text": f"{label} on val ({better} is better)"}},
-    )  # fmt: skip
+        yaxis={"title": {"text": f"{search.axes[objective]} ({better} is better)"}},
+    )
 
 
-def pareto_figure(search: SearchRows, labels: Sequence[str]) -> Any:
+def _end(trial: SearchTrial) -> str:
+    if trial.status == "pruned":
+        return "stopped early"
+    if trial.status != "finished":
+        return "not finished"
+    return "finished" if trial.allowed else "beyond a limit"
+
+
+def pareto_figure(search: SearchRows) -> Any:
     """The first two objectives of every scored trial; the front is joined by a line."""
     scored = [t for t in search.trials if None not in t.values[:2]]
-    finished = [t for t in scored if t.status == "finished"]
-    groups = (
-        ("not finished", STOPPED, "x", [t for t in scored if t.status != "finished"]),
-        ("finished", OTHER, "circle", [t for t in finished if not t.on_front]),
-        ("on the Pareto front", FRONT, "diamond", [t for t in scored if t.on_front]),
-    )  # fmt: skip
+    groups = [
+        (end, color, symbol, [t for t in scored if _end(t) == end and not t.on_front])
+        for end, color, symbol in _ENDS
+    ]
+    groups.append(("on the Pareto front", FRONT, "diamond", [t for t in scored if t.on_front]))
     traces, keys = [], []
     for label, color, symbol, trials in groups:
         front = label == groups[-1][0]
@@ -110,17 +120,17 @@ def pareto_figure(search: SearchRows, labels: Sequence[str]) -> Any:
              "customdata": [hover(t) for t in ordered],
              "hovertemplate": "%{customdata}<br>%{x:.4f}, %{y:.4g}<extra></extra>"}
         )  # fmt: skip
-    x, y = labels[0], labels[1]
+    x, y = search.axes[:2]
     return figure(
         traces,
         height=420,
         keys=keys,
-        xaxis={"title": {"text": f"{x} on val"}},
-        yaxis={"title": {"text": f"{y} on val"}},
+        xaxis={"title": {"text": x}},
+        yaxis={"title": {"text": y}},
     )
 
 
-def slice_figure(search: SearchRows, field: str, label: str) -> Any:
+def slice_figure(search: SearchRows, field: str) -> Any:
     """The first objective against one searched setting; darker is later."""
     trials = [t for t in search.trials if t.status == "finished" and t.values[0] is not None]
     last = max((t.number for t in trials), default=1)
@@ -140,7 +150,7 @@ def slice_figure(search: SearchRows, field: str, label: str) -> Any:
         height=250,
         span="third",
         xaxis={"title": {"text": plain(field, 40)}, "nticks": 5, **_axis_type(search, field)},
-        yaxis={"title": {"text": label}},
+        yaxis={"title": {"text": search.labels[0]}},
     )
 
 

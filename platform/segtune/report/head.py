@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from segtune.report.load import DIRTY, StudyRows
+from segtune.report.stopped import by_scheduler, still_running
 from segtune.report.text import MISSING, count, dotted, listing
 
 _STATUSES = ("finished", "dirty", "running", "pruned", "failed", "cancelled")
@@ -41,26 +42,13 @@ class Unlike:
     """What it does to the comparison, without a full stop."""
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A trial that did not finish."""
-
-    trial_id: str
-    status: str
-    attempt: int
-    epochs: int
-    """Epochs that it was scored after."""
-    error: str
-    """Empty where none was recorded."""
-
-
 def facts(rows: StudyRows) -> tuple[Fact, ...]:
     """Trials, seeds, images, code, versions, device and data."""
     trials = rows.trials
     seeds = sorted({int(s) for s in trials.loc[trials["role"] != "tune", "seed"].dropna()})
     found = [
         Fact("kind", rows.kind or "unknown"),
-        Fact("trials", f"{len(trials)}: {status_text(trials)}"),
+        Fact("trials", f"{len(trials)}: {status_text(trials)}{_roles(trials)}"),
         Fact("seeds", _seeds_text(seeds)),
         Fact("images", images_text(rows)),
         Fact("code", listing(_commits(trials)) or "no commit recorded"),
@@ -96,18 +84,27 @@ def banners(rows: StudyRows) -> tuple[Banner, ...]:
         found.append(
             Banner("study.json is missing: question, baseline and search space are unknown.", True)
         )
-    unfinished = trials[~trials["status"].isin(["finished", DIRTY])]
+    unfinished = trials[~trials["status"].isin(["finished", DIRTY]) & ~by_scheduler(trials)]
     if len(unfinished):
         found.append(
             Banner(
-                f"Not all trials finished ({status_text(trials)}). Summaries are over finished "
-                "trials; those that failed or were stopped are listed at the end.",
+                " ".join(
+                    [
+                        f"Not all trials finished ({status_text(trials)}). Summaries are over "
+                        "finished trials; the others are listed at the end.",
+                        *still_running(trials),
+                    ]
+                ),
                 bool((trials["status"] == "failed").any()),
             )
         )
     found += _dirty(trials)
-    found += [Banner(f"{one.text}.", True) for one in unlike(rows)]
-    return tuple(found)
+    return (*found, *unlike_banners(rows))
+
+
+def unlike_banners(rows: StudyRows) -> tuple[Banner, ...]:
+    """Conditions that differ between arms."""
+    return tuple(Banner(f"{one.text}.", True) for one in unlike(rows))
 
 
 def _dirty(trials: pd.DataFrame) -> list[Banner]:
@@ -127,33 +124,20 @@ def _dirty(trials: pd.DataFrame) -> list[Banner]:
     return [Banner(head, False)]
 
 
-def failures(rows: StudyRows) -> tuple[Failure, ...]:
-    """Trials that failed or were stopped, with what is known of why."""
-    stopped = rows.trials[rows.trials["status"].isin(["failed", "pruned", "cancelled"])]
-    epochs = rows.scores.groupby("trial_id")["epoch"].nunique().to_dict()
-    return tuple(
-        Failure(
-            str(trial),
-            str(status),
-            int(attempt),
-            int(epochs.get(trial, 0)),
-            "" if pd.isna(error) else str(error).strip(),
-        )
-        for trial, status, attempt, error in zip(
-            stopped["trial_id"],
-            stopped["status"],
-            stopped["attempt"],
-            stopped["error"],
-            strict=True,
-        )
-    )
-
-
 def status_text(trials: pd.DataFrame) -> str:
     """`8 finished, 1 failed`."""
     counts = trials["status"].value_counts().to_dict()
     known = [*_STATUSES, *sorted(set(map(str, counts)) - set(_STATUSES))]
     return ", ".join(f"{counts[s]} {s}" for s in known if counts.get(s))
+
+
+def _roles(trials: pd.DataFrame) -> str:
+    """` (20 of the search, 6 of finalists)`, where trials had several purposes."""
+    words = {"arm": "of arms", "tune": "of tuning", "search": "of the search",
+             "finalist": "of finalists"}  # fmt: skip
+    counts = trials["role"].value_counts().to_dict()
+    told = [f"{counts[role]} {word}" for role, word in words.items() if counts.get(role)]
+    return f" ({', '.join(told)})" if len(told) > 1 else ""
 
 
 def images_text(rows: StudyRows) -> str:

@@ -38,7 +38,7 @@ def rank_by_interval(rows: StudyRows, role: str) -> Heat | None:
         None where fewer than two ranks or intervals were tried.
     """
     split = "test" if role == "arm" else "val"
-    measure = choose(rows, rows.objectives[0].metric, split)
+    measure = choose(rows, rows.selects.metric, split)
     if measure is None:
         return None
     scored = values(rows, measure, split)

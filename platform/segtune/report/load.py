@@ -58,9 +58,16 @@ class StudyRows:
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
-        """The first one is what selects the best epoch."""
+        """Scores on val and, in a search, costs; the first one ranks the trials."""
         given: Sequence[Mapping[str, str]] = self.definition.get("objectives") or DEFAULT_OBJECTIVES
         return tuple(Objective(o["metric"], o["direction"] == "maximize") for o in given)
+
+    @property
+    def selects(self) -> Objective:
+        """The first objective that is a score, not a cost: what the best epoch is told by."""
+        known = set(self.scored["metric"])
+        there = (o for o in self.objectives if o.metric in known)
+        return next(there, self.objectives[0])
 
     @property
     def baseline(self) -> str | None:
@@ -156,7 +163,7 @@ def set_dirty_apart(trials: pd.DataFrame) -> pd.DataFrame:
     dirty = trials["git_dirty"].fillna(False).astype(bool) & (trials["status"] == "finished")
     clean = (trials["status"] == "finished") & ~dirty
     apart = trials.copy()
-    for role in ("arm", "search"):
+    for role in ("arm", "search", "finalist"):
         of_role = trials["role"] == role
         if (clean & of_role).any():
             apart.loc[dirty & of_role, "status"] = DIRTY

@@ -101,7 +101,7 @@ def best_epochs(rows: StudyRows) -> Mapping[str, int]:
     value so far of the study's first objective (the first of equals).
     """
     best: dict[str, int] = {}
-    objective = rows.objectives[0]
+    objective = rows.selects
     measure = choose(rows, objective.metric, "val")
     if measure is not None:
         val = select(rows.scores, measure, "val")

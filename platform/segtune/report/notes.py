@@ -30,7 +30,7 @@ _EMPTY = {
 
 def notes(rows: StudyRows) -> tuple[tuple[str, str], ...]:
     """(Term, meaning), in the order of the page."""
-    objective = rows.objectives[0].metric
+    objective = rows.selects.metric
     split = "test" if (rows.scores["split"] == "test").any() else "val"
     found = [
         (

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +16,12 @@ from optuna.distributions import (
     json_to_distribution,
 )
 
+from segtune.report.cost import OBJECTIVES, objective_costs
 from segtune.report.load import MACRO, Objective, StudyRows
 from segtune.report.measures import Measure, best_epochs, choose, values
 from segtune.report.text import MISSING, changes_text, dotted
+
+_LIMIT = re.compile(r"(\w+) at (most|least) (\S+)")
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,10 @@ class SearchTrial:
     """Per objective, macro, at the best epoch on val; None where there is none or it is NaN."""
     best_epoch: int | None
     on_front: bool
-    """Whether it finished and no finished trial is as good in all objectives and better in one."""
+    """Whether it finished and no finished trial is as good in all objectives and better in one;
+    among those within the constraints."""
+    allowed: bool = True
+    """Whether it is within the constraints."""
 
     @property
     def text(self) -> str:
@@ -48,19 +55,55 @@ class SearchRows:
 
     objectives: tuple[Objective, ...]
     measures: tuple[Measure | None, ...]
-    """Per objective; None where no trial was scored in it yet."""
+    """Per objective; None for a cost, and where no trial was scored in it yet."""
     space: Mapping[str, BaseDistribution]
     trials: tuple[SearchTrial, ...]
+    constraints: tuple[str, ...] = ()
+    """As in the definition: `peak_memory_bytes at most 8e+09`."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Per objective its name and unit."""
+        return tuple(
+            OBJECTIVES[o.metric].label
+            if o.metric in OBJECTIVES
+            else o.metric
+            if m is None
+            else m.label
+            for o, m in zip(self.objectives, self.measures, strict=True)
+        )
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The same, with where scores were taken."""
+        return tuple(
+            label if o.metric in OBJECTIVES else f"{label} on val"
+            for label, o in zip(self.labels, self.objectives, strict=True)
+        )
+
+    @property
+    def digits(self) -> int:
+        """Decimals of the first objective that are worth showing."""
+        first = self.measures[0]
+        if first is not None:
+            return first.digits
+        return OBJECTIVES[m].digits if (m := self.objectives[0].metric) in OBJECTIVES else 3
 
     @property
     def complete(self) -> tuple[SearchTrial, ...]:
-        """Trials that finished with every objective defined."""
-        return tuple(t for t in self.trials if t.status == "finished" and None not in t.values)
+        """Trials that finished within the constraints with every objective defined."""
+        return tuple(
+            t for t in self.trials if t.status == "finished" and None not in t.values and t.allowed
+        )
 
     def best(self, most: int) -> tuple[SearchTrial, ...]:
-        """The best finished trials by the first objective."""
+        """The best finished trials within the constraints by the first objective."""
         sign = -1 if self.objectives[0].maximize else 1
-        scored = [t for t in self.trials if t.status == "finished" and t.values[0] is not None]
+        scored = [
+            t
+            for t in self.trials
+            if t.status == "finished" and t.values[0] is not None and t.allowed
+        ]
         return tuple(sorted(scored, key=lambda t: (sign * (t.values[0] or 0.0), t.number))[:most])
 
 
@@ -68,7 +111,9 @@ def read_search(rows: StudyRows) -> SearchRows:
     """The trials of role `search`."""
     objectives = rows.objectives
     measures = tuple(choose(rows, o.metric, "val") for o in objectives)
-    found = [values(rows, m, "val") if m is not None else {} for m in measures]
+    found = [_numbers(rows, o.metric) for o in objectives]
+    constraints = tuple(map(str, rows.definition.get("constraints") or ()))
+    allowed = _allowed(rows, constraints)
     space = {
         str(field): json_to_distribution(text)
         for field, text in (rows.definition.get("space") or {}).items()
@@ -76,11 +121,12 @@ def read_search(rows: StudyRows) -> SearchRows:
     epochs = best_epochs(rows)
     trials = rows.of("search")
     scored = [
-        tuple(_finite(f.get((str(trial), MACRO))) for f in found) for trial in trials["trial_id"]
+        tuple(_finite(of_trial.get(str(trial))) for of_trial in found)
+        for trial in trials["trial_id"]
     ]
     complete = [
-        v if status == "finished" and None not in v else None
-        for v, status in zip(scored, trials["status"], strict=True)
+        v if status == "finished" and None not in v and trial in allowed else None
+        for v, status, trial in zip(scored, trials["status"], trials["trial_id"], strict=True)
     ]
     front = pareto_front(complete, [o.maximize for o in objectives])
     listed = []
@@ -96,9 +142,10 @@ def read_search(rows: StudyRows) -> SearchRows:
                 values=scored[i],
                 best_epoch=epochs.get(trial_id),
                 on_front=front[i],
+                allowed=trial_id in allowed,
             )
         )
-    return SearchRows(objectives, measures, space, tuple(listed))
+    return SearchRows(objectives, measures, space, tuple(listed), constraints)
 
 
 def pareto_front(
@@ -120,6 +167,29 @@ def in_distribution(value: Any, distribution: BaseDistribution) -> bool:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         return number and distribution.low <= value <= distribution.high
     return False
+
+
+def _numbers(rows: StudyRows, metric: str) -> Mapping[str, float]:
+    """Trial -> its score, macro on val at the best epoch, or its cost."""
+    if metric in OBJECTIVES:
+        return objective_costs(rows, metric)
+    measure = choose(rows, metric, "val")
+    found = {} if measure is None else values(rows, measure, "val")
+    return {trial: value for (trial, class_name), value in found.items() if class_name == MACRO}
+
+
+def _allowed(rows: StudyRows, constraints: Sequence[str]) -> frozenset[str]:
+    """Trials within all constraints; one without a number for a constraint is not."""
+    allowed = {str(t) for t in rows.of("search")["trial_id"]}
+    for text in constraints:
+        told = _LIMIT.fullmatch(text)
+        if told is None:
+            raise ValueError(f"study.json: constraint {text!r} is not like `dice at least 0.5`")
+        metric, side, limit = told.groups()
+        end = float(limit) / (OBJECTIVES[metric].unit if metric in OBJECTIVES else 1.0)
+        numbers = _numbers(rows, metric)
+        allowed &= {t for t, v in numbers.items() if (v <= end if side == "most" else v >= end)}
+    return frozenset(allowed)
 
 
 def _params(

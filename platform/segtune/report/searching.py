@@ -4,6 +4,7 @@ from segtune.report import figures_search as draw
 from segtune.report.cost import Cost, trial_costs
 from segtune.report.curves import val_curves
 from segtune.report.figures_parallel import parallel_figure
+from segtune.report.finalists import finalists
 from segtune.report.importance import importances
 from segtune.report.load import StudyRows
 from segtune.report.measures import values
@@ -13,7 +14,7 @@ from segtune.report.search import SearchRows, SearchTrial, read_search
 from segtune.report.section import Part
 from segtune.report.sheets_search import search_sheet
 from segtune.report.stats import Estimate
-from segtune.report.style import looks
+from segtune.report.style import Look, looks
 from segtune.report.summary import columns
 from segtune.report.text import count
 from segtune.report.tradeoff import tradeoff
@@ -42,10 +43,19 @@ def search_parts(rows: StudyRows) -> tuple[Part, ...]:
         _slices(search),
         *(p for p in (heat_part(rows, "search"),) if p is not None),
         _importance(search),
-        _tradeoff(search, costs),
+        _tradeoff(rows, search, costs),
         _curves(rows, search),
         _pictures(rows, search),
     )
+
+
+def trial_looks(rows: StudyRows, search: SearchRows) -> dict[str, Look]:
+    """Of the trials that are named: the finalists, as their own figures draw them, and the best."""
+    tested = finalists(rows)
+    best = [f"t{t.number}" for t in search.best(MOST_COLORED)]
+    if tested is None:
+        return looks(best, None)
+    return looks(list(dict.fromkeys([*tested.arms, *best])), tested.baseline)
 
 
 def _best(
@@ -64,8 +74,20 @@ def _best(
     return Part(
         title,
         f"The {len(best)} best of {count(len(search.trials), 'trial')}, one seed each (n=1: no "
-        f"interval). {_SELECTION} Set apart: on the Pareto front.",
+        f"interval). {_SELECTION} Set apart: on the Pareto front.{_limits(search)}",
         sheet=search_sheet(best, search, shown, scores, costs),
+    )
+
+
+def _limits(search: SearchRows) -> str:
+    """What the best had to keep to, and how many did not."""
+    if not search.constraints:
+        return ""
+    beyond = sum(t.status == "finished" and not t.allowed for t in search.trials)
+    return (
+        f" Within the limits of the search ({'; '.join(search.constraints)}); "
+        f"{count(beyond, 'finished trial')} went beyond and {'is' if beyond == 1 else 'are'} "
+        "among no best."
     )
 
 
@@ -75,7 +97,7 @@ def _pareto(search: SearchRows) -> Part:
         return Part(title, missing="The search has one objective.")
     if not complete:
         return Part(title, missing="No trial has finished with all objectives defined yet.")
-    labels = _labels(search)
+    labels = search.labels
     ways = [
         f"{label} {'higher' if o.maximize else 'lower'} is better"
         for label, o in zip(labels, search.objectives, strict=True)
@@ -86,7 +108,7 @@ def _pareto(search: SearchRows) -> Part:
         f"One mark per trial (n={len(complete)} finished with both objectives, {front} on the "
         f"front); {', '.join(ways[:2])}. No trial beats one on the front in both. Hovering shows "
         "what was drawn; values are macro on val at the best epoch.",
-        figures=((draw.pareto_figure(search, labels), "Scatter plot with the Pareto front"),),
+        figures=((draw.pareto_figure(search), "Scatter plot with the Pareto front"),),
     )
 
 
@@ -97,9 +119,9 @@ def _history(search: SearchRows) -> Part:
         "Search history",
         f"{_SELECTION} The line: best finished trial so far.",
         figures=tuple(
-            (draw.history_figure(search, k, label), f"{label} by trial")
-            for k, label in enumerate(_labels(search))
-            if search.measures[k] is not None
+            (draw.history_figure(search, k), f"{label} by trial")
+            for k, label in enumerate(search.labels)
+            if any(t.values[k] is not None for t in search.trials)
         ),
     )
 
@@ -108,12 +130,13 @@ def _parallel(search: SearchRows) -> Part:
     title = "All settings at once"
     if not search.space or not search.best(1):
         return Part(title, missing="Needs a search space in study.json and a finished trial.")
-    label = _labels(search)[0]
     return Part(
         title,
-        f"One line per finished trial, through its settings to its {label} on val at the right; "
+        f"One line per finished trial, through its settings to its {search.axes[0]} at the right; "
         "lines of the best quarter lie on top.",
-        figures=((parallel_figure(search, label), "Parallel coordinates of all settings"),),
+        figures=(
+            (parallel_figure(search, search.labels[0]), "Parallel coordinates of all settings"),
+        ),
     )
 
 
@@ -123,11 +146,10 @@ def _slices(search: SearchRows) -> Part:
         return Part(title, missing="Needs a search space in study.json and a finished trial.")
     return Part(
         title,
-        f"{_labels(search)[0]} on val against each searched setting; one mark per finished trial "
+        f"{search.axes[0]} against each searched setting; one mark per finished trial "
         f"(n={n}), darker is later. The other settings differ between marks too.",
         figures=tuple(
-            (draw.slice_figure(search, field, _labels(search)[0]), f"Score by {field}")
-            for field in search.space
+            (draw.slice_figure(search, field), f"Score by {field}") for field in search.space
         ),
     )
 
@@ -137,7 +159,7 @@ def _importance(search: SearchRows) -> Part:
     found, why = importances(search)
     if not found:
         return Part(title, missing=why)
-    labels = {o.metric: x for o, x in zip(search.objectives, _labels(search), strict=True)}
+    labels = {o.metric: x for o, x in zip(search.objectives, search.labels, strict=True)}
     return Part(
         title,
         f"Share of each setting, per objective, from n={found[0].n} finished trials. PED-ANOVA: "
@@ -155,7 +177,7 @@ def _importance(search: SearchRows) -> Part:
     )
 
 
-def _tradeoff(search: SearchRows, costs: dict[str, Cost]) -> Part:
+def _tradeoff(rows: StudyRows, search: SearchRows, costs: dict[str, Cost]) -> Part:
     title = "Score against cost"
     names = {t.trial_id: f"t{t.number}" for t in search.trials}
     scored = [t for t in search.trials if t.status == "finished" and t.values[0] is not None]
@@ -166,18 +188,20 @@ def _tradeoff(search: SearchRows, costs: dict[str, Cost]) -> Part:
     panels = tradeoff(scores, renamed, notes, higher_is_better=up)
     if not panels:
         return Part(title, missing="Needs finished trials with recorded steps.")
-    best = [names[t.trial_id] for t in search.best(MOST_COLORED)]
+    colored = trial_looks(rows, search)
+    best = [name for name in colored if name in scores]
+    repeated = " and the finalists" if finalists(rows) is not None else ""
     drawn = tradeoffs(
         panels,
-        looks(best, None),
+        colored,
         best,
-        f"{_labels(search)[0]} on val, macro",
+        search.axes[0] + (", macro" if search.measures[0] is not None else ""),
         fraction=(measure := search.measures[0]) is not None and measure.is_fraction,
     )
     return Part(
         title,
-        f"One mark per finished trial (n={len(scored)}); the {len(best)} best are named and "
-        f"coloured. {'Up' if up else 'Down'} and to the left is better.",
+        f"One mark per finished trial (n={len(scored)}); the {len(best)} best{repeated} are named "
+        f"and coloured. {'Up' if up else 'Down'} and to the left is better.",
         figures=drawn,
     )
 
@@ -186,14 +210,14 @@ def _curves(rows: StudyRows, search: SearchRows) -> Part:
     measure, curves = val_curves(rows, "search")
     if measure is None or not curves.lines:
         return Part("Training", missing="No score on val yet.")
-    best = [t.trial_id for t in search.best(MOST_COLORED)]
+    ids = {f"t{t.number}": t.trial_id for t in search.trials}
+    repeated = " and the finalists" if finalists(rows) is not None else ""
+    best = {ids[name]: one for name, one in trial_looks(rows, search).items() if name in ids}
     return Part(
         "Training",
         f"{measure.label} on val by epoch, one line per trial (n={len(curves.lines)}, stopped ones "
-        f"too); the {len(best)} best finished trials in colour.",
-        figures=(
-            (draw.search_curves(curves, looks(best, None), measure), "Score on val by epoch"),
-        ),
+        f"too); {len(best)} in colour: the best finished{repeated}.",
+        figures=((draw.search_curves(curves, best, measure), "Score on val by epoch"),),
     )
 
 
@@ -208,10 +232,3 @@ def _pictures(rows: StudyRows, search: SearchRows) -> Part:
         "Above: prediction in colour, outline of the truth in white; below: errors.",
         grid=pictures,
     )
-
-
-def _labels(search: SearchRows) -> list[str]:
-    return [
-        o.metric if m is None else m.label
-        for o, m in zip(search.objectives, search.measures, strict=True)
-    ]

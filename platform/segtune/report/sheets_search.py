@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from segtune.report.cost import QUANTITIES, Cost
-from segtune.report.head import Failure
 from segtune.report.measures import Measure
 from segtune.report.search import SearchRows, SearchTrial
 from segtune.report.sheet import Cell, Sheet, mean
+from segtune.report.stopped import Failure
 from segtune.report.style import Look
 from segtune.report.summary import Column
 from segtune.report.text import (
@@ -97,5 +97,5 @@ def _error(text: str) -> Cell:
     """The last line says what went wrong; the rest says where."""
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines:
-        return Cell("none recorded", left=True)
+        return Cell("no error recorded", left=True)
     return Cell(lines[-1].strip(), details=text if len(lines) > 1 else "", left=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from segtune.report.answer import answer
 from segtune.report.budget import Budget, budget
 from segtune.report.caveats import Caveat, caveats
+from segtune.report.finalists import finalists
 from segtune.report.load import StudyRows, load
 from segtune.report.paired import Comparison, compare
 from segtune.report.reported import Reported
@@ -36,9 +37,10 @@ class StudySummary:
     """Status -> trials, of all roles. Means are over `finished` ones; `dirty`: finished from
     uncommitted code while others ran from a commit, so in no mean."""
     summary: Summary
-    """Scores per arm on test."""
+    """Scores per arm on test; of a search: of its finalists."""
     comparisons: tuple[Comparison, ...]
-    """Against the baseline, one for each of the study's objectives."""
+    """Against the baseline, one for each of the study's objectives that is a score; of a search:
+    of its finalists."""
     external: tuple[Comparison, ...]
     """The same on images of another source; empty where none were tested on."""
     budget: Budget
@@ -63,15 +65,16 @@ def summarize(storage: Path | str, study: str) -> StudySummary:
 
 def summarize_rows(rows: StudyRows) -> StudySummary:
     """The same, of rows that were read."""
-    summary, comparisons = summarise(rows), compare(rows)
-    external = compare(rows, "external")
-    given = budget(rows)
-    objections = caveats(rows, comparisons, given)
+    tested = finalists(rows) or rows
+    summary, comparisons = summarise(tested), compare(tested)
+    external = compare(tested, "external")
+    given = budget(tested)
+    objections = caveats(tested, comparisons, given)
     counts = rows.trials["status"].value_counts().to_dict()
     return StudySummary(
         study=rows.name,
         question=str(rows.definition.get("question") or ""),
-        baseline=rows.baseline,
+        baseline=tested.baseline,
         answer=answer(rows, summary, comparisons, external, objections),
         trials={str(status): int(n) for status, n in counts.items()},
         summary=summary,

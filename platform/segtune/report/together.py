@@ -140,7 +140,7 @@ def _protocol(rows: StudyRows) -> dict[str, str]:
     protocol["test images"] = f"{count(len(ids), 'image')} (list {_digest(ids)})"
     protocol["initial weights"] = _words({str(h)[:12] for h in finished["weights_hash"].dropna()})
     protocol |= {field: _words(values) for field, values in sorted(told.items())}
-    selects = rows.objectives[0]
+    selects = rows.selects
     protocol["best epoch by"] = f"{'highest' if selects.maximize else 'lowest'} {selects.metric}"
     for objective in rows.objectives:
         measure = choose(rows, objective.metric, "test")

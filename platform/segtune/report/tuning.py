@@ -29,7 +29,7 @@ def candidates(rows: StudyRows) -> tuple[Measure | None, tuple[Candidate, ...]]:
     """All tuning trials by arm, in the order in which they were tried."""
     if rows.of("tune").empty:
         return None, ()
-    objective = rows.objectives[0]
+    objective = rows.selects
     measure = choose(rows, objective.metric, "val")
     found = values(rows, measure, "val") if measure is not None else {}
     listed = []
