@@ -10,8 +10,8 @@ equal: the state of SRFT-GaLore at rank 128 is about that of LoRA at rank 107.
 """
 
 from search_spaces._paper_scale import SEEDS, baseline
-from segtune.changes import apply
 from segtune.arms import factor
+from segtune.changes import apply
 from segtune.spec import Ablation
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from optuna.distributions import CategoricalDistribution
 
 from segcore.batch import ClassSpec
 from segcore.config import TrainConfig, from_json, to_json
 from segtune import catalog
 from segtune.changes import apply
 from segtune.check import check
+from segtune.space import ends
 from segtune.spec import Ablation, Search, Study
 
 CLASSES = ClassSpec(("background", "ridge", "silhouette", "ligament"), exclusive=True)
@@ -24,14 +24,8 @@ def configurations(study: Study) -> dict[str, TrainConfig]:
         trials = [*study.tuning_trials(), *study.trials({})]
         return {t.trial_id: t.config for t in trials if t.seed in (study.seeds[0], study.tune_seed)}
     out = {"baseline": study.baseline}
-    for field, distribution in study.space.items():
-        ends: tuple[Any, ...] = (
-            distribution.choices
-            if isinstance(distribution, CategoricalDistribution)
-            else (distribution.low, distribution.high)  # type: ignore[attr-defined]
-        )
-        for end in ends:
-            out[f"{field}={end}"] = apply(study.baseline, {field: end})
+    for field, changes in ends(study.space):
+        out[f"{field}: {changes}"] = apply(study.baseline, changes)
     return out
 
 
