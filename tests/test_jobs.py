@@ -170,7 +170,8 @@ def test_every_option_reaches_the_job() -> None:
     given = [
         *("mine.py", "--storage", "/shared", "--name", "n", "--set", "optim.lr=0.1"),
         *("--set", "data.patient=^(a b)", "--workers", "2", "--cpus-per-worker", "3"),
-        *("--gpus-per-worker", "0.5", "--concurrent", "4", "--num-samples", "9"),
+        *("--gpus-per-worker", "0.5", "--concurrent", "4", "--num-samples", "+9"),
+        *("--patience", "7"),
     ]
     args = _parser().parse_args(["submit", *given, "--address", "http://a"])
     request = Request("n", "/far/away/mine.py", "/shared", run_options(args), "python3")
@@ -180,7 +181,9 @@ def test_every_option_reaches_the_job() -> None:
     assert ran.pop("study") == "studies/mine.py"
     asked.pop("study")
     assert ran == asked
-    assert all(ran[name] not in (None, []) for name in ran if name != "address")
+    default = vars(_parser().parse_args(["run", "x"]))
+    untested = [name for name in asked if asked[name] == default[name]]
+    assert untested == ["address", "command"], "give every option of run above"
 
 
 # What is uploaded

@@ -5,6 +5,7 @@ import shlex
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -157,6 +158,8 @@ def test_gauges_hold_the_latest_numbers_and_the_state(monkeypatch: pytest.Monkey
 
 # Places
 
+NO_PLACES = SimpleNamespace(dashboard_url=None, address_info={})
+
 
 def test_places_are_commands_that_work() -> None:
     storage = Path("/big disk/results")
@@ -174,10 +177,7 @@ def test_places_are_commands_that_work() -> None:
 
 
 def test_places_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Context:
-        dashboard_url, address_info = "127.0.0.1:8265", {"session_dir": "/tmp/s"}
-
-    monkeypatch.setattr("ray.init", lambda ignore_reinit_error: Context())
+    monkeypatch.setattr("ray.init", lambda ignore_reinit_error: NO_PLACES)
     text = io.StringIO()
     console = Console(file=text, width=200)
     observer = Several(Places(console, Path("r"), "mine", is_search=False))
@@ -185,4 +185,15 @@ def test_places_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     once = text.getvalue()
     observer.begin(1, 0, 1)
     assert "segtune status mine" in once
+    assert "running on this machine already" not in once
     assert text.getvalue() == once
+
+
+def test_another_ray_on_this_machine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.init", lambda ignore_reinit_error: NO_PLACES)
+    text = io.StringIO()
+    console = Console(file=text, width=300)
+    others = {"10.0.0.1:6379"}
+    Places(console, Path("r"), "mine", is_search=False, others=others).begin(1, 0, 1)
+    assert "running on this machine already (10.0.0.1:6379)" in text.getvalue()
+    assert "--address 10.0.0.1:6379" in text.getvalue()

@@ -1,6 +1,7 @@
 """`segtune run`: train what is left of a study."""
 
 import argparse
+import os
 import shlex
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from segtune.commands.shared import (
     storage_argument,
     study_arguments,
 )
+from segtune.doctor.processes import PROC, ray_instances
 from segtune.resources import Resources
 from segtune.spec import Search
 
@@ -51,11 +53,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     named = changed_study(args)
     resources = asked(args)
+    address = args.address or os.environ.get("RAY_ADDRESS")
+    others = ray_instances() if address is None and PROC.is_dir() else set()  # Linux
     with Progress(console, named.name) as progress:
         is_search = isinstance(named.study, Search)
         observer = Several(
             progress,
-            Places(console, args.storage, named.name, is_search=is_search),
+            Places(console, args.storage, named.name, is_search=is_search, others=others),
             EventFiles(args.storage, named.name),
             Gauges(named.name),
         )

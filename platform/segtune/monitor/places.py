@@ -1,7 +1,7 @@
 """Where a study that runs can be looked at, and how."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,21 @@ DISCOVERY = "prom_metrics_service_discovery.json"
 
 
 class Places:
-    """An observer that says it once, when the first trials are about to start."""
+    """An observer that says it once, when the first trials are about to start.
 
-    def __init__(self, console: Console, storage: Path, study: str, *, is_search: bool) -> None:
-        self._console = console
+    Also that there are `others`: addresses of clusters that this machine is part of, unasked.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        storage: Path,
+        study: str,
+        *,
+        is_search: bool,
+        others: Collection[str] = (),
+    ) -> None:
+        self._console, self._others = console, others
         self._storage, self._study = storage.expanduser().absolute(), study
         self._is_search, self._said = is_search, False
 
@@ -41,6 +52,14 @@ class Places:
         ).items():
             grid.add_row(Text(f"  {what}", style="dim"), Text(where))
         self._console.print(grid)
+        if self._others:
+            self._console.print(
+                f"Ray was running on this machine already ({', '.join(sorted(self._others))}): "
+                "this study has a Ray of its own, and both take the same CPUs and GPUs for theirs. To "
+                f"join the other instead: --address {min(self._others)}",
+                style="yellow",
+                highlight=False,
+            )
 
     def started(self, trial: Trial) -> None:
         """Nothing to say."""
