@@ -288,13 +288,13 @@ def test_best_median_and_worst_are_of_those_pictured() -> None:
     scores = pd.Series({f"s{i}": 1 - i / 10 for i in range(9)} | {"gone": math.nan})
     chosen = choose_samples({"s1", "s3", "s5", "s8", "gone"}, scores)
     assert chosen == (
-        ("s1", "best: rank 2 of 9"),
-        ("s3", "nearest to the median: rank 4 of 9"),
-        ("s8", "worst: rank 9 of 9"),
+        ("s1", "best pictured: rank 2 of 9"),
+        ("s3", "pictured nearest to the median: rank 4 of 9"),
+        ("s8", "worst pictured: rank 9 of 9"),
     )
-    assert choose_samples({"s4"}, scores) == (("s4", "best: rank 5 of 9"),)
+    assert choose_samples({"s4"}, scores) == (("s4", "best pictured: rank 5 of 9"),)
     assert [words.partition(":")[0] for _, words in choose_samples({"s6", "s7", "s8"}, scores)] == [
-        "best", "nearest to the median", "worst",
+        "best pictured", "pictured nearest to the median", "worst pictured",
     ]  # fmt: skip
     assert choose_samples({"b", "a"}, scores.iloc[:0]) == (("a", ""), ("b", ""))
 

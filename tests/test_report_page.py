@@ -165,7 +165,7 @@ def test_pictures_compose(methods: StudyRows) -> None:
     ]
     rows = found.blocks[0].rows
     assert [row.label.partition(":")[0] for row in rows] == [
-        "best", "nearest to the median", "worst",
+        "best pictured", "pictured nearest to the median", "worst pictured",
     ]  # fmt: skip
     cells = [cell for row in rows for cell in row.cells]
     assert len(cells) == 3 * 3

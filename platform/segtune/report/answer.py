@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from segtune.report.caveats import Caveat
+from segtune.report.caveats import MATTERS, Caveat
 from segtune.report.cost import arm_costs
 from segtune.report.finalists import finalists
 from segtune.report.load import MACRO, StudyRows
-from segtune.report.paired import Comparison, Difference, difference_text
+from segtune.report.paired import MARKS, Comparison, Difference, difference_text, shown_text
 from segtune.report.search import read_search
 from segtune.report.stats import Estimate
 from segtune.report.summary import Summary
@@ -35,7 +35,8 @@ def answer(
         return (_best_drawn(rows), told, _sure(caveats))
     if not any(a.values for a in summary.arms):
         return ("No trial has finished and been tested yet: there is no answer.",)
-    found = [_result(rows, summary, comparisons, external), _cost(rows, summary), _sure(caveats)]
+    cost = _cost(rows, summary, comparisons)
+    found = [_result(rows, summary, comparisons, external), cost, _sure(caveats)]
     return tuple(s for s in found if s)
 
 
@@ -56,16 +57,29 @@ def _told(rows: StudyRows, first: Comparison) -> str:
         of_word = [d for d in first.differences if d.verdict.word == word]
         if of_word:
             verb = "is" if len(of_word) == 1 else "are"
-            said.append(f"{_named(of_word, first)} {verb} {word} than {first.baseline}")
+            small = _small(of_word, first)
+            said.append(f"{_named(of_word, first)} {verb} {word} than {first.baseline}{small}")
     unsure = [d for d in first.differences if d.verdict.word == "cannot tell"]
     for why in dict.fromkeys(d.verdict.why for d in unsure):
-        arms = [d.arm for d in unsure if d.verdict.why == why]
+        of_why = [d for d in unsure if d.verdict.why == why]
+        arms = [f"{d.arm} ({shown_text(d, first.measure)})" for d in of_why]
         shown = listing(arms) if len(arms) <= _MOST_NAMED else count(len(arms), "arm")
         said.append(f"one cannot tell {shown} from {first.baseline} {why}")
     on = f"On {first.measure.name} ({_images(rows, first.split)})"
     if first.split != "test":
         on = f"Elsewhere (external set, {_images(rows, first.split)})"
     return f"{on} {'; '.join(said)}."
+
+
+def _small(found: Sequence[Difference], comparison: Comparison) -> str:
+    """Which of the differences that are shown are smaller than what papers claim."""
+    if not comparison.measure.is_fraction:
+        return ""
+    small = [d.arm for d in found if abs(d.shown.mean) < MATTERS]
+    if not small:
+        return ""
+    who = "" if len(small) == len(found) else f", {listing(small)}"
+    return f"{who or ', but'} by less than {MATTERS}"
 
 
 def _named(found: Sequence[Difference], comparison: Comparison) -> str:
@@ -90,7 +104,7 @@ def _best_alone(summary: Summary) -> str:
     )
 
 
-def _cost(rows: StudyRows, summary: Summary) -> str:
+def _cost(rows: StudyRows, summary: Summary, comparisons: Sequence[Comparison]) -> str:
     """The best-scoring arm against the baseline, or against the next arm where it is that."""
     costs = {c.name: c for c in arm_costs(rows)}
     metric = rows.selects.metric
@@ -120,9 +134,12 @@ def _cost(rows: StudyRows, summary: Summary) -> str:
     ]
     if not told:
         return ""
+    unsure = {d.arm for c in comparisons[:1] for d in c.differences if d.verdict.word not in MARKS}
+    # The baseline's lead is over an arm that may be as good.
+    chance = ", which may be chance," if best in unsure or other in unsure else ""
     return (
-        f"The best mean {column.measure.name} is {best}'s, which {listing(told)}; in brackets "
-        f"what {other} does."
+        f"The best mean {column.measure.name}{chance} is {best}'s: it {listing(told)} (in "
+        f"brackets: {other})."
     )
 
 

@@ -68,8 +68,7 @@ def changed(
     corrected = holm([*(q for arm, q in p_values.items() if arm != d.arm), p])[-1]
     assert corrected is not None
     before, after = d.shown.mean, estimate.mean
-    moved = f"{number(before, measure.digits, sign=True)} becomes "
-    moved += number(after, measure.digits, sign=True)
+    moved = _moved(before, after, measure.digits)
     if d.p_holm < ALPHA and before * after < 0:
         return [f"without {without} {d.arm}'s difference has the other sign ({moved})"]
     if d.p_holm < ALPHA <= corrected and abs(after) < abs(before):
@@ -77,3 +76,12 @@ def changed(
     if corrected < ALPHA <= d.p_holm:
         return [f"without {without} {d.arm} could be told from the baseline ({moved})"]
     return []
+
+
+def _moved(before: float, after: float, digits: int) -> str:
+    """Both differences, with as many digits as tell them apart."""
+    for more in range(3):
+        both = [number(v, digits + more, sign=True) for v in (before, after)]
+        if both[0] != both[1]:
+            break
+    return " becomes ".join(both)

@@ -14,7 +14,8 @@ from segtune.report.head import unlike
 from segtune.report.images import image_scores
 from segtune.report.load import MACRO, StudyRows
 from segtune.report.measures import choose, select
-from segtune.report.paired import Comparison, Difference, trials_by_seed
+from segtune.report.paired import MARKS, Comparison, Difference, trials_by_seed
+from segtune.report.patients import MIN_FOR_INTERVAL
 from segtune.report.stats import MIN_PATIENTS, MIN_SEEDS, POWER, needed
 from segtune.report.text import count, listing, number, setting
 from segtune.report.tuning import candidates
@@ -70,7 +71,27 @@ def _too_few(comparison: Comparison) -> tuple[Caveat, ...]:
     """Seeds and patients that it would take to tell the arms that one cannot tell yet."""
     measure, tests = comparison.measure, len(comparison.differences)
     told = [d for d in comparison.differences if d.verdict.word == "cannot tell" and d.same_data]
-    return (*_none_tested(told), *(_power(told, comparison, tests) if measure.is_fraction else ()))
+    return (
+        *_none_tested(told),
+        *_few_patients(comparison),
+        *(_power(told, comparison, tests) if measure.is_fraction else ()),
+    )
+
+
+def _few_patients(comparison: Comparison) -> list[Caveat]:
+    """Verdicts that rest on hardly any patients, however well these agree."""
+    found = [d for d in comparison.differences if d.verdict.word in MARKS]
+    few = [d for d in found if d.patients < MIN_FOR_INTERVAL]
+    if not few:
+        return []
+    fewest = min(d.patients for d in few)
+    return [
+        Caveat(
+            f"only {fewest} test patients",
+            f"{listing([d.arm for d in few])}: patients of a kind that is not among these {fewest} "
+            "cannot show in any interval or test.",
+        )
+    ]
 
 
 def _none_tested(told: Sequence[Difference]) -> list[Caveat]:
@@ -128,12 +149,17 @@ def _power(told: Sequence[Difference], comparison: Comparison, tests: int) -> li
                     f"too few {noun}s",
                     f"{worst.arm}'s difference from {comparison.baseline} varies over {noun}s with "
                     f"sd {number(sd, measure.digits)} (n = {n}): to show {asked} it takes about "
-                    f"{count(short[worst], noun)}, {short[worst] - n} more, if there are enough "
+                    f"{_about(short[worst])} {noun}s instead of {n}, if there are enough "
                     f"{'test patients' if noun == 'seed' else 'seeds'} as well"
                     f"{f'; {listing(others)} would need more, too' if others else ''}.",
                 )
             )
     return found
+
+
+def _about(n: int) -> str:
+    """A number that is an estimate, with no more digits than it has."""
+    return f"{n if n < 100 else round(n, 2 - len(str(n))):,}"
 
 
 def _needed(values: Sequence[float], tests: int) -> int | None:

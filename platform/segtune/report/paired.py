@@ -29,6 +29,8 @@ from segtune.report.text import count, interval, listing, number, p_text
 FEW_SEEDS = 4
 """Up to here the page says how wide an interval is."""
 Word = Literal["better", "worse", "cannot tell"]
+MARKS = {"better": "*", "worse": "\u2020"}
+"""Verdict that tells a difference -> its mark in a table."""
 
 
 @dataclass(frozen=True)
@@ -154,11 +156,17 @@ def caution(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     )
 
 
+def shown_text(d: Difference, measure: Measure) -> str:
+    """`+0.021 [+0.011, +0.031]`; the mean alone where nothing can be said of seeds and patients."""
+    mean = number(d.shown.mean, measure.digits, sign=True)
+    if d.over_both is None:
+        return mean
+    return f"{mean} {interval(d.over_both, measure.digits, sign=True)}"
+
+
 def difference_text(d: Difference, measure: Measure) -> str:
     """`+0.021 [+0.011, +0.031], p=0.012 after Holm`."""
-    shown = d.shown
-    words = f"{number(shown.mean, measure.digits, sign=True)} "
-    words += interval(shown, measure.digits, sign=True)
+    words = shown_text(d, measure)
     return words if d.p_holm is None else f"{words}, {p_text(d.p_holm)} after Holm"
 
 

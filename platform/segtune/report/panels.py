@@ -240,9 +240,8 @@ def gallery_part(rows: StudyRows) -> Part:
         return Part(title, missing="No picture was kept yet: they come with the final evaluation.")
     return Part(
         title,
-        f"Best, median and worst by mean Dice over the arms, of the {pictures.kept} images of "
-        f"{pictures.split} that pictures are kept of; their rank is among all images. The first "
-        "seed of each arm. Above: prediction in colour, outline of the truth in white; below: "
-        "errors. Examples, not evidence. Dice of an image: mean over the classes that define it.",
+        f"{pictures.chosen} The first finished seed of each arm. Above: prediction in colour, "
+        "outline of the truth in white; below: errors. Examples, not evidence. Dice of an image: "
+        "mean over the classes that define it.",
         grid=pictures,
     )

@@ -74,6 +74,16 @@ class Grid:
     kept: int
     """Images of the split that a picture was kept of."""
 
+    @property
+    def chosen(self) -> str:
+        """Which images are shown, as a sentence."""
+        return (
+            f"Of the {self.kept} images of {self.split} that pictures are kept of (the same for "
+            "every trial, chosen before anything was scored): the best, the one nearest to the "
+            "median and the worst by mean Dice over these trials, with their rank among all "
+            "images; the split's very best and worst may not be pictured."
+        )
+
 
 def grid(rows: StudyRows, trials: Sequence[tuple[str, str]]) -> Grid | None:
     """The best, the median and the worst of the pictured images, the same for every trial.
@@ -116,8 +126,8 @@ def choose_samples(pictured: set[str], scores: "pd.Series[float]") -> tuple[tupl
         scores: Dice by sample; also of samples without a picture.
 
     Returns:
-        (Sample, words) of the best, of the others the one nearest to the median rank, and the
-        worst.
+        (Sample, words) of the best of those pictured, of the others the one nearest to the median
+        rank, and the worst; the words say their rank among all.
     """
     ranked = scores.dropna().sort_values(ascending=False, kind="stable")
     place = {str(s): i + 1 for i, s in enumerate(ranked.index)}
@@ -125,11 +135,12 @@ def choose_samples(pictured: set[str], scores: "pd.Series[float]") -> tuple[tupl
     if not there:
         return tuple((s, "") for s in sorted(pictured)[:3])
     middle = (len(place) + 1) / 2
-    words = {there[0]: "best"}
+    words = {there[0]: "best pictured"}
     if len(there) > 1:
-        words[there[-1]] = "worst"
+        words[there[-1]] = "worst pictured"
     if len(there) > 2:
-        words[min(there[1:-1], key=lambda s: abs(place[s] - middle))] = "nearest to the median"
+        nearest = min(there[1:-1], key=lambda s: abs(place[s] - middle))
+        words[nearest] = "pictured nearest to the median"
     ordered = sorted(words, key=lambda s: place[s])
     return tuple((s, f"{words[s]}: rank {place[s]} of {len(place)}") for s in ordered)
 

@@ -138,7 +138,7 @@ def read_search(rows: StudyRows) -> SearchRows:
                 number=i if _absent(row["number"]) else int(row["number"]),
                 seed=None if _absent(row["seed"]) else int(row["seed"]),
                 status=str(row["status"]),
-                params=_params(row, space, rows.definition.get("baseline") or {}),
+                params=_params(row, space, rows.definition),
                 values=scored[i],
                 best_epoch=epochs.get(trial_id),
                 on_front=front[i],
@@ -193,15 +193,19 @@ def _allowed(rows: StudyRows, constraints: Sequence[str]) -> frozenset[str]:
 
 
 def _params(
-    row: Mapping[Any, Any], space: Mapping[str, BaseDistribution], baseline: Mapping[str, Any]
+    row: Mapping[Any, Any], space: Mapping[str, BaseDistribution], defined: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A drawn value that equals the baseline's is not among the changes: the config has it."""
+    """A drawn value that equals the baseline's is not among the changes: the config has it. A field
+    that depends on another is, or was not drawn."""
     changes, config = json.loads(row["changes"] or "{}"), json.loads(row["config"] or "{}")
+    baseline, conditions = defined.get("baseline") or {}, defined.get("conditions") or {}
     if not space:
         return dict(changes)
     params = {}
     for field, distribution in space.items():
         drawn = changes.get(field, MISSING)
+        if False:
+            continue
         for source in (drawn, dotted(config, field), dotted(baseline, field)):
             # A list in JSON was a tuple among the choices of the search space.
             value = tuple(source) if isinstance(source, list) else source

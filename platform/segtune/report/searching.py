@@ -227,8 +227,7 @@ def _pictures(rows: StudyRows, search: SearchRows) -> Part:
         return Part("Predictions", missing="No picture of the best trials was kept.")
     return Part(
         "Predictions",
-        f"Best, median and worst by mean Dice over these trials, of the {pictures.kept} images of "
-        f"{pictures.split} that pictures are kept of; the {MOST_PICTURED} best trials at most. "
+        f"{pictures.chosen} The {MOST_PICTURED} best trials at most. "
         "Above: prediction in colour, outline of the truth in white; below: errors.",
         grid=pictures,
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from segtune.report.load import MACRO
-from segtune.report.paired import Comparison, Difference
+from segtune.report.paired import MARKS, Comparison, Difference
 from segtune.report.patients import PatientInterval
 from segtune.report.sheet import Cell, Raw, Sheet, estimate_cell, raw_estimate, raw_header_of
 from segtune.report.stats import Estimate
@@ -18,9 +18,6 @@ from segtune.report.text import (
     p_text,
     p_value,
 )
-
-MARKS = {"better": "*", "worse": "\u2020"}
-"""Verdict -> its mark in a table."""
 
 
 def summary_sheet(
