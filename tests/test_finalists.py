@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from optuna.distributions import IntDistribution
+from optuna.distributions import CategoricalDistribution, IntDistribution
 from spec_jobs import Job
 
 from segtune import catalog, definition, finalists, table
 from segtune.changes import SpecError
 from segtune.commands.shared import changed_study
 from segtune.history import Past, read_past
+from segtune.report.load import load
+from segtune.report.search import read_search
+from segtune.space import When
 from segtune.spec import Ablation, AtMost, Objective, Search
 from segtune.status import look
 from segtune.stopping import Asha
@@ -226,6 +229,23 @@ def test_status_waits_for_finalists(tmp_path: Path) -> None:
     )
     seen = look(tmp_path, "s", NOW)
     assert (seen.total, seen.waiting) == (4 + 3, 2)
+
+
+def test_a_report_gives_a_trial_no_setting_that_it_lacks(tmp_path: Path) -> None:
+    search = Search(
+        question="?",
+        baseline=Job(),
+        space={
+            "tool": CategoricalDistribution(("saw", "drill")),
+            "tool.teeth": When("tool", ("saw",), IntDistribution(1, 64)),
+        },
+        num_samples=2,
+    )
+    definition.write(tmp_path, "s", definition.define("s", search))
+    for number, changes in enumerate(({"tool": "saw", "tool.teeth": 9}, {"tool": "drill"})):
+        write(tmp_path, number, [0.5], "finished", changes=json.dumps(changes), config="{}")
+    read = read_search(load(tmp_path, "s"))
+    assert [t.params for t in read.trials] == [{"tool": "saw", "tool.teeth": 9}, {"tool": "drill"}]
 
 
 @pytest.mark.parametrize("text", ["+", "many", "-3", "2.5", ""])

@@ -204,7 +204,7 @@ def _params(
     params = {}
     for field, distribution in space.items():
         drawn = changes.get(field, MISSING)
-        if False:
+        if drawn is MISSING and field in conditions:
             continue
         for source in (drawn, dotted(config, field), dotted(baseline, field)):
             # A list in JSON was a tuple among the choices of the search space.
