@@ -87,6 +87,8 @@ def test_a_resumed_trial_has_no_point_twice(tmp_path: Path, goes_on_at: int) -> 
     first = EventFiles(tmp_path, "mine")
     for epoch in (1, 2):
         first.reported(TRIAL, report(epoch))
+    (file,) = (tmp_path / "mine" / "tensorboard" / "a-s0").iterdir()
+    file.rename(file.with_name("events.out.tfevents.1000000000.host"))  # of an earlier second
     written(tmp_path, 1, 2)
     again = EventFiles(tmp_path, "mine")  # the first was killed
     for epoch in range(goes_on_at, 4):

@@ -55,8 +55,8 @@ class Places:
         if self._others:
             self._console.print(
                 f"Ray was running on this machine already ({', '.join(sorted(self._others))}): "
-                "this study has a Ray of its own, and both take the same CPUs and GPUs for theirs. To "
-                f"join the other instead: --address {min(self._others)}",
+                "this study has a Ray of its own, and both take the same CPUs and GPUs for theirs. "
+                f"To join the other instead: --address {min(self._others)}",
                 style="yellow",
                 highlight=False,
             )
