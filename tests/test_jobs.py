@@ -45,6 +45,8 @@ def serve() -> Iterator[Callable[[SERVED], str]]:
             def do_GET(self) -> None:
                 status, body = answer(self.path, self.headers.get("Authorization"))
                 self.send_response(status)
+                if status == 302:
+                    self.send_header("Location", body)
                 self.end_headers()
                 self.wfile.write(body.encode())
 
@@ -123,6 +125,23 @@ def test_tokens(
     assert "knows no job demo" in said, "the token was taken"
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     assert "asks for a token" in submit(capsys, address)
+
+
+def test_the_token_goes_to_no_other_host(
+    capsys: pytest.CaptureFixture[str],
+    serve: Callable[[SERVED], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    sent: list[str | None] = []
+
+    def other(path: str, token: str | None) -> tuple[int, str]:
+        sent.append(token)
+        return 200, "{}"
+
+    elsewhere = serve(other)
+    submit(capsys, serve(lambda path, token: (302, elsewhere)))
+    assert sent == [None]
 
 
 def test_the_token_is_found_where_ray_looks(tmp_path: Path) -> None:

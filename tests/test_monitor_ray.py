@@ -23,7 +23,8 @@ ROOT = Path(__file__).parent.parent
 DISCOVERY = "/tmp/ray/prom_metrics_service_discovery.json"
 """What the configuration in `cluster/monitoring` reads: of a Ray without `--temp-dir`."""
 
-OFTEN = {"RAY_metrics_report_interval_ms": "1000"}  # a trial of seconds would be gone before
+OFTEN = {"RAY_metrics_report_interval_ms": "1000"}
+LONG = ("--set", "schedule.epochs=8")  # a trial of a second would be gone before it is scraped
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_prometheus_finds_a_trials_dice(prometheus: tuple[str, Path], tmp_path: 
     with head_node(OFF | OFTEN) as head:
         nodes.symlink_to(head.temp / "prom_metrics_service_discovery.json")
         run = subprocess.Popen(
-            [str(BIN / "segtune"), "run", "mine.py", "--concurrent", "1"],
+            [str(BIN / "segtune"), "run", "mine.py", "--concurrent", "1", *LONG],
             env={**head.environment, "RAY_ADDRESS": head.gcs},
             cwd=tmp_path,
             stdout=subprocess.PIPE,

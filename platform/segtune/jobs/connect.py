@@ -72,7 +72,9 @@ def _version(url: str, headers: Mapping[str, str]) -> str:
     Raises:
         SpecError: none does.
     """
-    request = urllib.request.Request(f"{url}/api/version", headers=dict(headers))
+    request = urllib.request.Request(f"{url}/api/version")
+    for name, value in headers.items():
+        request.add_unredirected_header(name, value)  # the token is for this host
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
             told: Any = json.load(reply)
