@@ -30,9 +30,19 @@ def test_without_a_terminal_there_is_a_line_per_epoch_and_one_at_the_end() -> No
         progress.begin(total=1, done=0, together=1)
         progress.started(trial())
         progress.reported(trial(), REPORT)
+        progress.reported(trial(), REPORT | {"final": True})
         progress.ended(trial(), None)
     assert "a-s0: epoch 1/2 loss 0.500 val Dice 0.250 ASSD 3.00 px" in text.getvalue()
     assert "a-s0: best val Dice 0.250  (1/1)" in text.getvalue()
+
+
+def test_a_trial_that_was_stopped_early_is_told_from_one_that_ended() -> None:
+    progress, text = shown()
+    with progress:
+        progress.begin(total=1, done=0, together=1)
+        progress.reported(trial(), REPORT | {"final": False})
+        progress.ended(trial(), None)
+    assert "a-s0: stopped after epoch 1 of 2, best val Dice 0.250  (1/1)" in text.getvalue()
 
 
 def test_an_error_is_shown_as_it_is() -> None:

@@ -75,8 +75,12 @@ class Progress:
     def ended(self, trial: Trial, error: str | None) -> None:
         """A trial is done."""
         self._ended[trial.trial_id] = error
-        best = self._latest.get(trial.trial_id, {}).get("best_dice")
-        said = f"[red]failed[/]: {escape(error)}" if error else f"best val Dice {_number(best)}"
+        latest = self._latest.get(trial.trial_id, {})
+        said = f"best val Dice {_number(latest.get('best_dice'))}"
+        if error:
+            said = f"[red]failed[/]: {escape(error)}"
+        elif latest and not latest.get("final"):
+            said = f"stopped after epoch {latest['epoch']} of {latest['epochs']}, {said}"
         done = self._before + len(self._ended)
         self._console.print(f"{trial.trial_id}: {said}  ({done}/{self._total})", highlight=False)
 
