@@ -29,9 +29,9 @@ def test_the_arms_are_compared_there_too(tmp_path: Path) -> None:
     at_home = next(d for d in found.comparisons[0].differences if d.arm == "lora")
     assert lora.per_patient != at_home.per_patient
     assert lora.verdict.word == "worse"
-    home, away = found.answer[0].split(". Elsewhere ")
+    home, away, _, _ = found.answer
     assert home.startswith("On Dice (18 test images of 6 patients)")
-    assert away.startswith("(external set, 18 images of 6 patients) lora (")
+    assert away.startswith("Elsewhere (external set, 18 images of 6 patients) lora (")
     assert "is worse than full" in away
     drawn = forest(found.external[0], arm_looks(rows))
     assert "Dice on external: arm minus full" in drawn.layout.xaxis.title.text

@@ -47,11 +47,12 @@ def test_finalists_are_compared_with_the_baselines_own(storage: Path) -> None:
     assert d.p_seeds == pytest.approx(stats.ttest_rel(BEST, BASE).pvalue)
     assert d.verdict.word == "better"
     assert found.external[0].differences
-    best, told, sure = found.answer
+    told, away, best, sure = found.answer
     assert best.startswith("The best of 8 finished trials is t")
     assert told.startswith("The best were trained anew with 3 new seeds and tested; t0 has the")
     assert "t5 (+0.06" in told
     assert "is better than t0" in told
+    assert away.startswith("Elsewhere (external set")
     assert "the baseline's settings were not searched for" in sure
     assert "best of 8 trials of the search" in " ".join(found.budget.sentences)
 
@@ -60,7 +61,7 @@ def test_without_the_baselines_there_is_no_comparison(storage: Path) -> None:
     write_finalists(storage, "rank", {5: BEST, 7: BASE})
     found = summarize(storage, "rank")
     assert found.comparisons == ()
-    assert "t5 has the best mean Dice on test" in found.answer[1]
+    assert "t5 has the best mean Dice on test" in found.answer[0]
     assert "the baseline was not repeated" in found.answer[2]
 
 
@@ -87,7 +88,7 @@ def test_finalists_that_count_for_nothing_move_nothing(storage: Path) -> None:
     spoil(storage, "rank")
     spoilt = summarize(storage, "rank")
     assert spoilt.comparisons == clean.comparisons
-    assert spoilt.answer[1] == clean.answer[1]
+    assert spoilt.answer == clean.answer
 
 
 def test_a_search_whose_finalists_are_to_come_says_so(storage: Path) -> None:

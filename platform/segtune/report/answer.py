@@ -25,29 +25,29 @@ def answer(
 ) -> tuple[str, ...]:
     """Three sentences from the numbers; fewer where there are none yet.
 
-    Where images of another source were tested on, the first one has a second half for them.
+    Where images of another source were tested on, a fourth one is of them.
     """
     if rows.kind == "search":
         tested = finalists(rows)
         if tested is None or not any(a.values for a in summary.arms):
             return _of_search(rows)
-        told = f"{_repeated(tested)} {_result(tested, summary, comparisons, external)}"
-        return (_best_drawn(rows), told, _sure(caveats))
+        first, *rest = _results(tested, summary, comparisons, external)
+        return (f"{_repeated(tested)} {first}", *rest, _best_drawn(rows), _sure(caveats))
     if not any(a.values for a in summary.arms):
         return ("No trial has finished and been tested yet: there is no answer.",)
     cost = _cost(rows, summary, comparisons)
-    found = [_result(rows, summary, comparisons, external), cost, _sure(caveats)]
+    found = [*_results(rows, summary, comparisons, external), cost, _sure(caveats)]
     return tuple(s for s in found if s)
 
 
-def _result(
+def _results(
     rows: StudyRows,
     summary: Summary,
     comparisons: Sequence[Comparison],
     external: Sequence[Comparison],
-) -> str:
+) -> list[str]:
     told = [_told(rows, c[0]) for c in (comparisons, external) if c and c[0].differences]
-    return " ".join(told) or _best_alone(summary)
+    return told or [_best_alone(summary)]
 
 
 def _told(rows: StudyRows, first: Comparison) -> str:

@@ -123,5 +123,5 @@ def update_figure(costs: Sequence[StepCosts], looks: Looks) -> Any:
         height=320,
         keys=arm_keys((c.arm for c in costs), looks),
         xaxis={"title": {"text": "optimizer step"}, "rangemode": "tozero"},
-        yaxis={"title": {"text": "seconds of optimizer and refresh"}, "rangemode": "tozero"},
+        yaxis={"title": {"text": "seconds of an update"}, "rangemode": "tozero"},
     )

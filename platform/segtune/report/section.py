@@ -33,7 +33,7 @@ class Section:
     name: str
     question: str
     answer: tuple[str, ...]
-    """The study's question answered in up to three sentences."""
+    """The study's question answered in a few sentences."""
     banners: tuple[Banner, ...]
     facts: tuple[Fact, ...]
     parts: tuple[Part, ...]

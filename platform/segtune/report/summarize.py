@@ -32,7 +32,8 @@ class StudySummary:
     question: str
     baseline: str | None
     answer: tuple[str, ...]
-    """Up to three sentences: what was found, what it costs, what may change it."""
+    """Sentences: what was found (on an external set too, where there is one), what it costs, what
+    may change it."""
     trials: Mapping[str, int]
     """Status -> trials, of all roles. Means are over `finished` ones; `dirty`: finished from
     uncommitted code while others ran from a commit, so in no mean."""
