@@ -1,6 +1,7 @@
 """The tables of a search, as its driver writes and reads them while it runs."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +24,22 @@ class Tables:
 
     def stopped(self, trial: Trial, epoch: int) -> None:
         """Write down that a scheduler stopped a trial after an epoch."""
-        record_pruned(self.storage, self.study, trial, epoch)
+        with suppress(OSError):  # a full disk: the next run trains it on
+            record_pruned(self.storage, self.study, trial.trial_id, epoch)
+
+    def confirm(self, stopped: Mapping[str, int]) -> None:
+        """Write it down again of trials whose workers were writing at that very moment.
+
+        Args:
+            stopped: trial -> epoch, once no worker is left.
+        """
+        for trial_id, epoch in stopped.items():
+            record_pruned(self.storage, self.study, trial_id, epoch)
 
     def failed(self, trial: Trial) -> Past:
         """Write down that a trial failed, where it could not itself; what there is of it."""
-        record_failure(self.storage, self.study, trial, self.origin, self.workers, DIED)
+        with suppress(OSError):
+            record_failure(self.storage, self.study, trial, self.origin, self.workers, DIED)
         return self._past(trial)
 
     def costs(self, trial: Trial) -> Mapping[str, float]:
@@ -35,5 +47,8 @@ class Tables:
         return self._past(trial).values
 
     def _past(self, trial: Trial) -> Past:
-        (past,) = read_past(self.search, self.storage, self.study, only=trial.trial_id)
-        return past
+        found = read_past(self.search, self.storage, self.study, only=trial.trial_id)
+        if found:
+            return found[0]
+        assert trial.number is not None
+        return Past(trial.trial_id, trial.number, trial.seed, trial.changes, "failed", DIED)

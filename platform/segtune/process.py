@@ -7,6 +7,7 @@ down with it when it dies: who started it reads why, and starts it again from it
 import multiprocessing
 import os
 import threading
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from segtune.record import Metrics, record_failure
@@ -15,6 +16,8 @@ from segtune.worker import HANG, Job, in_words, work
 RETRIES = 1
 """How often a training goes on from its checkpoint after its process died. What the training itself
 raises would only be raised again: it ends the trial."""
+ENDING = 10.0
+"""Seconds that a training has to end by itself once it has told all."""
 _FORKSERVER = multiprocessing.get_context("forkserver")
 _FORKSERVER.set_forkserver_preload(["ray", "segcore.presets", "segtune.worker"])
 
@@ -52,11 +55,14 @@ class TrainingProcess:
             metrics = {"error": str(died)}
         if "error" in metrics:
             job, error = self._job, str(metrics["error"])
-            record_failure(job.storage, job.study, job.trial, job.origin, 1, error)
+            with suppress(OSError):  # a full disk: who listens hears of it all the same
+                record_failure(job.storage, job.study, job.trial, job.origin, 1, error)
         return metrics
 
     def end(self) -> None:
-        """Kill it where it still runs. It writes by renaming: nothing is left half-written."""
+        """Kill it where it still trains. It writes by renaming: nothing is left half-written."""
+        if self._told_all:
+            self._process.join(ENDING)
         self._process.kill()
         self._process.join()
         self._connection.close()
@@ -66,7 +72,7 @@ class TrainingProcess:
         self._process = _FORKSERVER.Process(target=_train, args=(self._job, theirs), daemon=True)
         self._process.start()
         theirs.close()
-        self._waits = False
+        self._waits = self._told_all = False
 
     def _receive(self) -> Metrics:
         try:
@@ -77,6 +83,7 @@ class TrainingProcess:
             self._process.join()
             raise ProcessDied(_death(self._process.exitcode, self._job)) from None
         self._waits = True
+        self._told_all = _is_last(metrics)
         return metrics
 
 
@@ -86,7 +93,7 @@ def _train(job: Job, connection: Connection) -> None:
 
     def tell(metrics: Metrics) -> None:
         connection.send(metrics)
-        if not metrics.get("final") and "error" not in metrics:
+        if not _is_last(metrics):
             connection.recv()  # who listens may decide to end the trial here
 
     from segcore.runtime import local_runtime
@@ -95,6 +102,10 @@ def _train(job: Job, connection: Connection) -> None:
         work(job, local_runtime(), tell)
     except Exception as error:
         connection.send({"error": in_words(error)})
+
+
+def _is_last(metrics: Metrics) -> bool:
+    return bool(metrics.get("final")) or "error" in metrics
 
 
 def _die_with_parent() -> None:

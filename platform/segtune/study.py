@@ -3,7 +3,8 @@
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,14 @@ from segtune.history import read_past
 from segtune.ledger import DIED, Tables
 from segtune.lock import only_run
 from segtune.preflight import check_places, look_over
-from segtune.record import Origin, best_values, find_origin, record_cancelled, record_failure
+from segtune.record import (
+    Origin,
+    best_values,
+    failure,
+    find_origin,
+    record_cancelled,
+    record_failure,
+)
 from segtune.resources import Resources, check_resources, fitting_trials
 from segtune.schedulers import EpochScheduler, scheduler
 from segtune.search import Listed, OptunaSearcher
@@ -26,7 +34,6 @@ from segtune.trial import trainable
 
 DRIVER_RETRIES = 1
 """How often a trial goes on from its checkpoint after its driver died, as with its node."""
-_SETTLED = ("finished", "failed", "pruned")
 
 
 class Observer(Protocol):
@@ -47,6 +54,10 @@ class Observer(Protocol):
     def ended(self, trial: Trial, error: str | None) -> None:
         """A trial is done."""
         ...
+
+
+class StudyStopped(RuntimeError):
+    """A run came to its end before its trials did; what they wrote is kept."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +94,7 @@ def run(
     Raises:
         ValueError: something is wrong with the study, data, resources or storage, or another
             process runs this study now. Nothing was started.
+        StudyStopped: something outside of the trials went wrong, as a full disk may make it.
     """
     storage = storage.expanduser().absolute()
     kept = look_over(study, name, storage, resources)
@@ -105,8 +117,9 @@ def run(
             record_cancelled(storage, name)
             raise
     rows = table.read(storage, name, "trials").to_pylist()
-    failed = tuple(r["trial_id"] for r in rows if r["status"] == "failed")
-    return Outcome(ran, failed, len(rows))
+    failed = {r["trial_id"] for r in rows if r["status"] == "failed"}
+    failed |= {trial_id for trial_id, error in launch.ended.items() if error}
+    return Outcome(ran, tuple(sorted(failed)), len(rows))
 
 
 def _run_ablation(study: Ablation, launch: "_Launch") -> int:
@@ -151,6 +164,8 @@ class _Launch:
     origin: Origin
     observer: Observer
     nodes: Sequence[Mapping[str, float]]
+    ended: dict[str, str | None] = field(default_factory=dict)
+    """Trial -> why it failed, None where it did not; of those that have ended in this run."""
 
     def listed(self, trials: Sequence[Trial]) -> int:
         """Train those that are not finished; how many those were."""
@@ -158,9 +173,6 @@ class _Launch:
         pending = [t for t in trials if t.trial_id not in done]
         if pending:
             self._tune(Listed(pending), len(trials), len(trials) - len(pending))
-            settled = {r["trial_id"] for r in self._rows() if r["status"] in _SETTLED}
-            if any(t.trial_id not in settled for t in pending):
-                raise KeyboardInterrupt  # Tune takes Ctrl-C for itself and returns
         return len(pending)
 
     def search(self, study: Search) -> int:
@@ -173,19 +185,11 @@ class _Launch:
         courses = {p.trial_id: p.course for p in past}
         stops = scheduler(study, courses, past)
         ledger = Tables(study, self.storage, self.name, self.origin, self.resources.workers)
-        searcher = OptunaSearcher(
-            study,
-            self.name,
-            self.storage / self.name / "optuna.journal",
-            past,
-            ledger,
-            {} if stops is None else stops.stopped,
-            courses,
-        )
+        stopped = {} if stops is None else stops.stopped
+        journal = self.storage / self.name / "optuna.journal"
+        searcher = OptunaSearcher(study, self.name, journal, past, ledger, stopped, courses)
         self._tune(searcher, study.num_samples, done, stops)
-        settled = {r["trial_id"] for r in self._rows() if r["status"] in _SETTLED}
-        if len(settled & _searched(self._rows())) < study.num_samples:
-            raise KeyboardInterrupt  # Tune takes Ctrl-C for itself and returns
+        ledger.confirm(stopped)
         return study.num_samples - done
 
     def finalists(self, study: Search) -> Mapping[int, Changes]:
@@ -224,7 +228,8 @@ class _Launch:
     ) -> None:
         together = fitting_trials(self.resources, self.nodes)
         self.observer.begin(total, done, together)
-        ray.tune.Tuner(
+        before = len(self.ended)
+        tuner = ray.tune.Tuner(
             trainable(self.name, self.storage, self.origin, self.resources),
             tune_config=ray.tune.TuneConfig(
                 search_alg=searcher,
@@ -243,7 +248,13 @@ class _Launch:
                 callbacks=[_Relay(self)],
                 verbose=0,
             ),
-        ).fit()
+        )
+        try:
+            tuner.fit()
+        except ray.tune.TuneError as error:  # what it holds is a traceback, written out
+            raise StudyStopped(str(error).strip().splitlines()[-1]) from error
+        if len(self.ended) - before < total - done:
+            raise KeyboardInterrupt  # Tune takes Ctrl-C for itself and returns
 
 
 def _trial_name(tune_trial: Any) -> str:
@@ -271,18 +282,16 @@ class _Relay(ray.tune.Callback):
             self._launch.observer.reported(trial.config["trial"], result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._launch.observer.ended(trial.config["trial"], trial.last_result.get("error"))
+        self._ended(trial.config["trial"], trial.last_result.get("error"))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         launch, failed = self._launch, trial.config["trial"]
-        record_failure(
-            launch.storage,
-            launch.name,
-            failed,
-            launch.origin,
-            launch.resources.workers,
-            DIED,
-        )
-        rows = table.read(launch.storage, launch.name, "trials").to_pylist()
-        error = next(r["error"] for r in rows if r["trial_id"] == failed.trial_id)
-        launch.observer.ended(failed, error)
+        with suppress(OSError):  # a full disk: it is told all the same
+            record_failure(
+                launch.storage, launch.name, failed, launch.origin, launch.resources.workers, DIED
+            )
+        self._ended(failed, failure(launch.storage, launch.name, failed.trial_id) or DIED)
+
+    def _ended(self, trial: Trial, error: str | None) -> None:
+        self._launch.ended[trial.trial_id] = error
+        self._launch.observer.ended(trial, error)

@@ -3,6 +3,7 @@
 import argparse
 import os
 import shlex
+import sys
 
 from rich.console import Console
 
@@ -63,9 +64,17 @@ def run(args: argparse.Namespace, console: Console) -> int:
             EventFiles(args.storage, named.name),
             Gauges(named.name),
         )
-        outcome = runner.run(
-            named.study, named.name, args.storage, resources, observer, address=args.address
-        )
+        try:
+            outcome = runner.run(
+                named.study, named.name, args.storage, resources, observer, address=args.address
+            )
+        except runner.StudyStopped as stopped:
+            print(
+                f"segtune: the study stopped: {stopped}. What its trials wrote is kept: with that "
+                "mended, the same command goes on",
+                file=sys.stderr,
+            )
+            return 1
     if outcome.ran == 0:
         console.print(f"{named.name} is finished: all {outcome.total} trials. Nothing to do.")
     if outcome.failed:

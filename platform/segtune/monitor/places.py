@@ -1,5 +1,6 @@
 """Where a study that runs can be looked at, and how."""
 
+import logging
 import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -7,7 +8,6 @@ from typing import Any
 
 import ray
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from segtune.monitor.tensorboard import FOLDER
@@ -41,8 +41,7 @@ class Places:
         if self._said:
             return
         self._said = True
-        context = ray.init(ignore_reinit_error=True)  # the one that is there
-        grid = Table.grid(padding=(0, 2))
+        context = ray.init(ignore_reinit_error=True, logging_level=logging.ERROR)  # what is there
         for what, where in places(
             self._storage,
             self._study,
@@ -50,8 +49,9 @@ class Places:
             dashboard=context.dashboard_url,
             session=getattr(context, "address_info", {}).get("session_dir"),
         ).items():
-            grid.add_row(Text(f"  {what}", style="dim"), Text(where))
-        self._console.print(grid)
+            self._console.print(
+                Text.assemble((f"  {what:<18}", "dim"), where)
+            )  # to be copied whole
         if self._others:
             self._console.print(
                 f"Ray was running on this machine already ({', '.join(sorted(self._others))}): "
