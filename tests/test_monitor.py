@@ -179,7 +179,7 @@ def test_places_are_commands_that_work() -> None:
 
 
 def test_places_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ray.init", lambda ignore_reinit_error: NO_PLACES)
+    monkeypatch.setattr("ray.init", lambda **_: NO_PLACES)
     text = io.StringIO()
     console = Console(file=text, width=200)
     observer = Several(Places(console, Path("r"), "mine", is_search=False))
@@ -192,7 +192,7 @@ def test_places_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_another_ray_on_this_machine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ray.init", lambda ignore_reinit_error: NO_PLACES)
+    monkeypatch.setattr("ray.init", lambda **_: NO_PLACES)
     text = io.StringIO()
     console = Console(file=text, width=300)
     others = {"10.0.0.1:6379"}
