@@ -15,10 +15,12 @@ from segtune import catalog, definition, finalists, table
 from segtune.changes import SpecError
 from segtune.commands.shared import changed_study
 from segtune.history import Past, read_past
+from segtune.ledger import DIED, Tables
+from segtune.record import Origin
 from segtune.report.load import load
 from segtune.report.search import read_search
 from segtune.space import When
-from segtune.spec import Ablation, AtMost, Objective, Search
+from segtune.spec import Ablation, AtMost, Objective, Search, Trial
 from segtune.status import look
 from segtune.stopping import Asha
 
@@ -160,6 +162,24 @@ def test_the_past_is_read_from_the_tables(tmp_path: Path) -> None:
     )
     assert read_past(costly, tmp_path, "s", only="t3") == [failed]
     assert read_past(costly, tmp_path, "nothing") == []
+
+
+def test_what_a_driver_writes_while_a_search_runs(tmp_path: Path) -> None:
+    ledger = Tables(SEARCH, tmp_path, "s", Origin(None, None, {}), 1)
+    write(tmp_path, 1, [0.5, 0.7], "running")
+    trial = Trial("t1", "search", 0, Job(), {"tool.teeth": 2}, None, 1)
+    assert (ledger.failed(trial).error, ledger.failed(trial).status) == (DIED, "failed")
+    write(tmp_path, 2, [0.5, 0.7], "running")
+    ledger.stopped(Trial("t2", "search", 0, Job(), {}, None, 2), 1)
+    (past,) = read_past(SEARCH, tmp_path, "s", only="t2")
+    assert (past.status, past.stopped_epoch, list(past.course.at_best)) == ("pruned", 1, [1])
+    write(tmp_path, 2, [0.5, 0.7, 0.8], "finished")  # its workers were just writing
+    ledger.confirm({"t2": 1})
+    (past,) = read_past(SEARCH, tmp_path, "s", only="t2")
+    assert (past.status, past.stopped_epoch) == ("pruned", 1)
+    nowhere = Tables(SEARCH, tmp_path / "file", "s", Origin(None, None, {}), 1)
+    (tmp_path / "file").write_text("no folder: as a full disk, nothing can be written")
+    assert nowhere.failed(trial).error == DIED
 
 
 def test_an_ablation_is_made_around_the_best_of_a_finished_search(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ def test_what_a_scheduler_stopped_stays_stopped(tmp_path: Path, scenes: Path) ->
 
     def tell(metrics: Metrics) -> None:
         told.append(metrics)
-        record_pruned(tmp_path, "study", stopped.trial, 1)
+        record_pruned(tmp_path, "study", stopped.trial.trial_id, 1)
 
     worker.work(stopped, Runtime(), tell)
     assert len(told) == 1

@@ -38,17 +38,15 @@ class Tables:
 
     def failed(self, trial: Trial) -> Past:
         """Write down that a trial failed, where it could not itself; what there is of it."""
-        with suppress(OSError):
+        with suppress(OSError):  # a full disk: it is told all the same
             record_failure(self.storage, self.study, trial, self.origin, self.workers, DIED)
-        return self._past(trial)
-
-    def costs(self, trial: Trial) -> Mapping[str, float]:
-        """What a trial cost, by the names in `costs.COSTS`; its scores are beside them."""
-        return self._past(trial).values
-
-    def _past(self, trial: Trial) -> Past:
         found = read_past(self.search, self.storage, self.study, only=trial.trial_id)
-        if found:
+        if found and found[0].error is not None:
             return found[0]
         assert trial.number is not None
         return Past(trial.trial_id, trial.number, trial.seed, trial.changes, "failed", DIED)
+
+    def costs(self, trial: Trial) -> Mapping[str, float]:
+        """What a trial cost, by the names in `costs.COSTS`; its scores are beside them."""
+        (past,) = read_past(self.search, self.storage, self.study, only=trial.trial_id)
+        return past.values

@@ -173,12 +173,13 @@ def record_failure(
         table.write(storage, study, "trials", [row])
 
 
-def record_pruned(storage: Path, study: str, trial: Trial, epoch: int) -> None:
-    """Mark a trial's last attempt as stopped by a scheduler after an epoch; what its workers wrote
-    since stays in the tables."""
-    (row,) = table.read(storage, study, "trials", trial_id=trial.trial_id).to_pylist()
-    row |= {"status": "pruned", "stopped_epoch": epoch, "ended": datetime.now(UTC)}
-    table.write(storage, study, "trials", [row])
+def record_pruned(storage: Path, study: str, trial_id: str, epoch: int) -> None:
+    """Mark a trial's last attempt as stopped by a scheduler after an epoch, unless it is so; what
+    its workers wrote since stays in the tables."""
+    (row,) = table.read(storage, study, "trials", trial_id=trial_id).to_pylist()
+    if row["status"] != "pruned":
+        row |= {"status": "pruned", "stopped_epoch": epoch, "ended": datetime.now(UTC)}
+        table.write(storage, study, "trials", [row])
 
 
 def record_cancelled(storage: Path, study: str) -> None:
