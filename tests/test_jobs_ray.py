@@ -122,10 +122,11 @@ def test_a_study_from_elsewhere_runs_as_a_job_and_is_followed(head: Head, away: 
 def test_a_job_is_stopped_and_the_same_submit_goes_on(guarded: Head, away: Path) -> None:
     wrong = segtune(guarded, away, "stop", "mine", RAY_AUTH_TOKEN_PATH="", RAY_AUTH_TOKEN="no")
     assert (wrong.returncode, "refuses the token" in wrong.stderr) == (2, True)
-    detached = submit(guarded, away, "--concurrent", "1", "--detach")
+    long = ("--concurrent", "1", "--set", "schedule.epochs=30")
+    detached = submit(guarded, away, *long, "--detach")
     assert detached.returncode == 0, detached.stdout + detached.stderr
     assert "segtune status mine-1" in detached.stdout
-    second = submit(guarded, away)
+    second = submit(guarded, away, *long)
     assert (second.returncode, "already, by job mine-1" in second.stderr) == (2, True)
     end = time.monotonic() + 300
     while trials(away).get("frozen-s0", {}).get("status") != "finished":
@@ -135,7 +136,7 @@ def test_a_job_is_stopped_and_the_same_submit_goes_on(guarded: Head, away: Path)
     assert stopped.returncode == 0, stopped.stderr
     assert "mine-1: stopped. The same submit goes on" in stopped.stdout
     assert "mine-1: stopped" in segtune(guarded, away, "status", "mine-1").stdout
-    again = submit(guarded, away)
+    again = submit(guarded, away, *long)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "1 of them finished before" in again.stdout
     rows = trials(away)

@@ -181,12 +181,13 @@ def test_places_are_commands_that_work() -> None:
 def test_places_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.init", lambda **_: NO_PLACES)
     text = io.StringIO()
-    console = Console(file=text, width=200)
-    observer = Several(Places(console, Path("r"), "mine", is_search=False))
+    console = Console(file=text, width=40)
+    storage = Path("/a/folder/with/a/name/that/is/longer/than/a/line")
+    observer = Several(Places(console, storage, "mine", is_search=False))
     observer.begin(1, 0, 1)
     once = text.getvalue()
     observer.begin(1, 0, 1)
-    assert "segtune status mine" in once
+    assert f"segtune status mine --storage {storage} --watch\n" in once, "in one piece"
     assert "running on this machine already" not in once
     assert text.getvalue() == once
 

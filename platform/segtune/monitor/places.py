@@ -49,9 +49,8 @@ class Places:
             dashboard=context.dashboard_url,
             session=getattr(context, "address_info", {}).get("session_dir"),
         ).items():
-            self._console.print(
-                Text.assemble((f"  {what:<18}", "dim"), where)
-            )  # to be copied whole
+            line = Text.assemble((f"  {what:<18}", "dim"), where)
+            self._console.print(line, soft_wrap=True)  # to be copied whole
         if self._others:
             self._console.print(
                 f"Ray was running on this machine already ({', '.join(sorted(self._others))}): "
