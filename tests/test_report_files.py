@@ -1,6 +1,9 @@
 """Tables and figures as a paper takes them."""
 
+import json
+import re
 import shutil
+import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -9,10 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from report_tables import DICE, write_ablation
+from report_tables import DICE, write_ablation, write_finalists, write_search, write_trial
 
 from segtune.report import build
+from segtune.report.export import to_latex
 from segtune.report.figure_files import FORMATS, for_print, write_figures
+from segtune.report.sheet import Cell, Sheet
 from segtune.report.style import Key, figure
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
@@ -44,6 +49,63 @@ def test_latex_has_mean_and_sd_the_best_in_bold_and_marks(tables: Path) -> None:
     assert body["lora"][body["arm"].index("ASSD (px)")].endswith("$^{\\dagger}$")
     assert "bold: best mean" in lines[-2]
     assert "\\multicolumn" in lines[-2]
+
+
+ODD = "a_b & 50% #1 $x$ {y} ~^\\ <z> | \u00b5 \u00e9 \u201cq\u201d"
+FOREIGN = "\u809d \U0001f52c \u05e9"
+
+
+@pytest.fixture(scope="module")
+def latex(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Every table of an ablation and of a search with finalists; an arm has an odd name."""
+    folder = tmp_path_factory.mktemp("latex")
+    write_ablation(folder, elsewhere=-0.2)
+    for seed in range(3):
+        write_trial(folder, "methods", f"odd-s{seed}", 0.6 + 0.01 * seed, role="arm", arm=ODD,
+                    seed=seed, changes=json.dumps({"method": ODD}), elsewhere=-0.1)  # fmt: skip
+    write_search(folder)
+    write_finalists(folder, "rank", {0: DICE["full"], 5: DICE["srft_galore"]})
+    for study in ("methods", "rank"):
+        build(folder, [study], folder / "r.html", folder / "tables")
+    return {p.stem: p.read_text() for p in sorted((folder / "tables").glob("*.tex"))}
+
+
+def test_latex_has_as_many_cells_in_every_row(latex: dict[str, str]) -> None:
+    assert {"methods-summary", "methods-paired_external", "rank-finalists_paired"} <= set(latex)
+    for text in latex.values():
+        lines = [line for line in text.splitlines() if not line.startswith("%")]
+        assert [line for line in lines if "tabular" in line] == [lines[0], lines[-1]]
+        found = re.fullmatch(r"\\begin\{tabular\}\{([lr]+)\}", lines[0])
+        assert found is not None
+        assert lines[-1] == "\\end{tabular}"
+        for row in lines[1:-1]:
+            if not row.endswith("rule"):
+                plain = re.sub(r"\\[\\&%$#_{}]", "", row.removesuffix(r" \\"))
+                spans = sum(int(n) - 1 for n in re.findall(r"\\multicolumn\{(\d+)\}", row))
+                assert row.endswith(r" \\")
+                assert plain.count("&") + spans == len(found[1]) - 1
+                assert plain.count("{") == plain.count("}")
+                assert plain.count("$") % 2 == 0
+                in_text = re.sub(r"\$[^$]*\$", "", plain)
+                assert not set("#%_~^<>") & set(in_text)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed")
+def test_latex_compiles(latex: dict[str, str], tmp_path: Path) -> None:
+    whole = "\n\n".join(f"{{\\tiny\n{text}}}" for text in latex.values())
+    page = "\\usepackage[a3paper,landscape,margin=1cm]{geometry}\\usepackage{booktabs}"
+    document = f"\\documentclass{{article}}{page}\\begin{{document}}{whole}\\end{{document}}"
+    (tmp_path / "x.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "x.tex"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout[-2000:]
+    assert (tmp_path / "x.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(("name", "told"), [(ODD, False), (FOREIGN, True)])
+def test_letters_that_pdflatex_lacks_are_told(name: str, told: bool) -> None:
+    text = to_latex(Sheet("a", ("arm",), ((Cell(name),),)))
+    assert text.startswith("% has letters that LuaLaTeX") == told
 
 
 def test_markdown_says_the_same(tables: Path) -> None:

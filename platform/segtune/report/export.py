@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import unicodedata
 from pathlib import Path
 
 from segtune.report.sheet import Cell, Sheet
@@ -14,6 +15,7 @@ _LATEX = {
     "<": r"\textless{}", ">": r"\textgreater{}", MINUS: "$-$", "\u00b1": r"$\pm$",
     "\u2020": r"$\dagger$",
 }  # fmt: skip
+_LAST_LATIN = "\u024f"
 _MATHS = {"*": "*", "\u2020": r"\dagger"}
 """Marks inside a formula."""
 
@@ -52,7 +54,9 @@ def to_csv(sheet: Sheet) -> str:
 def to_latex(sheet: Sheet) -> str:
     """A `tabular` with the rules of the booktabs package."""
     align = "".join("l" if c.left else "r" for c in sheet.rows[0]) if sheet.rows else ""
-    span = f"\\multicolumn{{{len(sheet.header)}}}{{p{{\\linewidth}}}}"
+    # As wide as the line with the space on both sides of a column.
+    width = "\\dimexpr\\linewidth-2\\tabcolsep"
+    span = f"\\multicolumn{{{len(sheet.header)}}}{{p{{{width}}}}}"
     legend = f"{span}{{\\footnotesize {_latex(sheet.legend)}}} \\\\"
     lines = [
         "% needs \\usepackage{booktabs}",
@@ -65,7 +69,10 @@ def to_latex(sheet: Sheet) -> str:
         *([legend] if sheet.legend else []),
         "\\end{tabular}",
     ]
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    if any(c > _LAST_LATIN and unicodedata.category(c)[0] != "P" for c in text):
+        text = f"% has letters that LuaLaTeX or XeLaTeX set, with a font that has them\n{text}"
+    return text
 
 
 def to_markdown(sheet: Sheet) -> str:
