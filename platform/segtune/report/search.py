@@ -1,5 +1,6 @@
 """A search's trials: what was tried, what it scored, what no other trial beats."""
 
+import functools
 import json
 import math
 import re
@@ -107,6 +108,7 @@ class SearchRows:
         return tuple(sorted(scored, key=lambda t: (sign * (t.values[0] or 0.0), t.number))[:most])
 
 
+@functools.lru_cache(maxsize=2)
 def read_search(rows: StudyRows) -> SearchRows:
     """The trials of role `search`."""
     objectives = rows.objectives
