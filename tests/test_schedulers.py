@@ -94,8 +94,8 @@ def test_asha_stops_the_worse_at_its_rungs_and_the_winner_ends_by_itself() -> No
 def test_nobody_is_stopped_at_the_last_epoch() -> None:
     stops = made(search(Asha(grace_period=3, reduction_factor=3)))  # rungs 3 and 9
     assert run(stops, "a", [5.0] * EPOCHS) == 9
-    assert run(stops, "b", [*[6.0] * 8, 6.0]) == 9
-    assert run(stops, "c", [*[5.5] * 2, *[7.0] * 7]) == 9
+    assert run(stops, "b", [*[6.0] * 8, 20.0]) == 9
+    assert run(stops, "c", [5.9] * EPOCHS) == 9, "good enough at rung 3, too bad at 9"
 
 
 def test_what_counts_is_the_best_epoch_so_far() -> None:

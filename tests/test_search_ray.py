@@ -18,7 +18,7 @@ from segtune.history import read_past
 from segtune.search import rebuild
 from segtune.spec import Search
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 TRIALS, EPOCHS = 12, 4
 STUDY = f"""
 from dataclasses import replace
@@ -108,6 +108,24 @@ def test_twelve_trials_end_by_themselves_and_leave_nothing(
     assert [r for r in grown if r["number"] < TRIALS] == list(searched.values())
     assert definition.read(storage, "mine")["num_samples"] == TRIALS + 2  # type: ignore[index]
     _assert_no_group_is_left(address)
+
+
+def test_stopped_teams_give_their_cpus_back(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plain Tune and Train wait for ever here: a stopped trial's placement group stays behind."""
+    monkeypatch.chdir(tmp_path)
+    trials = 4
+    text = STUDY.replace(f"num_samples={TRIALS}", f"num_samples={trials}")
+    text = text.replace("finalists=1", "finalists=0").replace("(100,)", "()")
+    Path("mine.py").write_text(text)
+    storage = tmp_path / "results"
+    assert main(["run", "mine.py", "--storage", str(storage), "--workers", "2"]) == 0
+    _assert_no_group_is_left(address)
+    searched = {r["trial_id"]: r for r in rows(storage, "trials")}
+    assert [r["status"] for r in searched.values()].count("pruned") >= 1
+    _assert_epochs_are_seen(storage, searched)
+    _assert_optuna_agrees(storage, searched)
 
 
 def _assert_no_group_is_left(address: str) -> None:
