@@ -96,6 +96,7 @@ def test_nobody_is_stopped_at_the_last_epoch() -> None:
     assert run(stops, "a", [5.0] * EPOCHS) == 9
     assert run(stops, "b", [*[6.0] * 8, 20.0]) == 9
     assert run(stops, "c", [5.9] * EPOCHS) == 9, "good enough at rung 3, too bad at 9"
+    assert not stops.stopped
 
 
 def test_what_counts_is_the_best_epoch_so_far() -> None:
