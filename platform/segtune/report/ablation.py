@@ -122,11 +122,25 @@ def _summary(rows: StudyRows, summary: Summary, comparisons: Sequence[Comparison
         f"Mean over seeds; second line: 95 % t interval over seeds{third}. Foreground classes "
         "only; Dice, IoU and distances without a class are means over classes. "
         f"Per arm {n}; one seed alone (n=1) has no interval. Bold: best mean of a column; "
-        "* better, \u2020 worse than the baseline.",
+        f"* better, \u2020 worse than the baseline.{_beyond(summary)}",
         sheet=summary_sheet(summary, comparisons, arm_looks(rows)),
         sentences=_left_out(summary),
         missing=f"No finished, tested trial yet: {listing(waiting)}." if waiting else "",
     )
+
+
+def _beyond(summary: Summary) -> str:
+    """Why an interval may end where no score can be; empty where none does."""
+    fraction = {c.key: c.measure.is_fraction for c in summary.columns}
+    ends = [
+        (key, e.low, e.high)
+        for a in summary.arms
+        for key, e in a.values.items()
+        if e.low is not None and e.high is not None
+    ]
+    if not any(low < 0 or (fraction[key] and high > 1) for key, low, high in ends):
+        return ""
+    return " Intervals that reach beyond what a score can be come from too few seeds."
 
 
 def _left_out(summary: Summary) -> tuple[str, ...]:
@@ -162,11 +176,14 @@ def _paired(rows: StudyRows, comparisons: Sequence[Comparison]) -> Part:
     colors = arm_looks(rows)
     missing = sorted({arm for c in comparisons for arm in c.missing})
     pairs = range_text([d.over_seeds.n for d in found[0].differences], "paired seed")
+    both = (
+        "and over both, on which the verdict rests after Holm's correction for the number of arms."
+        if any(d.over_both is not None for d in found[0].differences)
+        else "but not over both, for which there is too little: so there is no verdict."
+    )
     caption = (
         "Each arm minus the baseline, with 95 % intervals: over seeds (other trainings, these "
-        "patients), over test patients (these trainings, other patients), and over both, on which "
-        "the verdict rests after Holm's correction for the number of arms. "
-        f"Per arm {pairs}."
+        f"patients), over test patients (these trainings, other patients), {both} Per arm {pairs}."
     )
     return Part(
         title,
