@@ -9,7 +9,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from spec_jobs import Drill, Jigsaw, Job, Plane, Saw, refusal
 
-from segtune.arms import difference, fractional_factorial
+from segtune.arms import difference, factorial, fractional_factorial
 from segtune.changes import Changes, SpecError, apply
 from segtune.check import check
 from segtune.space import When
@@ -21,6 +21,14 @@ def signs(arms: Mapping[str, Mapping[str, Any]], factors: list[str]) -> np.ndarr
     rows = [[-1] * len(factors)]
     rows += [[1 if f in changes else -1 for f in factors] for changes in arms.values()]
     return np.array(rows)
+
+
+def test_a_factorial_leaves_the_baselines_own_combination_out() -> None:
+    factors = {"length": (2.0, 3.0), "tool.teeth": (8, 9)}
+    assert len(factorial(factors)) == 4
+    arms = factorial(factors, baseline=Job())
+    assert list(arms) == ["2_0-9", "3_0-8", "3_0-9"]
+    check(Ablation(question="?", baseline=Job(), arms=arms, seeds=(0,)))
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,21 @@ def factor(name: str, values: Sequence[Any], *, label: str | None = None) -> dic
     return {_name(f"{word}-{value}"): {name: value} for value in values}
 
 
-def factorial(factors: Mapping[str, Sequence[Any]]) -> dict[str, Changes]:
-    """Arms for every combination of the factors' values, named after the values."""
-    combinations = itertools.product(*factors.values())
-    return {
-        _name("-".join(str(v) for v in values)): dict(zip(factors, values, strict=True))
-        for values in combinations
-    }
+def factorial(
+    factors: Mapping[str, Sequence[Any]], *, baseline: Any | None = None
+) -> dict[str, Changes]:
+    """Arms for every combination of the factors' values, named after the values.
+
+    Args:
+        factors: dotted field -> values.
+        baseline: the study's, where one of the combinations is its own: that one is left out.
+    """
+    arms: dict[str, Changes] = {}
+    for values in itertools.product(*factors.values()):
+        changes = dict(zip(factors, values, strict=True))
+        if baseline is None or apply(baseline, changes) != baseline:
+            arms[_name("-".join(str(v) for v in values))] = changes
+    return arms
 
 
 def fractional_factorial(
