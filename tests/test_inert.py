@@ -9,9 +9,11 @@ import pytest
 from segcore.config import TrainConfig
 from segcore.data.synthetic_liver import SyntheticLiver
 from segcore.presets import nano
-from segtune.changes import apply
+from segtune.changes import SpecError, apply
 from segtune.check import check
 from segtune.inert import fingerprint, inert_arms
+from segtune.preflight import check_places
+from segtune.resources import Resources
 from segtune.spec import Ablation
 
 
@@ -32,7 +34,9 @@ def test_depth_settings_without_a_depth_encoder_are_named(tiny: TrainConfig) -> 
     blind = apply(tiny, {"system.fusion.mode": "rgb_only"})
     made = study(blind, sees_image={"system.depth.source": "image"})
     check(made)
-    (fault,) = inert_arms(made)
+    with pytest.raises(SpecError) as refused:
+        check_places(made, Resources())
+    (fault,) = refused.value.faults
     assert "arm sees_image is inert" in fault
     assert "differs from baseline in system.depth.source" in fault
 
