@@ -41,7 +41,8 @@ class Checkpoint:
         """Write the three files into an existing folder."""
         (folder / CONFIG).write_text(json.dumps(self.description, indent=2) + "\n")
         save_file(dict(self.best), folder / BEST)
-        torch.save(dict(self.last), folder / LAST)
+        with (folder / LAST).open("wb") as file:  # given a path, torch hides a full disk
+            torch.save(dict(self.last), file)
 
 
 def load(folder: Path, description: Mapping[str, Any]) -> Checkpoint:
