@@ -47,7 +47,7 @@ def _results(
     external: Sequence[Comparison],
 ) -> list[str]:
     told = [_told(rows, c[0]) for c in (comparisons, external) if c and c[0].differences]
-    return told or [_best_alone(summary)]
+    return told or [_best_alone(summary, rows.baseline)]
 
 
 def _told(rows: StudyRows, first: Comparison) -> str:
@@ -90,7 +90,7 @@ def _named(found: Sequence[Difference], comparison: Comparison) -> str:
     return listing([*named, count(more, "further arm")] if more else named)
 
 
-def _best_alone(summary: Summary) -> str:
+def _best_alone(summary: Summary, baseline: str | None) -> str:
     column = summary.columns[0]
     scored = [a for a in summary.arms if column.key in a.values]
     sign = 1 if column.measure.higher_is_better else -1
@@ -98,9 +98,12 @@ def _best_alone(summary: Summary) -> str:
     if best is None:
         return ""
     value = number(best.values[column.key].mean, column.measure.digits)
+    why = "the baseline is not among the arms"
+    if baseline is not None:
+        why = f"no arm shares a finished seed with {baseline}"
     return (
-        f"{best.arm} has the best mean {column.measure.name} on {summary.split} ({value}), but no "
-        "arm shares a finished seed with a baseline: nothing can be said about differences."
+        f"{best.arm} has the best mean {column.measure.name} on {summary.split} ({value}), but "
+        f"{why}: nothing can be said about differences."
     )
 
 
@@ -182,7 +185,11 @@ def _of_search(rows: StudyRows) -> tuple[str, ...]:
     front = [f"t{t.number}" for t in search.complete if t.on_front]
     if len(search.objectives) > 1 and front:
         shown = listing(front) if len(front) <= _MOST_NAMED else count(len(front), "trial")
-        said.append(f"No trial beats {shown} in all of {len(search.objectives)} objectives.")
+        n = len(search.objectives)
+        every = "both" if n == 2 else f"all {n}"
+        said.append(
+            f"On the Pareto front: {shown}; no trial beats one of these in {every} objectives."
+        )
     planned = rows.definition.get("finalists")
     said.append(
         "This is the best of many draws on val, with one seed each: only a repetition with new "
