@@ -2,7 +2,7 @@
 
 Command: segtune run asha_search && segtune report asha_search
 Cost: at most 12 trials of 9 epochs and 2 x 2 finalists, some ten minutes on two CPU cores; the
-scheduler stops what falls behind after its first or third epoch.
+scheduler stops what falls behind after its third or sixth epoch.
 
 Twelve trials find little out; they show what a search can do: a rank only where the method has one,
 three objectives, a ceiling, early stopping, and the best two configurations trained anew and
@@ -40,8 +40,8 @@ def study() -> Search:
             Objective("assd", "minimize"),
             Objective("optimizer_state_bytes", "minimize"),
         ),
-        constraints=(AtMost("optimizer_state_bytes", 2e6),),
-        scheduler=Asha(grace_period=1, reduction_factor=3),
+        constraints=(AtMost("optimizer_state_bytes", 2.75e6),),
+        scheduler=Asha(grace_period=3, reduction_factor=2),
         finalists=2,
         finalist_seeds=(100, 101),
     )

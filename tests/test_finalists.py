@@ -12,6 +12,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from spec_jobs import Job
 
 from segtune import catalog, definition, finalists, table
+from segtune import study as runner
 from segtune.changes import SpecError
 from segtune.commands.shared import changed_study
 from segtune.history import Past, read_past
@@ -19,6 +20,7 @@ from segtune.ledger import DIED, Tables
 from segtune.record import Origin
 from segtune.report.load import load
 from segtune.report.search import read_search
+from segtune.resources import Resources
 from segtune.space import When
 from segtune.spec import Ablation, AtMost, Objective, Search, Trial
 from segtune.status import look
@@ -162,6 +164,17 @@ def test_the_past_is_read_from_the_tables(tmp_path: Path) -> None:
     )
     assert read_past(costly, tmp_path, "s", only="t3") == [failed]
     assert read_past(costly, tmp_path, "nothing") == []
+
+
+def test_a_run_says_that_there_are_fewer_finalists_than_asked_for(tmp_path: Path) -> None:
+    observer: Any = None  # nothing starts: all is done
+    for number in range(4):
+        write(tmp_path, number, [0.5], "finished" if number == 0 else "pruned", stopped_epoch=1)
+    name = "t0-s100"
+    finalist = {"trial_id": name, "attempt": 1, "role": "finalist", "status": "finished"}
+    table.write(tmp_path, "s", "trials", [finalist])
+    outcome = runner.run(SEARCH, "s", tmp_path, Resources(), observer)
+    assert (outcome.ran, outcome.total, outcome.lacking) == (0, 5, 2)
 
 
 def test_what_a_driver_writes_while_a_search_runs(tmp_path: Path) -> None:

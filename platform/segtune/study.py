@@ -69,6 +69,8 @@ class Outcome:
     failed: tuple[str, ...]
     """Ids of trials that have failed."""
     total: int
+    lacking: int = 0
+    """Finalists that a search was to have, and has no trial for."""
 
 
 def run(
@@ -100,7 +102,7 @@ def run(
     kept = look_over(study, name, storage, resources)
     rows = table.read(storage, name, "trials").to_pylist()
     if not _unfinished(study, name, storage, rows):
-        return Outcome(0, (), len(rows))
+        return Outcome(0, (), len(rows), _lacking(study, name, storage))
     if address is None and "RAY_ADDRESS" not in os.environ:
         check_resources(resources, [this_machine()], "this machine")
     check_places(study, resources)
@@ -119,7 +121,7 @@ def run(
     rows = table.read(storage, name, "trials").to_pylist()
     failed = {r["trial_id"] for r in rows if r["status"] == "failed"}
     failed |= {trial_id for trial_id, error in launch.ended.items() if error}
-    return Outcome(ran, tuple(sorted(failed)), len(rows))
+    return Outcome(ran, tuple(sorted(failed)), len(rows), _lacking(study, name, storage))
 
 
 def _run_ablation(study: Ablation, launch: "_Launch") -> int:
@@ -132,6 +134,13 @@ def _run_search(study: Search, launch: "_Launch") -> int:
     ran = launch.search(study)
     chosen = launch.finalists(study)
     return ran + launch.listed(list(study.finalist_trials(chosen))) if chosen else ran
+
+
+def _lacking(study: Study, name: str, storage: Path) -> int:
+    if isinstance(study, Ablation) or not study.finalists:
+        return 0
+    chosen = finalists.choose(study, read_past(study, storage, name))
+    return 0 if chosen is None else study.finalists - len(chosen)
 
 
 def _unfinished(study: Study, name: str, storage: Path, rows: Sequence[Mapping[str, Any]]) -> bool:

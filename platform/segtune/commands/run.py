@@ -82,6 +82,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
             f"[red]{len(outcome.failed)} of {outcome.total} trials failed[/]: "
             f"{', '.join(outcome.failed)}. The same command tries them again."
         )
+    if outcome.lacking:
+        console.print(
+            f"{outcome.lacking} fewer finalists than asked for: no other trial finished within the "
+            "constraints, with other settings. More trials may: --num-samples +10, for example."
+        )
     storage = shlex.quote(str(args.storage))
     again = "" if args.storage == DEFAULT_STORAGE else f" --storage {storage}"
     console.print(f"Now: segtune report {named.name}{again}", highlight=False)
