@@ -46,7 +46,7 @@ class Progress:
         already = f", {done} of them finished before" if done else ""
         self._console.print(
             f"[bold]{self._name}[/]: {total} trials{already}; {together} at a time. "
-            "A trial takes some 15 s to start.",
+            "The first take some 15 s to start.",
             highlight=False,
         )
 
