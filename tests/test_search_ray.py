@@ -10,7 +10,7 @@ import pytest
 import ray
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from ray.cluster_utils import Cluster
+from ray_head import head_node
 
 from segtune import catalog, definition, finalists, table
 from segtune.cli import main
@@ -66,14 +66,14 @@ def study():
 
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A head with two CPUs that outlives the run."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
-    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-    try:
-        yield cluster.address
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
+    """A head with two CPUs and a dashboard, without which Ray frees no stopped team's group."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with head_node({"RAY_AUTH_MODE": "disabled"}) as head:
+        monkeypatch.setenv("RAY_ADDRESS", head.gcs)
+        try:
+            yield head.gcs
+        finally:
+            ray.shutdown()
 
 
 def rows(storage: Path, name: table.TableName) -> list[dict[str, Any]]:
