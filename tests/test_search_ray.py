@@ -113,7 +113,7 @@ def test_twelve_trials_end_by_themselves_and_leave_nothing(
 def test_stopped_teams_give_their_cpus_back(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Plain Tune and Train wait for ever here: a stopped trial's placement group stays behind."""
+    """Where the head has no dashboard they do not, and the next trial waits for ever."""
     monkeypatch.chdir(tmp_path)
     trials = 4
     text = STUDY.replace(f"num_samples={TRIALS}", f"num_samples={trials}")
