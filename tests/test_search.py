@@ -281,7 +281,10 @@ def test_a_field_that_depends_is_drawn_where_it_exists(tmp_path: Path) -> None:
 
 
 def test_every_combination_is_tried_once(tmp_path: Path) -> None:
-    space: Space = {"rank": IntDistribution(7, 9), "method": CategoricalDistribution(("frozen", "lora"))}
+    space: Space = {
+        "rank": IntDistribution(7, 9),
+        "method": CategoricalDistribution(("frozen", "lora")),
+    }
     search = replace(
         SEARCH, baseline=Choosing(), space=space, num_samples=6, sampler="BruteForceSampler"
     )

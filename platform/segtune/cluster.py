@@ -37,8 +37,10 @@ def cluster(address: str | None, resources: Resources) -> Iterator[Sequence[Mapp
     address = address or os.environ.get("RAY_ADDRESS")
     if address is not None:
         _check_answers(address)
-    ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR)
+    context = ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR)
     try:
+        if resources.workers > 1:
+            _check_dashboard(context.dashboard_url)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         check_resources(resources, nodes, "the cluster" if address else "this machine")
         yield nodes
@@ -53,6 +55,20 @@ def this_machine() -> dict[str, float]:
     has_affinity = hasattr(os, "sched_getaffinity")
     cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
     return {"CPU": cpus, "GPU": torch.cuda.device_count()}
+
+
+def _check_dashboard(url: str | None) -> None:
+    """Ray Train asks the dashboard whether a run is over. Without it, the workers' CPUs stay taken
+    when a scheduler stops a trial of several workers, and the next trial waits for ever."""
+    if url:
+        return
+    raise SpecError(
+        [
+            "this Ray has no dashboard, which trials of several workers need: without it their "
+            "CPUs and GPUs stay taken when they are stopped. Start the head again with a free "
+            "--dashboard-port (its log says why there is none), or give --workers 1"
+        ]
+    )
 
 
 def _check_answers(address: str) -> None:
