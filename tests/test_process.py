@@ -124,11 +124,13 @@ def test_a_hanging_training_is_given_up_and_says_where(tmp_path: Path, scenes: P
     (told,) = drain(process)
     process.end()
     assert "hung: no step for 0.000833333 minutes" in str(told["error"])
-    assert "File" in str(told["error"]), "the innermost call"
+    assert ", in File" in str(told["error"]), "the innermost call"
+    assert "_die_with_parent" not in str(told["error"]), "of the main thread"
     (trial,) = rows(tmp_path, "trials")
     assert (trial["status"], trial["attempt"]) == ("failed", 2)
-    stacks = tmp_path / "study/train/a-s0" / worker.HANG
-    assert "segcore" in stacks.read_text()
+    stacks = sorted((tmp_path / "study/train/a-s0").glob("hang-*.txt"))
+    assert [s.name for s in stacks] == ["hang-a1.txt", "hang-a2.txt"], "the first is kept too"
+    assert "segcore" in stacks[0].read_text()
 
 
 def _drive(storage: Path, scenes: Path) -> None:
@@ -212,9 +214,10 @@ def test_a_checkpoint_stays_until_the_next_is_whole(tmp_path: Path, scenes: Path
 
 def test_the_commit_is_known_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGTUNE_GIT_COMMIT", "abc123")
-    assert (find_origin().git_commit, find_origin().git_dirty) == ("abc123", False)
-    monkeypatch.setenv("SEGTUNE_GIT_DIRTY", "1")
-    assert find_origin().git_dirty is True
+    assert (find_origin().git_commit, find_origin().git_dirty) == ("abc123", None)
+    for said, dirty in (("1", True), ("0", False)):
+        monkeypatch.setenv("SEGTUNE_GIT_DIRTY", said)
+        assert find_origin().git_dirty is dirty
     monkeypatch.setenv("SEGTUNE_GIT_COMMIT", "")
     assert find_origin().git_commit != "abc123"
 

@@ -54,7 +54,7 @@ def test_finalists_are_compared_with_the_baselines_own(storage: Path) -> None:
     assert "is better than t0" in told
     assert away.startswith("Elsewhere (external set")
     assert "the baseline's settings were not searched for" in sure
-    assert "best of 8 trials of the search" in " ".join(found.budget.sentences)
+    assert "best of 10 trials of the search" in " ".join(found.budget.sentences)
 
 
 def test_without_the_baselines_there_is_no_comparison(storage: Path) -> None:

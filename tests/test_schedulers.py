@@ -177,3 +177,17 @@ def test_a_cost_as_first_objective_leaves_the_first_score() -> None:
     objectives = (Objective("peak_memory_bytes", "minimize"), Objective("dice", "maximize"))
     stops = made(search(Asha(reduction_factor=3), objectives=objectives))
     assert [run(stops, n, [d] * EPOCHS) for n, d in (("a", 0.9), ("b", 0.1))] == [9, 1]
+
+
+@pytest.mark.parametrize("status", ["finished", "pruned", "cancelled"])
+def test_a_study_is_resumed_whatever_its_trials_had_reached(status: str) -> None:
+    """Trials at a time get further than they would have got one after another."""
+    past = [*(gone(n, [0.8] * 5) for n in range(3)), gone(3, [0.1] * 5, status)]
+    stops = made(search(MedianStopping(grace_period=1, min_trials=3)), past)
+    assert run(stops, "t4", [0.1] * EPOCHS) < EPOCHS, "the rule still stops what is worse"
+
+
+def test_epochs_of_trials_that_go_on_count_for_the_others() -> None:
+    past = [gone(n, [0.8, 0.8], "cancelled") for n in range(3)]
+    stops = made(search(Asha(grace_period=1, reduction_factor=2)), past)
+    assert run(stops, "t3", [0.1] * EPOCHS) == 1

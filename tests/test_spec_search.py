@@ -138,7 +138,7 @@ def test_the_definition_reads_as_before_and_has_the_rest_beside_it() -> None:
     assert all(isinstance(text, str) for text in kept["space"].values()), "what a report reads"
     assert kept["conditions"]["tool.teeth"] == {"field": "tool", "values": ["saw"]}
     assert kept["scheduler"]["name"] == "asha"
-    assert kept["constraints"] == ["peak_memory_bytes at most 8e+09"]
+    assert kept["constraints"] == ["peak_memory_bytes at most 8000000000"]
     plain = define("s", search(space={"length": FloatDistribution(1.0, 3.0)}))
     assert not {"conditions", "scheduler", "constraints", "finalists"} & plain.keys()
     assert in_distribution(2.0, FloatDistribution(1.0, 3.0))

@@ -35,7 +35,10 @@ def factorial(
     for values in itertools.product(*factors.values()):
         changes = dict(zip(factors, values, strict=True))
         if baseline is None or apply(baseline, changes) != baseline:
-            arms[_name("-".join(str(v) for v in values))] = changes
+            name = _name("-".join(str(v) for v in values))
+            if name in arms:
+                raise SpecError([f"factorial: two arms would be called {name}: write them out"])
+            arms[name] = changes
     return arms
 
 

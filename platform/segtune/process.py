@@ -11,6 +11,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from segtune.record import Metrics, record_failure
+from segtune.table import next_attempt
 from segtune.worker import HANG, Job, in_words, work
 
 RETRIES = 1
@@ -96,10 +97,10 @@ def _train(job: Job, connection: Connection) -> None:
         if not _is_last(metrics):
             connection.recv()  # who listens may decide to end the trial here
 
-    from segcore.runtime import local_runtime
+    from segcore.runtime import Runtime, local_runtime
 
     try:
-        work(job, local_runtime(), tell)
+        work(job, local_runtime() if job.on_gpu else Runtime(), tell)
     except Exception as error:
         connection.send({"error": in_words(error)})
 
@@ -117,14 +118,22 @@ def _die_with_parent() -> None:
 
 
 def _death(exitcode: int | None, job: Job) -> str:
-    hang = job.folder / HANG
-    if exitcode is not None and exitcode > 0 and hang.is_file() and (stack := hang.read_text()):
+    attempt = next_attempt(job.storage, job.study, job.trial.trial_id) - 1
+    hang = job.folder / HANG.format(attempt=attempt)
+    if exitcode is not None and exitcode > 0 and hang.is_file() and (stacks := hang.read_text()):
         return (
-            f"hung: no step for {job.patience / 60:g} minutes. Where each thread was is in {hang}; "
-            f"the first: {stack.splitlines()[2].strip()}"
+            f"hung: no step for {job.patience / 60:g} minutes, in {_innermost(stacks)}. Where each "
+            f"thread was is in {hang}"
         )
     if exitcode is not None and exitcode < 0:
         return f"the training's process was killed by signal {-exitcode}" + (
             ", as a machine does that runs out of memory" if exitcode == -9 else ""
         )
     return f"the training's process ended with exit code {exitcode}"
+
+
+def _innermost(stacks: str) -> str:
+    """Where the main thread was: it stands last, its innermost call first."""
+    main = stacks.split("\n\n")[-1]
+    calls = [line.strip() for line in main.splitlines() if line.strip().startswith("File ")]
+    return calls[0] if calls else "an unknown place"

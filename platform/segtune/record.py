@@ -21,7 +21,7 @@ Metrics = dict[str, float | int | bool | str]
 BEST = "best_"
 """Before a metric's name in a report: its value on val at the best epoch so far."""
 COMMIT, DIRTY = "SEGTUNE_GIT_COMMIT", "SEGTUNE_GIT_DIRTY"
-"""Variables that name the commit where the code lies apart from its checkout: 1 is dirty."""
+"""Variables that name the commit of code that lies apart from its checkout: 1 is dirty, 0 not."""
 _PACKAGES = ("segtune", "torch", "torchvision", "sam2", "transformers", "peft", "ray", "optuna")
 
 
@@ -53,7 +53,8 @@ def find_origin() -> Origin:
 
     versions = {p: importlib.metadata.version(p) for p in _PACKAGES}
     if commit := os.environ.get(COMMIT):  # a job's archive or an image: no git there
-        return Origin(commit, os.environ.get(DIRTY) == "1", versions)
+        dirty = {"0": False, "1": True}.get(os.environ.get(DIRTY, ""))
+        return Origin(commit, dirty, versions)
     status = git("status", "--porcelain", "--untracked-files=no")
     return Origin(git("rev-parse", "HEAD"), None if status is None else bool(status), versions)
 

@@ -23,6 +23,7 @@ from segtune.spec import Search, Trial
 from segtune.stopping import EPOCHS, SCORES, Asha
 
 CONTINUE, STOP = str(TrialScheduler.CONTINUE), str(TrialScheduler.STOP)
+PAUSE = str(TrialScheduler.PAUSE)
 
 
 @dataclass(frozen=True)
@@ -45,20 +46,23 @@ class EpochScheduler(FIFOScheduler):
                 trial for its id alone.
             metric: what that value is.
             courses: trial -> its scores so far; those of live trials are added to.
-            past: the trials of earlier launches; those that are not ended report again.
+            past: the trials of earlier launches.
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self.stopped: dict[str, int] = {}
         """Trial -> the epoch after which it was stopped."""
         self._rule, self._compared, self._courses = rule, metric, courses
         self._live: set[str] = set()
-        for trial in past:
+        self._doomed: set[str] = set()
+        """Trials that go on though the rule, told of what they had reached, would have stopped."""
+        for trial in past:  # those that go on do so after their checkpoint
+            known = _Known(trial.trial_id)
+            rule.on_trial_add(None, known)
+            told = [self._decide(None, known, e, m) for e, m in trial.course.at_best.items()]
             if trial.status in ENDED:
-                known = _Known(trial.trial_id)
-                rule.on_trial_add(None, known)
-                for epoch, metrics in trial.course.at_best.items():
-                    self._decide(None, known, epoch, metrics)
                 rule.on_trial_remove(None, known)
+            elif STOP in told:
+                self._doomed.add(trial.trial_id)
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """A trial is to run."""
@@ -74,7 +78,9 @@ class EpochScheduler(FIFOScheduler):
         at_best = self._courses.setdefault(name, Course()).add(epoch, metrics)
         if at_best is None or epoch >= result["epochs"]:
             return CONTINUE
-        decision = self._decide(tune_controller, _known(trial), epoch, at_best)
+        decision = STOP
+        if name not in self._doomed:
+            decision = self._decide(tune_controller, _known(trial), epoch, at_best)
         if decision == STOP:
             self.stopped[name] = epoch
         return decision
@@ -109,7 +115,7 @@ class EpochScheduler(FIFOScheduler):
             return CONTINUE
         result = {"epoch": epoch, "value": value}
         decision: str = self._rule.on_trial_result(controller, known, result)
-        return decision
+        return STOP if decision == PAUSE else decision
 
 
 def scheduler(
@@ -141,6 +147,8 @@ def scheduler(
         )
     else:
         common["min_time_slice"] = math.inf  # else trials take turns while there are few
+        # A hard stop would refuse to hear of a trial that got further, as several at a time do.
+        common["hard_stop"] = False
         rule = MedianStoppingRule(**common, min_samples_required=asked.min_trials)
     return EpochScheduler(rule, metric, courses, past)
 

@@ -48,6 +48,11 @@ class Objective:
     direction: Direction
 
 
+def _exactly(limit: float) -> str:
+    """A limit as it can be read back: the report holds trials against what is written."""
+    return repr(limit).removesuffix(".0")
+
+
 @checked(frozen=True, config=_STRICT)
 class AtMost:
     """A ceiling: `AtMost("peak_memory_bytes", 8e9)`. Optuna's samplers that know constraints stay
@@ -58,7 +63,7 @@ class AtMost:
     limit: float
 
     def __str__(self) -> str:
-        return f"{self.metric} at most {self.limit:g}"
+        return f"{self.metric} at most {_exactly(self.limit)}"
 
     def excess(self, value: float) -> float:
         """How far a value is beyond the limit; zero or less is allowed."""
@@ -73,7 +78,7 @@ class AtLeast:
     limit: float
 
     def __str__(self) -> str:
-        return f"{self.metric} at least {self.limit:g}"
+        return f"{self.metric} at least {_exactly(self.limit)}"
 
     def excess(self, value: float) -> float:
         """As of `AtMost`."""

@@ -28,7 +28,14 @@ def trainable(study: str, storage: Path, origin: Origin, resources: Resources) -
             team.drive, study=study, storage=storage, origin=origin, resources=resources
         )
         return ray.tune.with_resources(driver, {"CPU": 0, "memory": DRIVER_MEMORY})
-    job = partial(Job, study=study, storage=storage, origin=origin, patience=resources.patience)
+    job = partial(
+        Job,
+        study=study,
+        storage=storage,
+        origin=origin,
+        patience=resources.patience,
+        on_gpu=resources.gpus_per_worker > 0,
+    )
     alone = ray.tune.with_parameters(SoloTrial, job=job)
     asked = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
     return ray.tune.with_resources(alone, asked)

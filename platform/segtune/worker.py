@@ -15,8 +15,8 @@ from segtune import checkpoints
 from segtune.record import Metrics, Origin, Recorder, TrialStopped
 from segtune.spec import TESTED, Trial
 
-HANG = "hang.txt"
-"""In a trial's folder: where every thread was when the trial was given up as hanging."""
+HANG = "hang-a{attempt}.txt"
+"""In a trial's folder: where every thread was when an attempt was given up as hanging."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Job:
     origin: Origin
     patience: float
     """Seconds without a sign of life (a step, a predicted batch) after which it is given up."""
+    on_gpu: bool = False
+    """Whether it was given a GPU. Ray hides none from a trial that asked for none."""
 
     @property
     def folder(self) -> Path:
@@ -51,7 +53,8 @@ def work(job: Job, runtime: Runtime, tell: Callable[[Metrics], None]) -> None:
     runtime.restore_from = checkpoints.newest(job.folder)
     runtime.test = job.trial.role in TESTED
     try:
-        with _watched(job.folder / HANG, job.patience, runtime.rank) as runtime.beat:
+        stacks = job.folder / HANG.format(attempt=recorder.attempt)
+        with _watched(stacks, job.patience, runtime.rank) as runtime.beat:
             for evaluation in train(job.trial.config, runtime):
                 metrics: Metrics = recorder.add(evaluation) if first else {}
                 if first and not evaluation.final:
@@ -87,6 +90,9 @@ def _watched(file: Path, patience: float, rank: int) -> Iterator[Callable[[], No
     never returns can't hold it up.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
+    for left in file.parent.glob("hang-a[1-9]*.txt") if rank == 0 else ():
+        if not left.stat().st_size:  # of an attempt that was killed, and did not hang
+            left.unlink()
     name = file if rank == 0 else file.with_stem(f"{file.stem}-{rank}")
     try:
         with name.open("w") as traces:

@@ -1,5 +1,6 @@
 """Reach the jobs of a Ray cluster, or say in one message what is in the way."""
 
+import http.client
 import json
 import os
 import urllib.error
@@ -81,7 +82,7 @@ def _version(url: str, headers: Mapping[str, str]) -> str:
         return str(told["ray_version"])
     except urllib.error.HTTPError as error:
         raise SpecError([_refusal(url, error.code, bool(headers))]) from error
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise SpecError(
             [

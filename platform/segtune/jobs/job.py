@@ -65,8 +65,8 @@ def submit(
 
 def provenance(origin: Origin) -> dict[str, str]:
     """Variables that tell a job which commit its code was built from: its archive has no git."""
-    if origin.git_commit is None:
-        return {}
+    if origin.git_commit is None:  # nor that of an image, which other code came with
+        return {COMMIT: "", DIRTY: ""}
     return {COMMIT: origin.git_commit, DIRTY: str(int(bool(origin.git_dirty)))}
 
 

@@ -37,7 +37,7 @@ def finalists(rows: StudyRows) -> StudyRows | None:
             "baseline_arm": baseline,
             "arms": {arm: {} for arm in arms},
             "seeds": rows.definition.get("finalist_seeds") or [],
-            "searched": len(ranked),
+            "searched": len(read_search(rows).trials),
         },
         trials=trials.assign(role="arm"),
         steps=rows.steps[rows.steps["trial_id"].isin(ids)],
