@@ -20,7 +20,7 @@ from segcore.schedule import Schedule
 from segcore.train import train
 from segtune import checkpoints, table, worker
 from segtune.changes import apply
-from segtune.process import TrainingProcess
+from segtune.process import TrainingProcess, _death
 from segtune.record import Metrics, find_origin, record_pruned
 from segtune.spec import Trial
 from segtune.worker import Job
@@ -40,7 +40,7 @@ def job(storage: Path, scenes: Path, name: str = "a-s0", patience: float = 600) 
         schedule=Schedule(epochs=EPOCHS, batch_size=4, warmup_steps=1),
     )
     trial = Trial(name, "arm", 0, apply(config, {"method": "frozen"}), {}, "a")
-    return Job(trial, "study", storage, find_origin(), patience)
+    return Job(trial, "study", storage, find_origin(), patience, on_gpu=False)
 
 
 @pytest.fixture
@@ -119,18 +119,39 @@ def test_a_training_that_is_killed_again_fails_and_says_so(
     assert trial["ended"] is not None
 
 
-def test_a_hanging_training_is_given_up_and_says_where(tmp_path: Path, scenes: Path) -> None:
-    process = TrainingProcess(job(tmp_path, scenes, patience=0.05))
-    (told,) = drain(process)
+def test_a_hanging_training_is_given_up_and_says_where(tmp_path: Path) -> None:
+    """A test image is read after the last epoch; that of a file server that is gone, never."""
+    process = TrainingProcess(job(tmp_path, tmp_path / "scenes", patience=10))
+    assert process.next()["epoch"] == 1
+    kill(process)
+    first = tmp_path / "study/train/a-s0/hang-a1.txt"
+    first.write_text("where it hung before")
+    assert process.next()["epoch"] == 2
+    image = next((tmp_path / "scenes" / "Test").rglob("*.jpg"))
+    image.unlink()
+    os.mkfifo(image)
+    told = drain(process)
     process.end()
-    assert "hung: no step for 0.000833333 minutes" in str(told["error"])
-    assert ", in File" in str(told["error"]), "the innermost call"
-    assert "_die_with_parent" not in str(told["error"]), "of the main thread"
+    assert [m["epoch"] for m in told[:-1]] == [3]
+    assert "hung: no step for 0.166667 minutes" in str(told[-1]["error"])
+    assert ", in File" in str(told[-1]["error"]), "the innermost call"
+    assert "_die_with_parent" not in str(told[-1]["error"]), "of the main thread"
     (trial,) = rows(tmp_path, "trials")
     assert (trial["status"], trial["attempt"]) == ("failed", 2)
-    stacks = sorted((tmp_path / "study/train/a-s0").glob("hang-*.txt"))
+    stacks = sorted(first.parent.glob("hang-*.txt"))
     assert [s.name for s in stacks] == ["hang-a1.txt", "hang-a2.txt"], "the first is kept too"
-    assert "segcore" in stacks[0].read_text()
+    assert "segcore" in stacks[1].read_text()
+
+
+def test_a_process_that_died_while_it_said_where_it_hung_did_hang(
+    tmp_path: Path, scenes: Path
+) -> None:
+    """Stacks are read while their threads run: that itself may end the process by a signal."""
+    gone = job(tmp_path, scenes)
+    gone.folder.mkdir(parents=True)
+    (gone.folder / "hang-a0.txt").write_text("Timeout (0:00:06)!\nThread 0x1 (most recent call")
+    said = _death(-signal.SIGSEGV, gone)
+    assert said.startswith("hung: no step for 10 minutes, in an unknown place")
 
 
 def _drive(storage: Path, scenes: Path) -> None:

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 
 import torch
 
 from segcore.config import TrainConfig
 from segtune import definition
 from segtune.spec import Ablation, Study
-from segtune.status import look
+from segtune.status import look, usual_pace
 
 BYTES = 4
 """Of a float32."""
@@ -84,20 +83,16 @@ def measured(study: Study, name: str, storage: Path) -> Measured | None:
     if definition.read(storage, name) is None:
         return None
     begun = look(storage, name, datetime.now(UTC)).trials
-    paces: dict[str | None, list[float]] = {}
-    for trial in begun:
-        if trial.epoch_seconds is not None:
-            paces.setdefault(trial.arm, []).append(trial.epoch_seconds)
-    every = [pace for of_arm in paces.values() for pace in of_arm]
-    if not every:
+    pace = usual_pace(begun)
+    if pace is None:
         return None
     done = {t.trial_id for t in begun if t.state in ("finished", "pruned")}
     left = [(arm, epochs) for trial_id, arm, epochs in trials(study) if trial_id not in done]
     memory = [t.memory_bytes for t in begun if t.memory_bytes is not None]
     return Measured(
-        trials=len(every),
+        trials=sum(t.epoch_seconds is not None for t in begun),
         left=len(left),
-        seconds=sum(epochs * median(paces.get(arm) or every) for arm, epochs in left),
+        seconds=sum(epochs * pace(arm) for arm, epochs in left),
         memory=max(memory, default=None),
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from optuna.trial import TrialState
 
 from segtune.changes import Changes, SpecError
-from segtune.history import Past, Verdict, read_past, verdict
+from segtune.history import ENDED, Past, Verdict, read_past, verdict
 from segtune.spec import Search
 
 
@@ -34,11 +34,9 @@ def ranked(search: Search, past: Sequence[Past]) -> list[Past]:
 def choose(search: Search, past: Sequence[Past]) -> dict[int, Changes] | None:
     """The finalists of a search: number of the trial -> its changes.
 
-    None while any trial has not ended: a search that goes on may find better ones. A failed trial
-    has ended.
+    None while any trial has not ended: a search that goes on may find better ones.
     """
-    ended = [p for p in past if p.status in ("finished", "pruned", "failed")]
-    if len(ended) < search.num_samples:
+    if _ended(past) < search.num_samples:
         return None
     chosen: dict[int, Changes] = {}
     seen = set()
@@ -65,11 +63,10 @@ def best_changes(
         SpecError: the search is not finished, or has no such trial.
     """
     past = read_past(search, Path(storage).expanduser(), name)
-    ended = [p for p in past if p.status in ("finished", "pruned", "failed")]
-    if len(ended) < search.num_samples:
+    if (ended := _ended(past)) < search.num_samples:
         raise SpecError(
             [
-                f"search {name} under {storage} is not finished: {len(ended)} of "
+                f"search {name} under {storage} is not finished: {ended} of "
                 f"{search.num_samples} trials are done. Run it first: segtune run {name}"
             ]
         )
@@ -80,6 +77,11 @@ def best_changes(
         which = "no trial has" if trial is None else f"t{trial} has not"
         raise SpecError([f"search {name}: {which} finished with every objective, in its limits"])
     return best[0].changes
+
+
+def _ended(past: Sequence[Past]) -> int:
+    """How many trials have; a failed one has ended too, though the next run tries it again."""
+    return sum(p.status in (*ENDED, "failed") for p in past)
 
 
 def _counts(told: Verdict) -> bool:

@@ -24,7 +24,7 @@ def look_over(study: Study, name: str, storage: Path, resources: Resources) -> d
     Raises:
         SpecError: every mistake in any of them, and a name that another definition has.
     """
-    faults = _faults(
+    faults = faults_of(
         partial(check_name, name),
         partial(check, study),
         partial(_check_writable, storage),
@@ -46,7 +46,7 @@ def check_places(study: Study, resources: Resources) -> None:
     """
     configs = [t.config for t in _every_trial(study)]
     faults = _data_faults(configs)
-    faults += _faults(*{repr(c.system): c.system.check_weights for c in configs}.values())
+    faults += faults_of(*{repr(c.system): c.system.check_weights for c in configs}.values())
     faults += [
         f"schedule.batch_size = {size} leaves some of {resources.workers} workers without a "
         "sample: give a larger one, or fewer workers"
@@ -74,11 +74,11 @@ def _data_faults(configs: Sequence[Any]) -> list[str]:
             found.append(str(error))
             continue
         needs = {repr((c.system.needs_depth, c.loss)): c for c in same}
-        found += _faults(*(partial(c.check_sets, *sets) for c in needs.values()))
+        found += faults_of(*(partial(c.check_sets, *sets) for c in needs.values()))
     return found
 
 
-def _faults(*looks: Callable[[], Any]) -> list[str]:
+def faults_of(*looks: Callable[[], Any]) -> list[str]:
     """What each of several checks finds wrong."""
     found: list[str] = []
     for look in looks:

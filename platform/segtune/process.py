@@ -10,6 +10,7 @@ import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
+from segcore.runtime import Runtime, local_runtime
 from segtune.record import Metrics, record_failure
 from segtune.table import next_attempt
 from segtune.worker import HANG, Job, in_words, work
@@ -97,8 +98,6 @@ def _train(job: Job, connection: Connection) -> None:
         if not _is_last(metrics):
             connection.recv()  # who listens may decide to end the trial here
 
-    from segcore.runtime import Runtime, local_runtime
-
     try:
         work(job, local_runtime() if job.on_gpu else Runtime(), tell)
     except Exception as error:
@@ -120,10 +119,12 @@ def _die_with_parent() -> None:
 def _death(exitcode: int | None, job: Job) -> str:
     attempt = next_attempt(job.storage, job.study, job.trial.trial_id) - 1
     hang = job.folder / HANG.format(attempt=attempt)
-    if exitcode is not None and exitcode > 0 and hang.is_file() and (stacks := hang.read_text()):
+    if hang.is_file() and (stacks := hang.read_text()):
+        # Reading the stacks of threads that run may itself end the process by a signal: half a file
+        where = _innermost(stacks) if exitcode == 1 else "an unknown place"
         return (
-            f"hung: no step for {job.patience / 60:g} minutes, in {_innermost(stacks)}. Where each "
-            f"thread was is in {hang}"
+            f"hung: no step for {job.patience / 60:g} minutes, in {where}. Where each thread was "
+            f"is in {hang}"
         )
     if exitcode is not None and exitcode < 0:
         return f"the training's process was killed by signal {-exitcode}" + (

@@ -12,7 +12,7 @@ class Resources:
     """How a study runs; no part of what its trials are."""
 
     workers: int = 1
-    """Train workers of one trial."""
+    """Of one trial: one trains in a process of its own, several in a Ray Train run."""
     cpus_per_worker: float = 1
     gpus_per_worker: float = 0
     concurrent: int | None = None

@@ -8,7 +8,7 @@ import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -309,22 +309,28 @@ def _defined_epochs(defined: Mapping[str, Any], arm: str | None) -> int | None:
     return epochs
 
 
-def _time_left(
-    begun: Sequence[TrialStatus], waiting: Sequence[str | None], defined: Mapping[str, Any]
-) -> TimeLeft | None:
-    """The work that is left, over as many trials at a time as run now."""
+def usual_pace(begun: Sequence[TrialStatus]) -> Callable[[str | None], float] | None:
+    """Arm -> seconds of an epoch: the median of its trials, else of all; None without an epoch."""
     paces: dict[str | None, list[float]] = {}
     for trial in begun:
         if trial.epoch_seconds is not None:
             paces.setdefault(trial.arm, []).append(trial.epoch_seconds)
     every = [pace for of_arm in paces.values() for pace in of_arm]
+    return (lambda arm: median(paces.get(arm) or every)) if every else None
+
+
+def _time_left(
+    begun: Sequence[TrialStatus], waiting: Sequence[str | None], defined: Mapping[str, Any]
+) -> TimeLeft | None:
+    """The work that is left, over as many trials at a time as run now."""
     unfinished = [t for t in begun if t.state in (RUNNING, SILENT)]
     own = [t.seconds_left for t in unfinished if t.seconds_left is not None]
     paceless = [(t.arm, (t.epochs or 0) - t.epoch) for t in unfinished if t.seconds_left is None]
     paceless += [(arm, _defined_epochs(defined, arm) or 0) for arm in waiting]
-    if not every or not (own or paceless):
+    pace = usual_pace(begun)
+    if pace is None or not (own or paceless):
         return None
-    guessed = [epochs * median(paces.get(arm) or every) for arm, epochs in paceless]
+    guessed = [epochs * pace(arm) for arm, epochs in paceless]
     together = max(1, sum(t.state == RUNNING for t in begun))
     seconds = max([*own, *guessed, sum(own + guessed) / together])
     return TimeLeft(seconds, together, len(guessed))

@@ -1,8 +1,7 @@
 """A trial of several workers: a Ray Train run, driven by a Tune trial."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import ray.train
@@ -16,7 +15,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from torch import Tensor
 
 from segcore.runtime import Runtime, device_precision
-from segtune.record import Origin, failure, record_failure
+from segtune.record import failure, record_failure
 from segtune.resources import Resources
 from segtune.spec import Trial
 from segtune.worker import Job, in_words, work
@@ -26,39 +25,35 @@ RETRIES = 1
 """How often the workers are started again, from the checkpoint, after one of them died."""
 
 
-def drive(
-    config: dict[str, Any], *, study: str, storage: Path, origin: Origin, resources: Resources
-) -> None:
+def drive(config: dict[str, Any], *, job: Callable[[Trial], Job], resources: Resources) -> None:
     """Train `config["trial"]`; a failure is written to the tables and told as `error`."""
-    trial: Trial = config["trial"]
+    made = job(config["trial"])
     try:
-        trainer(trial, study=study, storage=storage, origin=origin, resources=resources).fit()
-        error = failure(storage, study, trial.trial_id)
+        trainer(made, resources).fit()
+        error = failure(made.storage, made.study, made.trial.trial_id)
     except Exception as caught:
         error = cause(caught)
-        record_failure(storage, study, trial, origin, resources.workers, error)
+        record_failure(made.storage, made.study, made.trial, made.origin, resources.workers, error)
     if error:
         ray.tune.report({"error": error})
 
 
-def trainer(
-    trial: Trial, *, study: str, storage: Path, origin: Origin, resources: Resources
-) -> TorchTrainer:
+def trainer(job: Job, resources: Resources) -> TorchTrainer:
     """The Ray Train run of a trial, to be made inside a Tune trial."""
     per_worker = {"CPU": resources.cpus_per_worker}
     if resources.gpus_per_worker:
         per_worker["GPU"] = resources.gpus_per_worker
     return TorchTrainer(
         train_together,
-        train_loop_config={"job": Job(trial, study, storage, origin, resources.patience)},
+        train_loop_config={"job": job},
         scaling_config=ScalingConfig(
             num_workers=resources.workers,
             use_gpu=resources.gpus_per_worker > 0,
             resources_per_worker=per_worker,
         ),
         run_config=RunConfig(
-            name=trial.trial_id,
-            storage_path=str(storage / study / "ray"),
+            name=job.trial.trial_id,
+            storage_path=str(job.storage / job.study / "ray"),
             failure_config=FailureConfig(max_failures=RETRIES),
             callbacks=[TuneReportCallback()],  # type: ignore[list-item]  # Ray's own pairing
         ),

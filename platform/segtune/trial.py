@@ -23,11 +23,6 @@ def trainable(study: str, storage: Path, origin: Origin, resources: Resources) -
     It reports what `Recorder.add` returns after each epoch; the last report has `final`, or
     `error` where the training failed.
     """
-    if resources.workers > 1:
-        driver = partial(
-            team.drive, study=study, storage=storage, origin=origin, resources=resources
-        )
-        return ray.tune.with_resources(driver, {"CPU": 0, "memory": DRIVER_MEMORY})
     job = partial(
         Job,
         study=study,
@@ -36,6 +31,9 @@ def trainable(study: str, storage: Path, origin: Origin, resources: Resources) -
         patience=resources.patience,
         on_gpu=resources.gpus_per_worker > 0,
     )
+    if resources.workers > 1:
+        driver = partial(team.drive, job=job, resources=resources)
+        return ray.tune.with_resources(driver, {"CPU": 0, "memory": DRIVER_MEMORY})
     alone = ray.tune.with_parameters(SoloTrial, job=job)
     asked = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
     return ray.tune.with_resources(alone, asked)

@@ -29,7 +29,7 @@ class Job:
     origin: Origin
     patience: float
     """Seconds without a sign of life (a step, a predicted batch) after which it is given up."""
-    on_gpu: bool = False
+    on_gpu: bool
     """Whether it was given a GPU. Ray hides none from a trial that asked for none."""
 
     @property

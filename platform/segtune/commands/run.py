@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def resource_arguments(parser: argparse.ArgumentParser) -> None:
     """How a study is run."""
-    parser.add_argument("--workers", type=int, default=1, help="Train workers of one trial")
+    parser.add_argument("--workers", type=int, default=1, help="per trial (default: %(default)s)")
     parser.add_argument("--cpus-per-worker", type=float, default=1, help="(default: %(default)s)")
     parser.add_argument("--gpus-per-worker", type=float, default=0, help="(default: %(default)s)")
     parser.add_argument("--concurrent", type=int, help="most trials at a time; default: what fits")

@@ -10,6 +10,7 @@ from typing import Any
 from segtune.changes import Changes, SpecError, apply, flatten
 from segtune.check import check, check_name
 from segtune.jobs.upload import STUDIES
+from segtune.preflight import faults_of
 from segtune.resources import Resources, check_amounts
 from segtune.spec import Ablation, Study
 
@@ -61,16 +62,9 @@ def look_over(study: Study, name: str, storage: str, resources: Resources) -> No
     Raises:
         SpecError: all that is wrong with the study, its name, its resources and its places.
     """
-    faults: list[str] = []
-    for one in (
-        partial(check_name, name),
-        partial(check, study),
-        partial(check_amounts, resources),
-    ):
-        try:
-            one()
-        except SpecError as error:
-            faults += error.faults
+    faults = faults_of(
+        partial(check_name, name), partial(check, study), partial(check_amounts, resources)
+    )
     if "://" not in storage and not Path(storage).is_absolute():
         faults.append(
             f"--storage {storage} is relative to this folder, which the cluster does not have: "

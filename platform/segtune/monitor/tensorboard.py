@@ -94,9 +94,8 @@ class EventFiles:
 
 def history(storage: Path, study: str, trial_id: str) -> Iterator[tuple[int, dict[str, float]]]:
     """A trial's epochs and what it reported of them, from the tables."""
-    steps = table.read(storage, study, "steps").to_pandas()
-    scores = table.read(storage, study, "scores").to_pandas()
-    steps, scores = (t[t["trial_id"] == trial_id] for t in (steps, scores))
+    steps = table.read(storage, study, "steps", trial_id=trial_id).to_pandas()
+    scores = table.read(storage, study, "scores", trial_id=trial_id).to_pandas()
     macro = scores[(scores["split"] == "val") & (scores["class_name"] == "macro")]
     means = steps.groupby("epoch")[["loss", "images_per_second"]].mean()
     means["peak_memory_bytes"] = steps.groupby("epoch")["peak_memory_bytes"].max()

@@ -62,24 +62,6 @@ def ablation_parts(rows: StudyRows, found: StudySummary) -> tuple[Part, ...]:
 
 def comparison_parts(rows: StudyRows, found: StudySummary) -> tuple[Part, ...]:
     """What arms of several studies, put together, can be asked: no more than the scores."""
-    return (
-        _summary(rows, found.summary, found.comparisons),
-        _paired(rows, found.comparisons),
-        *(
-            p
-            for p in (
-                _paired_elsewhere(rows, found.external),
-                _caveats(found.caveats),
-                _budget(rows, found.budget),
-            )
-            if p is not None
-        ),
-        _tradeoff(rows, found.summary),
-    )
-
-
-def finalist_parts(rows: StudyRows, found: StudySummary) -> tuple[Part, ...]:
-    """A search's finalists, as arms: what was tested, before what was searched."""
     parts = [
         _summary(rows, found.summary, found.comparisons),
         _paired(rows, found.comparisons),
@@ -87,6 +69,14 @@ def finalist_parts(rows: StudyRows, found: StudySummary) -> tuple[Part, ...]:
         _caveats(found.caveats),
         _budget(rows, found.budget),
         _tradeoff(rows, found.summary),
+    ]
+    return tuple(p for p in parts if p is not None)
+
+
+def finalist_parts(rows: StudyRows, found: StudySummary) -> tuple[Part, ...]:
+    """A search's finalists, as arms: what was tested, before what was searched."""
+    parts = [
+        *comparison_parts(rows, found),
         panels.curves_part(rows),
         panels.classes_part(rows),
         _spread(rows),
