@@ -1,15 +1,20 @@
 """What several tests share: the smallest training there is."""
 
 import dataclasses
+import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+from moto.server import ThreadedMotoServer
+from pyarrow.fs import FileSystem
 
 from segcore.config import TrainConfig
 from segcore.data.synthetic_liver import SyntheticLiver
 from segcore.presets import nano
 from segcore.schedule import Schedule
+from segtune.storage import Place
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,6 +23,37 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEGTUNE_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[str]:
+    """A bucket of an S3 server on this machine, whose address is in the environment."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in environment.items():
+            patch.setenv(variable, value)
+        store, path = FileSystem.from_uri("s3://studies?allow_bucket_creation=true")
+        store.create_dir(path)
+        yield "studies"
+    server.stop()
+
+
+@pytest.fixture(params=["file system", "object store"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """An empty storage of each kind."""
+    if request.param == "file system":
+        return Place.of(tmp_path / "results")
+    return Place.of(f"s3://{request.getfixturevalue('bucket')}/{tmp_path.name}/results")
 
 
 @pytest.fixture

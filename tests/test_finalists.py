@@ -25,6 +25,7 @@ from segtune.space import When
 from segtune.spec import Ablation, AtMost, Objective, Search, Trial
 from segtune.status import look
 from segtune.stopping import Asha
+from segtune.storage import Place
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SEARCH = Search(
@@ -214,7 +215,8 @@ def asked(
     storage: Path, text: str | None, monkeypatch: pytest.MonkeyPatch, name: str | None = None
 ) -> int:
     monkeypatch.setattr(catalog, "find", lambda study: catalog.Named("s", SEARCH, ""))
-    args = Namespace(study="s", name=name, num_samples=text, changes=[], storage=storage)
+    place = Place.of(storage)
+    args = Namespace(study="s", name=name, num_samples=text, changes=[], storage=place)
     study = changed_study(args).study
     assert isinstance(study, Search)
     return study.num_samples

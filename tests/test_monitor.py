@@ -19,6 +19,7 @@ from segtune.monitor.places import Places, places
 from segtune.monitor.several import Several
 from segtune.monitor.tensorboard import EventFiles
 from segtune.spec import Trial
+from segtune.storage import Place
 
 TRIAL = Trial("a-s0", "arm", 0, None, {"method": "lora"}, "a")
 NAN = float("nan")
@@ -169,7 +170,7 @@ def test_places_are_commands_that_work() -> None:
     assert found["results"] == "/big disk/results/mine"
     for what in ("now", "report"):
         args = _parser().parse_args(shlex.split(found[what])[1:])
-        assert args.storage == storage
+        assert args.storage == Place.of(storage)
     assert shlex.split(found["curves"])[-1] == "/big disk/results/mine/tensorboard"
     assert shlex.split(found["search"])[-1] == "/big disk/results/mine/optuna.journal"
     assert "http://127.0.0.1:8265" in found["jobs, nodes, logs"]

@@ -23,8 +23,10 @@ from segtune.changes import apply
 from segtune.process import TrainingProcess, _death
 from segtune.record import Metrics, find_origin, record_pruned
 from segtune.spec import Trial
+from segtune.storage import Place, Storage
 from segtune.worker import Job
 
+pytestmark = pytest.mark.usefixtures("bucket")  # before what trainings are forked from begins
 EPOCHS = 3
 
 
@@ -33,7 +35,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("scenes")
 
 
-def job(storage: Path, scenes: Path, name: str = "a-s0", patience: float = 600) -> Job:
+def job(storage: Storage, scenes: Path, name: str = "a-s0", patience: float = 600) -> Job:
     config = replace(
         nano(),
         data=SyntheticLiver(train=8, val=2, test=2, root=str(scenes)),
@@ -44,13 +46,13 @@ def job(storage: Path, scenes: Path, name: str = "a-s0", patience: float = 600) 
 
 
 @pytest.fixture
-def started(tmp_path: Path, scenes: Path) -> Iterator[TrainingProcess]:
-    process = TrainingProcess(job(tmp_path, scenes))
+def started(storage: Place, scenes: Path) -> Iterator[TrainingProcess]:
+    process = TrainingProcess(job(storage, scenes))
     yield process
     process.end()
 
 
-def rows(storage: Path, name: table.TableName) -> list[dict[str, Any]]:
+def rows(storage: Storage, name: table.TableName) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = table.read(storage, "study", name).to_pylist()
     return found
 
@@ -67,7 +69,7 @@ def kill(process: TrainingProcess) -> None:
     os.kill(process.pid, signal.SIGKILL)
 
 
-def losses(storage: Path) -> dict[int, float]:
+def losses(storage: Storage) -> dict[int, float]:
     return {r["step"]: r["loss"] for r in rows(storage, "steps")}
 
 
@@ -87,33 +89,33 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, scenes: Path) -> dict[
 
 
 def test_a_killed_training_goes_on_from_its_checkpoint(
-    started: TrainingProcess, tmp_path: Path, undisturbed: dict[int, float]
+    started: TrainingProcess, storage: Place, undisturbed: dict[int, float]
 ) -> None:
     assert started.next()["epoch"] == 1
     kill(started)
     told = drain(started)
     assert [m["epoch"] for m in told[:-1]] == [2, 3], "what was done is not done again"
-    assert losses(tmp_path) == undisturbed
-    (trial,) = rows(tmp_path, "trials")
+    assert losses(storage) == undisturbed
+    (trial,) = rows(storage, "trials")
     assert (trial["status"], trial["attempt"], trial["error"]) == ("finished", 2, None)
-    images = rows(tmp_path, "images")
+    images = rows(storage, "images")
     keys = {
         (r["split"], r["sample_id"], r["class_name"], r["metric"], r["protocol"]) for r in images
     }
     assert len(keys) == len(images)
-    folder = checkpoints.trial_folder(tmp_path, "study", "a-s0")
-    assert [p.name for p in folder.iterdir()] == ["epoch-3"]
+    folder = checkpoints.trial_folder(storage, "study", "a-s0")
+    assert [p.name for p in folder.folders()] == ["epoch-3"]
 
 
 def test_a_training_that_is_killed_again_fails_and_says_so(
-    started: TrainingProcess, tmp_path: Path
+    started: TrainingProcess, storage: Place
 ) -> None:
     started.next()
     kill(started)
     assert started.next()["epoch"] == 2
     kill(started)
     assert "killed by signal 9" in str(started.next()["error"])
-    (trial,) = rows(tmp_path, "trials")
+    (trial,) = rows(storage, "trials")
     assert trial["status"] == "failed"
     assert "killed by signal 9, as a machine does that runs out of memory" in trial["error"]
     assert trial["ended"] is not None
@@ -148,8 +150,7 @@ def test_a_process_that_died_while_it_said_where_it_hung_did_hang(
 ) -> None:
     """Stacks are read while their threads run: that itself may end the process by a signal."""
     gone = job(tmp_path, scenes)
-    gone.folder.mkdir(parents=True)
-    (gone.folder / "hang-a0.txt").write_text("Timeout (0:00:06)!\nThread 0x1 (most recent call")
+    (gone.folder / "hang-a0.txt").write(b"Timeout (0:00:06)!\nThread 0x1 (most recent call")
     said = _death(-signal.SIGSEGV, gone)
     assert said.startswith("hung: no step for 10 minutes, in an unknown place")
 
@@ -181,12 +182,12 @@ def test_it_ends_with_who_started_it(tmp_path: Path, scenes: Path) -> None:
 
 
 def test_stopped_between_epochs_it_leaves_everything_whole(
-    started: TrainingProcess, tmp_path: Path
+    started: TrainingProcess, storage: Place
 ) -> None:
     started.next()
     started.end()
-    assert {r["epoch"] for r in rows(tmp_path, "steps")} == {1}
-    folder = checkpoints.trial_folder(tmp_path, "study", "a-s0")
+    assert {r["epoch"] for r in rows(storage, "steps")} == {1}
+    folder = checkpoints.trial_folder(storage, "study", "a-s0")
     assert checkpoints.newest(folder) == folder / "epoch-1"
 
 
@@ -215,8 +216,8 @@ def test_a_half_written_checkpoint_is_not_gone_on_from(tmp_path: Path) -> None:
     (tmp_path / "epoch-2").mkdir()
     (tmp_path / "epoch-1").mkdir()
     (tmp_path / "epoch-1" / "last.pt").touch()
-    assert checkpoints.newest(tmp_path) == tmp_path / "epoch-1"
-    assert checkpoints.newest(tmp_path / "nothing") is None
+    assert checkpoints.newest(Place.of(tmp_path)) == Place.of(tmp_path) / "epoch-1"
+    assert checkpoints.newest(Place.of(tmp_path / "nothing")) is None
 
 
 def test_a_checkpoint_stays_until_the_next_is_whole(tmp_path: Path, scenes: Path) -> None:
@@ -225,11 +226,12 @@ def test_a_checkpoint_stays_until_the_next_is_whole(tmp_path: Path, scenes: Path
         raise OSError(28, "No space left on device")
 
     evaluations = list(train(job(tmp_path, scenes).trial.config, Runtime()))
-    checkpoints.keep(evaluations[0], tmp_path / "c")
+    folder = Place.of(tmp_path / "c")
+    checkpoints.keep(evaluations[0], folder)
     with pytest.raises(OSError, match="No space left"):
-        checkpoints.keep(replace(evaluations[1], save=broken), tmp_path / "c")
-    assert checkpoints.newest(tmp_path / "c") == tmp_path / "c" / "epoch-1"
-    checkpoints.keep(evaluations[1], tmp_path / "c")
+        checkpoints.keep(replace(evaluations[1], save=broken), folder)
+    assert checkpoints.newest(folder) == folder / "epoch-1"
+    checkpoints.keep(evaluations[1], folder)
     assert [p.name for p in (tmp_path / "c").iterdir()] == ["epoch-2"]
 
 

@@ -24,7 +24,8 @@ from segtune.report.serve import HOST, Live, handler, serve
 def begin(storage: Path, arm: str, status: str = "running") -> Path:
     """The row of a trial that has left no score yet: a page of words, which builds quickly."""
     row = {"trial_id": f"{arm}-s0", "attempt": 1, "role": "arm", "arm": arm, "seed": 0, **COMMON}
-    return table.write(storage, "methods", "trials", [{**row, "status": status, "changes": "{}"}])
+    row |= {"status": status, "changes": "{}"}
+    return Path(table.write(storage, "methods", "trials", [row]).path)
 
 
 @contextmanager

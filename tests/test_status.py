@@ -70,7 +70,7 @@ def train(
     ended = None if row["status"] == "running" else written
     trial = {"arm": trial_id.rpartition("-")[0], "started": started, "ended": ended, **row}
     file = table.write(storage, "mine", "trials", [key | trial])
-    os.utime(file, (written.timestamp(), written.timestamp()))
+    os.utime(file.path, (written.timestamp(), written.timestamp()))
 
 
 def seen(storage: Path) -> dict[str, TrialStatus]:

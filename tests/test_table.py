@@ -63,7 +63,7 @@ def test_attempts_count_up(tmp_path: Path) -> None:
 
 
 def test_a_half_written_file_is_not_read(tmp_path: Path) -> None:
-    path = table.write(tmp_path, "s", "scores", [score("a-s0", 1, 1, 0.5)])
+    path = Path(table.write(tmp_path, "s", "scores", [score("a-s0", 1, 1, 0.5)]).path)
     path.with_name(".b-s0-a1.parquet.77").write_bytes(path.read_bytes()[:40])
     assert table.read(tmp_path, "s", "scores").num_rows == 1
 
@@ -74,7 +74,7 @@ def test_an_unknown_column_is_refused(tmp_path: Path) -> None:
 
 
 def test_rows_of_an_older_schema_are_filled_with_nulls(tmp_path: Path) -> None:
-    path = table.write(tmp_path, "s", "scores", [score("a-s0", 1, 1, 0.5)])
+    path = Path(table.write(tmp_path, "s", "scores", [score("a-s0", 1, 1, 0.5)]).path)
     pq.write_table(pq.read_table(path).drop_columns(["n"]), path)
     assert table.read(tmp_path, "s", "scores")["n"].to_pylist() == [None]
 
@@ -110,7 +110,7 @@ def test_many_writers_lose_nothing(tmp_path: Path) -> None:
 def test_one_trial_is_read_without_the_others(tmp_path: Path) -> None:
     for trial, attempt, epoch in (("a", 1, 1), ("a", 2, 2), ("a-a1", 1, 1), ("b", 1, 1)):
         table.write(tmp_path, "s", "scores", [score(trial, attempt, epoch, 0.5)])
-    (table.table_dir(tmp_path, "s", "scores") / "b-a1.parquet").write_bytes(b"spoilt")
+    (table.table_dir(tmp_path, "s", "scores") / "b-a1.parquet").write(b"spoilt")
     found = table.read(tmp_path, "s", "scores", trial_id="a").to_pylist()
     assert [(r["trial_id"], r["epoch"]) for r in found] == [("a", 1), ("a", 2)]
     assert table.read(tmp_path, "s", "scores", trial_id="c").num_rows == 0

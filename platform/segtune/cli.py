@@ -31,7 +31,7 @@ class Command(Protocol):
         """Add the command's arguments to its parser."""
 
     def run(self, args: argparse.Namespace, console: Console) -> int:
-        """Do it; the exit code. A ValueError is the user's mistake: its message is printed."""
+        """Do it; the exit code. Of a ValueError or OSError the message is printed."""
 
 
 COMMANDS: Mapping[str, Command] = {
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Command = args.command
     try:
         return command.run(args, Console(soft_wrap=True))
-    except ValueError as error:
+    except (ValueError, OSError) as error:  # OSError: a store that can't be reached, a full disk
         print(f"segtune: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

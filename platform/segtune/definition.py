@@ -2,9 +2,7 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from optuna.distributions import distribution_to_json
@@ -13,25 +11,23 @@ from segtune.changes import SpecError, flatten, non_default
 from segtune.space import When, distributions
 from segtune.spec import DICE_AND_ASSD, Ablation, Search, Study
 from segtune.stopping import NAMES
+from segtune.storage import Place, Storage
 
 SCHEMA_VERSION = 1
 
 
-def definition_path(storage: Path, study: str) -> Path:
+def definition_path(storage: Storage, study: str) -> Place:
     """Where a study's definition is kept."""
-    return Path(storage) / study / "study.json"
+    return Place.of(storage) / study / "study.json"
 
 
-def write(storage: Path, study: str, definition: dict[str, Any]) -> None:
+def write(storage: Storage, study: str, definition: dict[str, Any]) -> None:
     """Keep a definition, in place of the one before."""
-    path = definition_path(storage, study)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps(definition, indent=2) + "\n")
-    os.replace(unfinished, path)
+    content = json.dumps(definition, indent=2) + "\n"
+    definition_path(storage, study).write(content.encode())
 
 
-def read(storage: Path, study: str) -> dict[str, Any] | None:
+def read(storage: Storage, study: str) -> dict[str, Any] | None:
     """A study's definition; None where no study of this name was run here.
 
     Raises:
@@ -41,7 +37,7 @@ def read(storage: Path, study: str) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        definition: dict[str, Any] = json.loads(path.read_text())
+        definition: dict[str, Any] = json.loads(path.read())
     except ValueError as error:
         raise ValueError(
             f"{path} is damaged: {error}. Delete it: a run with the same study writes it anew"

@@ -6,7 +6,6 @@ Time and memory are measured, never guessed: before a first trial has run they a
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import torch
 
@@ -14,6 +13,7 @@ from segcore.config import TrainConfig
 from segtune import definition
 from segtune.spec import Ablation, Study
 from segtune.status import look, usual_pace
+from segtune.storage import Storage
 
 BYTES = 4
 """Of a float32."""
@@ -78,7 +78,7 @@ def size(config: TrainConfig) -> Size:
     )
 
 
-def measured(study: Study, name: str, storage: Path) -> Measured | None:
+def measured(study: Study, name: str, storage: Storage) -> Measured | None:
     """What its tables tell; None where no trial of it has finished an epoch."""
     if definition.read(storage, name) is None:
         return None

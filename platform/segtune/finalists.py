@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from optuna.trial import TrialState
 
 from segtune.changes import Changes, SpecError
 from segtune.history import ENDED, Past, Verdict, read_past, verdict
 from segtune.spec import Search
+from segtune.storage import Storage
 
 
 def ranked(search: Search, past: Sequence[Past]) -> list[Past]:
@@ -49,7 +49,7 @@ def choose(search: Search, past: Sequence[Past]) -> dict[int, Changes] | None:
 
 
 def best_changes(
-    search: Search, name: str, *, storage: Path | str = "results", trial: int | None = None
+    search: Search, name: str, *, storage: Storage = "results", trial: int | None = None
 ) -> Changes:
     """What a finished search's best trial changes, for `Ablation.around`.
 
@@ -62,7 +62,7 @@ def best_changes(
     Raises:
         SpecError: the search is not finished, or has no such trial.
     """
-    past = read_past(search, Path(storage).expanduser(), name)
+    past = read_past(search, storage, name)
     if (ended := _ended(past)) < search.num_samples:
         raise SpecError(
             [

@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +18,7 @@ from segtune.changes import Changes
 from segtune.costs import COSTS, STEP_COLUMNS, costs
 from segtune.spec import Search
 from segtune.stopping import NAMES, SCORES, Direction
+from segtune.storage import Storage
 
 ENDED = ("finished", "pruned")
 """States of trials that no later run takes up again."""
@@ -125,7 +125,9 @@ def needs_costs(search: Search) -> bool:
     return any(x.metric in COSTS for x in (*search.objectives, *search.constraints))
 
 
-def read_past(search: Search, storage: Path, name: str, *, only: str | None = None) -> list[Past]:
+def read_past(
+    search: Search, storage: Storage, name: str, *, only: str | None = None
+) -> list[Past]:
     """The trials of a search, by their numbers.
 
     Args:

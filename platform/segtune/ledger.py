@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from segtune.history import Past, read_past
 from segtune.record import Origin, record_failure, record_pruned
 from segtune.spec import Search, Trial
+from segtune.storage import Storage
 
 DIED = "the trial's driver died"
 
@@ -17,7 +17,7 @@ class Tables:
     """The tables of one search: what `search.OptunaSearcher` needs of them."""
 
     search: Search
-    storage: Path
+    storage: Storage
     study: str
     origin: Origin
     workers: int

@@ -2,15 +2,25 @@
 
 import os
 import socket
+import threading
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from segtune.storage import Place, Storage
+
 LOCK = "running.lock"
 HOLDER = "running.txt"
+RUNS = "running"
+"""In an object store: the folder with a file of each run, written again and again."""
+RENEWED = 15.0
+"""Seconds between two times."""
+GONE = timedelta(seconds=60)
+"""A run whose file is older, by the store's own clock, was killed."""
 
 
 class AlreadyRunning(ValueError):
@@ -18,33 +28,101 @@ class AlreadyRunning(ValueError):
 
 
 @contextmanager
-def only_run(storage: Path, study: str) -> Iterator[None]:
+def only_run(storage: Storage, study: str) -> Iterator[None]:
     """Hold a study for as long as this process runs it.
 
-    The operating system lets go of it when the process ends, however it ends.
+    On a file system the operating system lets go of it when the process ends, however it ends. An
+    object store has no locks: there a run that was killed is known by its silence.
 
     Raises:
         AlreadyRunning: another process holds it; says which, and what to do.
     """
-    folder = storage / study
+    folder = Place.of(storage) / study
+    held = _lease(folder / RUNS, study) if folder.local is None else _lock(folder.local, study)
+    with held:
+        yield
+
+
+@contextmanager
+def _lock(folder: Path, study: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        raise AlreadyRunning(
-            f"{study} is being run already ({_holder(folder)}). Watch that run, or give this one "
-            f"another --name."
-        ) from None
+        raise AlreadyRunning(_refusal(study, _holder(folder))) from None
     try:
-        since = datetime.now(UTC).isoformat(" ", "seconds")
-        (folder / HOLDER).write_text(
-            f"process {os.getpid()} on {socket.gethostname()} since {since}"
-        )
+        (folder / HOLDER).write_text(_this_run())
         yield
     finally:
         (folder / HOLDER).unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def _lease(folder: Place, study: str) -> Iterator[None]:
+    """Each run writes before it looks, so that of two at least one sees the other and gives way."""
+    mine = folder / f"{socket.gethostname()}+{os.getpid()}+{uuid.uuid4().hex}"
+    said = _this_run().encode()
+    mine.write(said)
+    ended = threading.Event()
+    renewing = threading.Thread(target=_renew, args=(mine, said, ended), daemon=True)
+    renewing.start()
+    try:
+        for other in _alive(folder, mine):
+            raise AlreadyRunning(
+                f"{_refusal(study, other.read().decode())} If that run was killed on another "
+                f"machine, wait {GONE.seconds} seconds."
+            )
+        yield
+    finally:
+        ended.set()
+        renewing.join()
+        mine.remove()
+
+
+def _alive(folder: Place, mine: Place) -> Iterator[Place]:
+    """The other runs, without those that were killed."""
+    now = mine.modified()
+    assert now is not None
+    for other in folder.files():
+        written = other.modified()
+        if other == mine or written is None:
+            continue
+        if now - written > GONE or _died_here(other.name):
+            other.remove()
+        else:
+            yield other
+
+
+def _died_here(name: str) -> bool:
+    host, pid, _ = name.split("+")
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
+
+
+def _renew(mine: Place, said: bytes, ended: threading.Event) -> None:
+    while not ended.wait(RENEWED):
+        with suppress(OSError):  # a network that comes back in time
+            mine.write(said)
+
+
+def _this_run() -> str:
+    since = datetime.now(UTC).isoformat(" ", "seconds")
+    return f"process {os.getpid()} on {socket.gethostname()} since {since}"
+
+
+def _refusal(study: str, holder: str) -> str:
+    return (
+        f"{study} is being run already ({holder}). Watch that run, or give this one another --name."
+    )
 
 
 def _holder(folder: Path) -> str:

@@ -1,10 +1,10 @@
 """Look over all that a run depends on before anything starts: study, storage, data, weights."""
 
 import tempfile
+import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from segtune import definition
@@ -13,9 +13,10 @@ from segtune.check import check, check_name
 from segtune.resources import Resources, check_amounts
 from segtune.space import ends
 from segtune.spec import Ablation, Study, Trial
+from segtune.storage import Place, Storage
 
 
-def look_over(study: Study, name: str, storage: Path, resources: Resources) -> dict[str, Any]:
+def look_over(study: Study, name: str, storage: Storage, resources: Resources) -> dict[str, Any]:
     """Look over a study, its name, where it is kept and how it runs, before anything is read.
 
     Returns:
@@ -102,15 +103,39 @@ def _every_trial(study: Study) -> list[Trial]:
     return alone
 
 
-def _check_writable(storage: Path) -> None:
-    there = next(p for p in (storage, *storage.parents) if p.exists())
+def _check_writable(storage: Storage) -> None:
+    place = Place.of(storage)
+    if place.local is None:
+        check_store(place)
+        return
+    there = next(p for p in (place.local, *place.local.parents) if p.exists())
     try:
         with tempfile.TemporaryFile(dir=there) as probe:  # what permissions say may not hold
             probe.write(b"-")
     except OSError as error:
         raise SpecError(
             [
-                f"can't write to {storage}: {there} is not a folder that this user may write to "
+                f"can't write to {place}: {there} is not a folder that this user may write to "
                 f"({error.strerror}). Give another one with --storage"
+            ]
+        ) from error
+
+
+def check_store(place: Place) -> None:
+    """Write a small object where studies are to be kept, and remove it.
+
+    Raises:
+        SpecError: the store can't be reached, has no such bucket, or lets nobody write there.
+    """
+    probe = place / f"segtune-probe-{uuid.uuid4().hex}"
+    try:
+        probe.write(b"-")
+        probe.remove()
+    except (OSError, ValueError) as error:  # of an option in the URI that pyarrow does not know
+        raise SpecError(
+            [
+                f"can't write to {place}: {error}. The bucket must be there; credentials are taken "
+                "from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or ~/.aws, the address of a "
+                "store of your own from AWS_ENDPOINT_URL"
             ]
         ) from error

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from segcore.runtime import Runtime, local_runtime
 from segtune.record import Metrics, record_failure
 from segtune.table import next_attempt
-from segtune.worker import HANG, Job, in_words, work
+from segtune.worker import Job, in_words, work
 
 RETRIES = 1
 """How often a training goes on from its checkpoint after its process died. What the training itself
@@ -118,13 +118,16 @@ def _die_with_parent() -> None:
 
 def _death(exitcode: int | None, job: Job) -> str:
     attempt = next_attempt(job.storage, job.study, job.trial.trial_id) - 1
-    hang = job.folder / HANG.format(attempt=attempt)
+    hang = job.stacks(attempt)
     if hang.is_file() and (stacks := hang.read_text()):
         # Reading the stacks of threads that run may itself end the process by a signal: half a file
         where = _innermost(stacks) if exitcode == 1 else "an unknown place"
+        kept = job.folder / hang.name
+        if kept.local is None:  # the machine may be gone tomorrow
+            kept.write(stacks.encode())
         return (
             f"hung: no step for {job.patience / 60:g} minutes, in {where}. Where each thread was "
-            f"is in {hang}"
+            f"is in {kept}"
         )
     if exitcode is not None and exitcode < 0:
         return f"the training's process was killed by signal {-exitcode}" + (

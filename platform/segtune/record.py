@@ -15,6 +15,7 @@ from segcore.evaluation import Evaluation, Score, Step
 from segtune import table
 from segtune.changes import config_hash
 from segtune.spec import Trial
+from segtune.storage import Storage
 
 Metrics = dict[str, float | int | bool | str]
 """What is told of an evaluation: see `Recorder.add`."""
@@ -63,7 +64,7 @@ def find_origin() -> Origin:
 class Recorder:
     """Collects the rows of one attempt of a trial; they are on disk when `add` returns."""
 
-    storage: Path
+    storage: Storage
     study: str
     trial: Trial
     origin: Origin
@@ -164,7 +165,7 @@ class Recorder:
 
 
 def record_failure(
-    storage: Path, study: str, trial: Trial, origin: Origin, workers: int, error: str
+    storage: Storage, study: str, trial: Trial, origin: Origin, workers: int, error: str
 ) -> None:
     """Mark a trial's last attempt as failed; make one up where it died before it wrote a row."""
     rows = table.read(storage, study, "trials", trial_id=trial.trial_id).to_pylist()
@@ -174,7 +175,7 @@ def record_failure(
         table.write(storage, study, "trials", [row])
 
 
-def record_pruned(storage: Path, study: str, trial_id: str, epoch: int) -> None:
+def record_pruned(storage: Storage, study: str, trial_id: str, epoch: int) -> None:
     """Mark a trial's last attempt as stopped by a scheduler after an epoch, unless it is so; what
     its workers wrote since stays in the tables."""
     (row,) = table.read(storage, study, "trials", trial_id=trial_id).to_pylist()
@@ -183,7 +184,7 @@ def record_pruned(storage: Path, study: str, trial_id: str, epoch: int) -> None:
         table.write(storage, study, "trials", [row])
 
 
-def record_cancelled(storage: Path, study: str) -> None:
+def record_cancelled(storage: Storage, study: str) -> None:
     """Mark the trials that a person interrupted; the next run goes on with them."""
     for row in table.read(storage, study, "trials").to_pylist():
         if row["status"] == "running":
@@ -191,7 +192,7 @@ def record_cancelled(storage: Path, study: str) -> None:
             table.write(storage, study, "trials", [row])
 
 
-def failure(storage: Path, study: str, trial_id: str) -> str | None:
+def failure(storage: Storage, study: str, trial_id: str) -> str | None:
     """Why a trial failed; None where it did not."""
     for row in table.read(storage, study, "trials", trial_id=trial_id).to_pylist():
         if row["status"] == "failed":

@@ -27,6 +27,9 @@ from segtune.space import distribution, suggest
 from segtune.spec import Search, Trial
 from segtune.stopping import SCORES
 
+JOURNAL = "optuna.journal"
+"""Name of the file that `optuna-dashboard` opens."""
+
 
 class Listed(Searcher):
     """Hands out given trials, in their order."""

@@ -10,8 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
@@ -21,6 +20,7 @@ import pyarrow.compute as pc
 from segtune import definition, table
 from segtune.report.load import MACRO, StudyRows
 from segtune.report.measures import best_epochs, choose, select
+from segtune.storage import Place, Storage
 
 RUNNING, SILENT = "running", "silent"
 ORDER = (RUNNING, SILENT, "failed", "cancelled", "pruned", "finished")
@@ -94,7 +94,7 @@ class StudyStatus:
     """In the order of `ORDER`, then of the definition."""
 
 
-def look(storage: Path, study: str, now: datetime) -> StudyStatus:
+def look(storage: Storage, study: str, now: datetime) -> StudyStatus:
     """Where a study stands.
 
     Args:
@@ -134,7 +134,7 @@ def _rank(state: str) -> int:
     return ORDER.index(state) if state in ORDER else len(ORDER)
 
 
-def _rows(storage: Path, study: str, defined: Mapping[str, Any]) -> StudyRows:
+def _rows(storage: Storage, study: str, defined: Mapping[str, Any]) -> StudyRows:
     scores = table.read(storage, study, "scores")
     macro = pc.and_(pc.equal(scores["split"], "val"), pc.equal(scores["class_name"], MACRO))
     nothing = pd.DataFrame()
@@ -149,10 +149,14 @@ def _rows(storage: Path, study: str, defined: Mapping[str, Any]) -> StudyRows:
     )
 
 
-def _studies(storage: Path) -> list[str]:
+def _studies(storage: Storage) -> list[str]:
     """Names of the studies under a folder, those without a trial yet included."""
-    kept = {p.parent.name for p in storage.glob("*/study.json")}
-    return sorted(kept | {p.parents[1].name for p in storage.glob("*/tables/trials")})
+    return [
+        folder.name
+        for folder in Place.of(storage).folders()
+        if definition.definition_path(storage, folder.name).is_file()
+        or table.table_dir(storage, folder.name, "trials").is_folder()
+    ]
 
 
 def _expected(defined: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
@@ -184,7 +188,7 @@ def _waiting(
     return [arm for trial_id, arm in expected.items() if trial_id not in there]
 
 
-def _begun(storage: Path, rows: StudyRows, now: datetime) -> list[TrialStatus]:
+def _begun(storage: Storage, rows: StudyRows, now: datetime) -> list[TrialStatus]:
     dice, assd = (_at_best(rows, metric) for metric in ("dice", "assd"))
     best, worked, trials = best_epochs(rows), _worked(rows), _trials(rows)
     written = {t["trial_id"]: _written(storage, rows.name, t) for t in trials}
@@ -267,15 +271,10 @@ def _at_best(rows: StudyRows, metric: str) -> dict[str, float]:
     return {str(t): float(v) for t, v in zip(val["trial_id"], val["value"], strict=True)}
 
 
-def _written(storage: Path, study: str, trial: Mapping[str, Any]) -> datetime:
-    """When the trial's row was last rewritten, which every epoch does."""
-    file = table.table_dir(storage, study, "trials")
-    file /= f"{trial['trial_id']}-a{trial['attempt']}.parquet"
-    try:
-        return datetime.fromtimestamp(file.stat().st_mtime, UTC)
-    except FileNotFoundError:
-        ended: datetime = trial["ended"] or trial["started"]
-        return ended
+def _written(storage: Storage, study: str, trial: Mapping[str, Any]) -> datetime:
+    """When the trial's row was last rewritten."""
+    ended: datetime = trial["ended"] or trial["started"]
+    return table.last_written(storage, study, trial["trial_id"], trial["attempt"]) or ended
 
 
 def _pace(trial: Mapping[str, Any], written: datetime, worked: _Worked) -> float | None:

@@ -5,7 +5,6 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import ray.tune
@@ -28,8 +27,9 @@ from segtune.record import (
 )
 from segtune.resources import Resources, check_resources, fitting_trials
 from segtune.schedulers import EpochScheduler, scheduler
-from segtune.search import Listed, OptunaSearcher
+from segtune.search import JOURNAL, Listed, OptunaSearcher
 from segtune.spec import Ablation, Search, Study, Trial
+from segtune.storage import Place, Storage, beside
 from segtune.trial import trainable
 
 DRIVER_RETRIES = 1
@@ -76,7 +76,7 @@ class Outcome:
 def run(
     study: Study,
     name: str,
-    storage: Path,
+    storage: Storage,
     resources: Resources,
     observer: Observer,
     *,
@@ -98,7 +98,7 @@ def run(
             process runs this study now. Nothing was started.
         StudyStopped: something outside of the trials went wrong, as a full disk may make it.
     """
-    storage = storage.expanduser().absolute()
+    storage = Place.of(storage)
     kept = look_over(study, name, storage, resources)
     rows = table.read(storage, name, "trials").to_pylist()
     if not _unfinished(study, name, storage, rows):
@@ -136,14 +136,16 @@ def _run_search(study: Search, launch: "_Launch") -> int:
     return ran + launch.listed(list(study.finalist_trials(chosen))) if chosen else ran
 
 
-def _lacking(study: Study, name: str, storage: Path) -> int:
+def _lacking(study: Study, name: str, storage: Storage) -> int:
     if isinstance(study, Ablation) or not study.finalists:
         return 0
     chosen = finalists.choose(study, read_past(study, storage, name))
     return 0 if chosen is None else study.finalists - len(chosen)
 
 
-def _unfinished(study: Study, name: str, storage: Path, rows: Sequence[Mapping[str, Any]]) -> bool:
+def _unfinished(
+    study: Study, name: str, storage: Storage, rows: Sequence[Mapping[str, Any]]
+) -> bool:
     done = _finished(rows)
     if isinstance(study, Ablation):
         return any(t.trial_id not in done for t in (*study.tuning_trials(), *study.trials({})))
@@ -168,7 +170,7 @@ class _Launch:
     """One run of a study on a cluster."""
 
     name: str
-    storage: Path
+    storage: Storage
     resources: Resources
     origin: Origin
     observer: Observer
@@ -195,7 +197,7 @@ class _Launch:
         stops = scheduler(study, courses, past)
         ledger = Tables(study, self.storage, self.name, self.origin, self.resources.workers)
         stopped = {} if stops is None else stops.stopped
-        journal = self.storage / self.name / "optuna.journal"
+        journal = beside(self.storage, self.name) / JOURNAL
         searcher = OptunaSearcher(study, self.name, journal, past, ledger, stopped, courses)
         self._tune(searcher, study.num_samples, done, stops)
         ledger.confirm(stopped)
@@ -238,6 +240,7 @@ class _Launch:
         together = fitting_trials(self.resources, self.nodes)
         self.observer.begin(total, done, together)
         before = len(self.ended)
+        folder = Place.of(self.storage) / self.name
         tuner = ray.tune.Tuner(
             trainable(self.name, self.storage, self.origin, self.resources),
             tune_config=ray.tune.TuneConfig(
@@ -251,7 +254,8 @@ class _Launch:
             ),
             run_config=ray.tune.RunConfig(
                 name="tune",
-                storage_path=str(self.storage / self.name),
+                storage_path=folder.path,
+                storage_filesystem=folder.filesystem if folder.local is None else None,
                 failure_config=ray.tune.FailureConfig(max_failures=DRIVER_RETRIES),
                 checkpoint_config=ray.tune.CheckpointConfig(checkpoint_at_end=False),
                 callbacks=[_Relay(self)],

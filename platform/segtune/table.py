@@ -1,18 +1,19 @@
 """The result tables: Parquet files, one per trial attempt and table.
 
-A file is rewritten under a dot name and renamed, so that a reader never sees half of one. Files of
-several attempts overlap where a trial went on from a checkpoint: `read` keeps the latest.
+A file is put in place of the one before as a whole, so that a reader never sees half of one. Files
+of several attempts overlap where a trial went on from a checkpoint: `read` keeps the latest.
 """
 
-import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from datetime import datetime
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+
+from segtune.storage import Place, Storage
 
 SCHEMA_VERSION = 1
 TableName = Literal["trials", "steps", "scores", "images", "pictures"]
@@ -117,12 +118,14 @@ KEYS: Mapping[TableName, tuple[str, ...]] = {
 _WIDE_VALUES = ("metric", "protocol", "value")
 
 
-def table_dir(storage: Path, study: str, table: TableName) -> Path:
+def table_dir(storage: Storage, study: str, table: TableName) -> Place:
     """The folder that holds a table's files."""
-    return Path(storage) / study / "tables" / table
+    return Place.of(storage) / study / "tables" / table
 
 
-def write(storage: Path, study: str, table: TableName, rows: Iterable[Mapping[str, Any]]) -> Path:
+def write(
+    storage: Storage, study: str, table: TableName, rows: Iterable[Mapping[str, Any]]
+) -> Place:
     """Write all rows of one trial attempt, in place of what was written of it before.
 
     Args:
@@ -144,17 +147,15 @@ def write(storage: Path, study: str, table: TableName, rows: Iterable[Mapping[st
     data = pa.Table.from_pylist(filled, schema=schema).replace_schema_metadata(
         {"schema_version": str(SCHEMA_VERSION)}
     )
-    folder = table_dir(storage, study, table)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{filled[0]['trial_id']}-a{filled[0]['attempt']}.parquet"
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(data, unfinished)
-    os.replace(unfinished, path)
-    return path
+    content = pa.BufferOutputStream()
+    pq.write_table(data, content)
+    file = table_dir(storage, study, table) / _file(filled[0]["trial_id"], filled[0]["attempt"])
+    file.write(content.getvalue())
+    return file
 
 
 def read(
-    storage: Path | str,
+    storage: Storage,
     study: str,
     table: TableName,
     *,
@@ -181,28 +182,44 @@ def read(
     schema = SCHEMAS[table]
     if wide and "metric" not in schema.names:
         raise ValueError(f"{table} has no metrics to widen: wide=True is for scores and images")
-    folder = table_dir(Path(storage), study, table)
-    pattern = "*.parquet" if trial_id is None else f"{trial_id}-a*.parquet"
-    files = sorted(p for p in folder.glob(pattern) if not p.name.startswith("."))
+    folder = table_dir(storage, study, table)
+    files = folder.files(_file("*" if trial_id is None else trial_id, "*"))
     if trial_id is not None:  # `x-a1` is another trial than `x`
-        files = [p for p in files if _trial_of(p) == trial_id]
+        files = [f for f in files if _trial_of(f) == trial_id]
     if not files:
         return schema.empty_table()
     # The schema gives rows of an older version the columns of this one, as nulls.
-    rows = ds.dataset([str(p) for p in files], schema=schema, format="parquet").to_table()
-    if len({_trial_of(p) for p in files}) < len(files):
+    rows = ds.dataset(
+        [f.path for f in files], schema=schema, format="parquet", filesystem=folder.filesystem
+    ).to_table()
+    if len({_trial_of(f) for f in files}) < len(files):
         rows = _latest(rows, list(KEYS[table]))
     return _pivot(rows) if wide else rows
 
 
-def next_attempt(storage: Path, study: str, trial_id: str) -> int:
+def next_attempt(storage: Storage, study: str, trial_id: str) -> int:
     """1 for a trial that never ran, else one more than its last attempt."""
-    files = table_dir(storage, study, "trials").glob(f"{trial_id}-a*.parquet")
-    return 1 + max((int(p.stem.rpartition("-a")[2]) for p in files), default=0)
+    return 1 + max(
+        (
+            int(f.name.removesuffix(".parquet").rpartition("-a")[2])
+            for f in table_dir(storage, study, "trials").files(_file(trial_id, "*"))
+            if _trial_of(f) == trial_id
+        ),
+        default=0,
+    )
 
 
-def _trial_of(file: Path) -> str:
-    return file.stem.rpartition("-a")[0]
+def last_written(storage: Storage, study: str, trial_id: str, attempt: int) -> datetime | None:
+    """When a trial's row was last rewritten, which every epoch does; None where it has none."""
+    return (table_dir(storage, study, "trials") / _file(trial_id, attempt)).modified()
+
+
+def _file(trial_id: str, attempt: int | str) -> str:
+    return f"{trial_id}-a{attempt}.parquet"
+
+
+def _trial_of(file: Place) -> str:
+    return file.name.rpartition("-a")[0]
 
 
 def _latest(rows: pa.Table, keys: list[str]) -> pa.Table:

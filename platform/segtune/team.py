@@ -18,6 +18,7 @@ from segcore.runtime import Runtime, device_precision
 from segtune.record import failure, record_failure
 from segtune.resources import Resources
 from segtune.spec import Trial
+from segtune.storage import Place
 from segtune.worker import Job, in_words, work
 
 T = TypeVar("T")
@@ -40,6 +41,7 @@ def drive(config: dict[str, Any], *, job: Callable[[Trial], Job], resources: Res
 
 def trainer(job: Job, resources: Resources) -> TorchTrainer:
     """The Ray Train run of a trial, to be made inside a Tune trial."""
+    folder = Place.of(job.storage) / job.study / "ray"
     per_worker = {"CPU": resources.cpus_per_worker}
     if resources.gpus_per_worker:
         per_worker["GPU"] = resources.gpus_per_worker
@@ -53,7 +55,8 @@ def trainer(job: Job, resources: Resources) -> TorchTrainer:
         ),
         run_config=RunConfig(
             name=job.trial.trial_id,
-            storage_path=str(job.storage / job.study / "ray"),
+            storage_path=folder.path,
+            storage_filesystem=folder.filesystem if folder.local is None else None,
             failure_config=FailureConfig(max_failures=RETRIES),
             callbacks=[TuneReportCallback()],  # type: ignore[list-item]  # Ray's own pairing
         ),

@@ -1,7 +1,6 @@
 """A trial of a study as Ray Tune runs it: alone in a process, or a team of workers."""
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import ray.tune
@@ -10,6 +9,7 @@ from segtune import team
 from segtune.record import Origin
 from segtune.resources import Resources
 from segtune.solo import SoloTrial
+from segtune.storage import Storage
 from segtune.worker import Job
 
 DRIVER_MEMORY = 500 * 2**20
@@ -17,7 +17,7 @@ DRIVER_MEMORY = 500 * 2**20
 trial whose workers take every CPU from ever starting."""
 
 
-def trainable(study: str, storage: Path, origin: Origin, resources: Resources) -> Any:
+def trainable(study: str, storage: Storage, origin: Origin, resources: Resources) -> Any:
     """What Tune is to run for each trial, `config["trial"]`, with what it asks for.
 
     It reports what `Recorder.add` returns after each epoch; the last report has `final`, or

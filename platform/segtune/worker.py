@@ -14,9 +14,7 @@ from segcore.train import TrainingDiverged, train
 from segtune import checkpoints
 from segtune.record import Metrics, Origin, Recorder, TrialStopped
 from segtune.spec import TESTED, Trial
-
-HANG = "hang-a{attempt}.txt"
-"""In a trial's folder: where every thread was when an attempt was given up as hanging."""
+from segtune.storage import Place, Storage, beside
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class Job:
 
     trial: Trial
     study: str
-    storage: Path
+    storage: Storage
     origin: Origin
     patience: float
     """Seconds without a sign of life (a step, a predicted batch) after which it is given up."""
@@ -33,9 +31,14 @@ class Job:
     """Whether it was given a GPU. Ray hides none from a trial that asked for none."""
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Place:
         """Where the trial's checkpoints lie."""
         return checkpoints.trial_folder(self.storage, self.study, self.trial.trial_id)
+
+    def stacks(self, attempt: int) -> Path:
+        """The file that says where every thread was, should an attempt hang."""
+        folder = beside(self.storage, self.study) / "train" / self.trial.trial_id
+        return folder / f"hang-a{attempt}.txt"
 
 
 def work(job: Job, runtime: Runtime, tell: Callable[[Metrics], None]) -> None:
@@ -50,11 +53,15 @@ def work(job: Job, runtime: Runtime, tell: Callable[[Metrics], None]) -> None:
     recorder = Recorder(job.storage, job.study, job.trial, job.origin, runtime.world)
     if first:
         recorder.start()
-    runtime.restore_from = checkpoints.newest(job.folder)
     runtime.test = job.trial.role in TESTED
+    stacks = job.stacks(recorder.attempt)
+    newest = checkpoints.newest(job.folder)
+    restored = checkpoints.on_this_machine(newest) if newest else contextlib.nullcontext()
     try:
-        stacks = job.folder / HANG.format(attempt=recorder.attempt)
-        with _watched(stacks, job.patience, runtime.rank) as runtime.beat:
+        with (
+            _watched(stacks, job.patience, runtime.rank) as runtime.beat,
+            restored as runtime.restore_from,
+        ):
             for evaluation in train(job.trial.config, runtime):
                 metrics: Metrics = recorder.add(evaluation) if first else {}
                 if first and not evaluation.final:

@@ -26,8 +26,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Write the file and say what the encoder expects."""
     from segcore.export import expects, export
     from segcore.restore import restore
+    from segtune.checkpoints import on_this_machine
 
-    restored = restore(args.checkpoint, places(args))
+    with on_this_machine(args.checkpoint) as checkpoint:
+        restored = restore(checkpoint, places(args))
     count = export(restored, args.out)
     console.print(
         f"{count} tensors of SAM2 are in {args.out.absolute()}\n"

@@ -58,13 +58,15 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segcore.predict.files import predict_files
     from segcore.predict.outputs import Outputs
     from segcore.predict.sources import find_sources
+    from segtune.checkpoints import on_this_machine
 
     if args.batch_size < 1:
         raise ValueError(f"--batch-size {args.batch_size}: give 1 or more")
     outputs = Outputs(args.out, args.write or KINDS)
-    predictor = Predictor.load(
-        args.checkpoint, device=args.device, precision=args.precision, places=places(args)
-    )
+    with on_this_machine(args.checkpoint) as checkpoint:
+        predictor = Predictor.load(
+            checkpoint, device=args.device, precision=args.precision, places=places(args)
+        )
     if args.write and "depth" in args.write and not predictor.needs_depth:
         raise ValueError(
             "--write depth: this network looks at no depth maps, so there are none to write: "

@@ -16,6 +16,7 @@ from segtune.commands.shared import (
 from segtune.doctor.processes import PROC, ray_instances
 from segtune.resources import Resources
 from segtune.spec import Search
+from segtune.storage import Place
 
 HELP = "train what is left of a study"
 
@@ -88,7 +89,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             "constraints, with other settings. More trials may: --num-samples +10, for example."
         )
     storage = shlex.quote(str(args.storage))
-    again = "" if args.storage == DEFAULT_STORAGE else f" --storage {storage}"
+    again = "" if args.storage == Place.of(DEFAULT_STORAGE) else f" --storage {storage}"
     console.print(f"Now: segtune report {named.name}{again}", highlight=False)
     return 1 if outcome.failed else 0
 

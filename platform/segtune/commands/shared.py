@@ -11,8 +11,9 @@ from typing import Any
 from segtune import catalog, definition, table
 from segtune.changes import SpecError, apply
 from segtune.spec import Search
+from segtune.storage import Place
 
-DEFAULT_STORAGE = Path("results")
+DEFAULT_STORAGE = "results"
 
 
 def study_arguments(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
@@ -43,9 +44,9 @@ def storage_argument(parser: argparse.ArgumentParser) -> None:
     """Where the results of studies lie."""
     parser.add_argument(
         "--storage",
-        type=path,
+        type=folder,
         default=DEFAULT_STORAGE,
-        help="folder that holds the studies' results (default: %(default)s)",
+        help="folder that holds the studies' results, or s3://BUCKET/FOLDER (default: %(default)s)",
     )
 
 
@@ -53,9 +54,9 @@ def checkpoint_argument(parser: argparse.ArgumentParser) -> None:
     """A trained network."""
     parser.add_argument(
         "checkpoint",
-        type=path,
+        type=folder,
         metavar="CHECKPOINT",
-        help="a checkpoint's or a trial's folder, such as results/demo/train/lora-s0",
+        help="a checkpoint's or a trial's folder, such as results/demo/train/lora-s0 (or s3://...)",
     )
 
 
@@ -82,6 +83,14 @@ def places(args: argparse.Namespace) -> dict[str, str]:
     if faults := [f"--set {''.join(p)}: write FIELD=PLACE" for p in pairs if not all(p)]:
         raise ValueError("\n".join(faults))
     return {field: place for field, _, place in pairs}
+
+
+def folder(text: str) -> Place:
+    """A folder as a person writes it, on a file system or in an object store."""
+    try:
+        return Place.of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def path(text: str) -> Path:
@@ -112,7 +121,9 @@ def _num_samples(args: argparse.Namespace, study: Search, name: str) -> int:
     `+N` is on top of what the search had, once that is done: an extension that was interrupted is
     gone on with, so that the same command may be given again.
     """
-    storage: Path | None = getattr(args, "storage", None)
+    storage = getattr(args, "storage", None)
+    if not isinstance(storage, Place):  # a job's: that of its cluster, which sees to it there
+        storage = None
     kept = None if storage is None else _kept(storage, name)
     had = study.num_samples if kept is None else max(study.num_samples, kept)
     text: str | None = args.num_samples
@@ -127,14 +138,14 @@ def _num_samples(args: argparse.Namespace, study: Search, name: str) -> int:
     return had + int(text)
 
 
-def _kept(storage: Path, name: str) -> int | None:
+def _kept(storage: Place, name: str) -> int | None:
     """Trials of a search as it was run before."""
     kept = definition.read(storage, name)
     found: int | None = (kept or {}).get("num_samples")
     return found
 
 
-def _done(storage: Path, name: str) -> int:
+def _done(storage: Place, name: str) -> int:
     """Trials of a search that have ended."""
     rows = table.read(storage, name, "trials").to_pylist()
     return sum(r["role"] == "search" and r["status"] not in ("running", "cancelled") for r in rows)

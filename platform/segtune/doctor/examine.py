@@ -35,13 +35,14 @@ from segtune.doctor.software import (
     read_pins,
 )
 from segtune.doctor.storage import check_storage
+from segtune.storage import Storage
 
 _CONSTRAINTS = Path(__file__).parents[3] / "constraints.txt"
 """In a checkout; an installed wheel has none."""
 _GROUPS = Path("/sys/fs/cgroup")
 
 
-def examine(storage: Path, environment: Mapping[str, str]) -> Iterator[Finding]:
+def examine(storage: Storage, environment: Mapping[str, str]) -> Iterator[Finding]:
     """Look over this machine, one line after another.
 
     Args:

@@ -5,7 +5,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from segtune.changes import SpecError
 from segtune.doctor.finding import Finding, gib
+from segtune.preflight import check_store
+from segtune.storage import Place, Storage
 
 LOW = 5 * 2**30
 """Bytes: a trial at paper scale keeps two checkpoints of about a gigabyte."""
@@ -17,16 +20,19 @@ _GONE = {
 _SHARED = ("nfs", "nfs4", "lustre", "beegfs", "ceph", "gpfs", "cifs", "smb3", "9p")
 
 
-def check_storage(storage: Path, mounts: Path) -> list[Finding]:
+def check_storage(storage: Storage, mounts: Path) -> list[Finding]:
     """Write, sync, rename and read a file there; free space; kind of file system.
 
     Args:
-        storage: the folder, which need not be there yet.
+        storage: the folder, which need not be there yet, or one of an object store.
         mounts: the kernel's list of mounts, `/proc/mounts`.
     """
-    storage = storage.absolute()
-    there = next(p for p in (storage, *storage.parents) if p.exists())
-    where = str(storage) if there == storage else f"{storage} (to be made in {there})"
+    place = Place.of(storage)
+    if place.local is None:
+        return [_check_store(place)]
+    folder = place.local
+    there = next(p for p in (folder, *folder.parents) if p.exists())
+    where = str(folder) if there == folder else f"{folder} (to be made in {there})"
     try:
         _rewrite(there)
     except OSError as error:
@@ -37,6 +43,14 @@ def check_storage(storage: Path, mounts: Path) -> list[Finding]:
     if mounts.is_file():
         lines.append(check_file_system(*file_system(there.resolve(), mounts.read_text())))
     return lines
+
+
+def _check_store(place: Place) -> Finding:
+    try:
+        check_store(place)
+    except SpecError as error:
+        return Finding("fault", "storage", str(error))
+    return Finding("ok", "storage", f"{place}: takes and removes objects")
 
 
 def check_space(free: int) -> Finding:

@@ -13,6 +13,7 @@ from segtune.jobs.upload import STUDIES
 from segtune.preflight import faults_of
 from segtune.resources import Resources, check_amounts
 from segtune.spec import Ablation, Study
+from segtune.storage import Place
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,10 @@ def look_over(study: Study, name: str, storage: str, resources: Resources) -> No
         SpecError: all that is wrong with the study, its name, its resources and its places.
     """
     faults = faults_of(
-        partial(check_name, name), partial(check, study), partial(check_amounts, resources)
+        partial(check_name, name),
+        partial(check, study),
+        partial(check_amounts, resources),
+        partial(Place.of, storage),
     )
     if "://" not in storage and not Path(storage).is_absolute():
         faults.append(

@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.text import Text
 
 from segtune.monitor.tensorboard import FOLDER
+from segtune.search import JOURNAL
 from segtune.spec import Trial
+from segtune.storage import Place, Storage, beside
 
 DISCOVERY = "prom_metrics_service_discovery.json"
 """File of a Ray session that tells Prometheus where its nodes are."""
@@ -26,14 +28,14 @@ class Places:
     def __init__(
         self,
         console: Console,
-        storage: Path,
+        storage: Storage,
         study: str,
         *,
         is_search: bool,
         others: Collection[str] = (),
     ) -> None:
         self._console, self._others = console, others
-        self._storage, self._study = storage.expanduser().absolute(), study
+        self._storage, self._study = Place.of(storage), study
         self._is_search, self._said = is_search, False
 
     def begin(self, total: int, done: int, together: int) -> None:
@@ -71,7 +73,7 @@ class Places:
 
 
 def places(
-    storage: Path, study: str, *, is_search: bool, dashboard: str | None, session: str | None
+    storage: Storage, study: str, *, is_search: bool, dashboard: str | None, session: str | None
 ) -> dict[str, str]:
     """What there is to look at -> where it is, or the command that opens it.
 
@@ -82,15 +84,16 @@ def places(
         dashboard: `host:port` of Ray's dashboard.
         session: folder of Ray's session on the head node.
     """
-    folder, given = storage / study, shlex.quote(str(storage))
+    folder, given = Place.of(storage) / study, shlex.quote(str(Place.of(storage)))
+    here = beside(storage, study)
     found = {
         "results": str(folder),
         "now": f"segtune status {study} --storage {given} --watch",
         "report": f"segtune report {study} --storage {given} --serve",
-        "curves": f"tensorboard --logdir {shlex.quote(str(folder / FOLDER))}",
+        "curves": f"tensorboard --logdir {shlex.quote(str(here / FOLDER))}",
     }
     if is_search:
-        found["search"] = f"optuna-dashboard {shlex.quote(str(folder / 'optuna.journal'))}"
+        found["search"] = f"optuna-dashboard {shlex.quote(str(here / JOURNAL))}"
     if dashboard:
         found["jobs, nodes, logs"] = f"http://{dashboard} (Ray; it knows no trials)"
     if session:

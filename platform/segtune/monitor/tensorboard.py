@@ -1,4 +1,4 @@
-"""Event files for TensorBoard, `<storage>/<study>/tensorboard/<trial>/`: a run per trial.
+"""Event files for TensorBoard, `tensorboard/<trial>/` beside a study: a run per trial.
 
 They repeat what the tables hold, for those who like to look there. A trial that goes on, or begins
 anew, has its file written again from the tables: no point stands there twice.
@@ -7,7 +7,6 @@ anew, has its file written again from the tables: no point stands there twice.
 import contextlib
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from tensorboardX.event_file_writer import EventsWriter
@@ -16,6 +15,7 @@ from tensorboardX.summary import scalar, text
 
 from segtune import table
 from segtune.spec import Trial
+from segtune.storage import Storage, beside
 
 FOLDER = "tensorboard"
 CURVES: Mapping[str, str] = {
@@ -35,8 +35,8 @@ CURVES: Mapping[str, str] = {
 class EventFiles:
     """An observer that writes them. A disk that takes no more ends them, and no study."""
 
-    def __init__(self, storage: Path, study: str) -> None:
-        self._storage, self._study = storage.expanduser().absolute(), study
+    def __init__(self, storage: Storage, study: str) -> None:
+        self._storage, self._study = storage, study
         self._writers: dict[str, EventsWriter] = {}  # a SummaryWriter's thread hides errors
         self._last: dict[str, int] = {}
 
@@ -69,7 +69,7 @@ class EventFiles:
         """Begin a trial's file anew, with the points of the epochs before this one."""
         if writer := self._writers.pop(trial.trial_id, None):
             writer.close()
-        folder = self._storage / self._study / FOLDER / trial.trial_id
+        folder = beside(self._storage, self._study) / FOLDER / trial.trial_id
         for file in folder.glob("events.out.tfevents.*"):
             file.unlink()
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ class EventFiles:
         self._last[trial_id] = epoch
 
 
-def history(storage: Path, study: str, trial_id: str) -> Iterator[tuple[int, dict[str, float]]]:
+def history(storage: Storage, study: str, trial_id: str) -> Iterator[tuple[int, dict[str, float]]]:
     """A trial's epochs and what it reported of them, from the tables."""
     steps = table.read(storage, study, "steps", trial_id=trial_id).to_pandas()
     scores = table.read(storage, study, "scores", trial_id=trial_id).to_pandas()

@@ -18,10 +18,11 @@ from segtune.report.sheets_search import failure_sheet
 from segtune.report.stopped import failures, stopped_early
 from segtune.report.summarize import summarize_rows
 from segtune.report.together import comparable, placed, shared, together
+from segtune.storage import Storage
 
 
 def build(
-    storage: Path | str,
+    storage: Storage,
     studies: Sequence[str],
     out: Path,
     tables: Path | None = None,
@@ -69,9 +70,7 @@ def build(
     return out
 
 
-def assemble(
-    storage: Path | str, studies: Sequence[str], *, separate: bool = False
-) -> list[Section]:
+def assemble(storage: Storage, studies: Sequence[str], *, separate: bool = False) -> list[Section]:
     """The sections of a page, as `build` writes them and the live report serves them.
 
     Raises:

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from segtune import definition, table
 from segtune.report.reported import Reported, read_reported
+from segtune.storage import Place, Storage
 
 DIRTY = "dirty"
 MACRO = "macro"
@@ -124,14 +124,13 @@ class StudyRows:
         return self.trials.sort_values(["number", "seed", "trial_id"], kind="stable")
 
 
-def load(storage: Path | str, study: str) -> StudyRows:
+def load(storage: Storage, study: str) -> StudyRows:
     """Read one study.
 
     Raises:
         ValueError: no trial of this name was ever recorded under `storage`, or its papers' numbers
             cannot be read.
     """
-    storage = Path(storage)
     trials = table.read(storage, study, "trials")
     if len(trials) == 0:
         found = ", ".join(studies(storage)) or "none"
@@ -146,7 +145,7 @@ def load(storage: Path | str, study: str) -> StudyRows:
         scores=table.read(storage, study, "scores").to_pandas(),
         images=table.read(storage, study, "images").to_pandas(),
         pictures=table.read(storage, study, "pictures").to_pandas(),
-        reported=read_reported(storage / study),
+        reported=read_reported(Place.of(storage) / study),
     )
 
 
@@ -170,6 +169,7 @@ def set_dirty_apart(trials: pd.DataFrame) -> pd.DataFrame:
     return apart
 
 
-def studies(storage: Path) -> list[str]:
+def studies(storage: Storage) -> list[str]:
     """Names of the studies under a folder that have a trial on record."""
-    return sorted(p.parents[1].name for p in storage.glob("*/tables/trials") if any(p.iterdir()))
+    folders = Place.of(storage).folders()
+    return [f.name for f in folders if table.table_dir(storage, f.name, "trials").files()]

@@ -15,8 +15,9 @@ They enter no mean, no test and no figure.
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+from segtune.storage import Place
 
 FILE = "reported.toml"
 _WORDS = ("method", "metric", "data", "source")
@@ -35,7 +36,7 @@ class Reported:
     """Where it can be looked up."""
 
 
-def read_reported(folder: Path) -> tuple[Reported, ...]:
+def read_reported(folder: Place) -> tuple[Reported, ...]:
     """What `reported.toml` says; nothing where there is no such file.
 
     Raises:
@@ -45,7 +46,7 @@ def read_reported(folder: Path) -> tuple[Reported, ...]:
     if not path.is_file():
         return ()
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+        entries = tomllib.loads(path.read().decode("utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not TOML: {error}") from error
     listed = entries.get("reported")

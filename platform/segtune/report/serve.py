@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from http import HTTPStatus
-from pathlib import Path
 
 from segtune import table
 from segtune.report.build import assemble
 from segtune.report.head import status_text
 from segtune.report.page import render
+from segtune.storage import Place, Storage
 
 HOST = "127.0.0.1"
 LOOK_EVERY = 2.0
@@ -37,14 +37,14 @@ class State:
 class Live:
     """A page that follows its tables. One thread looks and builds, others only ask for `state`."""
 
-    def __init__(self, storage: Path, studies: Sequence[str], *, separate: bool = False) -> None:
+    def __init__(self, storage: Storage, studies: Sequence[str], *, separate: bool = False) -> None:
         """Build the first page.
 
         Raises:
             ValueError: a study has no folder under `storage`, or they must not be compared.
         """
         self._storage, self._studies, self._separate = storage, list(studies), separate
-        if all((storage / study).is_dir() for study in self._studies):
+        if all((Place.of(storage) / study).is_folder() for study in self._studies):
             self._state = _waiting(self._studies)
         else:
             assemble(storage, self._studies, separate=separate)  # says what is there instead
@@ -84,23 +84,19 @@ class Live:
             self.look()
 
 
-def fingerprint(storage: Path, studies: Sequence[str]) -> str:
+def fingerprint(storage: Storage, studies: Sequence[str]) -> str:
     """Changes with every file that a report is made of."""
     digest = hashlib.sha256()
     for study in studies:
-        folder = storage / study
-        files = [p for name in table.TABLES for p in (folder / "tables" / name).glob("*.parquet")]
-        for path in sorted([*files, *folder.glob("*.json"), *folder.glob("*.toml")]):
-            try:
-                found = path.stat()
-            except FileNotFoundError:  # replaced by a newer one this moment
-                continue
-            digest.update(f"{path}\0{found.st_mtime_ns}\0{found.st_size}\0".encode())
+        folder = Place.of(storage) / study
+        files = [f for name in table.TABLES for f in table.table_dir(storage, study, name).files()]
+        for file in [*files, *folder.files("*.json"), *folder.files("*.toml")]:
+            digest.update(f"{file}\0{file.stamp()}\0".encode())
     return digest.hexdigest()[:16]
 
 
 def serve(
-    storage: Path,
+    storage: Storage,
     studies: Sequence[str],
     *,
     port: int = 0,
@@ -119,7 +115,7 @@ def serve(
     Raises:
         ValueError: a study is not there, or the port is taken.
     """
-    live = Live(Path(storage), studies, separate=separate)
+    live = Live(storage, studies, separate=separate)
     try:
         server = http.server.ThreadingHTTPServer((HOST, port), handler(live))
     except (OSError, OverflowError) as error:
@@ -173,7 +169,7 @@ def handler(live: Live) -> type[http.server.BaseHTTPRequestHandler]:
     return Handler
 
 
-def _counted(storage: Path, study: str) -> str:
+def _counted(storage: Storage, study: str) -> str:
     """`demo: 3 finished, 1 running`; empty before the first trial."""
     trials = table.read(storage, study, "trials").to_pandas()
     return f"{study}: {status_text(trials)}" if len(trials) else ""

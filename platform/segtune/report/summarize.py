@@ -12,7 +12,6 @@ The page is drawn from the same value, so a notebook and the report never differ
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from segtune.report.answer import answer
 from segtune.report.budget import Budget, budget
@@ -22,6 +21,7 @@ from segtune.report.load import StudyRows, load
 from segtune.report.paired import Comparison, compare
 from segtune.report.reported import Reported
 from segtune.report.summary import Summary, summarise
+from segtune.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class StudySummary:
     """Papers' numbers, reported and not reproduced; in none of the others."""
 
 
-def summarize(storage: Path | str, study: str) -> StudySummary:
+def summarize(storage: Storage, study: str) -> StudySummary:
     """Read a study's tables and compute everything that its report says.
 
     Args:

@@ -1,0 +1,166 @@
+"""Where studies are kept: a folder of a file system, or a folder of an S3 object store.
+
+All that a study leaves behind goes through `Place`, so that tables and checkpoints know no
+difference. Credentials, region and endpoint of a store are taken from the environment of each
+process, as AWS's own tools take them, and are never handed from one to another.
+"""
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+
+from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSystem
+
+S3 = "s3://"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file or folder of a storage, which need not be there."""
+
+    root: str
+    """The storage: an absolute path, or `s3://BUCKET/FOLDER`."""
+    inside: tuple[str, ...] = ()
+    """Names of the folders and the file below it."""
+
+    @classmethod
+    def of(cls, storage: "Storage") -> "Place":
+        """A storage as a person names it: a path, `~` included, or a URI.
+
+        Raises:
+            ValueError: a URI of another kind of store.
+        """
+        if isinstance(storage, Place):
+            return storage
+        text = str(storage)
+        if text.startswith(S3):
+            return cls(text.rstrip("/"))
+        if "://" in text or text.startswith("s3:/"):  # as pathlib writes one
+            raise ValueError(
+                f"results can't be kept under {text}: give a folder, or s3://BUCKET/FOLDER"
+            )
+        return cls(str(Path(text).expanduser().absolute()))
+
+    def __truediv__(self, name: str) -> "Place":
+        return Place(self.root, (*self.inside, name))
+
+    def __str__(self) -> str:
+        base, question, options = self.root.partition("?")
+        return "/".join((base.rstrip("/"), *self.inside)) + question + options
+
+    @property
+    def name(self) -> str:
+        """Its own."""
+        return self.inside[-1]
+
+    @property
+    def local(self) -> Path | None:
+        """Its path where it lies on a file system; None in an object store."""
+        return None if self.root.startswith(S3) else Path(self.root, *self.inside)
+
+    @property
+    def filesystem(self) -> FileSystem:
+        """What reads and writes `path`."""
+        return _opened(self.root)[0]
+
+    @property
+    def path(self) -> str:
+        """Where it is on `filesystem`."""
+        return "/".join((_opened(self.root)[1], *self.inside))
+
+    def is_file(self) -> bool:
+        """Whether there is such a file."""
+        return bool(self._info().type == FileType.File)
+
+    def is_folder(self) -> bool:
+        """Whether there is such a folder; an object store has none that is empty."""
+        return bool(self._info().type == FileType.Directory)
+
+    def stamp(self) -> tuple[int, int] | None:
+        """Changes when the file does: nanoseconds of its last change, bytes; None: no file."""
+        info = self._info()
+        return (info.mtime_ns, info.size) if info.type == FileType.File else None
+
+    def modified(self) -> datetime | None:
+        """When the file was last written; None where there is none."""
+        stamp = self.stamp()
+        return None if stamp is None else datetime.fromtimestamp(stamp[0] / 1e9, UTC)
+
+    def files(self, pattern: str = "*") -> "list[Place]":
+        """Files in this folder, hidden ones aside, by name; none where there is no folder."""
+        return self._inside(FileType.File, pattern)
+
+    def folders(self, pattern: str = "*") -> "list[Place]":
+        """Folders in this one, hidden ones aside, by name."""
+        return self._inside(FileType.Directory, pattern)
+
+    def read(self) -> bytes:
+        """The content of the file.
+
+        Raises:
+            OSError: it is not there, or can't be read.
+        """
+        with self.filesystem.open_input_stream(self.path) as file:
+            content: bytes = file.read()
+        return content
+
+    def write(self, content: bytes) -> None:
+        """Put a file here, in place of the one before: nobody ever sees half of one.
+
+        Raises:
+            OSError: the storage takes no more.
+        """
+        if (path := self.local) is None:  # an object appears when all of it has been sent
+            with self.filesystem.open_output_stream(self.path) as file:
+                file.write(content)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        unfinished.write_bytes(content)
+        os.replace(unfinished, path)
+
+    def remove(self) -> None:
+        """Remove the file, or the folder with all that is in it; nothing where there is none."""
+        kind = self._info().type
+        if kind == FileType.Directory:
+            self.filesystem.delete_dir(self.path)
+        elif kind != FileType.NotFound:
+            self.filesystem.delete_file(self.path)
+
+    def _info(self) -> FileInfo:
+        return self.filesystem.get_file_info(self.path)
+
+    def _inside(self, kind: FileType, pattern: str) -> "list[Place]":
+        found = self.filesystem.get_file_info(FileSelector(self.path, allow_not_found=True))
+        names = sorted(info.base_name for info in found if info.type == kind)
+        return [self / n for n in names if fnmatchcase(n, pattern) and not n.startswith(".")]
+
+
+Storage = Place | Path | str
+"""What may stand for a place where studies are kept."""
+
+
+def beside(storage: Storage, study: str) -> Path:
+    """A folder of this machine for files of a study that need a file system to be used.
+
+    Those are Optuna's journal, TensorBoard's files and the stacks of a hang. Where the study lies
+    on a file system that is its own folder; else one in $SEGTUNE_CACHE or ~/.cache/segtune.
+    """
+    folder = Place.of(storage) / study
+    if folder.local is not None:
+        return folder.local
+    cache = os.environ.get("SEGTUNE_CACHE")
+    base = Path(cache) if cache else Path.home() / ".cache" / "segtune"
+    return base / folder.path
+
+
+@lru_cache
+def _opened(root: str) -> tuple[FileSystem, str]:
+    """A storage's file system and path."""
+    if not root.startswith(S3):
+        return LocalFileSystem(), root
+    filesystem, path = FileSystem.from_uri(root)
+    return filesystem, path.rstrip("/")

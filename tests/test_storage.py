@@ -1,0 +1,168 @@
+"""A storage on a file system and in an S3 server on this machine behave alike."""
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from segtune import definition, lock, table
+from segtune.changes import SpecError
+from segtune.cli import main
+from segtune.lock import AlreadyRunning, only_run
+from segtune.preflight import check_store
+from segtune.report.serve import fingerprint
+from segtune.storage import Place, beside
+
+
+def test_files_and_folders(storage: Place) -> None:
+    folder = storage / "demo" / "tables"
+    assert folder.files() == folder.folders() == []
+    assert not folder.is_folder()
+    (folder / "b.txt").write(b"two")
+    (folder / "a.txt").write(b"one")
+    (folder / ".a.txt.77").write(b"half")
+    (folder / "steps" / "c.txt").write(b"three")
+    assert [f.name for f in folder.files()] == ["a.txt", "b.txt"]
+    assert folder.files("b*") == [folder / "b.txt"]
+    assert folder.folders() == [folder / "steps"]
+    assert folder.is_folder()
+    assert not folder.is_file()
+    (folder / "a.txt").write(b"another")
+    assert (folder / "a.txt").read() == b"another"
+    (folder / "a.txt").remove()
+    assert not (folder / "a.txt").is_file()
+    (storage / "demo").remove()
+    (storage / "demo").remove()
+    assert storage.folders() == []
+    with pytest.raises(OSError, match=r"c\.txt"):
+        (folder / "steps" / "c.txt").read()
+
+
+def test_a_file_says_when_it_changed(storage: Place) -> None:
+    file = storage / "x"
+    assert (file.stamp(), file.modified()) == (None, None)
+    file.write(b"one")
+    first, written = file.stamp(), file.modified()
+    assert written is not None
+    assert abs(datetime.now(UTC) - written) < timedelta(seconds=5)
+    file.write(b"three")
+    assert file.stamp() != first
+
+
+def test_names_of_storages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Place.of("~/a") == Place.of("a") == Place.of(tmp_path / "a") == Place.of("a/")
+    assert str(Place.of("a") / "b") == f"{tmp_path}/a/b"
+    assert (Place.of("a") / "b").local == tmp_path / "a/b"
+    assert str(Place.of("s3://b/c?region=eu-west-1") / "d") == "s3://b/c/d?region=eu-west-1"
+    assert Place.of("s3://b/c/").local is None
+    for wrong in ("gs://b/c", Path("s3://b/c")):
+        with pytest.raises(ValueError, match=r"give a folder, or s3://BUCKET/FOLDER"):
+            Place.of(wrong)
+
+
+def test_files_that_need_a_file_system_lie_on_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGTUNE_CACHE", "/cache")
+    assert beside(tmp_path, "demo") == tmp_path / "demo"
+    assert beside("s3://bucket/results", "demo") == Path("/cache/bucket/results/demo")
+
+
+def test_tables_and_definition(storage: Place) -> None:
+    assert table.read(storage, "s", "trials").num_rows == 0
+    assert definition.read(storage, "s") is None
+    row = {"trial_id": "a-s0", "attempt": 1, "status": "running"}
+    table.write(storage, "s", "trials", [row])
+    before = fingerprint(storage, ["s"])
+    table.write(storage, "s", "trials", [{**row, "status": "finished"}])
+    table.write(storage, "s", "trials", [{**row, "trial_id": "b-s0", "attempt": 3}])
+    assert fingerprint(storage, ["s"]) != before
+    rows = table.read(storage, "s", "trials").to_pylist()
+    assert [(r["trial_id"], r["status"]) for r in rows] == [
+        ("a-s0", "finished"),
+        ("b-s0", "running"),
+    ]
+    assert table.read(storage, "s", "trials", trial_id="b-s0").num_rows == 1
+    assert table.next_attempt(storage, "s", "b-s0") == 4
+    assert table.last_written(storage, "s", "b-s0", 3) is not None
+    definition.write(storage, "s", {"study": "s"})
+    assert definition.read(storage, "s") == {"study": "s"}
+
+
+def test_one_run_at_a_time(storage: Place) -> None:
+    with only_run(storage, "demo"), only_run(storage, "other"):
+        with (
+            pytest.raises(AlreadyRunning, match=rf"demo.*process {os.getpid()} on .*--name"),
+            only_run(storage, "demo"),
+        ):
+            pass
+        with pytest.raises(AlreadyRunning), only_run(storage, "demo"):
+            pass
+    with only_run(storage, "demo"):
+        pass
+
+
+HOLD = """
+import os, sys
+from segtune.lock import only_run
+with only_run(sys.argv[1], "demo"):
+    os._exit(1)
+"""
+
+
+def test_a_run_that_was_killed_holds_nothing(storage: Place) -> None:
+    assert subprocess.run([sys.executable, "-c", HOLD, str(storage)], check=False).returncode == 1
+    with only_run(storage, "demo"):
+        pass
+
+
+def test_a_run_that_was_killed_elsewhere_holds_a_store_no_longer_than_said(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Place.of(f"s3://{bucket}/{tmp_path.name}")
+    other = storage / "demo" / lock.RUNS / "elsewhere+1+1"
+    other.write(b"process 1 on elsewhere")
+    with pytest.raises(AlreadyRunning, match="process 1 on elsewhere.*wait 60 seconds"):  # noqa: SIM117
+        with only_run(storage, "demo"):
+            pass
+    assert (storage / "demo" / lock.RUNS).files() == [other], "who gave way left nothing"
+    monkeypatch.setattr(lock, "GONE", timedelta(seconds=-1))
+    with only_run(storage, "demo"):
+        assert other not in (storage / "demo" / lock.RUNS).files()
+
+
+def test_a_run_shows_that_it_lives(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "RENEWED", 0.05)
+    storage = Place.of(f"s3://{bucket}/{tmp_path.name}")
+    with only_run(storage, "demo"):
+        (mine,) = (storage / "demo" / lock.RUNS).files()
+        mine.remove()
+        deadline = datetime.now(UTC) + timedelta(seconds=30)
+        while not mine.is_file():
+            assert datetime.now(UTC) < deadline
+    assert not mine.is_file()
+
+
+def test_a_store_that_can_not_be_written_to_is_told_at_once(
+    bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_store(Place.of(f"s3://{bucket}/x"))
+    assert Place.of(f"s3://{bucket}").files() == []
+    with pytest.raises(SpecError, match=r"nowhere.*AWS_ACCESS_KEY_ID"):
+        check_store(Place.of("s3://nowhere/x"))
+    with pytest.raises(SpecError, match="nonsense"):
+        check_store(Place.of("s3://nowhere/x?nonsense=1"))
+    assert main(["run", "demo", "--storage", "s3://nowhere/x"]) == 2
+    assert "can't write to s3://nowhere/x" in capsys.readouterr().err
+    assert main(["status", "demo", "--storage", "s3://nowhere/x"]) == 2
+    assert "no study 'demo' under s3://nowhere/x" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["status", "demo", "--storage", "gs://nowhere/x"])
+    assert "s3://BUCKET/FOLDER" in capsys.readouterr().err
