@@ -79,6 +79,8 @@ def test_a_change_without_a_value_is_explained(capsys: pytest.CaptureFixture[str
 
 
 def test_more_cpus_than_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "give a number, such as 2, or two" in refused(capsys, "run", "demo", "--workers", "1-4")
+    assert "4:2: give the least first" in refused(capsys, "run", "demo", "--workers", "4:2")
     message = refused(capsys, "run", "demo", "--workers", "999")
     assert "999 CPU" in message
     assert "wait for ever" in message

@@ -16,12 +16,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import ray
 from ray.cluster_utils import Cluster
-from ray_head import head_node
+from ray_head import free_ports, head_node
 
-from segtune import table
+from segcore.runtime import Runtime
+from segcore.train import train
+from segtune import catalog, table
 from segtune.status import look
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -226,6 +229,38 @@ def test_a_node_is_lost(tmp_path: Path, scenes: Path, undisturbed: Study) -> Non
         ray.shutdown()
         cluster.shutdown()
     whole(study, undisturbed)
+
+
+def test_a_trial_has_as_many_workers_as_there_is_room_for(tmp_path: Path, scenes: Path) -> None:
+    """Two, until a node is lost, and then one: each step stays what it was."""
+    study = Study(tmp_path, scenes)
+    study.file.write_text(study.file.read_text().replace("epochs=4", "epochs=12"))
+    (port,) = free_ports(1)
+    head = {"num_cpus": 0, "include_dashboard": True, "dashboard_port": port}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        for _ in range(2):
+            cluster.add_node(num_cpus=1)
+        process = study.start("--address", cluster.address, "--workers", "1:2")
+        wait(lambda: study.epochs() >= 1, "an epoch")
+        raylets = one_below(os.getpid(), "/raylet/raylet ")
+        node = max(pid for pid in raylets if one_below(pid, "RayTrainWorker"))
+        os.kill(node, signal.SIGKILL)
+        said, _ = process.communicate(timeout=SECONDS)
+        assert process.returncode == 0, said
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    first, second = (study.trials()[t] for t in ("frozen-s0", "srft_galore-s0"))
+    assert (first["status"], first["attempt"], first["workers"]) == ("finished", 2, 1)
+    assert (second["status"], second["attempt"], second["workers"]) == ("finished", 1, 1)
+    files = table.table_dir(study.storage, "mine", "trials")
+    assert pq.read_table((files / "frozen-s0-a1.parquet").path)["workers"].to_pylist() == [2]
+    config = catalog.find(str(study.file)).study.baseline
+    alone = {s.step: s.loss for e in train(config, Runtime()) for s in e.steps}
+    losses = {step: loss for (trial, step), loss in study.losses().items() if trial == "frozen-s0"}
+    assert losses.keys() == alone.keys()
+    assert losses == pytest.approx(alone, rel=0.05)
 
 
 def test_the_head_is_lost(tmp_path: Path, scenes: Path, undisturbed: Study) -> None:

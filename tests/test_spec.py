@@ -210,6 +210,7 @@ def test_a_name_must_serve_as_a_folder() -> None:
 def test_more_than_there_is_would_wait_for_ever() -> None:
     there = [{"CPU": 2.0}]
     check_resources(Resources(workers=2), there, "this machine")
+    check_resources(Resources(workers=2, most_workers=8), there, "this machine")
     with pytest.raises(SpecError) as caught:
         check_resources(Resources(workers=3, gpus_per_worker=1), there, "this machine")
     assert len(caught.value.faults) == 2
@@ -222,6 +223,8 @@ def test_as_many_trials_as_fit() -> None:
     assert fitting_trials(Resources(workers=2), there) == 4
     assert fitting_trials(Resources(gpus_per_worker=0.5), there) == 2
     assert fitting_trials(Resources(concurrent=3), there) == 3
+    assert fitting_trials(Resources(workers=2, most_workers=4), there) == 2
+    assert fitting_trials(Resources(workers=2, most_workers=64), there) == 1
 
 
 def test_hash_forgets_places_and_defaults() -> None:

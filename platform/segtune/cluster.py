@@ -39,7 +39,7 @@ def cluster(address: str | None, resources: Resources) -> Iterator[Sequence[Mapp
         _check_answers(address)
     context = ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR)
     try:
-        if resources.workers > 1:
+        if resources.most > 1:
             _check_dashboard(context.dashboard_url)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         check_resources(resources, nodes, "the cluster" if address else "this machine")

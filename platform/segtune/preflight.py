@@ -49,10 +49,10 @@ def check_places(study: Study, resources: Resources) -> None:
     faults = _data_faults(configs)
     faults += faults_of(*{repr(c.system): c.system.check_weights for c in configs}.values())
     faults += [
-        f"schedule.batch_size = {size} leaves some of {resources.workers} workers without a "
+        f"schedule.batch_size = {size} leaves some of {resources.most} workers without a "
         "sample: give a larger one, or fewer workers"
         for size in sorted({c.schedule.batch_size for c in configs})
-        if size < resources.workers
+        if size < resources.most
     ]
     if not faults and isinstance(study, Ablation):
         from segtune.inert import inert_arms  # builds networks

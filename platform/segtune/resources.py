@@ -13,12 +13,20 @@ class Resources:
 
     workers: int = 1
     """Of one trial: one trains in a process of its own, several in a Ray Train run."""
+    most_workers: int | None = None
+    """A trial has `workers` at least and this many at most, as nodes come and go; None: always
+    `workers`. A batch is shared by those there are, so that each step stays what it was."""
     cpus_per_worker: float = 1
     gpus_per_worker: float = 0
     concurrent: int | None = None
     """Most trials at a time; None: as many as fit."""
     patience: float = 30 * 60
     """Seconds without a step or a predicted batch after which a worker is given up as hanging."""
+
+    @property
+    def most(self) -> int:
+        """Workers that a trial has where there is room."""
+        return self.most_workers or self.workers
 
 
 def check_resources(resources: Resources, nodes: Sequence[Mapping[str, float]], where: str) -> None:
@@ -60,6 +68,10 @@ def check_amounts(resources: Resources) -> None:
     faults = []
     if resources.workers < 1:
         faults.append(f"workers = {resources.workers}: a trial has at least 1")
+    if resources.most < resources.workers:
+        faults.append(
+            f"workers = {resources.workers}:{resources.most}: give the least first, then the most"
+        )
     if not 0 < resources.cpus_per_worker < math.inf:
         faults.append(f"CPUs per worker = {resources.cpus_per_worker}: give more than 0")
     if not 0 <= resources.gpus_per_worker < math.inf:
@@ -73,8 +85,8 @@ def check_amounts(resources: Resources) -> None:
 
 
 def fitting_trials(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> int:
-    """How many trials run at a time."""
-    fits = _workers_that_fit(resources, nodes) // resources.workers
+    """How many trials run at a time, each with all the workers that it may have."""
+    fits = _workers_that_fit(resources, nodes) // resources.most
     return max(1, min(fits, resources.concurrent or fits))
 
 

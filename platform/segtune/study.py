@@ -250,7 +250,7 @@ class _Launch:
                 max_concurrent_trials=together,
                 trial_name_creator=_trial_name,
                 trial_dirname_creator=_trial_name,
-                reuse_actors=self.resources.workers == 1,
+                reuse_actors=self.resources.most == 1,
             ),
             run_config=ray.tune.RunConfig(
                 name="tune",

@@ -24,6 +24,8 @@ from segtune.worker import Job, in_words, work
 T = TypeVar("T")
 RETRIES = 1
 """How often the workers are started again, from the checkpoint, after one of them died."""
+ELASTIC_RETRIES = 5
+"""The same of a trial whose workers may come and go: to lose one is nothing unforeseen."""
 
 
 def drive(config: dict[str, Any], *, job: Callable[[Trial], Job], resources: Resources) -> None:
@@ -42,14 +44,17 @@ def drive(config: dict[str, Any], *, job: Callable[[Trial], Job], resources: Res
 def trainer(job: Job, resources: Resources) -> TorchTrainer:
     """The Ray Train run of a trial, to be made inside a Tune trial."""
     folder = Place.of(job.storage) / job.study / "ray"
+    elastic = resources.most > resources.workers
     per_worker = {"CPU": resources.cpus_per_worker}
     if resources.gpus_per_worker:
         per_worker["GPU"] = resources.gpus_per_worker
+    # A type checker sees the older of Ray's two classes of that name, which took no pair.
+    num_workers: Any = (resources.workers, resources.most) if elastic else resources.workers
     return TorchTrainer(
         train_together,
         train_loop_config={"job": job},
         scaling_config=ScalingConfig(
-            num_workers=resources.workers,
+            num_workers=num_workers,
             use_gpu=resources.gpus_per_worker > 0,
             resources_per_worker=per_worker,
         ),
@@ -57,7 +62,7 @@ def trainer(job: Job, resources: Resources) -> TorchTrainer:
             name=job.trial.trial_id,
             storage_path=folder.path,
             storage_filesystem=folder.filesystem if folder.local is None else None,
-            failure_config=FailureConfig(max_failures=RETRIES),
+            failure_config=FailureConfig(max_failures=ELASTIC_RETRIES if elastic else RETRIES),
             callbacks=[TuneReportCallback()],  # type: ignore[list-item]  # Ray's own pairing
         ),
     )

@@ -31,7 +31,7 @@ def trainable(study: str, storage: Storage, origin: Origin, resources: Resources
         patience=resources.patience,
         on_gpu=resources.gpus_per_worker > 0,
     )
-    if resources.workers > 1:
+    if resources.most > 1:
         driver = partial(team.drive, job=job, resources=resources)
         return ray.tune.with_resources(driver, {"CPU": 0, "memory": DRIVER_MEMORY})
     alone = ray.tune.with_parameters(SoloTrial, job=job)

@@ -2,11 +2,13 @@
 
 import argparse
 import os
+import re
 import shlex
 import sys
 
 from rich.console import Console
 
+from segtune.changes import SpecError
 from segtune.commands.shared import (
     DEFAULT_STORAGE,
     changed_study,
@@ -31,7 +33,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def resource_arguments(parser: argparse.ArgumentParser) -> None:
     """How a study is run."""
-    parser.add_argument("--workers", type=int, default=1, help="per trial (default: %(default)s)")
+    parser.add_argument(
+        "--workers",
+        default="1",
+        metavar="N|MIN:MAX",
+        help="per trial; MIN:MAX: as many as there is room for, as nodes come and go (default: 1)",
+    )
     parser.add_argument("--cpus-per-worker", type=float, default=1, help="(default: %(default)s)")
     parser.add_argument("--gpus-per-worker", type=float, default=0, help="(default: %(default)s)")
     parser.add_argument("--concurrent", type=int, help="most trials at a time; default: what fits")
@@ -95,9 +102,17 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def asked(args: argparse.Namespace) -> Resources:
-    """What `resource_arguments` were given."""
+    """What `resource_arguments` were given.
+
+    Raises:
+        SpecError: --workers is neither a number nor two.
+    """
+    least, colon, most = args.workers.partition(":")
+    if not re.fullmatch(r"-?\d+(:\d+)?", args.workers):
+        raise SpecError([f"--workers {args.workers}: give a number, such as 2, or two, as in 1:4"])
     return Resources(
-        workers=args.workers,
+        workers=int(least),
+        most_workers=int(most) if colon else None,
         cpus_per_worker=args.cpus_per_worker,
         gpus_per_worker=args.gpus_per_worker,
         concurrent=args.concurrent,
