@@ -40,7 +40,7 @@ def study() -> Search:
             Objective("assd", "minimize"),
             Objective("optimizer_state_bytes", "minimize"),
         ),
-        constraints=(AtMost("optimizer_state_bytes", 2.75e6),),
+        constraints=(AtMost("optimizer_state_bytes", 2.85e6),),
         scheduler=Asha(grace_period=3, reduction_factor=2),
         finalists=2,
         finalist_seeds=(100, 101),

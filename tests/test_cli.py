@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from segcore.data import DATASETS
-from segtune import table
+from segtune import definition, table
 from segtune.cli import main
 
 
@@ -78,9 +78,23 @@ def test_a_change_without_a_value_is_explained(capsys: pytest.CaptureFixture[str
     assert "schedule.epochs=3" in refused(capsys, "run", "demo", "--set", "epochs")
 
 
+def test_a_storage_of_another_version(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    definition.write(tmp_path, "demo", {"study": "demo", "schema_version": 9})
+    for command in ("run", "status", "show"):
+        message = refused(capsys, command, "demo", "--storage", str(tmp_path))
+        assert "study.json and the tables beside it are of version 9" in message
+    table.write(tmp_path, "demo", "trials", [{"trial_id": "frozen-s0", "attempt": 1}])
+    out = str(tmp_path / "report.html")
+    message = refused(capsys, "report", "demo", "--storage", str(tmp_path), "--out", out)
+    assert "this segtune reads and writes version 1" in message
+
+
 def test_more_cpus_than_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert "give a number, such as 2, or two" in refused(capsys, "run", "demo", "--workers", "1-4")
-    assert "4:2: give the least first" in refused(capsys, "run", "demo", "--workers", "4:2")
+    for wrong in ("4:2", "2:0"):
+        assert f"{wrong}: give the least first" in refused(
+            capsys, "run", "demo", "--workers", wrong
+        )
     message = refused(capsys, "run", "demo", "--workers", "999")
     assert "999 CPU" in message
     assert "wait for ever" in message

@@ -57,6 +57,12 @@ def test_finalists_are_compared_with_the_baselines_own(storage: Path) -> None:
     assert "best of 10 trials of the search" in " ".join(found.budget.sentences)
 
 
+def test_finalists_that_others_have_overtaken_are_left_out(storage: Path) -> None:
+    write_finalists(storage, "rank", {0: BASE, 5: BEST, 7: BEST})
+    redefine(storage, finalists=2, finalist_seeds=[101, 102, 103], chosen=[0, 7])
+    assert [a.arm for a in summarize(storage, "rank").summary.arms] == ["t0", "t7"]
+
+
 def test_without_the_baselines_there_is_no_comparison(storage: Path) -> None:
     write_finalists(storage, "rank", {5: BEST, 7: BASE})
     found = summarize(storage, "rank")

@@ -173,5 +173,6 @@ def _assert_the_finalist_was_tested(storage: Path, trials: dict[str, dict[str, A
     (finalist,) = (r for r in trials.values() if r["role"] == "finalist")
     assert finalist["trial_id"] == f"{best.trial_id}-s100"
     assert finalist["changes"] == trials[best.trial_id]["changes"]
+    assert (definition.read(storage, "mine") or {})[definition.CHOSEN] == [best.number]
     tested = {r["trial_id"] for r in rows(storage, "scores") if r["split"] == "test"}
     assert tested == {finalist["trial_id"]}

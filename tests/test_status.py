@@ -168,6 +168,16 @@ def test_a_search_waits_for_its_samples(tmp_path: Path) -> None:
     assert study.time_left.seconds == 8 * 60 + 3 * 10 * 60
 
 
+def test_finalists_that_others_have_overtaken_are_waited_for_no_more(tmp_path: Path) -> None:
+    begin(
+        tmp_path, kind="search", num_samples=1, finalists=1, finalist_seeds=[100, 101], chosen=[4]
+    )
+    train(tmp_path, "t0", range(1, 11), status="finished", arm=None, number=0)
+    for trial in ("t2-s100", "t2-s101", "t4-s100"):
+        train(tmp_path, trial, range(1, 11), status="finished", number=int(trial[1]))
+    assert look(tmp_path, "mine", NOW).waiting == 1
+
+
 def test_no_epoch_yet_takes_the_number_of_epochs_from_the_configuration(tmp_path: Path) -> None:
     begin(tmp_path)
     config = json.dumps({"schedule": {"epochs": 7}})

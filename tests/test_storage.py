@@ -1,8 +1,11 @@
 """A storage on a file system and in an S3 server on this machine behave alike."""
 
+import itertools
 import os
 import subprocess
 import sys
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 
 from segtune import definition, lock, table
 from segtune.changes import SpecError
+from segtune.checkpoints import on_this_machine, trial_folder
 from segtune.cli import main
 from segtune.lock import AlreadyRunning, only_run
 from segtune.preflight import check_store
@@ -43,13 +47,14 @@ def test_files_and_folders(storage: Place) -> None:
 
 def test_a_file_says_when_it_changed(storage: Place) -> None:
     file = storage / "x"
-    assert (file.stamp(), file.modified()) == (None, None)
+    assert (storage.stamps(), file.modified()) == ({}, None)
     file.write(b"one")
-    first, written = file.stamp(), file.modified()
+    first, written = storage.stamps(), file.modified()
     assert written is not None
     assert abs(datetime.now(UTC) - written) < timedelta(seconds=5)
     file.write(b"three")
-    assert file.stamp() != first
+    assert storage.stamps().keys() == {"x"}
+    assert storage.stamps() != first
 
 
 def test_names_of_storages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -60,7 +65,8 @@ def test_names_of_storages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert (Place.of("a") / "b").local == tmp_path / "a/b"
     assert str(Place.of("s3://b/c?region=eu-west-1") / "d") == "s3://b/c/d?region=eu-west-1"
     assert Place.of("s3://b/c/").local is None
-    for wrong in ("gs://b/c", Path("s3://b/c")):
+    assert str(Place.of("/tmp/a?b") / "c") == "/tmp/a?b/c"
+    for wrong in ("gs://b/c", Path("s3://b/c"), "s3://", "s3:///c", "s3://b/c#d"):
         with pytest.raises(ValueError, match=r"give a folder, or s3://BUCKET/FOLDER"):
             Place.of(wrong)
 
@@ -92,6 +98,42 @@ def test_tables_and_definition(storage: Place) -> None:
     assert table.last_written(storage, "s", "b-s0", 3) is not None
     definition.write(storage, "s", {"study": "s"})
     assert definition.read(storage, "s") == {"study": "s"}
+
+
+def test_a_table_is_read_whole_while_it_is_rewritten(storage: Place) -> None:
+    """A store sends an object in pieces: some may be of the one that took its place."""
+    ended = threading.Event()
+
+    def rewrite() -> None:
+        key = {"trial_id": "a-s0", "attempt": 1}
+        for count in itertools.cycle((1, 40, 400)):
+            table.write(storage, "s", "steps", [key | {"step": i} for i in range(count)])
+            if ended.is_set():
+                return
+
+    table.write(storage, "s", "steps", [{"trial_id": "a-s0", "attempt": 1, "step": 0}])
+    writer = threading.Thread(target=rewrite)
+    writer.start()
+    try:
+        found = {table.read(storage, "s", "steps").num_rows for _ in range(80)}
+    finally:
+        ended.set()
+        writer.join()
+    assert found <= {1, 40, 400}
+
+
+def test_a_checkpoint_in_a_store_is_an_epochs_or_a_trials(bucket: str, tmp_path: Path) -> None:
+    trial = trial_folder(f"s3://{bucket}/{tmp_path.name}", "s", "a-s0")
+    (trial / "epoch-1" / "last.pt").write(b"one")
+    (trial / "epoch-2" / "best.safetensors").write(b"half")
+    for given in (trial, trial / "epoch-1"):
+        with on_this_machine(given) as folder:
+            assert (folder / "last.pt").read_bytes() == b"one"
+    with (
+        pytest.raises(ValueError, match="give a trial's folder"),
+        on_this_machine(Place.of("s3://studies")),
+    ):
+        pass
 
 
 def test_one_run_at_a_time(storage: Place) -> None:
@@ -134,6 +176,21 @@ def test_a_run_that_was_killed_elsewhere_holds_a_store_no_longer_than_said(
     monkeypatch.setattr(lock, "GONE", timedelta(seconds=-1))
     with only_run(storage, "demo"):
         assert other not in (storage / "demo" / lock.RUNS).files()
+
+
+def test_a_run_that_was_silent_for_too_long_looks_who_took_its_place(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lock, "RENEWED", 0.2)
+    hours = itertools.count(0, 3600)
+    storage = Place.of(f"s3://{bucket}/{tmp_path.name}")
+    with pytest.raises(KeyboardInterrupt), only_run(storage, "demo"):  # noqa: PT012
+        time.sleep(1)
+        monkeypatch.setattr("segtune.lock.time.time", lambda: next(hours))
+        time.sleep(1)  # nobody did
+        (storage / "demo" / lock.RUNS / "elsewhere+1+1").write(b"process 1 on elsewhere")
+        time.sleep(20)
+    assert "process 1 on elsewhere has taken the place of this run" in capfd.readouterr().err
 
 
 def test_a_run_shows_that_it_lives(

@@ -78,9 +78,9 @@ def rows(store: str, name: table.TableName) -> list[dict[str, Any]]:
 
 def test_a_search_goes_on_from_its_store(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(store, SEARCH) == 0
-    before = {f.name: f.stamp() for f in table.table_dir(store, "mine", "steps").files()}
+    before = table.table_dir(store, "mine", "steps").stamps()
     assert run(store, SEARCH, "--num-samples", "+1") == 0
-    after = {f.name: f.stamp() for f in table.table_dir(store, "mine", "steps").files()}
+    after = table.table_dir(store, "mine", "steps").stamps()
     assert before.items() < after.items(), "what was finished is not touched again"
     trials = sorted(rows(store, "trials"), key=lambda r: int(r["number"]))
     assert [(r["trial_id"], r["status"], r["attempt"]) for r in trials] == [

@@ -43,10 +43,25 @@ def keep(evaluation: Evaluation, folder: Place) -> None:
 
 @contextmanager
 def on_this_machine(checkpoint: Place) -> Iterator[Path]:
-    """A checkpoint's folder, or a copy of it for as long as it is needed."""
+    """A checkpoint's folder, or a copy of it for as long as it is needed.
+
+    Args:
+        checkpoint: its folder; in an object store also its trial's.
+
+    Raises:
+        ValueError: an object store has no checkpoint there.
+    """
     if checkpoint.local is not None:
         yield checkpoint.local
         return
+    if not (checkpoint / LAST).is_file():
+        found = newest(checkpoint)
+        if found is None:
+            raise ValueError(
+                f"{checkpoint} holds no checkpoint: give a trial's folder, such as "
+                "s3://BUCKET/FOLDER/demo/train/lora-s0"
+            )
+        checkpoint = found
     with tempfile.TemporaryDirectory(prefix="segtune-checkpoint-") as copied:
         copy_files(
             checkpoint.path,

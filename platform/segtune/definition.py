@@ -14,6 +14,9 @@ from segtune.stopping import NAMES
 from segtune.storage import Place, Storage
 
 SCHEMA_VERSION = 1
+CHOSEN = "chosen"
+"""Numbers of a search's finalists, once they were chosen. A search that is extended may choose
+others; trials of the earlier ones stay in the tables."""
 
 
 def definition_path(storage: Storage, study: str) -> Place:
@@ -31,7 +34,7 @@ def read(storage: Storage, study: str) -> dict[str, Any] | None:
     """A study's definition; None where no study of this name was run here.
 
     Raises:
-        ValueError: the file was damaged.
+        ValueError: the file was damaged, or another version of segtune wrote it otherwise.
     """
     path = definition_path(storage, study)
     if not path.is_file():
@@ -42,6 +45,12 @@ def read(storage: Storage, study: str) -> dict[str, Any] | None:
         raise ValueError(
             f"{path} is damaged: {error}. Delete it: a run with the same study writes it anew"
         ) from error
+    if (version := definition.get("schema_version", SCHEMA_VERSION)) != SCHEMA_VERSION:
+        raise ValueError(
+            f"{path} and the tables beside it are of version {version}, and this segtune reads and "
+            f"writes version {SCHEMA_VERSION}. Use the segtune that wrote them, or give another "
+            "folder with --storage"
+        )
     return definition
 
 
@@ -113,7 +122,8 @@ def check_grown(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
             [head, f"  it was of kind {old.get('kind')}, now of kind {new.get('kind')}", tail]
         )
     faults = []
-    for key in sorted((old.keys() | new.keys()) - {"question", "not_default", "schema_version"}):
+    told = {"question", "not_default", "schema_version", CHOSEN}
+    for key in sorted((old.keys() | new.keys()) - told):
         before: Any = old.get(key)
         now: Any = new.get(key)
         if key == "baseline":

@@ -1,8 +1,11 @@
 """One run of a study at a time: two would train the same trials into the same files."""
 
 import os
+import signal
 import socket
+import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -32,7 +35,9 @@ def only_run(storage: Storage, study: str) -> Iterator[None]:
     """Hold a study for as long as this process runs it.
 
     On a file system the operating system lets go of it when the process ends, however it ends. An
-    object store has no locks: there a run that was killed is known by its silence.
+    object store has no locks: there a run that was killed is known by its silence. One that was
+    silent and lives, as after an hour's sleep, looks whether another has taken its place, and is
+    interrupted.
 
     Raises:
         AlreadyRunning: another process holds it; says which, and what to do.
@@ -62,29 +67,43 @@ def _lock(folder: Path, study: str) -> Iterator[None]:
 @contextmanager
 def _lease(folder: Place, study: str) -> Iterator[None]:
     """Each run writes before it looks, so that of two at least one sees the other and gives way."""
-    mine = folder / f"{socket.gethostname()}+{os.getpid()}+{uuid.uuid4().hex}"
+    mine = folder / f"{_processes()}+{os.getpid()}+{uuid.uuid4().hex}"
     said = _this_run().encode()
     mine.write(said)
     ended = threading.Event()
-    renewing = threading.Thread(target=_renew, args=(mine, said, ended), daemon=True)
+    renewing = threading.Thread(target=_renew, args=(mine, folder, said, ended), daemon=True)
     renewing.start()
     try:
-        for other in _alive(folder, mine):
+        if others := _alive(folder, mine):
             raise AlreadyRunning(
-                f"{_refusal(study, other.read().decode())} If that run was killed on another "
-                f"machine, wait {GONE.seconds} seconds."
+                f"{_refusal(study, others[0])} If that run was killed on another machine, wait "
+                f"{GONE.seconds} seconds."
             )
         yield
     finally:
         ended.set()
         renewing.join()
-        mine.remove()
+        with suppress(OSError):  # else it is known by its silence
+            mine.remove()
 
 
-def _alive(folder: Place, mine: Place) -> Iterator[Place]:
-    """The other runs, without those that were killed."""
+def _renew(mine: Place, folder: Place, said: bytes, ended: threading.Event) -> None:
+    written = time.time()  # goes on while the machine sleeps
+    while not ended.wait(RENEWED):
+        with suppress(OSError):  # a network that may come back
+            mine.write(said)
+            silent, written = time.time() - written, time.time()
+            if silent > GONE.total_seconds() and (others := _alive(folder, mine)):
+                print(f"segtune: {others[0]} has taken the place of this run", file=sys.stderr)
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+
+
+def _alive(folder: Place, mine: Place) -> list[str]:
+    """What the other runs say of themselves, without those that were killed."""
     now = mine.modified()
     assert now is not None
+    found = []
     for other in folder.files():
         written = other.modified()
         if other == mine or written is None:
@@ -92,12 +111,15 @@ def _alive(folder: Place, mine: Place) -> Iterator[Place]:
         if now - written > GONE or _died_here(other.name):
             other.remove()
         else:
-            yield other
+            with suppress(FileNotFoundError):  # it has just ended
+                found.append(other.read().decode())
+    return found
 
 
 def _died_here(name: str) -> bool:
-    host, pid, _ = name.split("+")
-    if host != socket.gethostname():
+    processes, _, rest = name.partition("+")
+    pid = rest.partition("+")[0]
+    if processes != _processes() or not pid.isdigit():
         return False
     try:
         os.kill(int(pid), 0)
@@ -108,10 +130,14 @@ def _died_here(name: str) -> bool:
     return False
 
 
-def _renew(mine: Place, said: bytes, ended: threading.Event) -> None:
-    while not ended.wait(RENEWED):
-        with suppress(OSError):  # a network that comes back in time
-            mine.write(said)
+def _processes() -> str:
+    """Names the set of processes that this one can see: those of its machine, or container, since
+    it was started. Two containers may bear one name."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{socket.gethostname()}-{boot}-{Path('/proc/self/ns/pid').readlink()}"
+    except OSError:  # no Linux
+        return f"{socket.gethostname()}-{uuid.uuid4().hex}"
 
 
 def _this_run() -> str:

@@ -36,6 +36,7 @@ def look_over(study: Study, name: str, storage: Storage, resources: Resources) -
     kept = definition.define(name, study)
     if (old := definition.read(storage, name)) is not None:
         definition.check_grown(old, kept)
+        kept |= {k: v for k, v in old.items() if k == definition.CHOSEN}
     return kept
 
 

@@ -124,7 +124,8 @@ def _death(exitcode: int | None, job: Job) -> str:
         where = _innermost(stacks) if exitcode == 1 else "an unknown place"
         kept = job.folder / hang.name
         if kept.local is None:  # the machine may be gone tomorrow
-            kept.write(stacks.encode())
+            with suppress(OSError):
+                kept.write(stacks.encode())
         return (
             f"hung: no step for {job.patience / 60:g} minutes, in {where}. Where each thread was "
             f"is in {kept}"

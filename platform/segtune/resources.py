@@ -26,7 +26,7 @@ class Resources:
     @property
     def most(self) -> int:
         """Workers that a trial has where there is room."""
-        return self.most_workers or self.workers
+        return self.workers if self.most_workers is None else self.most_workers
 
 
 def check_resources(resources: Resources, nodes: Sequence[Mapping[str, float]], where: str) -> None:

@@ -164,6 +164,9 @@ def _expected(defined: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
     if defined.get("kind") == "search":
         yield from ((f"t{number}", None) for number in range(defined["num_samples"]))
         seeds = defined.get("finalist_seeds") or ()
+        if (chosen := defined.get(definition.CHOSEN)) is not None:
+            yield from ((f"t{n}-s{seed}", FINALIST) for seed in seeds for n in chosen)
+            return
         for place, seed in itertools.product(range(defined.get("finalists") or 0), seeds):
             yield f"finalist {place} s{seed}", FINALIST  # which they are is not known beforehand
         return
@@ -182,10 +185,12 @@ def _waiting(
 ) -> list[str | None]:
     """Arms of the trials that have not begun."""
     if defined.get("kind") == "search":  # Optuna counts on where a failed trial is drawn anew
-        due = Counter(expected.values()) - Counter(t.arm and FINALIST for t in begun)
+        known = definition.CHOSEN in defined  # which they are: others were overtaken
+        there = [t for t in begun if not (t.arm and known) or t.trial_id in expected]
+        due = Counter(expected.values()) - Counter(t.arm and FINALIST for t in there)
         return list(due.elements())
-    there = {t.trial_id for t in begun}
-    return [arm for trial_id, arm in expected.items() if trial_id not in there]
+    ids = {t.trial_id for t in begun}
+    return [arm for trial_id, arm in expected.items() if trial_id not in ids]
 
 
 def _begun(storage: Storage, rows: StudyRows, now: datetime) -> list[TrialStatus]:

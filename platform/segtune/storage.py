@@ -6,8 +6,9 @@ process, as AWS's own tools take them, and are never handed from one to another.
 """
 
 import os
+import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
@@ -31,23 +32,25 @@ class Place:
         """A storage as a person names it: a path, `~` included, or a URI.
 
         Raises:
-            ValueError: a URI of another kind of store.
+            ValueError: a URI of another kind of store, or without a bucket.
         """
         if isinstance(storage, Place):
             return storage
         text = str(storage)
-        if text.startswith(S3):
+        if re.fullmatch(r"s3://[^/?#]+[^#]*", text):
             return cls(text.rstrip("/"))
         if "://" in text or text.startswith("s3:/"):  # as pathlib writes one
             raise ValueError(
                 f"results can't be kept under {text}: give a folder, or s3://BUCKET/FOLDER"
             )
-        return cls(str(Path(text).expanduser().absolute()))
+        return cls(str(Path(os.path.expanduser(text)).absolute()))
 
     def __truediv__(self, name: str) -> "Place":
         return Place(self.root, (*self.inside, name))
 
     def __str__(self) -> str:
+        if (path := self.local) is not None:
+            return str(path)
         base, question, options = self.root.partition("?")
         return "/".join((base.rstrip("/"), *self.inside)) + question + options
 
@@ -73,29 +76,33 @@ class Place:
 
     def is_file(self) -> bool:
         """Whether there is such a file."""
+        if (path := self.local) is not None:
+            return os.path.isfile(path)  # no error where a folder above it can't be read
         return bool(self._info().type == FileType.File)
 
     def is_folder(self) -> bool:
         """Whether there is such a folder; an object store has none that is empty."""
+        if (path := self.local) is not None:
+            return os.path.isdir(path)
         return bool(self._info().type == FileType.Directory)
-
-    def stamp(self) -> tuple[int, int] | None:
-        """Changes when the file does: nanoseconds of its last change, bytes; None: no file."""
-        info = self._info()
-        return (info.mtime_ns, info.size) if info.type == FileType.File else None
 
     def modified(self) -> datetime | None:
         """When the file was last written; None where there is none."""
-        stamp = self.stamp()
-        return None if stamp is None else datetime.fromtimestamp(stamp[0] / 1e9, UTC)
+        info = self._info()
+        return info.mtime if info.type == FileType.File else None
 
     def files(self, pattern: str = "*") -> "list[Place]":
         """Files in this folder, hidden ones aside, by name; none where there is no folder."""
-        return self._inside(FileType.File, pattern)
+        return [self / info.base_name for info in self._inside(FileType.File, pattern)]
 
     def folders(self, pattern: str = "*") -> "list[Place]":
         """Folders in this one, hidden ones aside, by name."""
-        return self._inside(FileType.Directory, pattern)
+        return [self / info.base_name for info in self._inside(FileType.Directory, pattern)]
+
+    def stamps(self, pattern: str = "*") -> dict[str, tuple[int, int]]:
+        """File of this folder -> what changes with it: nanoseconds of its last change, bytes."""
+        found = self._inside(FileType.File, pattern)
+        return {info.base_name: (info.mtime_ns, info.size) for info in found}
 
     def read(self) -> bytes:
         """The content of the file.
@@ -133,10 +140,16 @@ class Place:
     def _info(self) -> FileInfo:
         return self.filesystem.get_file_info(self.path)
 
-    def _inside(self, kind: FileType, pattern: str) -> "list[Place]":
+    def _inside(self, kind: FileType, pattern: str) -> list[FileInfo]:
         found = self.filesystem.get_file_info(FileSelector(self.path, allow_not_found=True))
-        names = sorted(info.base_name for info in found if info.type == kind)
-        return [self / n for n in names if fnmatchcase(n, pattern) and not n.startswith(".")]
+        fitting = (
+            info
+            for info in found
+            if info.type == kind
+            and fnmatchcase(info.base_name, pattern)
+            and not info.base_name.startswith(".")
+        )
+        return sorted(fitting, key=lambda info: info.base_name)
 
 
 Storage = Place | Path | str

@@ -32,8 +32,9 @@ from segtune.spec import Ablation, Search, Study, Trial
 from segtune.storage import Place, Storage, beside
 from segtune.trial import trainable
 
-DRIVER_RETRIES = 1
-"""How often a trial goes on from its checkpoint after its driver died, as with its node."""
+DRIVER_RETRIES = 5
+"""How often a trial goes on from its checkpoint after its driver died: most often with its node,
+and to lose some of those is nothing unforeseen."""
 
 
 class Observer(Protocol):
@@ -114,7 +115,7 @@ def run(
                 if isinstance(study, Ablation):
                     ran = _run_ablation(study, launch)
                 else:
-                    ran = _run_search(study, launch)
+                    ran = _run_search(study, launch, kept)
         except KeyboardInterrupt:
             record_cancelled(storage, name)
             raise
@@ -130,10 +131,13 @@ def _run_ablation(study: Ablation, launch: "_Launch") -> int:
     return ran if tuned is None else ran + launch.listed(list(study.trials(tuned)))
 
 
-def _run_search(study: Search, launch: "_Launch") -> int:
+def _run_search(study: Search, launch: "_Launch", kept: Mapping[str, Any]) -> int:
     ran = launch.search(study)
     chosen = launch.finalists(study)
-    return ran + launch.listed(list(study.finalist_trials(chosen))) if chosen else ran
+    if not chosen:
+        return ran
+    definition.write(launch.storage, launch.name, {**kept, definition.CHOSEN: list(chosen)})
+    return ran + launch.listed(list(study.finalist_trials(chosen)))
 
 
 def _lacking(study: Study, name: str, storage: Storage) -> int:

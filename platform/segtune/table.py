@@ -4,7 +4,9 @@ A file is put in place of the one before as a whole, so that a reader never sees
 of several attempts overlap where a trial went on from a checkpoint: `read` keeps the latest.
 """
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, Literal, get_args
 
@@ -115,6 +117,8 @@ KEYS: Mapping[TableName, tuple[str, ...]] = {
     "pictures": ("trial_id", "split", "sample_id", "kind"),
 }
 """What makes a row of a table one of a kind, attempts apart."""
+STREAMS = 16
+"""Files of an object store that are read at a time."""
 _WIDE_VALUES = ("metric", "protocol", "value")
 
 
@@ -189,9 +193,7 @@ def read(
     if not files:
         return schema.empty_table()
     # The schema gives rows of an older version the columns of this one, as nulls.
-    rows = ds.dataset(
-        [f.path for f in files], schema=schema, format="parquet", filesystem=folder.filesystem
-    ).to_table()
+    rows = _dataset(files, schema).to_table()
     if len({_trial_of(f) for f in files}) < len(files):
         rows = _latest(rows, list(KEYS[table]))
     return _pivot(rows) if wide else rows
@@ -212,6 +214,34 @@ def next_attempt(storage: Storage, study: str, trial_id: str) -> int:
 def last_written(storage: Storage, study: str, trial_id: str, attempt: int) -> datetime | None:
     """When a trial's row was last rewritten, which every epoch does; None where it has none."""
     return (table_dir(storage, study, "trials") / _file(trial_id, attempt)).modified()
+
+
+def _dataset(files: Sequence[Place], schema: pa.Schema) -> ds.Dataset:
+    if all(f.local is not None for f in files):
+        return ds.dataset([f.path for f in files], schema=schema, format="parquet")
+    parquet = ds.ParquetFileFormat()
+    with ThreadPoolExecutor(STREAMS) as streams:
+        whole = list(streams.map(_whole, files))
+    fragments = [parquet.make_fragment(pa.BufferReader(content)) for content in whole]
+    return ds.FileSystemDataset(fragments, schema, parquet)
+
+
+def _whole(file: Place) -> bytes:
+    """An object that is replaced while it is read comes in pieces of both: it is read again.
+
+    Raises:
+        ValueError: it is no Parquet file, however often it is read.
+    """
+    for patience in (0.05, 0.2, 1.0, 0):
+        try:
+            content = file.read()
+            pq.read_metadata(pa.BufferReader(content))
+            return content
+        except (pa.ArrowInvalid, OSError):
+            if not patience:
+                raise
+            time.sleep(patience)
+    raise AssertionError
 
 
 def _file(trial_id: str, attempt: int | str) -> str:

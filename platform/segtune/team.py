@@ -24,8 +24,9 @@ from segtune.worker import Job, in_words, work
 T = TypeVar("T")
 RETRIES = 1
 """How often the workers are started again, from the checkpoint, after one of them died."""
-ELASTIC_RETRIES = 5
-"""The same of a trial whose workers may come and go: to lose one is nothing unforeseen."""
+ELASTIC_RETRIES = 3
+"""The same of a trial whose workers may come and go: to lose one is nothing unforeseen. Ray counts
+what a training raises too, and would raise again."""
 
 
 def drive(config: dict[str, Any], *, job: Callable[[Trial], Job], resources: Resources) -> None:

@@ -62,7 +62,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
     with Live(console=screen, auto_refresh=False) as live:
         while True:
             began = time.monotonic()
-            live.update(draw(now(), screen.width, screen.height), refresh=True)
+            try:
+                shown = draw(now(), screen.width, screen.height)
+            except OSError as error:  # a network's storage may be gone for a moment
+                shown = Text(f"{error}; looking again every few seconds", style="red")
+            live.update(shown, refresh=True)
             # A study of a thousand trials takes seconds to read: leave the CPU to its training.
             time.sleep(max(SECONDS, 4 * (time.monotonic() - began)))
 

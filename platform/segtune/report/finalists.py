@@ -3,6 +3,7 @@
 import functools
 from dataclasses import replace
 
+from segtune.definition import CHOSEN
 from segtune.report.load import StudyRows
 from segtune.report.search import read_search
 
@@ -14,12 +15,15 @@ def finalists(rows: StudyRows) -> StudyRows | None:
     """The finalists' rows alone; an arm is a search trial's settings, `t5`.
 
     The search's first trial has the baseline's settings: where it is among the finalists, the
-    others are compared with it. Arms stand in the order of the search.
+    others are compared with it. Arms stand in the order of the search. Finalists of before it was
+    extended, which others have overtaken, are left out.
 
     Returns:
         None where no finalist was started.
     """
     trials = rows.trials[rows.trials["role"] == "finalist"]
+    if (chosen := rows.definition.get(CHOSEN)) is not None:
+        trials = trials[trials["number"].isin(chosen)]
     if trials.empty:
         return None
     numbers = {str(a): int(n) for a, n in zip(trials["arm"], trials["number"], strict=True)}

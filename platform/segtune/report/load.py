@@ -171,5 +171,6 @@ def set_dirty_apart(trials: pd.DataFrame) -> pd.DataFrame:
 
 def studies(storage: Storage) -> list[str]:
     """Names of the studies under a folder that have a trial on record."""
-    folders = Place.of(storage).folders()
-    return [f.name for f in folders if table.table_dir(storage, f.name, "trials").files()]
+    names = [folder.name for folder in Place.of(storage).folders()]
+    begun = {name: table.table_dir(storage, name, "trials") for name in names}
+    return [name for name, folder in begun.items() if folder.is_folder() and folder.files()]

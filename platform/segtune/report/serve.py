@@ -61,10 +61,11 @@ class Live:
         Raises:
             ValueError: the first page cannot be built.
         """
-        version = fingerprint(self._storage, self._studies)
-        if version == self._state.version:
-            return
+        version = self._state.version
         try:
+            version = fingerprint(self._storage, self._studies)
+            if version == self._state.version:
+                return
             counted = [_counted(self._storage, study) for study in self._studies]
             if not all(counted):
                 return  # one of them has only just begun
@@ -89,9 +90,9 @@ def fingerprint(storage: Storage, studies: Sequence[str]) -> str:
     digest = hashlib.sha256()
     for study in studies:
         folder = Place.of(storage) / study
-        files = [f for name in table.TABLES for f in table.table_dir(storage, study, name).files()]
-        for file in [*files, *folder.files("*.json"), *folder.files("*.toml")]:
-            digest.update(f"{file}\0{file.stamp()}\0".encode())
+        looks = [table.table_dir(storage, study, name).stamps() for name in table.TABLES]
+        looks += [folder.stamps("*.json"), folder.stamps("*.toml")]
+        digest.update(repr((study, looks)).encode())
     return digest.hexdigest()[:16]
 
 
