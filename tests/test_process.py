@@ -123,7 +123,7 @@ def test_a_training_that_is_killed_again_fails_and_says_so(
 
 def test_a_hanging_training_is_given_up_and_says_where(tmp_path: Path) -> None:
     """A test image is read after the last epoch; that of a file server that is gone, never."""
-    process = TrainingProcess(job(tmp_path, tmp_path / "scenes", patience=10))
+    process = TrainingProcess(job(tmp_path, tmp_path / "scenes", patience=20))
     assert process.next()["epoch"] == 1
     kill(process)
     first = tmp_path / "study/train/a-s0/hang-a1.txt"
@@ -135,7 +135,7 @@ def test_a_hanging_training_is_given_up_and_says_where(tmp_path: Path) -> None:
     told = drain(process)
     process.end()
     assert [m["epoch"] for m in told[:-1]] == [3]
-    assert "hung: no step for 0.166667 minutes" in str(told[-1]["error"])
+    assert "hung: no step for 0.333333 minutes" in str(told[-1]["error"])
     assert ", in File" in str(told[-1]["error"]), "the innermost call"
     assert "_die_with_parent" not in str(told[-1]["error"]), "of the main thread"
     (trial,) = rows(tmp_path, "trials")

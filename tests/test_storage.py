@@ -15,6 +15,7 @@ from segtune import definition, lock, table
 from segtune.changes import SpecError
 from segtune.checkpoints import on_this_machine, trial_folder
 from segtune.cli import main
+from segtune.doctor.storage import check_storage
 from segtune.lock import AlreadyRunning, only_run
 from segtune.preflight import check_store
 from segtune.report.serve import fingerprint
@@ -212,6 +213,9 @@ def test_a_store_that_can_not_be_written_to_is_told_at_once(
 ) -> None:
     check_store(Place.of(f"s3://{bucket}/x"))
     assert Place.of(f"s3://{bucket}").files() == []
+    assert [f.level for f in check_storage(f"s3://{bucket}/x", Path("/proc/mounts"))] == ["ok"]
+    (fault,) = check_storage("s3://nowhere/x", Path("/proc/mounts"))
+    assert fault.level == "fault"
     with pytest.raises(SpecError, match=r"nowhere.*AWS_ACCESS_KEY_ID"):
         check_store(Place.of("s3://nowhere/x"))
     with pytest.raises(SpecError, match="nonsense"):

@@ -217,7 +217,7 @@ def last_written(storage: Storage, study: str, trial_id: str, attempt: int) -> d
 
 
 def _dataset(files: Sequence[Place], schema: pa.Schema) -> ds.Dataset:
-    if all(f.local is not None for f in files):
+    if files[0].local is not None:
         return ds.dataset([f.path for f in files], schema=schema, format="parquet")
     parquet = ds.ParquetFileFormat()
     with ThreadPoolExecutor(STREAMS) as streams:
