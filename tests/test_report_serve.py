@@ -90,6 +90,24 @@ def test_a_build_that_fails_keeps_the_last_page_and_says_why(tmp_path: Path) -> 
     assert not live.state.error
 
 
+def test_a_storage_that_is_gone_for_a_moment_is_told_and_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(storage: Path, studies: list[str]) -> str:
+        raise OSError("AWS Error NETWORK_CONNECTION")
+
+    begin(tmp_path, "full")
+    live = Live(tmp_path, ["methods"])
+    good = live.state.page
+    with monkeypatch.context() as patch:
+        patch.setattr("segtune.report.serve.fingerprint", gone)
+        live.look()
+        assert live.state.page == good
+        assert (live.state.error, "NETWORK_CONNECTION" in live.state.text) == (True, True)
+    live.look()
+    assert not live.state.error
+
+
 def test_only_this_machine_by_its_own_name_is_answered(tmp_path: Path) -> None:
     begin(tmp_path, "full")
     with serving(Live(tmp_path, ["methods"])) as address:

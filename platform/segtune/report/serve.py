@@ -61,7 +61,7 @@ class Live:
         Raises:
             ValueError: the first page cannot be built.
         """
-        version = self._state.version
+        version = "unread"  # is no fingerprint: the next look that reads the tables builds again
         try:
             version = fingerprint(self._storage, self._studies)
             if version == self._state.version:
