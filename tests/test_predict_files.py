@@ -243,7 +243,7 @@ def test_depth_of_a_network_that_sees_none(here: Path, capsys: pytest.CaptureFix
 def test_a_checkpoint_that_is_none(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frames(here, 1)
     assert main(["predict", "images", "images", "--depth", "depth"]) == 2
-    assert "no checkpoint in images" in capsys.readouterr().err
+    assert f"no checkpoint in {here / 'images'}" in capsys.readouterr().err
     assert not (here / "predictions").exists()
 
 
