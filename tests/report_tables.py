@@ -51,7 +51,8 @@ SIDE = 96
 SPOILT = ("failed", "pruned", "cancelled", "running", "dirty")
 ABSURD = 99.0
 """A Dice that no mean hides."""
-COMMON = {"git_commit": "0123456789abcdef", "git_dirty": False, "device": "cpu", "workers": 1}
+COMMON = {"git_commit": "0123456789abcdef", "git_dirty": False, "device": "cpu", "workers": 1,
+          "command": "segtune run mine.py --set data.root='my data'"}  # fmt: skip
 
 
 def scores_of(value: float, split: str, epoch: int, n: int, farther: float) -> list[dict[str, Any]]:

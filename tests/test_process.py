@@ -21,7 +21,7 @@ from segcore.train import train
 from segtune import checkpoints, table, worker
 from segtune.changes import apply
 from segtune.process import TrainingProcess, _death
-from segtune.record import Metrics, find_origin, record_pruned
+from segtune.record import Metrics, find_origin, record_pruned, trial_row
 from segtune.spec import Trial
 from segtune.storage import Place, Storage
 from segtune.worker import Job
@@ -243,6 +243,15 @@ def test_the_commit_is_known_without_git(monkeypatch: pytest.MonkeyPatch) -> Non
         assert find_origin().git_dirty is dirty
     monkeypatch.setenv("SEGTUNE_GIT_COMMIT", "")
     assert find_origin().git_commit != "abc123"
+
+
+def test_the_command_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "sys.argv", ["/usr/bin/segtune", "run", "mine", "--set", "data.root=my data"]
+    )
+    assert find_origin().command == "segtune run mine --set 'data.root=my data'"
+    trial = job(Path("storage"), Path("scenes")).trial
+    assert trial_row(trial, find_origin(), 1)["command"] == find_origin().command
 
 
 def test_what_a_scheduler_stopped_stays_stopped(tmp_path: Path, scenes: Path) -> None:

@@ -176,6 +176,7 @@ def test_pictures_compose(methods: StudyRows) -> None:
 
 def test_head_says_what_ran(methods: StudyRows, storage: Path) -> None:
     told = {f.name: f.value for f in facts(methods)}
+    assert told["commands"] == "segtune run mine.py --set data.root='my data'"
     assert told["trials"] == "12: 12 finished"
     assert told["images"] == f"val 8, test {IMAGES} (of {PATIENTS} patients)"
     assert [b.text for b in banners(methods)] == [

@@ -3,7 +3,9 @@
 import importlib.metadata
 import json
 import os
+import shlex
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,15 +34,17 @@ class TrialStopped(Exception):
 
 @dataclass(frozen=True)
 class Origin:
-    """What code ran."""
+    """What code ran, and on whose word."""
 
     git_commit: str | None
     git_dirty: bool | None
     versions: Mapping[str, str]
+    command: str | None = None
+    """The command line of this process."""
 
 
 def find_origin() -> Origin:
-    """The commit that the code was taken from, where that can be known, and the versions."""
+    """The commit that the code was taken from, where that can be known, versions and command."""
     here = Path(__file__).parent
 
     def git(*command: str) -> str | None:
@@ -53,11 +57,13 @@ def find_origin() -> Origin:
         return done.stdout.strip()
 
     versions = {p: importlib.metadata.version(p) for p in _PACKAGES}
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     if commit := os.environ.get(COMMIT):  # a job's archive or an image: no git there
         dirty = {"0": False, "1": True}.get(os.environ.get(DIRTY, ""))
-        return Origin(commit, dirty, versions)
+        return Origin(commit, dirty, versions, command)
     status = git("status", "--porcelain", "--untracked-files=no")
-    return Origin(git("rev-parse", "HEAD"), None if status is None else bool(status), versions)
+    dirty = None if status is None else bool(status)
+    return Origin(git("rev-parse", "HEAD"), dirty, versions, command)
 
 
 @dataclass
@@ -215,6 +221,7 @@ def trial_row(trial: Trial, origin: Origin, workers: int) -> dict[str, Any]:
         "git_commit": origin.git_commit,
         "git_dirty": origin.git_dirty,
         "versions": json.dumps(dict(origin.versions), sort_keys=True),
+        "command": origin.command,
         "workers": workers,
         "started": datetime.now(UTC),
     }

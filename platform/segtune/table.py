@@ -45,6 +45,7 @@ SCHEMAS: Mapping[TableName, pa.Schema] = {
             ("git_commit", pa.string()),
             ("git_dirty", pa.bool_()),
             ("versions", pa.string()),  # JSON: package -> version
+            ("command", pa.string()),  # that ran the study
             ("device", pa.string()),
             ("workers", pa.int32()),
             ("data_hash", pa.string()),

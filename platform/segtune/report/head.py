@@ -53,6 +53,7 @@ def facts(rows: StudyRows) -> tuple[Fact, ...]:
         Fact("images", images_text(rows)),
         Fact("code", listing(_commits(trials)) or "no commit recorded"),
         Fact("versions", _versions(trials)),
+        Fact("commands", listing(_unique(trials["command"])) or "not recorded"),
         Fact("device", listing(_unique(trials["device"])) or "not recorded"),
         Fact("data", listing([d[:16] for d in _unique(trials["data_hash"])]) or "no hash recorded"),
     ]
