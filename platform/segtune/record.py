@@ -57,7 +57,10 @@ def find_origin() -> Origin:
         return done.stdout.strip()
 
     versions = {p: importlib.metadata.version(p) for p in _PACKAGES}
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0]).name
+    by_module = program == "__main__.py"  # python -m segtune, as a job has it
+    words = ["python", *sys.orig_argv[1:]] if by_module else [program, *sys.argv[1:]]
+    command = shlex.join(words)
     if commit := os.environ.get(COMMIT):  # a job's archive or an image: no git there
         dirty = {"0": False, "1": True}.get(os.environ.get(DIRTY, ""))
         return Origin(commit, dirty, versions, command)
