@@ -8,6 +8,7 @@ import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from tiny_studies import ABLATION, SEARCH
 
 from segtune import table
 from segtune.checkpoints import trial_folder
@@ -15,48 +16,6 @@ from segtune.cli import main
 from segtune.storage import Place, beside
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-
-STUDY = """
-from dataclasses import replace
-
-from optuna.distributions import IntDistribution
-from segcore.data.synthetic_liver import SyntheticLiver
-from segcore.presets import nano
-from segcore.schedule import Schedule
-from segtune.changes import apply
-from segtune.spec import Ablation, Search
-
-TINY = replace(
-    nano(),
-    data=SyntheticLiver(train=8, val=4, test=4, root="scenes"),
-    schedule=Schedule(epochs=2, batch_size=4, warmup_steps=1),
-)
-"""
-SEARCH = (
-    STUDY
-    + """
-def study():
-    return Search(
-        question="Does it search?",
-        baseline=apply(TINY, {"method": "srft_galore"}),
-        space={"method.rank": IntDistribution(2, 16, log=True)},
-        num_samples=2,
-    )
-"""
-)
-ABLATION = (
-    STUDY
-    + """
-def study():
-    return Ablation(
-        question="Does it run?",
-        baseline=apply(TINY, {"method": "frozen"}),
-        baseline_arm="frozen",
-        arms={"srft_galore": {"method": "srft_galore"}},
-        seeds=(0,),
-    )
-"""
-)
 
 
 @pytest.fixture
@@ -84,9 +43,7 @@ def test_a_search_goes_on_from_its_store(store: str, capsys: pytest.CaptureFixtu
     assert before.items() < after.items(), "what was finished is not touched again"
     trials = sorted(rows(store, "trials"), key=lambda r: int(r["number"]))
     assert [(r["trial_id"], r["status"], r["attempt"]) for r in trials] == [
-        ("t0", "finished", 1),
-        ("t1", "finished", 1),
-        ("t2", "finished", 1),
+        (f"t{number}", "finished", 1) for number in range(4)
     ]
     journal = JournalFileBackend(str(beside(store, "mine") / "optuna.journal"))
     study = optuna.load_study(study_name="mine", storage=JournalStorage(journal))
@@ -98,7 +55,7 @@ def test_a_search_goes_on_from_its_store(store: str, capsys: pytest.CaptureFixtu
 
     capsys.readouterr()
     assert main(["status", "mine", "--storage", store]) == 0
-    assert "3 trials, 3 finished" in capsys.readouterr().out
+    assert "4 trials, 4 finished" in capsys.readouterr().out
     assert main(["report", "mine", "--storage", store, "--out", "report.html"]) == 0
     assert "method.rank" in Path("report.html").read_text()
 

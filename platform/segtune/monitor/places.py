@@ -84,10 +84,10 @@ def places(
         dashboard: `host:port` of Ray's dashboard.
         session: folder of Ray's session on the head node.
     """
-    folder, given = Place.of(storage) / study, shlex.quote(str(Place.of(storage)))
-    here = beside(storage, study)
+    root, here = Place.of(storage), beside(storage, study)
+    given = shlex.quote(str(root))
     found = {
-        "results": str(folder),
+        "results": str(root / study),
         "now": f"segtune status {study} --storage {given} --watch",
         "report": f"segtune report {study} --storage {given} --serve",
         "curves": f"tensorboard --logdir {shlex.quote(str(here / FOLDER))}",
