@@ -14,10 +14,7 @@ from dataclasses import replace
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from segcore.presets import nano
-from segtune.changes import apply
-from segtune.space import When
-from segtune.spec import AtMost, Objective, Search
-from segtune.stopping import Asha
+from segtune import Asha, AtMost, Objective, Search, When, apply
 
 LOW_RANK = ("lora", "galore", "srft_galore")
 

@@ -9,10 +9,9 @@ system's 128 pixels and at 256, by every protocol of every metric. Nano encoders
 scenes: it shows how such a study works, and says nothing about SAM2 on patients.
 """
 
-from segcore.data.synthetic_liver import SyntheticLiver
+from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.presets import nano
-from segtune.changes import apply
-from segtune.spec import Ablation
+from segtune import Ablation, apply
 
 
 def study() -> Ablation:

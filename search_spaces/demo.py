@@ -8,8 +8,7 @@ SAM2 on patients. Each arm runs with its default learning rate.
 """
 
 from segcore.presets import nano
-from segtune.changes import apply
-from segtune.spec import Ablation
+from segtune import Ablation, apply
 
 
 def study() -> Ablation:

@@ -9,8 +9,7 @@ Six trials find nothing out; they show a search at work. Two objectives on val: 
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from segcore.presets import nano
-from segtune.changes import apply
-from segtune.spec import Search
+from segtune import Search, apply
 
 
 def study() -> Search:

@@ -8,7 +8,7 @@ The published code gives Depth Anything the image; L3D has depth maps that could
 """
 
 from search_spaces._paper_scale import SEEDS, baseline
-from segtune.spec import Ablation
+from segtune import Ablation
 
 
 def study() -> Ablation:

@@ -8,7 +8,7 @@ The paper: depth asks, RGB answers, two heads, at stride 16, without residual.
 """
 
 from search_spaces._paper_scale import SEEDS, baseline
-from segtune.spec import Ablation
+from segtune import Ablation
 
 # Without attention, heads and residual have no effect and must keep their defaults.
 PLAIN = {"system.fusion.residual": True}

@@ -8,8 +8,7 @@ The paper's rank is 128, its code's default 64.
 """
 
 from search_spaces._paper_scale import SEEDS, baseline
-from segtune.arms import factor
-from segtune.spec import Ablation
+from segtune import Ablation, factor
 
 
 def study() -> Ablation:

@@ -10,9 +10,7 @@ equal: the state of SRFT-GaLore at rank 128 is about that of LoRA at rank 107.
 """
 
 from search_spaces._paper_scale import SEEDS, baseline
-from segtune.arms import factor
-from segtune.changes import apply
-from segtune.spec import Ablation
+from segtune import Ablation, apply, factor
 
 
 def study() -> Ablation:

@@ -15,8 +15,8 @@ from typing import Any
 from search_spaces._paper_scale import SEEDS, baseline
 from segcore.config import TrainConfig
 from segcore.presets import as_coded, improved
-from segtune.changes import flatten
-from segtune.spec import Ablation
+from segtune import Ablation
+from segtune.study.overrides import flatten
 
 SWITCHES: Mapping[str, tuple[str, ...]] = {
     "unstandardised": ("system.sam2.standardise",),

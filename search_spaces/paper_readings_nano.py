@@ -9,7 +9,7 @@ does to a training, and says nothing about SAM2 on patients.
 
 from search_spaces.paper_readings import arms
 from segcore.presets import nano, published
-from segtune.spec import Ablation
+from segtune import Ablation
 
 
 def study() -> Ablation:

@@ -12,8 +12,7 @@ the depth encoder too.
 """
 
 from search_spaces._paper_scale import SEEDS, baseline
-from segtune.changes import apply
-from segtune.spec import Ablation
+from segtune import Ablation, apply
 
 
 def study() -> Ablation:

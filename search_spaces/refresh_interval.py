@@ -8,8 +8,7 @@ The paper refreshes every 50 steps, GaLore every 200; the last arm never does af
 """
 
 from search_spaces._paper_scale import SEEDS, baseline
-from segtune.arms import factor
-from segtune.spec import Ablation
+from segtune import Ablation, factor
 
 
 def study() -> Ablation:

@@ -8,8 +8,7 @@ The two arms differ in the projector and nothing else: rank 128, interval 50, sc
 """
 
 from search_spaces._paper_scale import SEEDS, baseline
-from segtune.changes import apply
-from segtune.spec import Ablation
+from segtune import Ablation, apply
 
 
 def study() -> Ablation:

@@ -11,10 +11,10 @@ from moto.server import ThreadedMotoServer
 from pyarrow.fs import FileSystem
 
 from segcore.config import TrainConfig
-from segcore.data.synthetic_liver import SyntheticLiver
+from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.presets import nano
-from segcore.schedule import Schedule
-from segtune.storage import Place
+from segcore.training.schedule import Schedule
+from segtune.results.storage import Place
 
 
 @pytest.fixture(scope="session", autouse=True)

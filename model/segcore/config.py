@@ -12,13 +12,13 @@ from segcore.batch import ClassSpec
 from segcore.data.augment import Augment
 from segcore.data.dataset import DataConfig, Dataset, Split
 from segcore.data.faults import DataError
-from segcore.evaluate import EvaluationConfig
+from segcore.data.separation import check_separate, one_naming
 from segcore.losses import LossConfig
 from segcore.methods.method import Method
 from segcore.registry import STRICT, Choice
-from segcore.schedule import OptimConfig, Schedule
-from segcore.separation import check_separate, one_naming
 from segcore.systems.system import SystemConfig
+from segcore.training.schedule import OptimConfig, Schedule
+from segcore.training.scoring import EvaluationConfig
 
 EMPTY: Mapping[Split, str] = {
     "train": "there is nothing to train on",

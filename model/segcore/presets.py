@@ -15,12 +15,12 @@ from segcore.data.dataset import DataConfig
 from segcore.losses import LossConfig
 from segcore.methods.galore import LowRankGradient, SrftGalore, SrftGalorePublished
 from segcore.methods.method import Method
-from segcore.schedule import OptimConfig, Schedule
-from segcore.systems.decoder import DecoderConfig
-from segcore.systems.depth_encoder import DepthConfig
-from segcore.systems.dual_encoder import DualEncoderConfig
-from segcore.systems.fusion import FusionConfig
+from segcore.systems.dual_encoder.decoder import DecoderConfig
+from segcore.systems.dual_encoder.depth_encoder import DepthConfig
+from segcore.systems.dual_encoder.fusion import FusionConfig
+from segcore.systems.dual_encoder.network import DualEncoderConfig
 from segcore.systems.sam2_encoder import Sam2Config
+from segcore.training.schedule import OptimConfig, Schedule
 
 Weights = Literal["checkpoint", "random"]
 

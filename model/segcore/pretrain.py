@@ -29,9 +29,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segcore.generic_scenes import LINES, REGIONS, Scene, degraded, render
+from segcore.data.scenes.generic_scenes import LINES, REGIONS, Scene, degraded, render
 from segcore.systems.blocks import conv_norm_act
-from segcore.systems.depth_encoder import DepthConfig
+from segcore.systems.dual_encoder.depth_encoder import DepthConfig
 from segcore.systems.sam2_encoder import STRIDES, Sam2Config
 
 T = TypeVar("T", bound=np.generic)

@@ -19,17 +19,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segcore import checkpoint
 from segcore.batch import Batch
-from segcore.checkpoint import Checkpoint
 from segcore.config import TrainConfig, to_json
 from segcore.data.dataset import Dataset, Sample, Split
 from segcore.data.loader import epoch_order, shares, training_batches
-from segcore.evaluate import draw_pictures, pictured, predict_labels, score_images
-from segcore.evaluation import Evaluation, Facts, ImageScore, Picture, Score, Seconds, Step
-from segcore.measure import Stopwatch, memory
 from segcore.metrics import aggregate
-from segcore.runtime import Runtime, local_runtime
+from segcore.training import checkpoint
+from segcore.training.checkpoint import Checkpoint
+from segcore.training.costs import Stopwatch, memory
+from segcore.training.events import Evaluation, Facts, ImageScore, Picture, Score, Seconds, Step
+from segcore.training.runtime import Runtime, local_runtime
+from segcore.training.scoring import draw_pictures, pictured, predict_labels, score_images
 from srft_galore import GaLoreAdamW
 
 

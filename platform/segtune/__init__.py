@@ -1,1 +1,49 @@
-"""The platform: studies, trials on Ray, tables and the report."""
+"""Studies of fine-tuning: what to run, the running of it on Ray, its tables and its report.
+
+What a study's file needs is exported here; none of it imports torch or Ray.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segtune.study.arms import factor, factorial
+    from segtune.study.overrides import apply
+    from segtune.study.space import When
+    from segtune.study.spec import Ablation, AtLeast, AtMost, Objective, Search
+    from segtune.study.stopping import Asha, MedianStopping
+
+_EXPORTED = {
+    "Ablation": "segtune.study.spec",
+    "Asha": "segtune.study.stopping",
+    "AtLeast": "segtune.study.spec",
+    "AtMost": "segtune.study.spec",
+    "MedianStopping": "segtune.study.stopping",
+    "Objective": "segtune.study.spec",
+    "Search": "segtune.study.spec",
+    "When": "segtune.study.space",
+    "apply": "segtune.study.overrides",
+    "factor": "segtune.study.arms",
+    "factorial": "segtune.study.arms",
+}
+
+__all__ = [
+    "Ablation",
+    "Asha",
+    "AtLeast",
+    "AtMost",
+    "MedianStopping",
+    "Objective",
+    "Search",
+    "When",
+    "apply",
+    "factor",
+    "factorial",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import an exported name when it is first asked for, so that `segtune --help` is quick."""
+    if name not in _EXPORTED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_EXPORTED[name]), name)

@@ -21,9 +21,9 @@ import torch
 from segcore.methods import METHODS
 from segcore.methods.method import Method
 from segcore.presets import nano
-from segcore.runtime import Runtime
-from segcore.systems.dual_encoder import DualEncoder
+from segcore.systems.dual_encoder.network import DualEncoder
 from segcore.train import Training
+from segcore.training.runtime import Runtime
 
 Seconds = dict[str, list[float]]
 KINDS = ("kept", "computed anew")

@@ -34,14 +34,14 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from segcore.data.augment import Augment
-from segcore.data.l3d import L3D
-from segcore.data.l3d_index import CLASS_OF_LETTER
 from segcore.data.loader import training_batches
-from segcore.data.synthetic_liver import SyntheticLiver
+from segcore.data.sets.l3d import L3D
+from segcore.data.sets.l3d_index import CLASS_OF_LETTER
+from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.presets import nano
-from segcore.runtime import local_runtime
-from segcore.schedule import Schedule
 from segcore.train import train
+from segcore.training.runtime import local_runtime
+from segcore.training.schedule import Schedule
 
 SIZE, BATCH, ROUNDS = 1024, 4, 3
 LINE_WIDTH = 30 / 1080

@@ -48,8 +48,8 @@ ARMS: dict[str, dict[str, Any]] = {
 def study(seeds: int) -> Any:
     """The arms as a study."""
     from segcore.presets import nano
-    from segtune.changes import apply
-    from segtune.spec import Ablation
+    from segtune.study.overrides import apply
+    from segtune.study.spec import Ablation
 
     return Ablation(
         question="Does the nano default measure anything?",
@@ -70,11 +70,12 @@ def main() -> None:
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
 
-    from segtune import definition, table
+    from segtune.results import study_file, tables
+    from segtune.study import definition
 
     ablation = study(args.seeds)
-    definition.write(args.storage, NAME, definition.define(NAME, ablation))
-    rows = table.read(args.storage, NAME, "trials").to_pylist()
+    study_file.write(args.storage, NAME, definition.define(NAME, ablation))
+    rows = tables.read(args.storage, NAME, "trials").to_pylist()
     done = {r["trial_id"] for r in rows if r["status"] == "finished"}
     pending = [(t, args.storage) for t in ablation.trials({}) if t.trial_id not in done]
     with multiprocessing.get_context("spawn").Pool(args.processes, maxtasksperchild=1) as pool:
@@ -90,11 +91,12 @@ def run(job: tuple[Any, Path]) -> str:
     """One training into the tables; of `frozen`, also what wrong depth maps cost it."""
     import torch
 
-    from segcore.evaluate import predict_labels, score_images
     from segcore.metrics import aggregate
-    from segcore.runtime import Runtime
     from segcore.train import Training
-    from segtune.record import Recorder, find_origin
+    from segcore.training.runtime import Runtime
+    from segcore.training.scoring import predict_labels, score_images
+    from segtune.execution.recorder import Recorder
+    from segtune.results.provenance import find_origin
 
     trial, storage = job
     torch.set_num_threads(1)
@@ -137,11 +139,11 @@ class WrongDepth:
 
 def collect(storage: Path, seeds: int) -> dict[str, Any]:
     """Test Dice of every arm and seed, and the margins that were written down."""
-    from segtune import table
+    from segtune.results import tables
 
     found: dict[str, dict[int, float]] = {}
-    trials = {r["trial_id"]: r for r in table.read(storage, NAME, "trials").to_pylist()}
-    for s in table.read(storage, NAME, "scores").to_pylist():
+    trials = {r["trial_id"]: r for r in tables.read(storage, NAME, "trials").to_pylist()}
+    for s in tables.read(storage, NAME, "scores").to_pylist():
         if (s["split"], s["class_name"], s["metric"]) == ("test", "macro", "dice"):
             trial = trials[s["trial_id"]]
             found.setdefault(trial["arm"], {})[trial["seed"]] = s["value"]

@@ -20,7 +20,7 @@ from segcore.losses import LossConfig
 from segcore.methods import METHODS
 from segcore.methods.method import Method
 from segcore.presets import paper_system
-from segcore.schedule import OptimConfig
+from segcore.training.schedule import OptimConfig
 
 LANDMARKS = ClassSpec(("background", "ridge", "silhouette", "ligament"), exclusive=True)
 PUBLISHED = {"rank": 128, "update_proj_gap": 50, "lr": 5e-5}

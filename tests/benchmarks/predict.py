@@ -31,8 +31,8 @@ from segcore.predict.files import Work, predict_files
 from segcore.predict.outputs import KINDS, Outputs
 from segcore.predict.sources import find_sources
 from segcore.presets import paper_system
-from segcore.runtime import choose_device, device_precision
-from segcore.systems.dual_encoder import DualEncoderConfig
+from segcore.systems.dual_encoder.network import DualEncoderConfig
+from segcore.training.runtime import choose_device, device_precision
 
 LANDMARKS = ClassSpec(("background", "ridge", "silhouette", "ligament"), exclusive=True)
 TARGETS = {"nano": 20, "paper": 60}

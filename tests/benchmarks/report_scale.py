@@ -31,7 +31,7 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # tests/devtools.py
+sys.path.insert(0, str(Path(__file__).parents[1]))  # support
 
 NAME = "large_search"
 CLASSES = ("ridge", "silhouette", "ligament", "macro", "pooled")
@@ -68,9 +68,9 @@ def main() -> None:
 
 def write_study(storage: Path, trials: int, evaluations: int) -> None:
     """A random search whose rank and learning rate decide; one trial in twenty failed."""
-    from segtune import definition, table
+    from segtune.results import study_file, tables
 
-    definition.write(storage, NAME, {
+    study_file.write(storage, NAME, {
         "schema_version": 1, "study": NAME, "kind": "search",
         "question": "Does the report stay quick?", "baseline": {}, "num_samples": trials,
         "objectives": [{"metric": "dice", "direction": "maximize"},
@@ -89,7 +89,7 @@ def write_study(storage: Path, trials: int, evaluations: int) -> None:
         failed = number % 20 == 19
         done = evaluations // 2 if failed else evaluations
         begun = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=number)
-        table.write(storage, NAME, "trials", [{
+        tables.write(storage, NAME, "trials", [{
             **key, "role": "search", "seed": number, "number": number,
             "status": "failed" if failed else "finished",
             "error": "RuntimeError: out of memory" if failed else None,
@@ -100,8 +100,8 @@ def write_study(storage: Path, trials: int, evaluations: int) -> None:
             "total_parameters": 10**7, "epochs": evaluations, "best_epoch": done,
             "started": begun, "ended": begun + timedelta(minutes=9),
         }])  # fmt: skip
-        table.write(storage, NAME, "scores", _scores(key, best, done, rng))
-        table.write(storage, NAME, "steps", _steps(key, changes["method.rank"], done, rng))
+        tables.write(storage, NAME, "scores", _scores(key, best, done, rng))
+        tables.write(storage, NAME, "steps", _steps(key, changes["method.rank"], done, rng))
 
 
 def _draw(rng: np.random.Generator) -> dict[str, Any]:
@@ -147,12 +147,12 @@ def _steps(
 
 def measure(storage: Path, out: Path) -> dict[str, Any]:
     """Seconds to read and to build, megabytes, seconds to the first paint."""
-    from segtune import table
     from segtune.report import build
+    from segtune.results import tables
 
     files = sorted((storage / NAME / "tables").glob("*/*.parquet"))
     started = time.perf_counter()
-    rows = {t: len(table.read(storage, NAME, t)) for t in table.TABLES}
+    rows = {t: len(tables.read(storage, NAME, t)) for t in tables.TABLES}
     read = time.perf_counter() - started
     started, cpu = time.perf_counter(), time.process_time()
     build(storage, [NAME], out)
@@ -175,7 +175,7 @@ def measure(storage: Path, out: Path) -> dict[str, Any]:
 
 async def _shown(page: Path) -> dict[str, float]:
     """Seconds to the first contentful paint, and until every figure is drawn."""
-    from devtools import CHROMIUM, chromium
+    from support.devtools import CHROMIUM, chromium
 
     if CHROMIUM is None:
         return {}

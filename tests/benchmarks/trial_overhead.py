@@ -29,9 +29,9 @@ EPOCHS = 2
 
 def config(seed: int, scenes: str) -> Any:
     """The training of a trial."""
-    from segcore.data.synthetic_liver import SyntheticLiver
+    from segcore.data.sets.synthetic_liver import SyntheticLiver
     from segcore.presets import nano
-    from segcore.schedule import Schedule
+    from segcore.training.schedule import Schedule
 
     return replace(
         nano(),
@@ -45,8 +45,8 @@ def alone(trials: int, scenes: str) -> list[float]:
     """Seconds of each training by itself."""
     import torch
 
-    from segcore.runtime import local_runtime
     from segcore.train import train
+    from segcore.training.runtime import local_runtime
 
     torch.set_num_threads(1)
     seconds = []
@@ -62,8 +62,8 @@ def work(given: dict[str, Any]) -> None:
     """The worker of a plain Ray Train run."""
     import ray.train
 
-    from segcore.runtime import local_runtime
     from segcore.train import train
+    from segcore.training.runtime import local_runtime
 
     for evaluation in train(config(given["seed"], given["scenes"]), local_runtime()):
         ray.train.report({"epoch": evaluation.epoch})
@@ -143,12 +143,12 @@ class Clock:
 
 def ours(trials: int, scenes: str, storage: Path) -> list[float]:
     """Seconds from one trial's end to the next one's, `segtune run`."""
-    from segtune import study
-    from segtune.resources import Resources
-    from segtune.spec import Ablation
+    from segtune.execution import runner
+    from segtune.execution.resources import Resources
+    from segtune.study.spec import Ablation
 
     clock = Clock()
-    study.run(
+    runner.run(
         Ablation(
             question="What does a trial cost?",
             baseline=config(0, scenes),

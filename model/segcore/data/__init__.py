@@ -1,4 +1,28 @@
-"""Data sets by name."""
+"""Data sets by name.
+
+augment        Augmentation, seeded per sample and epoch; image, depth and mask move together.
+contact_sheet  A picture of samples: image, depth and truth side by side.
+dataset        What every dataset offers: named samples of fixed splits, decoded to arrays.
+faults         One error that lists everything wrong with a folder of data.
+frame_folder   A data set that is a folder of images with labels: checked whole, then decoded one
+               by one.
+frames         The files of a data folder: every one is read once, checked and hashed.
+labelme        Polylines as the labelme annotation tool stores them, and the masks drawn from
+               them.
+loader         From samples to batches: the order of an epoch, each worker's share, tensors.
+mask_folder    Folders of images and mask pictures of the same name: finding and checking the
+               pairs.
+masks          Masks as pictures: from grey levels or colours to labels, and what is odd about
+               them.
+pixels         Image and depth files as arrays, and arrays at the size that a network sees.
+separation     What is tested must not have been trained or selected on: no image and no patient
+               of it.
+splits         Which group of images (patient, sequence) belongs to which split.
+survey         What is in a data folder: counts, sizes and everything that is odd, even where it
+               is faulty.
+scenes/        Rendered scenes: liver scenes to train on, generic ones to pretrain on.
+sets/          The data sets, one file each.
+"""
 
 from collections.abc import Mapping
 
@@ -6,31 +30,31 @@ from segcore.registry import Entry
 
 DATASETS: Mapping[str, Entry] = {
     "synthetic_liver": Entry(
-        "segcore.data.synthetic_liver:SyntheticLiver",
+        "segcore.data.sets.synthetic_liver:SyntheticLiver",
         "procedural laparoscopic scenes with ridge, silhouette and ligament",
     ),
     "l3d": Entry(
-        "segcore.data.l3d:L3D",
+        "segcore.data.sets.l3d:L3D",
         "L3D: liver landmarks of 39 patients as labelme polylines, with depth",
     ),
     "l3d_2k": Entry(
-        "segcore.data.l3d_2k:L3D2K",
+        "segcore.data.sets.l3d_2k:L3D2K",
         "L3D-2K: the larger L3D, in the layout of D2GPLand+",
     ),
     "llsd": Entry(
-        "segcore.data.llsd:LLSD",
+        "segcore.data.sets.llsd:LLSD",
         "LLSD: liver landmarks as colour masks, a folder per patient, no depth",
     ),
     "kvasir_sessile": Entry(
-        "segcore.data.kvasir_sessile:KvasirSessile",
+        "segcore.data.sets.kvasir_sessile:KvasirSessile",
         "Kvasir-Sessile: 196 sessile polyps, binary masks, no depth",
     ),
     "cvc_clinicdb": Entry(
-        "segcore.data.cvc_clinicdb:CVCClinicDB",
+        "segcore.data.sets.cvc_clinicdb:CVCClinicDB",
         "CVC-ClinicDB: 612 polyp frames of 29 sequences, split by sequence, no depth",
     ),
     "folder": Entry(
-        "segcore.data.folder:Folder",
+        "segcore.data.sets.folder:Folder",
         "any folder of images and mask pictures, described by its fields",
     ),
 }

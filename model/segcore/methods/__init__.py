@@ -1,4 +1,16 @@
-"""Ways of adapting pretrained weights, by name."""
+"""Ways of adapting pretrained weights, by name.
+
+adalora   `adalora`: adapters whose rank is shared out by importance (Zhang et al., arXiv
+          2303.10512).
+adapters  What the methods with low-rank adapters share.
+dora      `dora`: weight-decomposed adapters (Liu et al., arXiv 2402.09353), by peft.
+frozen    `frozen`: only the head trains.
+full      `full`: every pretrained weight moves.
+galore    GaLore and its kin: one optimizer; the methods differ in the projector and nothing else.
+lora      `lora`: low-rank adapters beside frozen weights (Hu et al., arXiv 2106.09685), by peft.
+lora_qv   `lora_qv`: LoRA on queries and values alone, where q, k and v are one fused product.
+method    What every method offers: which parameters move, and which optimizer moves them.
+"""
 
 from collections.abc import Mapping
 

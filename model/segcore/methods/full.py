@@ -8,8 +8,8 @@ from torch.optim import AdamW
 
 from segcore.methods.method import Method, adamw, head_group
 from segcore.registry import STRICT
-from segcore.schedule import OptimConfig
 from segcore.systems.system import System
+from segcore.training.schedule import OptimConfig
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

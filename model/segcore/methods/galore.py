@@ -12,8 +12,8 @@ from pydantic.dataclasses import dataclass
 
 from segcore.methods.method import Method, freeze_pretrained, head_group
 from segcore.registry import STRICT
-from segcore.schedule import OptimConfig
 from segcore.systems.system import System, Targets
+from segcore.training.schedule import OptimConfig
 from srft_galore import GaLoreAdamW
 
 

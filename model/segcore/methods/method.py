@@ -8,8 +8,8 @@ from torch.optim import AdamW, Optimizer
 
 from segcore.methods import METHODS
 from segcore.registry import Choice, Entry
-from segcore.schedule import OptimConfig
 from segcore.systems.system import System
+from segcore.training.schedule import OptimConfig
 
 
 class Method(Choice):

@@ -1,5 +1,12 @@
 """Overlap and surface distance of masks, and their means over images.
 
+aggregate  Means over the images of a split.
+images     Every metric of one image.
+nearest    How far each point of a grid is from the nearest point of another set, exactly.
+overlap    Overlap of two masks.
+published  ASSD as the code of this field computes it, traps included.
+surface    Distances between the borders of two masks, in pixels.
+
 Every value stands under its metric and protocol. A class is one of the data set's, `pooled` (all
 foreground as one mask, which does not see a pixel of the wrong class) or `macro` (the mean of the
 class means). All are per image, then averaged over images. The first protocol of a metric is the

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from segcore.evaluation import ImageScore, Score
+from segcore.training.events import ImageScore, Score
 
 
 def aggregate(images: Iterable[ImageScore]) -> tuple[Score, ...]:

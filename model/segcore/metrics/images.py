@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcore.batch import ClassSpec
-from segcore.evaluation import (
+from segcore.metrics.overlap import Mask, dice, iou
+from segcore.metrics.published import background_10mm, stack3d
+from segcore.metrics.surface import (
+    SurfaceDistances,
+    surface_dice,
+    surface_distances,
+    without_surface,
+)
+from segcore.training.events import (
     BACKGROUND_10MM,
     MAX_OF_DIRECTED,
     MEAN_OF_DIRECTED,
@@ -20,14 +28,6 @@ from segcore.evaluation import (
     STACK3D,
     STACKED,
     TOLERANCE_1PCT,
-)
-from segcore.metrics.overlap import Mask, dice, iou
-from segcore.metrics.published import background_10mm, stack3d
-from segcore.metrics.surface import (
-    SurfaceDistances,
-    surface_dice,
-    surface_distances,
-    without_surface,
 )
 
 NSD_TOLERANCE = 0.01

@@ -1,4 +1,12 @@
-"""Prediction from a checkpoint: `Predictor` for arrays, `predict_files` for files."""
+"""Prediction from a checkpoint: `Predictor` for arrays, `predict_files` for files.
+
+drawing    What a prediction looks like: palette masks, contours, overlays.
+export     A trained network's SAM2 as plain weights, for programs without segtune.
+files      From files to files: decode ahead, predict in batches, write behind.
+outputs    What predictions leave on disk: files that are whole, or not there.
+predictor  `Predictor`: images in, masks out, from a checkpoint and nothing else.
+sources    Where images to predict come from: files, folders of them, and videos.
+"""
 
 from segcore.predict.predictor import Predicted, Predictor
 

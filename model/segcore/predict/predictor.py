@@ -16,10 +16,10 @@ from torch.nn import functional as F
 
 from segcore.batch import Batch, ClassSpec
 from segcore.data.pixels import resized
-from segcore.measure import Stopwatch
-from segcore.restore import restore
-from segcore.runtime import Precision, choose_device, device_precision
 from segcore.systems.system import System
+from segcore.training.costs import Stopwatch
+from segcore.training.restore import restore
+from segcore.training.runtime import Precision, choose_device, device_precision
 
 STAGES = ("preprocess", "network", "post")
 """Of a prediction, in their order."""
@@ -89,7 +89,7 @@ class Predictor:
             checkpoint: a checkpoint folder, or a trial's folder in a study's results.
             device: such as `cpu`, `cuda` or `cuda:1`; default: a GPU where there is one.
             precision: of the network; default: bfloat16 where a GPU computes in it.
-            places: where pretrained weights lie, as for `segcore.restore.restore`.
+            places: where pretrained weights lie, as for `segcore.training.restore.restore`.
 
         Raises:
             ValueError: no such device, no checkpoint, or weights that do not fit it.

@@ -1,4 +1,16 @@
-"""Whole networks by name."""
+"""Whole networks by name.
+
+blocks         Convolutional pieces of heads. GroupNorm, so that no statistic crosses samples.
+features       Features of an encoder that does not move, kept for images that come again.
+hiera_unet     A U-shaped decoder on SAM2's trunk alone, after SAM2-UNet (Xiong et al., arXiv
+               2408.08870): the baseline that shows what neck, depth and attention are worth.
+pixels         What every encoder does to its pixels first.
+sam2_encoder   SAM2's image encoder (Ravi et al., arXiv 2408.00714): Hiera trunk and FPN neck.
+system         What every system offers: a prediction at any size, its loss, and what may be
+               adapted.
+weights        Pretrained tensors: where they come from, that they fit, and what they hash to.
+dual_encoder/  SRFT-GaLore's system, a package.
+"""
 
 from collections.abc import Mapping
 
@@ -6,7 +18,7 @@ from segcore.registry import Entry
 
 SYSTEMS: Mapping[str, Entry] = {
     "dual_encoder": Entry(
-        "segcore.systems.dual_encoder:DualEncoderConfig",
+        "segcore.systems.dual_encoder.network:DualEncoderConfig",
         "SAM2 for RGB and Depth Anything V2 for depth, fused by cross-attention",
     ),
     "hiera_unet": Entry(

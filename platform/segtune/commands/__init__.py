@@ -1,6 +1,17 @@
 """The commands of `segtune`: one module each, with HELP, `arguments(parser)` and
 `run(args, console)`.
 
-All of them are imported for `segtune --help`: what is slow to import (torch, Ray, segcore) is
-imported within `run`.
+data     `segtune data`: render a synthetic data set, or look a real one over.
+doctor   `segtune doctor`: whether this machine has what a study needs, and what to do where not.
+export   `segtune export`: a checkpoint's SAM2 as plain weights that load without segtune.
+names    `segtune list`: what there is to choose from.
+predict  `segtune predict`: masks, overlays and contours of images and videos from a checkpoint.
+report   `segtune report`: one HTML file about studies that were run.
+run      `segtune run`: train what is left of a study.
+shared   Arguments that several commands take, and what they mean.
+show     `segtune show`: what a study would run, and what it would cost.
+status   `segtune status`: where a study stands, from its tables; where a job stands, from its
+         cluster.
+stop     `segtune stop`: end a job.
+submit   `segtune submit`: run a study as a job of a Ray cluster.
 """

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from segtune.changes import apply
 from segtune.commands.shared import path
+from segtune.study.overrides import apply
 
 if TYPE_CHECKING:
     from segcore.data.frame_folder import FolderConfig
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _make(args: argparse.Namespace, console: Console) -> int:
-    from segcore.data.synthetic_liver import SyntheticLiver
+    from segcore.data.sets.synthetic_liver import SyntheticLiver
 
     given = {field: getattr(args, field) for field in (*OPTIONS, "domain")}
     config = apply(

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from segtune.changes import SpecError
 from segtune.commands.shared import changed_study, storage_argument, study_arguments
 from segtune.doctor import Finding, examine
 from segtune.report.text import count
+from segtune.study.overrides import SpecError
 
 HELP = "whether this machine has what a study needs, and what to do where not"
 _MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "fault": ("fault", "bold red")}
@@ -34,8 +34,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def study_findings(args: argparse.Namespace) -> Iterator[Finding]:
     """The study, its data and its weights, looked over as `segtune run` does."""
-    from segtune.preflight import check_places, look_over
-    from segtune.resources import Resources
+    from segtune.execution.preflight import check_places, look_over
+    from segtune.execution.resources import Resources
 
     try:
         named = changed_study(args)

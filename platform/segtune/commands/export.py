@@ -24,9 +24,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Write the file and say what the encoder expects."""
-    from segcore.export import expects, export
-    from segcore.restore import restore
-    from segtune.checkpoints import on_this_machine
+    from segcore.predict.export import expects, export
+    from segcore.training.restore import restore
+    from segtune.execution.checkpoints import on_this_machine
 
     with on_this_machine(args.checkpoint) as checkpoint:
         restored = restore(checkpoint, places(args))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from segtune import catalog
+from segtune.study import catalog
 
 HELP = "studies, systems, methods and data sets by name"
 

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segcore.predict.files import predict_files
     from segcore.predict.outputs import Outputs
     from segcore.predict.sources import find_sources
-    from segtune.checkpoints import on_this_machine
+    from segtune.execution.checkpoints import on_this_machine
 
     if args.batch_size < 1:
         raise ValueError(f"--batch-size {args.batch_size}: give 1 or more")

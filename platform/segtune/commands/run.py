@@ -8,7 +8,6 @@ import sys
 
 from rich.console import Console
 
-from segtune.changes import SpecError
 from segtune.commands.shared import (
     DEFAULT_STORAGE,
     changed_study,
@@ -16,9 +15,10 @@ from segtune.commands.shared import (
     study_arguments,
 )
 from segtune.doctor.processes import PROC, ray_instances
-from segtune.resources import Resources
-from segtune.spec import Search
-from segtune.storage import Place
+from segtune.execution.resources import Resources
+from segtune.results.storage import Place
+from segtune.study.overrides import SpecError
+from segtune.study.spec import Search
 
 HELP = "train what is left of a study"
 
@@ -53,12 +53,12 @@ def resource_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the study; 1 where trials failed."""
-    from segtune import study as runner
-    from segtune.monitor.gauges import Gauges
-    from segtune.monitor.places import Places
-    from segtune.monitor.several import Several
-    from segtune.monitor.tensorboard import EventFiles
-    from segtune.progress import Progress
+    from segtune.execution import runner
+    from segtune.observers.composite import Several
+    from segtune.observers.console import Progress
+    from segtune.observers.links import Places
+    from segtune.observers.prometheus import Gauges
+    from segtune.observers.tensorboard import EventFiles
 
     named = changed_study(args)
     resources = asked(args)

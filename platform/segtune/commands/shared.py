@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from segtune import catalog, definition, table
-from segtune.changes import SpecError, apply
-from segtune.spec import Search
-from segtune.storage import Place
+from segtune.results import study_file, tables
+from segtune.results.storage import Place
+from segtune.study import catalog
+from segtune.study.overrides import SpecError, apply
+from segtune.study.spec import Search
 
 DEFAULT_STORAGE = "results"
 
@@ -140,14 +141,14 @@ def _num_samples(args: argparse.Namespace, study: Search, name: str) -> int:
 
 def _kept(storage: Place, name: str) -> int | None:
     """Trials of a search as it was run before."""
-    kept = definition.read(storage, name)
+    kept = study_file.read(storage, name)
     found: int | None = (kept or {}).get("num_samples")
     return found
 
 
 def _done(storage: Place, name: str) -> int:
     """Trials of a search that have ended."""
-    rows = table.read(storage, name, "trials").to_pylist()
+    rows = tables.read(storage, name, "trials").to_pylist()
     return sum(r["role"] == "search" and r["status"] not in ("running", "cancelled") for r in rows)
 
 

@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from segtune.changes import Changes, apply, flatten
 from segtune.commands.shared import changed_study, storage_argument, study_arguments
 from segtune.commands.status import duration
-from segtune.spec import Ablation, Search, Study
+from segtune.study.overrides import Changes, apply, flatten
+from segtune.study.spec import Ablation, Search, Study
 
 if TYPE_CHECKING:
-    from segtune.estimate import Measured, Size
+    from segtune.execution.estimate import Measured, Size
 
 HELP = "what a study would run, and what it would cost"
 
@@ -27,8 +27,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Print the arms or the space, the cost, and the baseline field by field."""
-    from segtune.check import check, check_name
-    from segtune.estimate import measured
+    from segtune.execution.estimate import measured
+    from segtune.study.validate import check, check_name
 
     named = changed_study(args)
     check(named.study)
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def _sizes(study: Study) -> tuple[dict[str, "Size"], str]:
     """What is counted of each arm (of a search, of its baseline), and why some could not be."""
-    from segtune.estimate import size
+    from segtune.execution.estimate import size
 
     arms = study.all_arms() if isinstance(study, Ablation) else {"": {}}
     found, faults = {}, []
@@ -112,7 +112,7 @@ def _rules(study: Search) -> Iterator[str]:
 
 def _cost(study: Study, sizes: Mapping[str, "Size"], past: "Measured | None") -> Iterator[str]:
     """One line for each thing that a study costs, and where the number comes from."""
-    from segtune.estimate import trials
+    from segtune.execution.estimate import trials
 
     count = len(list(trials(study)))
     if sizes:

@@ -17,7 +17,7 @@ from segtune.commands.shared import storage_argument
 from segtune.commands.submit import address_argument, follow_to_end
 
 if TYPE_CHECKING:
-    from segtune.status import StudyStatus, TrialStatus
+    from segtune.results.status import StudyStatus, TrialStatus
 
 HELP = "where a study stands: its trials, scores, time left and errors"
 SECONDS = 5.0
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Show it once, or until Ctrl-C."""
     if args.address is not None:
         return _job(args, console)
-    from segtune.status import look
+    from segtune.results.status import look
 
     def now() -> "StudyStatus":
         return look(args.storage, args.study, datetime.now(UTC))

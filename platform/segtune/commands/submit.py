@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segtune.jobs.job import provenance, submit
     from segtune.jobs.request import Request, look_over
     from segtune.jobs.upload import archive
-    from segtune.record import find_origin
+    from segtune.results.provenance import find_origin
 
     named = changed_study(args)
     look_over(named.study, named.name, args.storage, asked(args))

@@ -35,7 +35,7 @@ from segtune.doctor.software import (
     read_pins,
 )
 from segtune.doctor.storage import check_storage
-from segtune.storage import Storage
+from segtune.results.storage import Storage
 
 _CONSTRAINTS = Path(__file__).parents[3] / "constraints.txt"
 """In a checkout; an installed wheel has none."""

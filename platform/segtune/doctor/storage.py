@@ -5,10 +5,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from segtune.changes import SpecError
 from segtune.doctor.finding import Finding, gib
-from segtune.preflight import check_store
-from segtune.storage import Place, Storage
+from segtune.execution.preflight import check_store
+from segtune.results.storage import Place, Storage
+from segtune.study.overrides import SpecError
 
 LOW = 5 * 2**30
 """Bytes: a trial at paper scale keeps two checkpoints of about a gigabyte."""

@@ -12,7 +12,7 @@ from typing import Any
 import ray
 from ray.job_submission import JobSubmissionClient
 
-from segtune.changes import SpecError
+from segtune.study.overrides import SpecError
 
 TIMEOUT = 10.0
 """Seconds that a cluster has to answer."""

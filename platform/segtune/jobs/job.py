@@ -10,11 +10,11 @@ from pathlib import Path
 import aiohttp
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
-from segtune.changes import SpecError
 from segtune.jobs.request import Request
-from segtune.record import COMMIT, DIRTY, Origin
+from segtune.results.provenance import COMMIT, DIRTY, Origin
+from segtune.study.overrides import SpecError
 
-STUDY, STORAGE = "segtune.study", "segtune.storage"
+STUDY, STORAGE = "segtune.execution.runner", "segtune.results.storage"
 """Keys of a job's metadata."""
 PATIENCE = 120.0
 """Seconds without an answer after which a cluster is taken for gone."""

@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from segtune.changes import Changes, SpecError, apply, flatten
-from segtune.check import check, check_name
+from segtune.execution.preflight import faults_of
+from segtune.execution.resources import Resources, check_amounts
 from segtune.jobs.upload import STUDIES
-from segtune.preflight import faults_of
-from segtune.resources import Resources, check_amounts
-from segtune.spec import Ablation, Study
-from segtune.storage import Place
+from segtune.results.storage import Place
+from segtune.study.overrides import Changes, SpecError, apply, flatten
+from segtune.study.spec import Ablation, Study
+from segtune.study.validate import check, check_name
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
-from segtune.changes import SpecError
+from segtune.study.overrides import SpecError
 
 CAP = 100 * 2**20
 """Bytes that Ray's dashboard takes in one request. Ray's own warning names more."""

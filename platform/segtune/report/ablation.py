@@ -10,10 +10,8 @@ from segtune.report.cost import arm_costs
 from segtune.report.figures import spread_figure
 from segtune.report.figures_training import time_figure
 from segtune.report.finalists import KIND as FINALISTS
-from segtune.report.load import DIRTY, MACRO, StudyRows
 from segtune.report.marks import arm_looks
 from segtune.report.paired import Comparison, caution, conclusions, trials_by_seed
-from segtune.report.reported import Reported
 from segtune.report.section import Part
 from segtune.report.sheets import paired_sheet, summary_sheet
 from segtune.report.sheets_cost import (
@@ -30,6 +28,8 @@ from segtune.report.summary import Summary
 from segtune.report.text import listing, range_text
 from segtune.report.tradeoff import tradeoff
 from segtune.report.tuning import candidates
+from segtune.results.reported import Reported
+from segtune.results.study_rows import DIRTY, MACRO, StudyRows
 
 _NARROW = "No interval is written where it is narrower than the last digit."
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from segtune.report.load import StudyRows
-from segtune.report.measures import Measure, choose, select
+from segtune.results.measures import Measure, choose, select
+from segtune.results.study_rows import StudyRows
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from segtune.report.caveats import MATTERS, Caveat
 from segtune.report.cost import arm_costs
 from segtune.report.finalists import finalists
-from segtune.report.load import MACRO, StudyRows
 from segtune.report.paired import MARKS, Comparison, Difference, difference_text, shown_text
 from segtune.report.search import read_search
 from segtune.report.stats import Estimate
 from segtune.report.summary import Summary
 from segtune.report.text import count, listing, number
+from segtune.results.study_rows import MACRO, StudyRows
 
 _MOST_NAMED = 4
 _MOST_CAVEATS = 3

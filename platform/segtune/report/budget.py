@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from segtune.report.load import StudyRows
 from segtune.report.text import MISSING, count, dotted, listing, setting
+from segtune.results.study_rows import StudyRows
 
 HELD = (
     ("epochs", "schedule.epochs"),

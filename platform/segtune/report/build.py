@@ -9,7 +9,6 @@ from segtune.report.export import export, write_atomically
 from segtune.report.figure_files import write_figures
 from segtune.report.finalists import finalists
 from segtune.report.head import banners, facts, unlike_banners
-from segtune.report.load import StudyRows, load
 from segtune.report.notes import notes
 from segtune.report.page import render
 from segtune.report.searching import search_parts
@@ -18,7 +17,8 @@ from segtune.report.sheets_search import failure_sheet
 from segtune.report.stopped import failures, stopped_early
 from segtune.report.summarize import summarize_rows
 from segtune.report.together import comparable, placed, shared, together
-from segtune.storage import Storage
+from segtune.results.storage import Storage
+from segtune.results.study_rows import StudyRows, load
 
 
 def build(

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from segtune.report.images import ImageScores
-from segtune.report.measures import Measure
 from segtune.report.paired import Difference, paired_test
 from segtune.report.patients import by_patient, difference
 from segtune.report.stats import ALPHA, Estimate, holm
 from segtune.report.text import number
+from segtune.results.images import ImageScores
+from segtune.results.measures import Measure
 
 
 def carriers(

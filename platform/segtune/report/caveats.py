@@ -11,14 +11,14 @@ from segtune.report.budget import Budget
 from segtune.report.carried import carriers
 from segtune.report.finalists import KIND as FINALISTS
 from segtune.report.head import unlike
-from segtune.report.images import image_scores
-from segtune.report.load import MACRO, StudyRows
-from segtune.report.measures import choose, select
 from segtune.report.paired import MARKS, Comparison, Difference, trials_by_seed
 from segtune.report.patients import MIN_FOR_INTERVAL
 from segtune.report.stats import MIN_PATIENTS, MIN_SEEDS, POWER, needed
 from segtune.report.text import count, listing, number, setting
 from segtune.report.tuning import candidates
+from segtune.results.images import image_scores
+from segtune.results.measures import choose, select
+from segtune.results.study_rows import MACRO, StudyRows
 
 MATTERS = 0.01
 """The difference of a score between 0 and 1 that is asked for: one Dice point, below which papers

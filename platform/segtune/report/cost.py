@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from segtune.report.load import StudyRows
 from segtune.report.stats import Estimate, t_interval
 from segtune.report.text import dotted
+from segtune.results.study_rows import StudyRows
 
 PARTS = ("data", "forward", "backward", "optimizer", "refresh")
 MEGABYTE = 1e6

@@ -7,9 +7,9 @@ from typing import Literal
 import pandas as pd
 
 from segtune.report.cost import PARTS
-from segtune.report.load import DIRTY, MACRO, StudyRows
-from segtune.report.measures import Measure, choose, select
 from segtune.report.stats import Estimate, t_interval
+from segtune.results.measures import Measure, choose, select
+from segtune.results.study_rows import DIRTY, MACRO, StudyRows
 
 MAX_POINTS = 200
 """Of a drawn loss curve."""

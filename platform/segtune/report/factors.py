@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from segtune.report.load import StudyRows
 from segtune.report.text import dotted
+from segtune.results.study_rows import StudyRows
 
 
 @dataclass(frozen=True)

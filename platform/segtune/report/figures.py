@@ -9,11 +9,11 @@ from typing import Any
 from segtune.report.agreement import Agreement
 from segtune.report.heat import Heat
 from segtune.report.marks import Looks, arm_keys, error_bar, limits
-from segtune.report.measures import Measure
 from segtune.report.perclass import ClassScores
 from segtune.report.spread import Spread
 from segtune.report.style import MUTED, SEQUENTIAL, Look, faded, figure, name, plain
 from segtune.report.text import interval, number
+from segtune.results.measures import Measure
 
 _MANY_IMAGES = 120
 """From here on a box shows its outliers only."""

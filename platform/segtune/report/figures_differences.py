@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from segtune.report.marks import Looks, arm_keys, error_bar, named_rows
-from segtune.report.measures import Measure
 from segtune.report.paired import Comparison
 from segtune.report.shift import Shifts
 from segtune.report.stats import Estimate
 from segtune.report.style import MUTED, Key, faded, figure, name, plain
 from segtune.report.text import count, interval, number
+from segtune.results.measures import Measure
 
 _PLACES = {1: (0.0,), 2: (0.13, -0.17), 3: (0.24, 0.0, -0.2)}
 """Heights of the intervals of one arm, above and below its row."""

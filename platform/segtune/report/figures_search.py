@@ -12,7 +12,6 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from segtune.report.curves import Curves
 from segtune.report.importance import Importance
-from segtune.report.measures import Measure
 from segtune.report.search import SearchRows, SearchTrial
 from segtune.report.style import (
     COLORS,
@@ -30,6 +29,7 @@ from segtune.report.style import (
     span,
 )
 from segtune.report.text import setting
+from segtune.results.measures import Measure
 
 _ENDS = (
     ("not finished", MUTED, "x"),

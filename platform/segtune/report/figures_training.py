@@ -7,9 +7,9 @@ from typing import Any
 from segtune.report.cost import PARTS, Cost, StepCosts
 from segtune.report.curves import Curves, Mean
 from segtune.report.marks import Looks, arm_keys, limits
-from segtune.report.measures import Measure
 from segtune.report.style import MUTED, PART_COLORS, Key, Look, Span, faded, figure, name, plain
 from segtune.report.text import interval, number
+from segtune.results.measures import Measure
 
 _FEW_POINTS = 12
 """Up to here each point of a curve is marked."""

@@ -3,9 +3,9 @@
 import functools
 from dataclasses import replace
 
-from segtune.definition import CHOSEN
-from segtune.report.load import StudyRows
 from segtune.report.search import read_search
+from segtune.results.study_rows import StudyRows
+from segtune.study.definition import CHOSEN
 
 KIND = "finalists"
 

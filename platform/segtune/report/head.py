@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from segtune.report.load import DIRTY, StudyRows
 from segtune.report.stopped import by_scheduler, still_running
 from segtune.report.text import MISSING, count, dotted, listing
+from segtune.results.study_rows import DIRTY, StudyRows
 
 _STATUSES = ("finished", "dirty", "running", "pruned", "failed", "cancelled")
 _COMMIT_DIGITS = 10

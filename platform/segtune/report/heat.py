@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from segtune.report.load import MACRO, StudyRows
-from segtune.report.measures import Measure, choose, values
 from segtune.report.text import dotted
+from segtune.results.measures import Measure, choose, values
+from segtune.results.study_rows import MACRO, StudyRows
 
 RANK, INTERVAL = "method.rank", "method.update_proj_gap"
 MOST_LEVELS = 8

@@ -7,10 +7,10 @@ Names of arms, trials, classes and images come from outside and pass through `st
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from segtune.report.load import StudyRows
-from segtune.report.measures import Measure
 from segtune.report.stats import Estimate
 from segtune.report.style import Key, Look, look, looks, name
+from segtune.results.measures import Measure
+from segtune.results.study_rows import StudyRows
 
 Looks = Mapping[str, Look]
 Figure = Any

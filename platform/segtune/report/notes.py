@@ -1,11 +1,11 @@
 """How to read a section: where each number comes from and how sure it is."""
 
 from segtune.report.importance import MIN_TRIALS
-from segtune.report.load import StudyRows
-from segtune.report.measures import choose, stacked_dice
 from segtune.report.patients import DRAWS
 from segtune.report.stats import MIN_PATIENTS, MIN_SEEDS
 from segtune.report.summary import METRICS
+from segtune.results.measures import choose, stacked_dice
+from segtune.results.study_rows import StudyRows
 
 _DEFINITIONS = {
     "dice": "Twice the overlap over the sum of both areas; 1 is perfect.",

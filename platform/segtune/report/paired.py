@@ -6,9 +6,6 @@ from typing import Literal
 
 import numpy as np
 
-from segtune.report.images import ImageScores, image_scores
-from segtune.report.load import MACRO, StudyRows
-from segtune.report.measures import Measure, choose, values
 from segtune.report.patients import PatientInterval, bootstrap, by_patient, shares
 from segtune.report.stats import (
     ALPHA,
@@ -25,6 +22,9 @@ from segtune.report.stats import (
     t_interval,
 )
 from segtune.report.text import count, interval, listing, number, p_text
+from segtune.results.images import ImageScores, image_scores
+from segtune.results.measures import Measure, choose, values
+from segtune.results.study_rows import MACRO, StudyRows
 
 FEW_SEEDS = 4
 """Up to here the page says how wide an interval is."""

@@ -11,7 +11,6 @@ from segtune.report.figures_differences import domain_figure, forest, size_figur
 from segtune.report.figures_tradeoff import tradeoff_figure
 from segtune.report.figures_training import learning_figure, loss_figure, update_figure
 from segtune.report.heat import rank_by_interval
-from segtune.report.load import StudyRows
 from segtune.report.marks import Figure, Looks, arm_looks
 from segtune.report.paired import Comparison
 from segtune.report.perclass import class_scores
@@ -21,6 +20,7 @@ from segtune.report.sheet import Cell, Sheet
 from segtune.report.shift import shifts
 from segtune.report.text import DASH, MISSING, listing, setting
 from segtune.report.tradeoff import Panel
+from segtune.results.study_rows import StudyRows
 
 Drawn = tuple[tuple[Figure, str], ...]
 """Figures with what each shows in words."""

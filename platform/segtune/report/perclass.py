@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from segtune.report.load import StudyRows
-from segtune.report.measures import Measure, choose, values
 from segtune.report.stats import Estimate, t_interval
+from segtune.results.measures import Measure, choose, values
+from segtune.results.study_rows import StudyRows
 
 METRICS = ("dice", "assd")
 

@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from segtune.report.load import StudyRows
-from segtune.report.measures import choose, select
 from segtune.report.style import CLASS_COLORS
+from segtune.results.measures import choose, select
+from segtune.results.study_rows import StudyRows
 
 SIDE = 256
 """Of a composed picture, pixels."""

@@ -18,9 +18,9 @@ from optuna.distributions import (
 )
 
 from segtune.report.cost import OBJECTIVES, objective_costs
-from segtune.report.load import MACRO, Objective, StudyRows
-from segtune.report.measures import Measure, best_epochs, choose, values
 from segtune.report.text import MISSING, changes_text, dotted
+from segtune.results.measures import Measure, best_epochs, choose, values
+from segtune.results.study_rows import MACRO, Objective, StudyRows
 
 _LIMIT = re.compile(r"(\w+) at (most|least) (\S+)")
 

@@ -6,8 +6,6 @@ from segtune.report.curves import val_curves
 from segtune.report.figures_parallel import parallel_figure
 from segtune.report.finalists import finalists
 from segtune.report.importance import importances
-from segtune.report.load import StudyRows
-from segtune.report.measures import values
 from segtune.report.panels import heat_part, tradeoffs
 from segtune.report.pictures import grid
 from segtune.report.search import SearchRows, SearchTrial, read_search
@@ -18,6 +16,8 @@ from segtune.report.style import Look, looks
 from segtune.report.summary import columns
 from segtune.report.text import count
 from segtune.report.tradeoff import tradeoff
+from segtune.results.measures import values
+from segtune.results.study_rows import StudyRows
 
 MOST_LISTED = 10
 MOST_PICTURED = 4

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from html import escape
 from http import HTTPStatus
 
-from segtune import table
 from segtune.report.build import assemble
 from segtune.report.head import status_text
 from segtune.report.page import render
-from segtune.storage import Place, Storage
+from segtune.results import tables
+from segtune.results.storage import Place, Storage
 
 HOST = "127.0.0.1"
 LOOK_EVERY = 2.0
@@ -90,7 +90,7 @@ def fingerprint(storage: Storage, studies: Sequence[str]) -> str:
     digest = hashlib.sha256()
     for study in studies:
         folder = Place.of(storage) / study
-        looks = [table.table_dir(storage, study, name).stamps() for name in table.TABLES]
+        looks = [tables.table_dir(storage, study, name).stamps() for name in tables.TABLES]
         looks += [folder.stamps("*.json"), folder.stamps("*.toml")]
         digest.update(repr((study, looks)).encode())
     return digest.hexdigest()[:16]
@@ -172,7 +172,7 @@ def handler(live: Live) -> type[http.server.BaseHTTPRequestHandler]:
 
 def _counted(storage: Storage, study: str) -> str:
     """`demo: 3 finished, 1 running`; empty before the first trial."""
-    trials = table.read(storage, study, "trials").to_pandas()
+    trials = tables.read(storage, study, "trials").to_pandas()
     return f"{study}: {status_text(trials)}" if len(trials) else ""
 
 

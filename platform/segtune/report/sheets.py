@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from segtune.report.load import MACRO
 from segtune.report.paired import MARKS, Comparison, Difference
 from segtune.report.patients import PatientInterval
 from segtune.report.sheet import Cell, Raw, Sheet, estimate_cell, raw_estimate, raw_header_of
@@ -18,6 +17,7 @@ from segtune.report.text import (
     p_text,
     p_value,
 )
+from segtune.results.study_rows import MACRO
 
 
 def summary_sheet(

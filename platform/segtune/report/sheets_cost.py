@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from segtune.report.budget import ArmBudget, Budget
 from segtune.report.cost import PARTS, QUANTITIES, Cost, quantity
-from segtune.report.load import StudyRows
-from segtune.report.reported import Reported
 from segtune.report.sheet import Cell, Sheet, estimate_cell, raw_estimate, raw_header_of
 from segtune.report.stats import Estimate
 from segtune.report.style import Look
 from segtune.report.text import DASH, changes_text, setting
+from segtune.results.reported import Reported
+from segtune.results.study_rows import StudyRows
 
 
 def memory_sheet(costs: Sequence[Cost], looks: Mapping[str, Look]) -> Sheet:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from segtune.report.cost import QUANTITIES, Cost
-from segtune.report.measures import Measure
 from segtune.report.search import SearchRows, SearchTrial
 from segtune.report.sheet import Cell, Sheet, mean
 from segtune.report.stopped import Failure
@@ -14,6 +13,7 @@ from segtune.report.text import (
     number,
 )
 from segtune.report.tuning import Candidate
+from segtune.results.measures import Measure
 
 
 def search_sheet(

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from segtune.report.load import MACRO, StudyRows
-from segtune.report.measures import Measure, best_epochs, choose, values
 from segtune.report.stats import Estimate, t_interval
+from segtune.results.measures import Measure, best_epochs, choose, values
+from segtune.results.study_rows import MACRO, StudyRows
 
 HOME, AWAY = "test", "external"
 METRICS = ("dice", "assd")

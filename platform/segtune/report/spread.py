@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from segtune.report.load import MACRO, POOLED, StudyRows
-from segtune.report.measures import Measure, choose, select
+from segtune.results.measures import Measure, choose, select
+from segtune.results.study_rows import MACRO, POOLED, StudyRows
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from segtune.report.load import DIRTY, StudyRows
 from segtune.report.text import count, listing
+from segtune.results.study_rows import DIRTY, StudyRows
 
 _MOST_NAMED = 6
 

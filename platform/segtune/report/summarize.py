@@ -17,11 +17,11 @@ from segtune.report.answer import answer
 from segtune.report.budget import Budget, budget
 from segtune.report.caveats import Caveat, caveats
 from segtune.report.finalists import finalists
-from segtune.report.load import StudyRows, load
 from segtune.report.paired import Comparison, compare
-from segtune.report.reported import Reported
 from segtune.report.summary import Summary, summarise
-from segtune.storage import Storage
+from segtune.results.reported import Reported
+from segtune.results.storage import Storage
+from segtune.results.study_rows import StudyRows, load
 
 
 @dataclass(frozen=True)

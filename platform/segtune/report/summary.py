@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from segtune.report.images import ImageScores, image_scores
-from segtune.report.load import MACRO, POOLED, StudyRows
-from segtune.report.measures import Measure, choose, stacked_dice, values
 from segtune.report.patients import PatientInterval, bootstrap, by_patient
 from segtune.report.stats import Estimate, t_interval
 from segtune.report.text import changes_text
+from segtune.results.images import ImageScores, image_scores
+from segtune.results.measures import Measure, choose, stacked_dice, values
+from segtune.results.study_rows import MACRO, POOLED, StudyRows
 
 METRICS = ("dice", "assd", "iou", "hd95")
 PER_CLASS = "dice"

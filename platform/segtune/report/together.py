@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from segtune.report.load import StudyRows
-from segtune.report.measures import choose
 from segtune.report.style import BASELINE
 from segtune.report.text import count, listing, setting
+from segtune.results.measures import choose
+from segtune.results.study_rows import StudyRows
 
 _SAME = ("data.", "schedule.")
 """Settings that decide what is asked and how long an arm may learn."""

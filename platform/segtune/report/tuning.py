@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from segtune.report.load import MACRO, StudyRows
-from segtune.report.measures import Measure, choose, values
 from segtune.report.text import changes_text
+from segtune.results.measures import Measure, choose, values
+from segtune.results.study_rows import MACRO, StudyRows
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from safetensors.torch import save_file
 from segcore.batch import Batch
 from segcore.data.dataset import Dataset
 from segcore.data.loader import collate, epoch_order
-from segcore.data.synthetic_liver import SyntheticLiver
+from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.losses import LossConfig
 from segcore.methods.method import Method
 from segcore.presets import nano, paper_system
-from segcore.systems.dual_encoder import DualEncoderConfig
+from segcore.systems.dual_encoder.network import DualEncoderConfig
 
 PRESETS = ("hiera_l", "nano")
 

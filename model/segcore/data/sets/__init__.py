@@ -1,0 +1,12 @@
+"""The data sets, one file each; `segcore.data` has the table of them.
+
+cvc_clinicdb     CVC-ClinicDB: 612 colonoscopy frames of 29 sequences, with masks of the polyp.
+folder           `folder`: any folder of images and mask pictures, described by its configuration.
+kvasir_sessile   Kvasir-Sessile: 196 colonoscopy images of sessile and flat polyps, with masks.
+l3d              L3D: laparoscopic frames with liver landmarks as polylines, and a depth map each.
+l3d_2k           L3D-2K: the larger successor of L3D, in the layout that D2GPLand+ reads.
+l3d_index        The files of a folder in L3D's layout.
+llsd             LLSD: laparoscopic frames with landmarks as colour masks, one folder per patient.
+synthetic_liver  `synthetic_liver`: rendered scenes in L3D's own layout, read back by L3D's
+                 reader.
+"""

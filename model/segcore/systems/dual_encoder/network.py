@@ -1,0 +1,164 @@
+"""The dual encoder of SRFT-GaLore: SAM2 sees the image, Depth Anything V2 the depth, a light
+decoder draws the classes.
+
+Shape suffixes: B batch, K classes, H W image size, h w feature size.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segcore.batch import Batch, ClassSpec, Part, Prediction
+from segcore.losses import LossConfig
+from segcore.registry import STRICT
+from segcore.systems.dual_encoder.decoder import DecoderConfig
+from segcore.systems.dual_encoder.depth_encoder import DepthConfig, DepthEncoder
+from segcore.systems.dual_encoder.fusion import Fusion, FusionConfig
+from segcore.systems.pixels import resize
+from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config, projections
+from segcore.systems.system import System, SystemConfig, Targets
+from segcore.systems.weights import tensors_hash
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DualEncoderConfig(SystemConfig):
+    """SAM2 and Depth Anything V2, joined at one level of SAM2's feature pyramid."""
+
+    name: ClassVar[str] = "dual_encoder"
+
+    image_size: int = Field(default=128, ge=64, multiple_of=SIZE_MULTIPLE)
+    """Side of the square image that SAM2 sees, pixels. Other images are resized."""
+    sam2: Sam2Config = dataclasses.field(default_factory=Sam2Config)
+    depth: DepthConfig = dataclasses.field(default_factory=DepthConfig)
+    """Not read with `fusion.mode="rgb_only"`."""
+    fusion: FusionConfig = dataclasses.field(default_factory=FusionConfig)
+    decoder: DecoderConfig = dataclasses.field(default_factory=DecoderConfig)
+
+    def __post_init__(self) -> None:
+        if self.fusion.mode == "cross_attention":
+            self.fusion.check_heads(self.sam2.width)
+        self.decoder.check_width(self.sam2.width)
+
+    @property
+    def needs_depth(self) -> bool:
+        """Whether the depth encoder looks at depth maps, not at images."""
+        return self.fusion.mode != "rgb_only" and self.depth.source == "map"
+
+    def check_weights(self) -> None:
+        """Read the weights of the encoders whose weights come from elsewhere.
+
+        Raises:
+            ValueError: a file is missing or does not fit; all of them.
+        """
+        parts: list[Sam2Config | DepthConfig] = [self.sam2]
+        if self.fusion.mode != "rgb_only":
+            parts.append(self.depth)
+        faults = []
+        for part in parts:
+            try:
+                if part.pretrained in ("checkpoint", "hub"):
+                    part.build()
+            except ValueError as error:
+                faults.append(str(error))
+        if faults:
+            raise ValueError("\n".join(faults))
+
+    def build(self, classes: ClassSpec, loss: LossConfig) -> "DualEncoder":
+        """Build the network on the CPU from the global RNG, its pretrained weights loaded.
+
+        Raises:
+            ValueError: a checkpoint cannot be read or does not fit.
+        """
+        return DualEncoder(self, classes, loss)
+
+
+class DualEncoder(System):
+    """Two pretrained encoders; the fusion and the decoder are its head."""
+
+    def __init__(self, config: DualEncoderConfig, classes: ClassSpec, loss: LossConfig) -> None:
+        super().__init__()
+        self._config = config
+        self._loss = loss.build(classes)
+        # Depth comes last, so that the other parts start alike with and without it.
+        self.sam2 = config.sam2.build()
+        self.decoder = config.decoder.build(config.sam2.width, len(classes.names))
+        self.depth: DepthEncoder | None = None
+        self.fusion: Fusion | None = None
+        if config.fusion.mode != "rgb_only":
+            self.depth = config.depth.build()
+            pyramid = config.decoder.layout == "pyramid"
+            self.fusion = config.fusion.build(
+                config.sam2.width, config.depth.width, config.decoder.width if pyramid else None
+            )
+        hashes = [f"{name} {tensors_hash(part)};" for name, part in self.pretrained().items()]
+        self._weights_hash = hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+    def forward(self, batch: Batch, size: int) -> Prediction:
+        """Predict logits (B, K, size, size); `extras["native"]` is the decoder's own map of them.
+
+        Raises:
+            ValueError: the depth encoder is to see a depth map and the batch has none.
+        """
+        image_B3HW = resize(batch.image_B3HW, self._config.image_size)
+        features, positions = self.sam2(image_B3HW)
+        fused: dict[int, Tensor] = {}
+        if self.depth is not None and self.fusion is not None:
+            stride = self._config.fusion.stride
+            depth_BChw = self.depth(*self._depth_input(batch))
+            fused[stride] = self.fusion(features[stride], depth_BChw, positions[stride])
+        native: Tensor = self.decoder(features, fused)
+        logits = F.interpolate(native, (size, size), mode="bilinear", align_corners=False)
+        return Prediction(logits, {"native": native})
+
+    def _depth_input(self, batch: Batch) -> tuple[Tensor, tuple[str, ...] | None]:
+        """What the depth encoder looks at, (B, 3, H, W) in [0, 1], and its hashes."""
+        if self._config.depth.source == "image":
+            return batch.image_B3HW, batch.image_hashes
+        if batch.depth_B1HW is None:
+            raise ValueError(
+                "the dataset has no depth maps: set system.depth.source='image' to let the depth "
+                "encoder see the image, or system.fusion.mode='rgb_only' to do without it"
+            )
+        return batch.depth_B1HW.expand(-1, 3, -1, -1), batch.depth_hashes
+
+    def loss(self, prediction: Prediction, batch: Batch, progress: float) -> Tensor:
+        """Dice + cross-entropy."""
+        value: Tensor = self._loss(prediction, batch.target_BKHW)
+        return value
+
+    def pretrained(self) -> Mapping[str, nn.Module]:
+        """SAM2's trunk and neck, and the depth encoder where there is one."""
+        encoders: dict[str, nn.Module] = {"sam2": self.sam2}
+        return encoders if self.depth is None else {**encoders, "depth": self.depth}
+
+    def adaptable(self, targets: Targets) -> Mapping[str, nn.Linear]:
+        """Projections of SAM2's trunk. The paper adapts SAM2 alone and leaves depth frozen."""
+        found = projections(self.sam2, mlp=targets == "attention+mlp")
+        return {f"sam2.{name}": module for name, module in found.items()}
+
+    def fused_qkv(self) -> Mapping[str, nn.Linear]:
+        """The qkv projections of SAM2's trunk."""
+        attention = self.adaptable("attention")
+        return {name: module for name, module in attention.items() if name.endswith(".qkv")}
+
+    def weights_hash(self) -> str:
+        """Hash of both encoders' weights as they were loaded."""
+        return self._weights_hash
+
+    @property
+    def needs_depth(self) -> bool:
+        """As of its configuration."""
+        return self._config.needs_depth
+
+    @property
+    def remembers(self) -> Part | None:
+        """What the depth encoder looks at, unless it moves."""
+        if self.depth is None or not self.depth.frozen:
+            return None
+        return "image" if self._config.depth.source == "image" else "depth"

@@ -1,0 +1,11 @@
+"""One training: its schedule, its state, and what it tells after each epoch.
+
+checkpoint  Checkpoints: `best.safetensors` + `config.json` to use, `last.pt` to go on from.
+costs       Measured seconds and bytes of a training.
+events      What a training tells the world after each epoch.
+restore     A checkpoint folder as the network that it describes, with nothing of its training
+            left.
+runtime     Where a training runs: its device, its peers, and where it goes on from.
+schedule    How long, how fast and in what portions a system trains.
+scoring     Score a system over a split: each image once, over all workers, whatever their number.
+"""

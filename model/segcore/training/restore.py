@@ -1,0 +1,170 @@
+"""A checkpoint folder as the network that it describes, with nothing of its training left."""
+
+import dataclasses
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segcore.batch import ClassSpec
+from segcore.config import from_json
+from segcore.losses import LossConfig
+from segcore.methods.method import Method
+from segcore.systems.system import System, SystemConfig
+from segcore.systems.weights import only_cached
+from segcore.training.checkpoint import BEST, CONFIG, CheckpointError, read_best, restore_tensors
+
+DESCRIBED: Mapping[str, type] = {
+    "config.system.name": str,
+    "config.method.name": str,
+    "config.loss": dict,
+    "config.seed": int,
+    "classes.names": list,
+    "classes.exclusive": bool,
+    "weights_hash": str,
+}
+"""What `config.json` must say of a network, by dotted field."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A trained network, to predict with or to export."""
+
+    system: System
+    """On the CPU, in evaluation mode, adapters folded in: the modules of an unadapted one."""
+    config: SystemConfig
+    method: Method
+    classes: ClassSpec
+
+
+def restore(path: Path, places: Mapping[str, str] | None = None) -> Restored:
+    """Build the network of a checkpoint and put its best epoch's weights in.
+
+    Args:
+        path: a checkpoint folder, or a trial's folder in a study's results (see `find`).
+        places: where pretrained weights lie, by dotted field (`system.sam2.checkpoint`). A
+            checkpoint holds only what training changed, and no places. Weights that it knows by
+            their name on the hub are used from the hub's cache, but never downloaded.
+
+    Raises:
+        CheckpointError: no checkpoint, a damaged one, or other pretrained weights than its own.
+        ValueError: pretrained weights are missing or do not fit; all of them.
+    """
+    folder = find(path)
+    description, tensors = read_best(folder)
+    if lacking := [f for f, kind in DESCRIBED.items() if not isinstance(_at(description, f), kind)]:
+        raise CheckpointError(
+            f"{folder / CONFIG} does not say {', '.join(lacking)}: it is not segtune's, it is "
+            "damaged, or it is older than predictions. Give another epoch's, or train again."
+        )
+    values = description["config"]
+    config = from_json(SystemConfig, _placed(values["system"], places or {}))
+    method = from_json(Method, values["method"])
+    loss = from_json(LossConfig, values["loss"])
+    names, exclusive = description["classes"]["names"], description["classes"]["exclusive"]
+    classes = ClassSpec(tuple(names), exclusive)
+    with torch.random.fork_rng(devices=[]), only_cached():
+        torch.manual_seed(values["seed"])  # encoders that stayed random are made again
+        system = _build(config, classes, loss)
+        if system.weights_hash() != description["weights_hash"]:
+            raise CheckpointError(
+                f"{folder} was trained from other pretrained weights (hash "
+                f"{description['weights_hash'][:12]}, these have {system.weights_hash()[:12]}): "
+                "give the files that it was trained from"
+            )
+        method.adapt(system)
+    restore_tensors(system, tensors)
+    method.merge(system)
+    return Restored(system.eval().requires_grad_(False), config, method, classes)
+
+
+def _build(config: SystemConfig, classes: ClassSpec, loss: LossConfig) -> System:
+    """The system, or an error of all its weights where building stops at the first fault."""
+    try:
+        return config.build(classes, loss)
+    except ValueError:
+        config.check_weights()
+        raise
+
+
+def _at(values: Any, field: str) -> Any:
+    """What stands at a dotted field; None where there is none."""
+    for name in field.split("."):
+        values = values.get(name) if isinstance(values, dict) else None
+    return values
+
+
+def find(path: Path) -> Path:
+    """The folder that holds a checkpoint's files.
+
+    Args:
+        path: that folder, or a trial's (`results/demo/train/lora-s0`), whose latest checkpoint is
+            meant; it holds the best epoch so far.
+
+    Raises:
+        CheckpointError: there is none; the message lists the trials of a study's folder.
+    """
+    if _is_checkpoint(path):
+        return path
+    if not path.is_dir():
+        raise CheckpointError(f"no checkpoint at {path}: there is no such folder")
+    epochs = [p for p in path.glob("epoch-*") if p.name[6:].isdigit() and _is_checkpoint(p)]
+    if epochs:
+        return max(epochs, key=lambda p: int(p.name[6:]))
+    trials = sorted({p.parent.parent for p in path.glob("**/epoch-*/" + BEST)})
+    if trials:
+        raise CheckpointError(
+            f"{path} holds {len(trials)} trials; give one of them:\n  "
+            + "\n  ".join(str(p) for p in trials)
+        )
+    raise CheckpointError(
+        f"no checkpoint in {path}: give a folder with {BEST} and {CONFIG}, or a trial's folder "
+        "such as results/demo/train/lora-s0"
+    )
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    return (folder / BEST).is_file() and (folder / CONFIG).is_file()
+
+
+def _placed(system: dict[str, Any], places: Mapping[str, str]) -> dict[str, Any]:
+    """A system's values with the places of its weights among them.
+
+    Raises:
+        ValueError: a place that the system does not have, or lacks; all of them.
+    """
+    known = {f"system.{p}": p for p in _places(SystemConfig.choice(system["name"]))}
+    faults = [
+        f"{field} is no place of weights of this checkpoint, which has {', '.join(known) or 'none'}"
+        for field in places
+        if field not in known
+    ]
+    out: dict[str, Any] = dict(system)
+    for field, path in known.items():
+        *parents, name = path.split(".")
+        part = out
+        for parent in parents:
+            part[parent] = dict(part.get(parent, {}))
+            part = part[parent]
+        if field in places:
+            part[name] = places[field]
+            if part.get("pretrained") == "hub":  # the same weights, by place in place of name
+                part.update(pretrained="checkpoint", hub=None)
+        elif part.get("pretrained") == "checkpoint":
+            faults.append(f"{field}=PLACE is needed: where the pretrained weights lie")
+    if faults:
+        raise ValueError("\n".join(faults))
+    return out
+
+
+def _places(config: type[Any], prefix: str = "") -> Iterator[str]:
+    """The dotted fields of a configuration that only say where something lies."""
+    hints = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
+        if field.metadata.get("place"):
+            yield prefix + field.name
+        elif dataclasses.is_dataclass(hint := hints[field.name]) and isinstance(hint, type):
+            yield from _places(hint, f"{prefix}{field.name}.")

@@ -1,0 +1,103 @@
+"""Checkpoints of a trial: `train/<trial>/epoch-<n>`, one at a time.
+
+The training's first worker writes them itself, however many workers there are, so that a trial goes
+on from the same files whoever started it, and a killed trial leaves no more of them than another.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyarrow.fs import LocalFileSystem, copy_files
+
+from segcore.training.checkpoint import LAST
+from segcore.training.events import Evaluation
+from segtune.results.storage import Place, Storage
+
+
+def trial_folder(storage: Storage, study: str, trial_id: str) -> Place:
+    """Where a trial's checkpoints lie."""
+    return Place.of(storage) / study / "train" / trial_id
+
+
+def newest(folder: Place) -> Place | None:
+    """The checkpoint to go on from; None where there is none."""
+    whole = {_epoch(p): p for p in folder.folders("epoch-*") if (p / LAST).is_file()}
+    return whole[max(whole)] if whole else None
+
+
+def keep(evaluation: Evaluation, folder: Place) -> None:
+    """Write a checkpoint in place of the one before, which stays until this one is whole."""
+    kept = folder / f"epoch-{evaluation.epoch}"
+    if folder.local is None:
+        _send(evaluation, kept)
+    else:
+        _put(evaluation, folder.local, kept.name)
+    for other in folder.folders("epoch-*"):
+        if other != kept:
+            other.remove()
+
+
+@contextmanager
+def on_this_machine(checkpoint: Place) -> Iterator[Path]:
+    """A checkpoint's folder, or a copy of it for as long as it is needed.
+
+    Args:
+        checkpoint: its folder; in an object store also its trial's.
+
+    Raises:
+        ValueError: an object store has no checkpoint there.
+    """
+    if checkpoint.local is not None:
+        yield checkpoint.local
+        return
+    if not (checkpoint / LAST).is_file():
+        found = newest(checkpoint)
+        if found is None:
+            raise ValueError(
+                f"{checkpoint} holds no checkpoint: give a trial's folder, such as "
+                "s3://BUCKET/FOLDER/demo/train/lora-s0"
+            )
+        checkpoint = found
+    with tempfile.TemporaryDirectory(prefix="segtune-checkpoint-") as copied:
+        copy_files(
+            checkpoint.path,
+            copied,
+            source_filesystem=checkpoint.filesystem,
+            destination_filesystem=LocalFileSystem(),
+        )
+        yield Path(copied)
+
+
+def _put(evaluation: Evaluation, folder: Path, name: str) -> None:
+    """Written beside, then renamed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".epoch-*"):  # by a process that was killed
+        shutil.rmtree(left)
+    kept, unfinished = folder / name, folder / f".{name}.{os.getpid()}"
+    unfinished.mkdir()
+    evaluation.save(unfinished)
+    if kept.exists():  # an epoch that was trained again
+        shutil.rmtree(kept)
+    unfinished.rename(kept)
+
+
+def _send(evaluation: Evaluation, kept: Place) -> None:
+    """Nothing is renamed in an object store: what makes a checkpoint whole is sent last."""
+    kept.remove()  # an epoch that was trained again, or of which not all was sent
+    with tempfile.TemporaryDirectory(prefix="segtune-checkpoint-") as written:
+        evaluation.save(Path(written))
+        for file in sorted(Path(written).iterdir(), key=lambda f: f.name == LAST):
+            copy_files(
+                str(file),
+                (kept / file.name).path,
+                source_filesystem=LocalFileSystem(),
+                destination_filesystem=kept.filesystem,
+            )
+
+
+def _epoch(folder: Place) -> int:
+    return int(folder.name.removeprefix("epoch-"))

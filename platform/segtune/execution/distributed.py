@@ -1,0 +1,113 @@
+"""A trial of several workers: a Ray Train run, driven by a Tune trial."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import ray.train
+import ray.train.torch
+import ray.tune
+import torch
+import torch.distributed
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+from ray.tune.integration.ray_train import TuneReportCallback
+from torch import Tensor
+
+from segcore.training.runtime import Runtime, device_precision
+from segtune.execution.resources import Resources
+from segtune.execution.worker import Job, in_words, work
+from segtune.results.storage import Place
+from segtune.results.trial_rows import failure, record_failure
+from segtune.study.spec import Trial
+
+T = TypeVar("T")
+RETRIES = 1
+"""How often the workers are started again, from the checkpoint, after one of them died."""
+ELASTIC_RETRIES = 3
+"""The same of a trial whose workers may come and go: to lose one is nothing unforeseen. Ray counts
+what a training raises too, and would raise again."""
+
+
+def drive(config: dict[str, Any], *, job: Callable[[Trial], Job], resources: Resources) -> None:
+    """Train `config["trial"]`; a failure is written to the tables and told as `error`."""
+    made = job(config["trial"])
+    try:
+        trainer(made, resources).fit()
+        error = failure(made.storage, made.study, made.trial.trial_id)
+    except Exception as caught:
+        error = cause(caught)
+        record_failure(made.storage, made.study, made.trial, made.origin, resources.workers, error)
+    if error:
+        ray.tune.report({"error": error})
+
+
+def trainer(job: Job, resources: Resources) -> TorchTrainer:
+    """The Ray Train run of a trial, to be made inside a Tune trial."""
+    folder = Place.of(job.storage) / job.study / "ray"
+    elastic = resources.most > resources.workers
+    per_worker = {"CPU": resources.cpus_per_worker}
+    if resources.gpus_per_worker:
+        per_worker["GPU"] = resources.gpus_per_worker
+    # A type checker sees the older of Ray's two classes of that name, which took no pair.
+    num_workers: Any = (resources.workers, resources.most) if elastic else resources.workers
+    return TorchTrainer(
+        train_together,
+        train_loop_config={"job": job},
+        scaling_config=ScalingConfig(
+            num_workers=num_workers,
+            use_gpu=resources.gpus_per_worker > 0,
+            resources_per_worker=per_worker,
+        ),
+        run_config=RunConfig(
+            name=job.trial.trial_id,
+            storage_path=folder.path,
+            storage_filesystem=folder.filesystem if folder.local is None else None,
+            failure_config=FailureConfig(max_failures=ELASTIC_RETRIES if elastic else RETRIES),
+            callbacks=[TuneReportCallback()],  # type: ignore[list-item]  # Ray's own pairing
+        ),
+    )
+
+
+def train_together(config: dict[str, Any]) -> None:
+    """One worker of a Ray Train run: `config["job"]` is a `Job`."""
+    context = ray.train.get_context()
+    device = ray.train.torch.get_device()
+    runtime = RayRuntime(
+        device=device,
+        rank=context.get_world_rank(),
+        world=context.get_world_size(),
+        precision=device_precision(device),
+    )
+    work(config["job"], runtime, ray.train.report)
+
+
+def cause(error: BaseException) -> str:
+    """What went wrong, in the worker's own words where a worker failed."""
+    failures = getattr(error, "worker_failures", None)
+    return in_words(failures[min(failures)] if failures else error)
+
+
+@dataclass
+class RayRuntime(Runtime):
+    """A worker among its peers: torch.distributed as Ray Train sets it up."""
+
+    def reduce(self, gradients: Iterable[Tensor]) -> None:
+        """Sum over the workers in one message per dtype."""
+        groups: dict[torch.dtype, list[Tensor]] = {}
+        for gradient in gradients:
+            groups.setdefault(gradient.dtype, []).append(gradient)
+        for tensors in groups.values():
+            flat = torch.cat([t.reshape(-1) for t in tensors])
+            self.reduced_bytes += flat.numel() * flat.element_size()
+            torch.distributed.all_reduce(flat)
+            for tensor, summed in zip(
+                tensors, flat.split([t.numel() for t in tensors]), strict=True
+            ):
+                tensor.copy_(summed.view_as(tensor))
+
+    def gather(self, items: Sequence[T]) -> list[T]:
+        """The items of all workers, on every worker."""
+        parts: list[list[T]] = [[] for _ in range(self.world)]
+        torch.distributed.all_gather_object(parts, list(items))
+        return [item for part in parts for item in part]

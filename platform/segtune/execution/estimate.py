@@ -1,0 +1,110 @@
+"""What a study would cost, before it runs: counted where it can be counted, else from its tables.
+
+Time and memory are measured, never guessed: before a first trial has run they are not known.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import torch
+
+from segcore.config import TrainConfig
+from segtune.results import study_file
+from segtune.results.status import look, usual_pace
+from segtune.results.storage import Storage
+from segtune.study.spec import Ablation, Study
+
+BYTES = 4
+"""Of a float32."""
+KEPT = 4
+"""Most tensors of a trained weight's size in a checkpoint: the best, the last, and its optimizer's
+two moments."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """One training, counted."""
+
+    trainable: int
+    total: int
+    """Parameters, the frozen ones included."""
+    epochs: int
+    steps: int
+    """Optimizer steps in all."""
+
+    @property
+    def checkpoint(self) -> int:
+        """Bytes of a trial's folder, at most."""
+        return KEPT * BYTES * self.trainable
+
+    @property
+    def least_memory(self) -> int:
+        """Bytes of weights and gradients, without activations and optimizer state."""
+        return BYTES * (self.total + self.trainable)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What earlier trials of the study tell."""
+
+    trials: int
+    """That finished an epoch."""
+    left: int
+    """Trials that are not finished."""
+    seconds: float
+    """Of those left, one at a time, each at the median pace of its arm, else of the study."""
+    memory: int | None
+    """Most that a first worker held, bytes."""
+
+
+def size(config: TrainConfig) -> Size:
+    """Build one training's network and count.
+
+    Raises:
+        ValueError: its data or weights are not in order.
+    """
+    dataset, _ = config.open_sets()
+    with torch.random.fork_rng(devices=[]):
+        system = config.system.build(dataset.classes, config.loss)
+        config.method.adapt(system)
+    parameters = list(system.parameters())
+    epochs = config.schedule.epochs
+    return Size(
+        trainable=sum(p.numel() for p in parameters if p.requires_grad),
+        total=sum(p.numel() for p in parameters),
+        epochs=epochs,
+        steps=epochs * config.schedule.steps_per_epoch(len(dataset.ids("train"))),
+    )
+
+
+def measured(study: Study, name: str, storage: Storage) -> Measured | None:
+    """What its tables tell; None where no trial of it has finished an epoch."""
+    if study_file.read(storage, name) is None:
+        return None
+    begun = look(storage, name, datetime.now(UTC)).trials
+    pace = usual_pace(begun)
+    if pace is None:
+        return None
+    done = {t.trial_id for t in begun if t.state in ("finished", "pruned")}
+    left = [(arm, epochs) for trial_id, arm, epochs in trials(study) if trial_id not in done]
+    memory = [t.memory_bytes for t in begun if t.memory_bytes is not None]
+    return Measured(
+        trials=sum(t.epoch_seconds is not None for t in begun),
+        left=len(left),
+        seconds=sum(epochs * pace(arm) for arm, epochs in left),
+        memory=max(memory, default=None),
+    )
+
+
+def trials(study: Study) -> Iterator[tuple[str, str | None, int]]:
+    """(id, arm, epochs) of every trial, as far as they are known before any has run."""
+    if isinstance(study, Ablation):
+        for trial in (*study.tuning_trials(), *study.trials({})):
+            yield trial.trial_id, trial.arm, trial.config.schedule.epochs
+        return
+    epochs = study.baseline.schedule.epochs
+    for number in range(study.num_samples):
+        yield f"t{number}", None, epochs
+    for number in range(study.finalists * len(study.finalist_seeds)):
+        yield f"finalist {number}", None, epochs

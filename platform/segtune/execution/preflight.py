@@ -1,0 +1,143 @@
+"""Look over all that a run depends on before anything starts: study, storage, data, weights."""
+
+import tempfile
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from segtune.execution.resources import Resources, check_amounts
+from segtune.results import study_file
+from segtune.results.storage import Place, Storage
+from segtune.study import definition
+from segtune.study.overrides import SpecError
+from segtune.study.space import ends
+from segtune.study.spec import Ablation, Study, Trial
+from segtune.study.validate import check, check_name
+
+
+def look_over(study: Study, name: str, storage: Storage, resources: Resources) -> dict[str, Any]:
+    """Look over a study, its name, where it is kept and how it runs, before anything is read.
+
+    Returns:
+        The study's definition, to be kept beside its tables.
+
+    Raises:
+        SpecError: every mistake in any of them, and a name that another definition has.
+    """
+    faults = faults_of(
+        partial(check_name, name),
+        partial(check, study),
+        partial(_check_writable, storage),
+        partial(check_amounts, resources),
+    )
+    if faults:
+        raise SpecError(faults)
+    kept = definition.define(name, study)
+    if (old := study_file.read(storage, name)) is not None:
+        definition.check_grown(old, kept)
+        kept |= {k: v for k, v in old.items() if k == definition.CHOSEN}
+    return kept
+
+
+def check_places(study: Study, resources: Resources) -> None:
+    """Read the data and weights that the trials will need, before anything starts.
+
+    Raises:
+        SpecError: whatever is wrong with them, and arms that change nothing.
+    """
+    configs = [t.config for t in _every_trial(study)]
+    faults = _data_faults(configs)
+    faults += faults_of(*{repr(c.system): c.system.check_weights for c in configs}.values())
+    faults += [
+        f"schedule.batch_size = {size} leaves some of {resources.most} workers without a "
+        "sample: give a larger one, or fewer workers"
+        for size in sorted({c.schedule.batch_size for c in configs})
+        if size < resources.most
+    ]
+    if not faults and isinstance(study, Ablation):
+        from segtune.execution.duplicate_arms import inert_arms  # builds networks
+
+        faults = inert_arms(study)
+    if faults:
+        raise SpecError(list(dict.fromkeys(faults)))
+
+
+def _data_faults(configs: Sequence[Any]) -> list[str]:
+    """What is wrong with the data: each set is read once, and held against all that need it."""
+    users: dict[str, list[Any]] = {}
+    for config in configs:
+        users.setdefault(repr((config.data, config.evaluation)), []).append(config)
+    found = []
+    for same in users.values():
+        try:
+            sets = same[0].open_sets()
+        except ValueError as error:
+            found.append(str(error))
+            continue
+        needs = {repr((c.system.needs_depth, c.loss)): c for c in same}
+        found += faults_of(*(partial(c.check_sets, *sets) for c in needs.values()))
+    return found
+
+
+def faults_of(*looks: Callable[[], Any]) -> list[str]:
+    """What each of several checks finds wrong."""
+    found: list[str] = []
+    for look in looks:
+        try:
+            look()
+        except SpecError as error:
+            found += error.faults
+        except ValueError as error:
+            found.append(str(error))
+    return found
+
+
+def _every_trial(study: Study) -> list[Trial]:
+    """Every trial of an ablation; of a search, the baseline and both ends of each range."""
+    if isinstance(study, Ablation):
+        return [*study.tuning_trials(), *study.trials({})]
+    alone = []
+    for changes in ({}, *(changes for _, changes in ends(study.space))):
+        with suppress(SpecError):  # a value may need others beside it
+            alone.append(study.trial(0, changes, 0))
+    return alone
+
+
+def _check_writable(storage: Storage) -> None:
+    place = Place.of(storage)
+    if place.local is None:
+        check_store(place)
+        return
+    there = next(p for p in (place.local, *place.local.parents) if p.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there) as probe:  # what permissions say may not hold
+            probe.write(b"-")
+    except OSError as error:
+        raise SpecError(
+            [
+                f"can't write to {place}: {there} is not a folder that this user may write to "
+                f"({error.strerror}). Give another one with --storage"
+            ]
+        ) from error
+
+
+def check_store(place: Place) -> None:
+    """Write a small object where studies are to be kept, and remove it.
+
+    Raises:
+        SpecError: the store can't be reached, has no such bucket, or lets nobody write there.
+    """
+    probe = place / f"segtune-probe-{uuid.uuid4().hex}"
+    try:
+        probe.write(b"-")
+        probe.remove()
+    except (OSError, ValueError) as error:  # of an option in the URI that pyarrow does not know
+        raise SpecError(
+            [
+                f"can't write to {place}: {error}. The bucket must be there; credentials are taken "
+                "from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or ~/.aws, the address of a "
+                "store of your own from AWS_ENDPOINT_URL"
+            ]
+        ) from error

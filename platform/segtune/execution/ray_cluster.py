@@ -1,0 +1,87 @@
+"""A connection to Ray: the cluster at hand, or one started on this machine."""
+
+import logging
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+
+from segtune.execution.resources import Resources, check_resources
+from segtune.study.overrides import SpecError
+
+_RAY_SETTINGS = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the tables hold the results
+    "RAY_AIR_NEW_OUTPUT": "0",  # else Tune prints a box of its own
+    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",  # the dashboard shows the Train runs
+    # A trial has six helper processes that hardly compute: more than Ray expects for two cores.
+    "RAY_worker_maximum_startup_concurrency": "16",
+}
+
+
+@contextmanager
+def cluster(address: str | None, resources: Resources) -> Iterator[Sequence[Mapping[str, float]]]:
+    """Be connected to Ray; a cluster started here is ended here.
+
+    Yields:
+        The resources of each node.
+
+    Raises:
+        SpecError: a trial asks for more than there is, or nobody answers at the address.
+    """
+    os.environ.update(_RAY_SETTINGS)
+    if cache := os.environ.get("SEGTUNE_CACHE"):  # workers run in folders of their own
+        os.environ["SEGTUNE_CACHE"] = str(Path(cache).expanduser().absolute())
+    address = address or os.environ.get("RAY_ADDRESS")
+    if address is not None:
+        _check_answers(address)
+    context = ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        if resources.most > 1:
+            _check_dashboard(context.dashboard_url)
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        check_resources(resources, nodes, "the cluster" if address else "this machine")
+        yield nodes
+    finally:
+        ray.shutdown()
+
+
+def this_machine() -> dict[str, float]:
+    """The resources that a local cluster would have."""
+    import torch
+
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return {"CPU": cpus, "GPU": torch.cuda.device_count()}
+
+
+def _check_dashboard(url: str | None) -> None:
+    """Ray Train asks the dashboard whether a run is over. Without it, the workers' CPUs stay taken
+    when a scheduler stops a trial of several workers, and the next trial waits for ever."""
+    if url:
+        return
+    raise SpecError(
+        [
+            "this Ray has no dashboard, which trials of several workers need: without it their "
+            "CPUs and GPUs stay taken when they are stopped. Start the head again with a free "
+            "--dashboard-port (its log says why there is none), or give --workers 1"
+        ]
+    )
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself would wait for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not (colon and port.isdigit()):
+        return  # "auto" and the like: Ray knows where to look
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise SpecError(
+            [
+                f"no Ray cluster answers at {address}: {error}. Start one with "
+                "`ray start --head`, or leave --address out to start one on this machine"
+            ]
+        ) from error

@@ -1,0 +1,160 @@
+"""From a training's evaluations to rows of the tables, written as they come in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from segcore.training.events import Evaluation, Score, Step
+from segtune.results import tables
+from segtune.results.provenance import Origin
+from segtune.results.storage import Storage
+from segtune.results.trial_rows import BEST, best_values, trial_row
+from segtune.study.overrides import config_hash
+from segtune.study.spec import Trial
+
+Metrics = dict[str, float | int | bool | str]
+"""What is told of an evaluation: see `Recorder.add`."""
+
+
+class TrialStopped(Exception):
+    """A scheduler has stopped a trial whose worker was not told yet."""
+
+
+@dataclass
+class Recorder:
+    """Collects the rows of one attempt of a trial; they are on disk when `add` returns."""
+
+    storage: Storage
+    study: str
+    trial: Trial
+    origin: Origin
+    workers: int
+    attempt: int = 0
+    _rows: dict[tables.TableName, list[dict[str, Any]]] = field(
+        default_factory=lambda: {name: [] for name in tables.TABLES}
+    )
+    _row: dict[str, Any] = field(default_factory=dict)
+    _best: dict[str, float] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Open a new attempt."""
+        self.attempt = tables.next_attempt(self.storage, self.study, self.trial.trial_id)
+        self._row = trial_row(self.trial, self.origin, self.workers) | {"attempt": self.attempt}
+        self._write("trials", [self._row])
+
+    def add(self, evaluation: Evaluation) -> Metrics:
+        """Write an evaluation's rows.
+
+        Returns:
+            What a scheduler or a person watching wants to know: epoch, loss, macro metrics on
+            val and their values at the best epoch so far.
+
+        Raises:
+            TrialStopped: a scheduler has stopped the trial meanwhile; nothing was written.
+        """
+        if self._stopped():
+            raise TrialStopped(self.trial.trial_id)
+        self._row |= {
+            "config_hash": config_hash(
+                self.trial.config,
+                data=evaluation.facts.data_hash,
+                weights=evaluation.facts.weights_hash,
+            ),
+            "device": evaluation.facts.device,
+            "data_hash": evaluation.facts.data_hash,
+            "weights_hash": evaluation.facts.weights_hash,
+            "trainable_parameters": evaluation.facts.trainable_parameters,
+            "total_parameters": evaluation.facts.total_parameters,
+            "epochs": evaluation.epochs,
+        }
+        if evaluation.final or evaluation.is_best:
+            self._row["best_epoch"] = evaluation.epoch
+        self._extend("steps", _step_rows(evaluation))
+        self._extend("scores", [_score_row(evaluation, s) for s in evaluation.scores])
+        self._extend("images", [vars(i) for i in evaluation.images])
+        self._extend("pictures", [vars(p) for p in evaluation.pictures])
+        if evaluation.final:
+            self._row |= {"status": "finished", "ended": datetime.now(UTC)}
+        self._write("trials", [self._row])
+        return self._report(evaluation)
+
+    def fail(self, error: str) -> None:
+        """Write down that this attempt came to nothing."""
+        self._row |= {"status": "failed", "error": error, "ended": datetime.now(UTC)}
+        self._write("trials", [self._row])
+
+    def _stopped(self) -> bool:
+        """The workers of several train on while their driver is being ended."""
+        trial_id = self.trial.trial_id
+        rows = tables.read(self.storage, self.study, "trials", trial_id=trial_id).to_pylist()
+        return bool(rows) and rows[0]["status"] == "pruned"
+
+    def _report(self, evaluation: Evaluation) -> Metrics:
+        macro = {
+            s.metric: s.value
+            for s in evaluation.scores
+            if s.split == "val" and s.class_name == "macro"
+        }
+        if evaluation.is_best:
+            self._best = {f"{BEST}{metric}": value for metric, value in macro.items()}
+        elif evaluation.final and not self._best:  # went on from the last epoch's checkpoint
+            self._best = self._best_on_disk(evaluation.epoch)
+        return {
+            "epoch": evaluation.epoch,
+            "epochs": evaluation.epochs,
+            "final": evaluation.final,
+            "peak_memory_bytes": evaluation.memory.peak,
+            **_of_steps(evaluation.steps),
+            **macro,
+            **self._best,
+        }
+
+    def _best_on_disk(self, epoch: int) -> dict[str, float]:
+        trial_id = self.trial.trial_id
+        scores = tables.read(self.storage, self.study, "scores", trial_id=trial_id).to_pylist()
+        return best_values(scores, trial_id, epoch)
+
+    def _extend(self, name: tables.TableName, rows: list[dict[str, Any]]) -> None:
+        key = {"trial_id": self.trial.trial_id, "attempt": self.attempt}
+        self._rows[name] += [{**key, **row} for row in rows]
+        if rows:
+            self._write(name, self._rows[name])
+
+    def _write(self, name: tables.TableName, rows: list[dict[str, Any]]) -> None:
+        tables.write(self.storage, self.study, name, rows)
+
+
+def _of_steps(steps: Sequence[Step]) -> dict[str, float]:
+    """Mean loss and pace of an epoch; nothing for an evaluation without steps."""
+    if not steps:
+        return {}
+    seconds = sum(sum(vars(s.seconds).values()) for s in steps)
+    return {
+        "loss": sum(s.loss for s in steps) / len(steps),
+        "images_per_second": sum(s.images for s in steps) / max(1e-9, seconds),
+    }
+
+
+def _step_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+    memory = evaluation.memory
+    return [
+        {
+            "step": s.step,
+            "epoch": s.epoch,
+            "loss": s.loss,
+            "lr": s.lr,
+            **{f"seconds_{part}": seconds for part, seconds in vars(s.seconds).items()},
+            "images_per_second": s.images / max(1e-9, sum(vars(s.seconds).values())),
+            "reduced_bytes": s.reduced_bytes,
+            "weights_bytes": memory.weights,
+            "gradient_bytes": memory.gradients,
+            "optimizer_state_bytes": memory.optimizer_state,
+            "peak_memory_bytes": memory.peak,
+        }
+        for s in evaluation.steps
+    ]
+
+
+def _score_row(evaluation: Evaluation, score: Score) -> dict[str, Any]:
+    return {"step": evaluation.step, "epoch": evaluation.epoch, **vars(score)}

@@ -1,0 +1,105 @@
+"""How a study runs, and whether there is enough for it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from segtune.study.overrides import SpecError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """How a study runs; no part of what its trials are."""
+
+    workers: int = 1
+    """Of one trial: one trains in a process of its own, several in a Ray Train run."""
+    most_workers: int | None = None
+    """A trial has `workers` at least and this many at most, as nodes come and go; None: always
+    `workers`. A batch is shared by those there are, so that each step stays what it was."""
+    cpus_per_worker: float = 1
+    gpus_per_worker: float = 0
+    concurrent: int | None = None
+    """Most trials at a time; None: as many as fit."""
+    patience: float = 30 * 60
+    """Seconds without a step or a predicted batch after which a worker is given up as hanging."""
+
+    @property
+    def most(self) -> int:
+        """Workers that a trial has where there is room."""
+        return self.workers if self.most_workers is None else self.most_workers
+
+
+def check_resources(resources: Resources, nodes: Sequence[Mapping[str, float]], where: str) -> None:
+    """Ask for no more than there is: a trial that asks for more would wait for ever.
+
+    Args:
+        resources: what one trial asks for.
+        nodes: CPU and GPU of each node.
+        where: what has them, for the message.
+
+    Raises:
+        SpecError: a number out of range, or more than there is.
+    """
+    check_amounts(resources)
+    faults = []
+    for kind, each in _asked(resources).items():
+        there = sum(node.get(kind, 0) for node in nodes)
+        if each * resources.workers > there:
+            faults.append(
+                f"a trial asks for {each * resources.workers:g} {kind} ({resources.workers} "
+                f"x {each:g}), but {where} has {there:g}: it would wait for ever. "
+                f"Ask for fewer workers or {kind}s, or give a larger cluster with --address"
+            )
+    if not faults and _workers_that_fit(resources, nodes) < resources.workers:
+        faults.append(
+            f"{resources.workers} workers of {_words(resources)} do not fit on the nodes of "
+            f"{where}: a worker needs all it asks for on one node. Ask for less per worker"
+        )
+    if faults:
+        raise SpecError(faults)
+
+
+def check_amounts(resources: Resources) -> None:
+    """Numbers of workers, CPUs and GPUs must make sense wherever a study runs.
+
+    Raises:
+        SpecError: one line per number that does not.
+    """
+    faults = []
+    if resources.workers < 1:
+        faults.append(f"workers = {resources.workers}: a trial has at least 1")
+    if resources.most < resources.workers:
+        faults.append(
+            f"workers = {resources.workers}:{resources.most}: give the least first, then the most"
+        )
+    if not 0 < resources.cpus_per_worker < math.inf:
+        faults.append(f"CPUs per worker = {resources.cpus_per_worker}: give more than 0")
+    if not 0 <= resources.gpus_per_worker < math.inf:
+        faults.append(f"GPUs per worker = {resources.gpus_per_worker}: give 0 or more")
+    if resources.concurrent is not None and resources.concurrent < 1:
+        faults.append(f"concurrent = {resources.concurrent}: give at least 1")
+    if not 0 < resources.patience < math.inf:
+        faults.append(f"patience = {resources.patience / 60:g} minutes: give more than 0")
+    if faults:
+        raise SpecError(faults)
+
+
+def fitting_trials(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> int:
+    """How many trials run at a time, each with all the workers that it may have."""
+    fits = _workers_that_fit(resources, nodes) // resources.most
+    return max(1, min(fits, resources.concurrent or fits))
+
+
+def _workers_that_fit(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> int:
+    asked = {kind: each for kind, each in _asked(resources).items() if each > 0}
+    return sum(
+        min(math.floor(node.get(kind, 0) / each) for kind, each in asked.items()) for node in nodes
+    )
+
+
+def _asked(resources: Resources) -> dict[str, float]:
+    return {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
+
+
+def _words(resources: Resources) -> str:
+    return " and ".join(f"{each:g} {kind}s" for kind, each in _asked(resources).items())

@@ -1,0 +1,310 @@
+"""Run a study: what is left of it, through Ray Tune, until every trial is done."""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import ray.tune
+from ray.tune.search import Searcher
+
+from segtune.execution.lock import only_run
+from segtune.execution.preflight import check_places, look_over
+from segtune.execution.ray_cluster import cluster, this_machine
+from segtune.execution.resources import Resources, check_resources, fitting_trials
+from segtune.execution.trainable import trainable
+from segtune.results import study_file, tables
+from segtune.results.provenance import Origin, find_origin
+from segtune.results.storage import Place, Storage, beside
+from segtune.results.trial_rows import best_values, failure, record_cancelled, record_failure
+from segtune.search import finalists
+from segtune.search.results_store import DIED, Tables
+from segtune.search.schedulers import EpochScheduler, scheduler
+from segtune.search.searchers import JOURNAL, Listed, OptunaSearcher
+from segtune.search.trial_history import read_past
+from segtune.study import definition
+from segtune.study.overrides import Changes
+from segtune.study.spec import Ablation, Search, Study, Trial
+
+DRIVER_RETRIES = 5
+"""How often a trial goes on from its checkpoint after its driver died: most often with its node,
+and to lose some of those is nothing unforeseen."""
+
+
+class Observer(Protocol):
+    """Somebody who watches a study run."""
+
+    def begin(self, total: int, done: int, together: int) -> None:
+        """A stage starts: trials in all, those done before, and how many run at a time."""
+        ...
+
+    def started(self, trial: Trial) -> None:
+        """A trial was given its resources."""
+        ...
+
+    def reported(self, trial: Trial, metrics: Mapping[str, Any]) -> None:
+        """A trial finished an epoch or its final evaluation."""
+        ...
+
+    def ended(self, trial: Trial, error: str | None) -> None:
+        """A trial is done."""
+        ...
+
+
+class StudyStopped(RuntimeError):
+    """A run came to its end before its trials did; what they wrote is kept."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a study ended."""
+
+    ran: int
+    """Trials that this run trained."""
+    failed: tuple[str, ...]
+    """Ids of trials that have failed."""
+    total: int
+    lacking: int = 0
+    """Finalists that a search was to have, and has no trial for."""
+
+
+def run(
+    study: Study,
+    name: str,
+    storage: Storage,
+    resources: Resources,
+    observer: Observer,
+    *,
+    address: str | None = None,
+) -> Outcome:
+    """Train every trial of a study that is not finished yet.
+
+    Args:
+        study: what to run.
+        name: of the study; the same name goes on where an earlier run stopped.
+        storage: the folder that holds the studies; every node must reach it.
+        resources: how to run it.
+        observer: is told what happens.
+        address: a Ray cluster; None takes the one that this process belongs to, else starts one
+            on this machine.
+
+    Raises:
+        ValueError: something is wrong with the study, data, resources or storage, or another
+            process runs this study now. Nothing was started.
+        StudyStopped: something outside of the trials went wrong, as a full disk may make it.
+    """
+    storage = Place.of(storage)
+    kept = look_over(study, name, storage, resources)
+    rows = tables.read(storage, name, "trials").to_pylist()
+    if not _unfinished(study, name, storage, rows):
+        return Outcome(0, (), len(rows), _lacking(study, name, storage))
+    if address is None and "RAY_ADDRESS" not in os.environ:
+        check_resources(resources, [this_machine()], "this machine")
+    check_places(study, resources)
+    with only_run(storage, name):
+        try:
+            with cluster(address, resources) as nodes:
+                study_file.write(storage, name, kept)
+                launch = _Launch(name, storage, resources, find_origin(), observer, nodes)
+                if isinstance(study, Ablation):
+                    ran = _run_ablation(study, launch)
+                else:
+                    ran = _run_search(study, launch, kept)
+        except KeyboardInterrupt:
+            record_cancelled(storage, name)
+            raise
+    rows = tables.read(storage, name, "trials").to_pylist()
+    failed = {r["trial_id"] for r in rows if r["status"] == "failed"}
+    failed |= {trial_id for trial_id, error in launch.ended.items() if error}
+    return Outcome(ran, tuple(sorted(failed)), len(rows), _lacking(study, name, storage))
+
+
+def _run_ablation(study: Ablation, launch: "_Launch") -> int:
+    ran = launch.listed(list(study.tuning_trials()))
+    tuned = launch.tuned(study)
+    return ran if tuned is None else ran + launch.listed(list(study.trials(tuned)))
+
+
+def _run_search(study: Search, launch: "_Launch", kept: Mapping[str, Any]) -> int:
+    ran = launch.search(study)
+    chosen = launch.finalists(study)
+    if not chosen:
+        return ran
+    study_file.write(launch.storage, launch.name, {**kept, definition.CHOSEN: list(chosen)})
+    return ran + launch.listed(list(study.finalist_trials(chosen)))
+
+
+def _lacking(study: Study, name: str, storage: Storage) -> int:
+    if isinstance(study, Ablation) or not study.finalists:
+        return 0
+    chosen = finalists.choose(study, read_past(study, storage, name))
+    return 0 if chosen is None else study.finalists - len(chosen)
+
+
+def _unfinished(
+    study: Study, name: str, storage: Storage, rows: Sequence[Mapping[str, Any]]
+) -> bool:
+    done = _finished(rows)
+    if isinstance(study, Ablation):
+        return any(t.trial_id not in done for t in (*study.tuning_trials(), *study.trials({})))
+    if len(_searched(rows) & done) < study.num_samples:
+        return True
+    if not study.finalists:
+        return False
+    chosen = finalists.choose(study, read_past(study, storage, name)) or {}
+    return any(t.trial_id not in done for t in study.finalist_trials(chosen))
+
+
+def _finished(rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {r["trial_id"] for r in rows if r["status"] in ("finished", "pruned")}
+
+
+def _searched(rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {r["trial_id"] for r in rows if r["role"] == "search"}
+
+
+@dataclass(frozen=True)
+class _Launch:
+    """One run of a study on a cluster."""
+
+    name: str
+    storage: Storage
+    resources: Resources
+    origin: Origin
+    observer: Observer
+    nodes: Sequence[Mapping[str, float]]
+    ended: dict[str, str | None] = field(default_factory=dict)
+    """Trial -> why it failed, None where it did not; of those that have ended in this run."""
+
+    def listed(self, trials: Sequence[Trial]) -> int:
+        """Train those that are not finished; how many those were."""
+        done = _finished(self._rows())
+        pending = [t for t in trials if t.trial_id not in done]
+        if pending:
+            self._tune(Listed(pending), len(trials), len(trials) - len(pending))
+        return len(pending)
+
+    def search(self, study: Search) -> int:
+        """Train what Optuna asks for."""
+        rows = self._rows()
+        done = len(_searched(rows) & _finished(rows))
+        if done >= study.num_samples:
+            return 0
+        past = read_past(study, self.storage, self.name)
+        courses = {p.trial_id: p.course for p in past}
+        stops = scheduler(study, courses, past)
+        ledger = Tables(study, self.storage, self.name, self.origin, self.resources.workers)
+        stopped = {} if stops is None else stops.stopped
+        journal = beside(self.storage, self.name) / JOURNAL
+        searcher = OptunaSearcher(study, self.name, journal, past, ledger, stopped, courses)
+        self._tune(searcher, study.num_samples, done, stops)
+        ledger.confirm(stopped)
+        return study.num_samples - done
+
+    def finalists(self, study: Search) -> Mapping[int, Changes]:
+        """The trials of a search that are trained anew; none before all have ended."""
+        if not study.finalists:
+            return {}
+        return finalists.choose(study, read_past(study, self.storage, self.name)) or {}
+
+    def tuned(self, study: Ablation) -> dict[str, Changes] | None:
+        """The candidate of each tuned arm that was best on val (macro Dice).
+
+        None while any candidate is not finished: the choice must not depend on which failed.
+        """
+        rows = {r["trial_id"]: r for r in self._rows()}
+        scores = tables.read(self.storage, self.name, "scores").to_pylist()
+        chosen: dict[str, Changes] = {}
+        best: dict[str, float] = {}
+        for trial in study.tuning_trials():
+            row = rows.get(trial.trial_id)
+            if row is None or row["status"] != "finished":
+                return None
+            assert trial.arm is not None
+            assert trial.number is not None
+            dice = best_values(scores, trial.trial_id, row["best_epoch"])["best_dice"]
+            if trial.arm not in best or dice > best[trial.arm]:
+                best[trial.arm] = -math.inf if math.isnan(dice) else dice
+                chosen[trial.arm] = study.candidates(trial.arm)[trial.number]
+        return chosen
+
+    def _rows(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = tables.read(self.storage, self.name, "trials").to_pylist()
+        return rows
+
+    def _tune(
+        self, searcher: Searcher, total: int, done: int, stops: EpochScheduler | None = None
+    ) -> None:
+        together = fitting_trials(self.resources, self.nodes)
+        self.observer.begin(total, done, together)
+        before = len(self.ended)
+        folder = Place.of(self.storage) / self.name
+        tuner = ray.tune.Tuner(
+            trainable(self.name, self.storage, self.origin, self.resources),
+            tune_config=ray.tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=stops,
+                num_samples=total - done,
+                max_concurrent_trials=together,
+                trial_name_creator=_trial_name,
+                trial_dirname_creator=_trial_name,
+                reuse_actors=self.resources.most == 1,
+            ),
+            run_config=ray.tune.RunConfig(
+                name="tune",
+                storage_path=folder.path,
+                storage_filesystem=folder.filesystem if folder.local is None else None,
+                failure_config=ray.tune.FailureConfig(max_failures=DRIVER_RETRIES),
+                checkpoint_config=ray.tune.CheckpointConfig(checkpoint_at_end=False),
+                callbacks=[_Relay(self)],
+                verbose=0,
+            ),
+        )
+        try:
+            tuner.fit()
+        except ray.tune.TuneError as error:  # what it holds is a traceback, written out
+            raise StudyStopped(str(error).strip().splitlines()[-1]) from error
+        if len(self.ended) - before < total - done:
+            raise KeyboardInterrupt  # Tune takes Ctrl-C for itself and returns
+
+
+def _trial_name(tune_trial: Any) -> str:
+    trial: Trial = tune_trial.config["trial"]
+    return trial.trial_id
+
+
+class _Relay(ray.tune.Callback):
+    """Passes on what happens; writes down the death of a trial that could not itself."""
+
+    def __init__(self, launch: _Launch) -> None:
+        self._launch = launch
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune writes its callbacks down for a restore that never comes: a screen can't be."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._launch.observer.started(trial.config["trial"])
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        if "error" not in result:
+            self._launch.observer.reported(trial.config["trial"], result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._ended(trial.config["trial"], trial.last_result.get("error"))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        launch, failed = self._launch, trial.config["trial"]
+        with suppress(OSError):  # a full disk: it is told all the same
+            record_failure(
+                launch.storage, launch.name, failed, launch.origin, launch.resources.workers, DIED
+            )
+        self._ended(failed, failure(launch.storage, launch.name, failed.trial_id) or DIED)
+
+    def _ended(self, trial: Trial, error: str | None) -> None:
+        self._launch.ended[trial.trial_id] = error
+        self._launch.observer.ended(trial, error)

@@ -1,0 +1,73 @@
+"""A trial of a study as Ray Tune runs it: alone in a process, or a team of workers."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import ray.tune
+
+from segtune.execution import distributed
+from segtune.execution.resources import Resources
+from segtune.execution.subprocess_trainer import TrainingProcess
+from segtune.execution.worker import Job
+from segtune.results.provenance import Origin
+from segtune.results.storage import Storage
+from segtune.study.spec import Trial
+
+DRIVER_MEMORY = 500 * 2**20
+"""Bytes that the driver of a team asks Ray for, and all it asks for: a share of a CPU would keep a
+trial whose workers take every CPU from ever starting."""
+
+
+def trainable(study: str, storage: Storage, origin: Origin, resources: Resources) -> Any:
+    """What Tune is to run for each trial, `config["trial"]`, with what it asks for.
+
+    It reports what `Recorder.add` returns after each epoch; the last report has `final`, or
+    `error` where the training failed.
+    """
+    job = partial(
+        Job,
+        study=study,
+        storage=storage,
+        origin=origin,
+        patience=resources.patience,
+        on_gpu=resources.gpus_per_worker > 0,
+    )
+    if resources.most > 1:
+        driver = partial(distributed.drive, job=job, resources=resources)
+        return ray.tune.with_resources(driver, {"CPU": 0, "memory": DRIVER_MEMORY})
+    alone = ray.tune.with_parameters(OneWorkerTrial, job=job)
+    asked = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
+    return ray.tune.with_resources(alone, asked)
+
+
+class OneWorkerTrial(ray.tune.Trainable):
+    """A trial of one worker, trained in a process of its own.
+
+    Ray keeps the trainable's process, and the one that trainings are forked from, for the next
+    trial. A Ray Train run of one worker would start six processes, each of which imports torch.
+    """
+
+    _job: Callable[[Trial], Job]
+    _training: TrainingProcess
+
+    def setup(self, config: dict[str, Any], job: Callable[[Trial], Job] | None = None) -> None:
+        """Start training `config["trial"]`; `ray.tune.with_parameters` hands over the rest."""
+        assert job is not None
+        self._job = job
+        self._training = TrainingProcess(job(config["trial"]))
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Start training the next trial."""
+        self._training.end()
+        self._training = TrainingProcess(self._job(new_config["trial"]))
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Wait for the next evaluation, or the trial's `error`."""
+        metrics = self._training.next()
+        return {**metrics, "done": "error" in metrics or bool(metrics["final"])}
+
+    def cleanup(self) -> None:
+        """End the training, wherever it is."""
+        self._training.end()

@@ -1,0 +1,117 @@
+"""What one worker of a training does: train, keep checkpoints, write the tables.
+
+Knows no Ray: `solo` runs it in a process of its own, `team` in the workers of a Ray Train run.
+"""
+
+import contextlib
+import faulthandler
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from segcore.train import TrainingDiverged, train
+from segcore.training.runtime import Runtime
+from segtune.execution import checkpoints
+from segtune.execution.recorder import Metrics, Recorder, TrialStopped
+from segtune.results.provenance import Origin
+from segtune.results.storage import Place, Storage, beside
+from segtune.study.spec import TESTED, Trial
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker is given."""
+
+    trial: Trial
+    study: str
+    storage: Storage
+    origin: Origin
+    patience: float
+    """Seconds without a sign of life (a step, a predicted batch) after which it is given up."""
+    on_gpu: bool
+    """Whether it was given a GPU. Ray hides none from a trial that asked for none."""
+
+    @property
+    def folder(self) -> Place:
+        """Where the trial's checkpoints lie."""
+        return checkpoints.trial_folder(self.storage, self.study, self.trial.trial_id)
+
+    def stacks(self, attempt: int) -> Path:
+        """The file that says where every thread was, should an attempt hang."""
+        folder = beside(self.storage, self.study) / "train" / self.trial.trial_id
+        return folder / f"hang-a{attempt}.txt"
+
+
+def work(job: Job, runtime: Runtime, tell: Callable[[Metrics], None]) -> None:
+    """Train a trial from its newest checkpoint on; only the first worker writes.
+
+    Args:
+        job: what to train.
+        runtime: this worker's device and place.
+        tell: called after each evaluation, when its rows and its checkpoint are on disk.
+    """
+    first = runtime.rank == 0
+    recorder = Recorder(job.storage, job.study, job.trial, job.origin, runtime.world)
+    if first:
+        recorder.start()
+    runtime.test = job.trial.role in TESTED
+    stacks = job.stacks(recorder.attempt)
+    newest = checkpoints.newest(job.folder)
+    restored = checkpoints.on_this_machine(newest) if newest else contextlib.nullcontext()
+    try:
+        with (
+            _watched(stacks, job.patience, runtime.rank) as runtime.beat,
+            restored as runtime.restore_from,
+        ):
+            for evaluation in train(job.trial.config, runtime):
+                metrics: Metrics = recorder.add(evaluation) if first else {}
+                if first and not evaluation.final:
+                    checkpoints.keep(evaluation, job.folder)
+                tell(metrics)
+    except TrialStopped:
+        return
+    except TrainingDiverged as error:  # on every worker at the same step
+        cause = in_words(error)
+        if first:
+            recorder.fail(cause)
+        tell({"error": cause})
+
+
+def in_words(error: BaseException) -> str:
+    """What went wrong, its first cause, and for the commonest what to do."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    said = f"{type(error).__name__}: {error}"
+    if type(error).__name__ == "OutOfMemoryError":
+        said += (
+            ". Give a smaller schedule.microbatch_size (the result stays the same), fewer trials "
+            "at a time, or a larger GPU"
+        )
+    return said
+
+
+@contextlib.contextmanager
+def _watched(file: Path, patience: float, rank: int) -> Iterator[Callable[[], None]]:
+    """End this process when it has shown no sign of life for too long; gives what shows one.
+
+    The watch is a thread of the interpreter's own that needs no turn of Python's: a call that
+    never returns can't hold it up.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for left in file.parent.glob("hang-a[1-9]*.txt") if rank == 0 else ():
+        if not left.stat().st_size:  # of an attempt that was killed, and did not hang
+            left.unlink()
+    name = file if rank == 0 else file.with_stem(f"{file.stem}-{rank}")
+    try:
+        with name.open("w") as traces:
+
+            def beat() -> None:
+                faulthandler.dump_traceback_later(patience, exit=True, file=traces)
+
+            beat()
+            try:
+                yield beat
+            finally:
+                faulthandler.cancel_dump_traceback_later()
+    finally:
+        name.unlink()

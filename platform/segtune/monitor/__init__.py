@@ -1,1 +1,0 @@
-"""What watches a study run, beside the tables: gauges for Prometheus, files for TensorBoard."""

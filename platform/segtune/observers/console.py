@@ -1,0 +1,124 @@
+"""What a person sees while a study runs: a live table on a terminal, else a line per epoch."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from segtune.study.spec import Trial
+
+
+class Progress:
+    """An observer of a study that shows it."""
+
+    def __init__(self, console: Console, name: str) -> None:
+        self._console, self._name = console, name
+        self._started: dict[str, float] = {}
+        self._latest: dict[str, dict[str, Any]] = {}
+        self._ended: dict[str, str | None] = {}
+        self._total = self._before = 0
+        self._began = time.monotonic()
+        self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=2)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def begin(self, total: int, done: int, together: int) -> None:
+        """A stage starts."""
+        self._total, self._before = self._total + total, self._before + done
+        already = f", {done} of them finished before" if done else ""
+        self._console.print(
+            f"[bold]{self._name}[/]: {total} trials{already}; {together} at a time. "
+            "The first take some 15 s to start.",
+            highlight=False,
+        )
+
+    def started(self, trial: Trial) -> None:
+        """A trial was given its resources."""
+        self._started.setdefault(trial.trial_id, time.monotonic())
+        if trial.repeats:
+            self._console.print(
+                f"{trial.trial_id} has the configuration of an earlier trial: "
+                f"it runs with seed {trial.seed}",
+                highlight=False,
+            )
+
+    def reported(self, trial: Trial, metrics: Mapping[str, Any]) -> None:
+        """A trial finished an epoch or its final evaluation."""
+        latest = self._latest.setdefault(trial.trial_id, {})
+        latest.update(metrics)
+        if not self._console.is_terminal and not metrics.get("final"):
+            self._console.print(
+                f"{trial.trial_id}: epoch {metrics['epoch']}/{metrics['epochs']} "
+                f"loss {_number(metrics.get('loss'))} val Dice {_number(metrics.get('dice'))} "
+                f"ASSD {_number(metrics.get('assd'), 2)} px",
+                highlight=False,
+            )
+
+    def ended(self, trial: Trial, error: str | None) -> None:
+        """A trial is done."""
+        self._ended[trial.trial_id] = error
+        latest = self._latest.get(trial.trial_id, {})
+        said = f"best val Dice {_number(latest.get('best_dice'))}"
+        if error:
+            said = f"[red]failed[/]: {escape(error)}"
+        elif latest and not latest.get("final"):
+            said = f"stopped after epoch {latest['epoch']} of {latest['epochs']}, {said}"
+        done = self._before + len(self._ended)
+        self._console.print(f"{trial.trial_id}: {said}  ({done}/{self._total})", highlight=False)
+
+    def _draw(self) -> RenderableType:
+        running = [t for t in self._started if t not in self._ended]
+        grid = Table.grid(padding=(0, 2))
+        grid.add_row(*(Text(h, style="dim") for h in _HEADINGS))
+        for trial_id in running:
+            grid.add_row(*self._row(trial_id))
+        return Group(grid, self._summary())
+
+    def _row(self, trial_id: str) -> list[RenderableType]:
+        latest = self._latest.get(trial_id, {})
+        epoch, epochs = latest.get("epoch", 0), latest.get("epochs", 1)
+        if latest.get("final"):
+            epoch = epochs
+        seconds = time.monotonic() - self._started[trial_id]
+        return [
+            trial_id,
+            ProgressBar(total=epochs, completed=epoch, width=24),
+            f"{epoch}/{epochs}" if latest else "starting",
+            _number(latest.get("loss")),
+            _number(latest.get("dice")),
+            _number(latest.get("assd"), 2),
+            f"{seconds:.0f} s",
+        ]
+
+    def _summary(self) -> Text:
+        seconds = time.monotonic() - self._began
+        done, left = len(self._ended), self._total - self._before - len(self._ended)
+        text = f"{self._before + done} of {self._total} done, {seconds:.0f} s"
+        if done and left:
+            text += f", about {seconds / done * left:.0f} s to go"
+        return Text(text, style="bold")
+
+
+_HEADINGS = ("trial", "", "epoch", "loss", "val Dice", "val ASSD (px)", "time")
+
+
+def _number(value: Any, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,101 @@
+"""Where a study that runs can be looked at, and how."""
+
+import logging
+import shlex
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from rich.console import Console
+from rich.text import Text
+
+from segtune.observers.tensorboard import FOLDER
+from segtune.results.storage import Place, Storage, beside
+from segtune.search.searchers import JOURNAL
+from segtune.study.spec import Trial
+
+DISCOVERY = "prom_metrics_service_discovery.json"
+"""File of a Ray session that tells Prometheus where its nodes are."""
+
+
+class Places:
+    """An observer that says it once, when the first trials are about to start.
+
+    Also that there are `others`: addresses of clusters that this machine is part of, unasked.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        storage: Storage,
+        study: str,
+        *,
+        is_search: bool,
+        others: Collection[str] = (),
+    ) -> None:
+        self._console, self._others = console, others
+        self._storage, self._study = Place.of(storage), study
+        self._is_search, self._said = is_search, False
+
+    def begin(self, total: int, done: int, together: int) -> None:
+        """The study starts: Ray runs."""
+        if self._said:
+            return
+        self._said = True
+        context = ray.init(ignore_reinit_error=True, logging_level=logging.ERROR)  # what is there
+        for what, where in places(
+            self._storage,
+            self._study,
+            is_search=self._is_search,
+            dashboard=context.dashboard_url,
+            session=getattr(context, "address_info", {}).get("session_dir"),
+        ).items():
+            line = Text.assemble((f"  {what:<18}", "dim"), where)
+            self._console.print(line, soft_wrap=True)  # to be copied whole
+        if self._others:
+            self._console.print(
+                f"Ray was running on this machine already ({', '.join(sorted(self._others))}): "
+                "this study has a Ray of its own, and both take the same CPUs and GPUs for theirs. "
+                f"To join the other instead: --address {min(self._others)}",
+                style="yellow",
+                highlight=False,
+            )
+
+    def started(self, trial: Trial) -> None:
+        """Nothing to say."""
+
+    def reported(self, trial: Trial, metrics: Mapping[str, Any]) -> None:
+        """Nothing to say."""
+
+    def ended(self, trial: Trial, error: str | None) -> None:
+        """Nothing to say."""
+
+
+def places(
+    storage: Storage, study: str, *, is_search: bool, dashboard: str | None, session: str | None
+) -> dict[str, str]:
+    """What there is to look at -> where it is, or the command that opens it.
+
+    Args:
+        storage: the folder that holds the studies.
+        study: its name.
+        is_search: whether there is an Optuna study too.
+        dashboard: `host:port` of Ray's dashboard.
+        session: folder of Ray's session on the head node.
+    """
+    root, here = Place.of(storage), beside(storage, study)
+    given = shlex.quote(str(root))
+    found = {
+        "results": str(root / study),
+        "now": f"segtune status {study} --storage {given} --watch",
+        "report": f"segtune report {study} --storage {given} --serve",
+        "curves": f"tensorboard --logdir {shlex.quote(str(here / FOLDER))}",
+    }
+    if is_search:
+        found["search"] = f"optuna-dashboard {shlex.quote(str(here / JOURNAL))}"
+    if dashboard:
+        found["jobs, nodes, logs"] = f"http://{dashboard} (Ray; it knows no trials)"
+    if session:
+        found["metrics"] = f"Prometheus with file_sd_configs of {Path(session) / DISCOVERY}"
+    return found

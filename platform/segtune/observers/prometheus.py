@@ -1,0 +1,73 @@
+"""Each trial's latest numbers as gauges of Ray, which Prometheus scrapes from every node.
+
+They are those of the trials that the launching process has seen, and go with it.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ray.util.metrics import Gauge
+
+from segtune.study.spec import Trial
+
+TAGS = ("study", "trial", "arm", "seed")
+SHOWN: Mapping[str, tuple[str, str]] = {
+    "segtune_trial_dice": ("dice", "Macro Dice on val after the latest epoch."),
+    "segtune_trial_assd": ("assd", "Macro ASSD on val after the latest epoch, pixels."),
+    "segtune_trial_best_dice": ("best_dice", "Macro Dice on val at the best epoch so far."),
+    "segtune_trial_loss": ("loss", "Mean loss of the latest epoch's steps."),
+    "segtune_trial_images_per_second": ("images_per_second", "Images trained on in a second."),
+    "segtune_trial_peak_memory_bytes": ("peak_memory_bytes", "Most memory of the first worker."),
+    "segtune_trial_epoch": ("epoch", "Epochs done."),
+    "segtune_trial_epochs": ("epochs", "Epochs to do."),
+}
+"""Gauge -> what a trial reports, and what it is. Prometheus sees each with Ray's prefix `ray_`."""
+STATE = "segtune_trial_state"
+STATES = ("running", "finished", "pruned", "failed")
+
+
+class Gauges:
+    """An observer that keeps the gauges up to date."""
+
+    def __init__(self, study: str) -> None:
+        self._study = study
+        self._gauges: dict[str, Gauge] = {}
+        self._whole: set[str] = set()
+
+    def begin(self, total: int, done: int, together: int) -> None:
+        """Ray runs: make the gauges."""
+        for name, (_, about) in SHOWN.items():
+            self._gauges[name] = Gauge(name, description=about, tag_keys=TAGS)
+        about = "1 for the state that a trial is in, 0 for the others."
+        self._gauges[STATE] = Gauge(STATE, description=about, tag_keys=(*TAGS, "state"))
+
+    def started(self, trial: Trial) -> None:
+        """It runs."""
+        self._is(trial, "running")
+
+    def reported(self, trial: Trial, metrics: Mapping[str, Any]) -> None:
+        """Its latest numbers; those of the test at the end are none of val's."""
+        if metrics.get("final"):
+            self._whole.add(trial.trial_id)
+            return
+        for name, (key, _) in SHOWN.items():
+            value = metrics.get(key)
+            if value is not None and math.isfinite(value):
+                self._gauges[name].set(value, tags=self._tags(trial))
+
+    def ended(self, trial: Trial, error: str | None) -> None:
+        """It came to its end, was stopped before, or failed."""
+        whole = trial.trial_id in self._whole
+        self._is(trial, "failed" if error else "finished" if whole else "pruned")
+
+    def _is(self, trial: Trial, present: str) -> None:
+        for state in STATES:
+            self._gauges[STATE].set(
+                int(state == present), tags={**self._tags(trial), "state": state}
+            )
+
+    def _tags(self, trial: Trial) -> dict[str, str]:
+        arm = trial.arm or "search"
+        values = (self._study, trial.trial_id, arm, str(trial.seed))
+        return dict(zip(TAGS, values, strict=True))

@@ -1,0 +1,105 @@
+"""Event files for TensorBoard, `tensorboard/<trial>/` beside a study: a run per trial.
+
+They repeat what the tables hold, for those who like to look there. A trial that goes on, or begins
+anew, has its file written again from the tables: no point stands there twice.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.summary import scalar, text
+
+from segtune.results import tables
+from segtune.results.storage import Storage, beside
+from segtune.study.spec import Trial
+
+FOLDER = "tensorboard"
+CURVES: Mapping[str, str] = {
+    "loss": "train/loss",
+    "images_per_second": "train/images_per_second",
+    "peak_memory_bytes": "train/peak_memory_bytes",
+    "dice": "val/dice",
+    "iou": "val/iou",
+    "assd": "val/assd_pixels",
+    "hd": "val/hd_pixels",
+    "hd95": "val/hd95_pixels",
+    "nsd": "val/nsd",
+}
+"""What a trial reports -> the name of its curve."""
+
+
+class EventFiles:
+    """An observer that writes them. A disk that takes no more ends them, and no study."""
+
+    def __init__(self, storage: Storage, study: str) -> None:
+        self._storage, self._study = storage, study
+        self._writers: dict[str, EventsWriter] = {}  # a SummaryWriter's thread hides errors
+        self._last: dict[str, int] = {}
+
+    def begin(self, total: int, done: int, together: int) -> None:
+        """Nothing to write yet."""
+
+    def started(self, trial: Trial) -> None:
+        """Nothing to write yet."""
+
+    def reported(self, trial: Trial, metrics: Mapping[str, Any]) -> None:
+        """A point on each curve; those of the test at the end are none of val's."""
+        if metrics.get("final"):
+            return
+        try:
+            epoch = int(metrics["epoch"])
+            if trial.trial_id not in self._last or epoch != self._last[trial.trial_id] + 1:
+                self._open(trial, epoch)
+            self._write(trial.trial_id, epoch, metrics)
+        except OSError:
+            self._writers.pop(trial.trial_id, None)
+            self._last.pop(trial.trial_id, None)
+
+    def ended(self, trial: Trial, error: str | None) -> None:
+        """No more points."""
+        if writer := self._writers.pop(trial.trial_id, None):
+            with contextlib.suppress(OSError):
+                writer.close()
+
+    def _open(self, trial: Trial, epoch: int) -> None:
+        """Begin a trial's file anew, with the points of the epochs before this one."""
+        if writer := self._writers.pop(trial.trial_id, None):
+            writer.close()
+        folder = beside(self._storage, self._study) / FOLDER / trial.trial_id
+        for file in folder.glob("events.out.tfevents.*"):
+            file.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+        writer = self._writers[trial.trial_id] = EventsWriter(str(folder / "events"))
+        changes = ", ".join(f"{field} = {value}" for field, value in trial.changes.items())
+        about = text("trial", f"seed {trial.seed}; {changes or 'the baseline'}")
+        writer.write_event(Event(wall_time=time.time(), summary=about))
+        if epoch > 1:
+            for past, values in history(self._storage, self._study, trial.trial_id):
+                if past < epoch:
+                    self._write(trial.trial_id, past, values)
+
+    def _write(self, trial_id: str, epoch: int, values: Mapping[str, Any]) -> None:
+        writer = self._writers[trial_id]
+        for key, curve in CURVES.items():
+            if values.get(key) is not None:
+                point = scalar(curve, values[key])
+                writer.write_event(Event(wall_time=time.time(), step=epoch, summary=point))
+        writer.flush()
+        self._last[trial_id] = epoch
+
+
+def history(storage: Storage, study: str, trial_id: str) -> Iterator[tuple[int, dict[str, float]]]:
+    """A trial's epochs and what it reported of them, from the tables."""
+    steps = tables.read(storage, study, "steps", trial_id=trial_id).to_pandas()
+    scores = tables.read(storage, study, "scores", trial_id=trial_id).to_pandas()
+    macro = scores[(scores["split"] == "val") & (scores["class_name"] == "macro")]
+    means = steps.groupby("epoch")[["loss", "images_per_second"]].mean()
+    means["peak_memory_bytes"] = steps.groupby("epoch")["peak_memory_bytes"].max()
+    for epoch, row in means.iterrows():
+        of_val = macro[macro["epoch"] == epoch]
+        found = dict(zip(of_val["metric"], of_val["value"], strict=True))
+        yield int(str(epoch)), {**row.dropna().to_dict(), **found}

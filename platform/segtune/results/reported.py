@@ -1,0 +1,82 @@
+"""Numbers of papers, to stand beside the study's own: reported, not reproduced.
+
+They are written by hand into `reported.toml` beside the study's `study.json`:
+
+    [[reported]]
+    method = "D2GPLand"
+    metric = "dice"
+    value = 0.635
+    data = "L3D test"
+    source = "arXiv 2406.17858"
+
+They enter no mean, no test and no figure.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from segtune.results.storage import Place
+
+FILE = "reported.toml"
+_WORDS = ("method", "metric", "data", "source")
+
+
+@dataclass(frozen=True)
+class Reported:
+    """One number of a paper."""
+
+    method: str
+    metric: str
+    value: float
+    data: str
+    """What it was measured on."""
+    source: str
+    """Where it can be looked up."""
+
+
+def read_reported(folder: Place) -> tuple[Reported, ...]:
+    """What `reported.toml` says; nothing where there is no such file.
+
+    Raises:
+        ValueError: the file cannot be read, or an entry lacks or mistakes something; all of them.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return ()
+    try:
+        entries = tomllib.loads(path.read().decode("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not TOML: {error}") from error
+    listed = entries.get("reported")
+    faults = [
+        f"{key}: only [[reported]] entries may stand here" for key in entries.keys() - {"reported"}
+    ]
+    if not isinstance(listed, list):
+        raise ValueError(f"{path}: write each number as a [[reported]] entry")
+    for i, entry in enumerate(listed, 1):
+        faults += [f"entry {i}: {fault}" for fault in _faults(entry)]
+    if faults:
+        raise ValueError("\n".join([f"{path}:", *(f"  {f}" for f in faults)]))
+    return tuple(Reported(**{**entry, "value": float(entry["value"])}) for entry in listed)
+
+
+def _faults(entry: Mapping[str, Any]) -> list[str]:
+    if not isinstance(entry, dict):
+        return ["write it as [[reported]]"]
+    needed = (*_WORDS, "value")
+    faults = [f"{name} is missing" for name in needed if name not in entry]
+    faults += [
+        f"{name} is unknown: choose of {', '.join(needed)}"
+        for name in sorted(entry.keys() - set(needed))
+    ]
+    faults += [
+        f"{name} must be text"
+        for name in _WORDS
+        if name in entry and not (isinstance(entry[name], str) and entry[name].strip())
+    ]
+    value = entry.get("value", 0.0)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        faults.append("value must be a number")
+    return faults

@@ -1,0 +1,176 @@
+"""A study's rows as the report uses them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from segtune.results import study_file, tables
+from segtune.results.reported import Reported, read_reported
+from segtune.results.storage import Place, Storage
+
+DIRTY = "dirty"
+MACRO = "macro"
+POOLED = "pooled"
+CLASS_ORDER = ("ridge", "silhouette", "ligament")
+"""The order in which known classes are shown; others follow by name."""
+DEFAULT_OBJECTIVES = (
+    {"metric": "dice", "direction": "maximize"},
+    {"metric": "assd", "direction": "minimize"},
+)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is to be made large or small."""
+
+    metric: str
+    maximize: bool
+
+
+@dataclass(frozen=True, eq=False)
+class StudyRows:
+    """Everything that is known of one study."""
+
+    name: str
+    definition: Mapping[str, Any]
+    """`study.json`; empty where there is none."""
+    trials: pd.DataFrame
+    """With the status `dirty` for a trial that finished from uncommitted code where others of its
+    role finished from a commit: see `set_dirty_apart`."""
+    steps: pd.DataFrame
+    scores: pd.DataFrame
+    images: pd.DataFrame
+    pictures: pd.DataFrame
+    reported: tuple[Reported, ...] = ()
+    """Papers' numbers: shown, in no statistic."""
+    places: Mapping[str, int] = field(default_factory=dict)
+    """Arm -> its place among the looks of the whole page, -1 for the page's baseline; empty where
+    the study has a page of its own."""
+
+    @property
+    def kind(self) -> str:
+        """`ablation` or `search`; told from the trials where `study.json` is missing."""
+        told = self.definition.get("kind")
+        return str(told) if told else "search" if (self.trials["role"] == "search").any() else ""
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """Scores on val and, in a search, costs; the first one ranks the trials."""
+        given: Sequence[Mapping[str, str]] = self.definition.get("objectives") or DEFAULT_OBJECTIVES
+        return tuple(Objective(o["metric"], o["direction"] == "maximize") for o in given)
+
+    @property
+    def selects(self) -> Objective:
+        """The first objective that is a score, not a cost: what the best epoch is told by."""
+        known = set(self.scored["metric"])
+        there = (o for o in self.objectives if o.metric in known)
+        return next(there, self.objectives[0])
+
+    @property
+    def baseline(self) -> str | None:
+        """Name of the arm that the others are compared with."""
+        name = self.definition.get("baseline_arm")
+        return None if name is None else str(name)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The baseline, then the other arms as defined, then any that only the trials know."""
+        defined = list(self.definition.get("arms") or {})
+        seen = sorted(str(a) for a in self.trials["arm"].dropna().unique())
+        first = [self.baseline] if self.baseline is not None else []
+        return tuple(dict.fromkeys([*first, *defined, *seen]))
+
+    @cached_property
+    def scored(self) -> pd.DataFrame:
+        """What was scored: the different splits, metrics, protocols, resolutions and classes."""
+        columns = ["split", "metric", "protocol", "resolution", "class_name"]
+        return self.scores[columns].drop_duplicates(ignore_index=True)
+
+    @cached_property
+    def native_size(self) -> int | None:
+        """Side of the masks that most trials were validated at, pixels: what they were trained for.
+
+        None where nothing was validated yet.
+        """
+        sizes = set(self.scored.loc[self.scored["split"] == "val", "resolution"])
+        if len(sizes) < 2:
+            return int(sizes.pop()) if sizes else None
+        val = self.scores.loc[self.scores["split"] == "val", ["trial_id", "resolution"]]
+        trials = val.drop_duplicates().groupby("resolution").size()
+        return int(max(trials[trials == trials.max()].index))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Foreground classes that were scored."""
+        found = {str(c) for c in self.scored["class_name"].unique()} - {MACRO, POOLED}
+        known = [c for c in CLASS_ORDER if c in found]
+        return (*known, *sorted(found - set(known)))
+
+    def of(self, role: str, *, arm: str | None = None, status: str | None = None) -> pd.DataFrame:
+        """Trials of a role, by seed and number; of one arm and one status where asked."""
+        rows = self._ordered
+        rows = rows[rows["role"] == role]
+        if arm is not None:
+            rows = rows[rows["arm"] == arm]
+        if status is not None:
+            rows = rows[rows["status"] == status]
+        return rows
+
+    @cached_property
+    def _ordered(self) -> pd.DataFrame:
+        return self.trials.sort_values(["number", "seed", "trial_id"], kind="stable")
+
+
+def load(storage: Storage, study: str) -> StudyRows:
+    """Read one study.
+
+    Raises:
+        ValueError: no trial of this name was ever recorded under `storage`, or its papers' numbers
+            cannot be read.
+    """
+    trials = tables.read(storage, study, "trials")
+    if len(trials) == 0:
+        found = ", ".join(studies(storage)) or "none"
+        raise ValueError(
+            f"no trial of a study {study!r} under {storage}; studies with trials there: {found}"
+        )
+    return StudyRows(
+        name=study,
+        definition=study_file.read(storage, study) or {},
+        trials=set_dirty_apart(trials.to_pandas()),
+        steps=tables.read(storage, study, "steps").to_pandas(),
+        scores=tables.read(storage, study, "scores").to_pandas(),
+        images=tables.read(storage, study, "images").to_pandas(),
+        pictures=tables.read(storage, study, "pictures").to_pandas(),
+        reported=read_reported(Place.of(storage) / study),
+    )
+
+
+def set_dirty_apart(trials: pd.DataFrame) -> pd.DataFrame:
+    """Keep trials of uncommitted code out of what is averaged.
+
+    Nobody can run such code again, so where clean trials of the same role (arms, search) finished,
+    the finished dirty ones get the status `dirty`: counted and shown, in no mean. Where all of them
+    are dirty there is nothing better to show: they stay, and the page says so at its top. The rule
+    is for a whole study: arms of committed and of uncommitted code are never compared.
+
+    Tuning candidates are left as they are: one of them was chosen, and that is what then ran.
+    """
+    dirty = trials["git_dirty"].fillna(False).astype(bool) & (trials["status"] == "finished")
+    clean = (trials["status"] == "finished") & ~dirty
+    apart = trials.copy()
+    for role in ("arm", "search", "finalist"):
+        of_role = trials["role"] == role
+        if (clean & of_role).any():
+            apart.loc[dirty & of_role, "status"] = DIRTY
+    return apart
+
+
+def studies(storage: Storage) -> list[str]:
+    """Names of the studies under a folder that have a trial on record."""
+    names = [folder.name for folder in Place.of(storage).folders()]
+    begun = {name: tables.table_dir(storage, name, "trials") for name in names}
+    return [name for name, folder in begun.items() if folder.is_folder() and folder.files()]

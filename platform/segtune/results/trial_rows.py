@@ -1,0 +1,81 @@
+"""The row of a trial: how it begins, how it may end, and what is read back from it."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from segcore.config import to_json
+from segtune.results import tables
+from segtune.results.provenance import Origin
+from segtune.results.storage import Storage
+from segtune.study.spec import Trial
+
+BEST = "best_"
+"""Before a metric's name in a report: its value on val at the best epoch so far."""
+
+
+def record_failure(
+    storage: Storage, study: str, trial: Trial, origin: Origin, workers: int, error: str
+) -> None:
+    """Mark a trial's last attempt as failed; make one up where it died before it wrote a row."""
+    rows = tables.read(storage, study, "trials", trial_id=trial.trial_id).to_pylist()
+    row = rows[0] if rows else trial_row(trial, origin, workers) | {"attempt": 1}
+    if row["status"] in ("running", None):
+        row |= {"status": "failed", "error": error, "ended": datetime.now(UTC)}
+        tables.write(storage, study, "trials", [row])
+
+
+def record_pruned(storage: Storage, study: str, trial_id: str, epoch: int) -> None:
+    """Mark a trial's last attempt as stopped by a scheduler after an epoch, unless it is so; what
+    its workers wrote since stays in the tables."""
+    (row,) = tables.read(storage, study, "trials", trial_id=trial_id).to_pylist()
+    if row["status"] != "pruned":
+        row |= {"status": "pruned", "stopped_epoch": epoch, "ended": datetime.now(UTC)}
+        tables.write(storage, study, "trials", [row])
+
+
+def record_cancelled(storage: Storage, study: str) -> None:
+    """Mark the trials that a person interrupted; the next run goes on with them."""
+    for row in tables.read(storage, study, "trials").to_pylist():
+        if row["status"] == "running":
+            row |= {"status": "cancelled", "ended": datetime.now(UTC)}
+            tables.write(storage, study, "trials", [row])
+
+
+def failure(storage: Storage, study: str, trial_id: str) -> str | None:
+    """Why a trial failed; None where it did not."""
+    for row in tables.read(storage, study, "trials", trial_id=trial_id).to_pylist():
+        if row["status"] == "failed":
+            return str(row["error"])
+    return None
+
+
+def trial_row(trial: Trial, origin: Origin, workers: int) -> dict[str, Any]:
+    """A trial that has just begun."""
+    return {
+        "trial_id": trial.trial_id,
+        "role": trial.role,
+        "arm": trial.arm,
+        "seed": trial.seed,
+        "number": trial.number,
+        "status": "running",
+        "config": json.dumps(to_json(trial.config, places=False)),
+        "changes": json.dumps(dict(trial.changes), sort_keys=True),
+        "train_run": trial.trial_id,
+        "git_commit": origin.git_commit,
+        "git_dirty": origin.git_dirty,
+        "versions": json.dumps(dict(origin.versions), sort_keys=True),
+        "command": origin.command,
+        "workers": workers,
+        "started": datetime.now(UTC),
+    }
+
+
+def best_values(scores: list[dict[str, Any]], trial_id: str, epoch: int | None) -> dict[str, float]:
+    """A trial's macro metrics on val at an epoch, under their names in a report."""
+    return {
+        f"{BEST}{s['metric']}": s["value"]
+        for s in scores
+        if (s["trial_id"], s["epoch"], s["split"], s["class_name"])
+        == (trial_id, epoch, "val", "macro")
+    }

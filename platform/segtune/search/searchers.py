@@ -1,0 +1,302 @@
+"""Where Ray Tune takes its next trial from: a list, or Optuna."""
+
+import collections
+import json
+import math
+import os
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from ray.tune.search import Searcher
+
+from segtune.results.trial_rows import BEST
+from segtune.search.schedulers import epoch_metrics
+from segtune.search.trial_history import ENDED, Course, Past, Verdict, needs_costs, verdict
+from segtune.study.overrides import Changes
+from segtune.study.samplers import sampler
+from segtune.study.space import distribution, suggest
+from segtune.study.spec import Search, Trial
+from segtune.study.stopping import SCORES
+
+JOURNAL = "optuna.journal"
+"""Name of the file that `optuna-dashboard` opens."""
+
+
+class Listed(Searcher):
+    """Hands out given trials, in their order."""
+
+    def __init__(self, trials: Iterable[Trial]) -> None:
+        super().__init__()
+        self._trials = collections.deque(trials)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """The next trial; `FINISHED` after the last."""
+        if not self._trials:
+            return Searcher.FINISHED  # type: ignore[return-value]  # how Ray spells the end
+        return {"trial": self._trials.popleft()}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing to learn from a result."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to keep: the tables tell what is done."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Never asked for: a study goes on from its tables."""
+        raise NotImplementedError
+
+
+class Ledger(Protocol):
+    """The tables, as a search writes and reads them while it runs."""
+
+    def stopped(self, trial: Trial, epoch: int) -> None:
+        """Write down that a scheduler stopped a trial after an epoch."""
+        ...
+
+    def failed(self, trial: Trial) -> Past:
+        """Write down that a trial failed, where it could not itself; what there is of it."""
+        ...
+
+    def costs(self, trial: Trial) -> Mapping[str, float]:
+        """What a trial cost."""
+        ...
+
+
+class OptunaSearcher(Searcher):
+    """Asks Optuna for configurations and tells it what they reached.
+
+    Made anew from the tables at each launch, so that Optuna and the tables agree. Its journal
+    file is for `optuna-dashboard`. The tables are written first: a search that is killed between
+    the two is rebuilt from them.
+    """
+
+    def __init__(
+        self,
+        search: Search,
+        name: str,
+        journal: Path,
+        past: Sequence[Past],
+        ledger: Ledger,
+        stopped: Mapping[str, int],
+        courses: dict[str, Course] | None = None,
+    ) -> None:
+        """Rebuild the study.
+
+        Args:
+            search: what is searched.
+            name: of the study.
+            journal: the journal file; one that is there is replaced.
+            past: the trials of earlier launches.
+            ledger: the tables.
+            stopped: trial -> epoch, filled by the scheduler.
+            courses: trial -> its scores so far, which the scheduler may fill too.
+        """
+        super().__init__()
+        self._search, self._ledger, self._stopped = search, ledger, stopped
+        self._courses = {} if courses is None else courses
+        self._drawn = collections.Counter(_key(p.changes) for p in past)
+        self._unfinished = collections.deque(p for p in past if p.status not in ENDED)
+        self._study = rebuild(search, name, journal, past, retry=True)
+        self._running: dict[str, _Running] = {}
+        self._handed_out = len(past) - len(self._unfinished)
+        if not self._drawn[_key(search.first())]:
+            self._study.enqueue_trial(search.first())
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """An unfinished trial of an earlier launch, else a new one; `FINISHED` after the last."""
+        if self._handed_out >= self._search.num_samples:
+            return Searcher.FINISHED  # type: ignore[return-value]  # how Ray spells the end
+        self._handed_out += 1
+        asked = self._study.ask()  # waiting trials come first, by their numbers
+        changes = suggest(asked, self._search.space)
+        running = self._again(asked) if self._unfinished else self._new(asked, changes)
+        self._running[trial_id] = running
+        return {"trial": running.trial}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Tell Optuna what an epoch reached, where there is one objective."""
+        running, metrics = self._running[trial_id], epoch_metrics(result)
+        if metrics is None:
+            return
+        course = self._courses.setdefault(running.trial.trial_id, Course())
+        course.add(result["epoch"], metrics)
+        self._report(running, course)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell Optuna how a trial ended."""
+        if result and not error:
+            self.on_trial_result(trial_id, result)
+        running = self._running.pop(trial_id)
+        self._tell(running.asked, self._verdict(running, None if error else result))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to keep: the study is rebuilt from the tables."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Never asked for: a study goes on from its tables."""
+        raise NotImplementedError
+
+    def _verdict(self, running: "_Running", result: Mapping[str, Any] | None) -> Verdict:
+        trial = running.trial
+        if result is None or "error" in result or not self._ended(trial, result):
+            past = self._ledger.failed(trial)
+            self._report(running, past.course)
+            return verdict(self._search, {}, error=past.error or "it ended without a result")
+        costs = self._ledger.costs(trial) if needs_costs(self._search) else {}
+        epoch = self._stopped.get(trial.trial_id)
+        if epoch is not None:
+            self._ledger.stopped(trial, epoch)
+            at_best = self._courses[trial.trial_id].at_best[epoch]
+            return verdict(self._search, {**at_best, **costs}, stopped_epoch=epoch)
+        scores = {m: float(result[f"{BEST}{m}"]) for m in SCORES if f"{BEST}{m}" in result}
+        return verdict(self._search, {**scores, **costs})
+
+    def _ended(self, trial: Trial, result: Mapping[str, Any]) -> bool:
+        return trial.trial_id in self._stopped or bool(result.get("final"))
+
+    def _tell(self, asked: optuna.Trial, told: Verdict) -> None:
+        for key, value in told.attributes.items():
+            asked.set_user_attr(key, value)
+        for key, value in told.constraints.items():
+            asked.set_constraint(key, value)
+        self._study.tell(asked, told.values, state=told.state)
+
+    def _report(self, running: "_Running", course: Course) -> None:
+        for epoch, value in intermediate(self._search, course).items():
+            if epoch not in running.reported:
+                running.asked.report(value, epoch)
+                running.reported.add(epoch)
+
+    def _new(self, asked: optuna.Trial, changes: Changes) -> "_Running":
+        key = _key(changes)
+        trial = self._search.trial(asked.number, changes, self._drawn[key])
+        self._drawn[key] += 1
+        asked.set_user_attr("trial_id", trial.trial_id)
+        asked.set_user_attr("seed", trial.seed)
+        return _Running(asked, trial)
+
+    def _again(self, asked: optuna.Trial) -> "_Running":
+        past = self._unfinished.popleft()
+        assert past.number == asked.number
+        self._courses[past.trial_id] = past.course
+        repeats = past.seed - self._search.seed
+        running = _Running(asked, self._search.trial(past.number, past.changes, repeats))
+        self._report(running, past.course)
+        return running
+
+
+@dataclass
+class _Running:
+    """A trial between Optuna's asking and our telling."""
+
+    asked: optuna.Trial
+    trial: Trial
+    reported: set[int] = field(default_factory=set)
+    """Epochs whose value Optuna has."""
+
+
+def rebuild(
+    search: Search, name: str, journal: Path, past: Sequence[Past], *, retry: bool = False
+) -> optuna.Study:
+    """An Optuna study that says what the tables say: states, values, intermediate values, user
+    attributes and constraints are those that a live one has.
+
+    What the tables do not hold, and a rebuilt study lacks: when a trial was asked and told, and
+    what a sampler noted for itself (system attributes). What the journal does not hold: everything
+    but the objectives at the best epoch; the tables can't be rebuilt from it.
+
+    Args:
+        search: what is searched.
+        name: of the study.
+        journal: the journal file; written beside and renamed over the old one.
+        past: its trials. One that has not ended waits to be asked for again. A number that is
+            missing between others was lost before it wrote a row: it stands as failed, and another
+            trial takes its place.
+        retry: whether failed trials wait to be asked for again too.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = journal.with_name(f".{journal.name}.{os.getpid()}")
+    study = _create(search, name, unfinished)
+    known = {p.number: p for p in past}
+    for number in range(max(known, default=-1) + 1):
+        trial = known.get(number)
+        if trial is None:
+            study.add_trial(create_trial(state=TrialState.FAIL))
+        elif trial.status in ENDED or (trial.status == "failed" and not retry):
+            study.add_trial(_frozen(search, trial))
+        else:
+            study.enqueue_trial(dict(trial.changes), user_attrs=_identity(trial))
+    os.replace(unfinished, journal)
+    return optuna.load_study(
+        study_name=name, storage=_storage(journal), sampler=_sampler(search, len(known))
+    )
+
+
+def intermediate(search: Search, course: Course) -> dict[int, float]:
+    """Epoch -> value of the one objective; nothing for several, of which Optuna takes none."""
+    if len(search.objectives) > 1:
+        return {}
+    metric = search.objectives[0].metric
+    found = {epoch: at.get(metric, math.nan) for epoch, at in course.at_best.items()}
+    return {epoch: value for epoch, value in found.items() if not math.isnan(value)}
+
+
+def _create(search: Search, name: str, path: Path) -> optuna.Study:
+    path.unlink(missing_ok=True)
+    study = optuna.create_study(
+        study_name=name,
+        storage=_storage(path),
+        directions=[o.direction for o in search.objectives],
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # else they are "Objective 0" and "1"
+        study.set_metric_names([o.metric for o in search.objectives])
+    return study
+
+
+def _storage(path: Path) -> JournalStorage:
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+def _sampler(search: Search, trials: int) -> BaseSampler:
+    """A launch that goes on must not draw the first launch's configurations again."""
+    return sampler(search.sampler, search.sampler_options, search.seed + trials)
+
+
+def _frozen(search: Search, past: Past) -> FrozenTrial:
+    told = verdict(search, past.values, stopped_epoch=past.stopped_epoch, error=past.error)
+    reported = intermediate(search, past.course)
+    values = told.values
+    if told.state == TrialState.PRUNED and reported:
+        values = (reported[max(reported)],)  # as Optuna itself does
+    return create_trial(
+        state=told.state,
+        values=values,
+        params=dict(past.changes),
+        distributions={f: distribution(search.space, f) for f in past.changes},
+        user_attrs={**_identity(past), **told.attributes},
+        intermediate_values=reported,
+        constraints=dict(told.constraints),
+    )
+
+
+def _identity(past: Past) -> dict[str, Any]:
+    return {"trial_id": past.trial_id, "seed": past.seed}
+
+
+def _key(changes: Changes) -> str:
+    return json.dumps(dict(changes), sort_keys=True)

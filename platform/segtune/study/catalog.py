@@ -1,0 +1,106 @@
+"""Find a study: by its name in `search_spaces/`, or in a user's own file."""
+
+import ast
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from segtune.study.overrides import SpecError, value_faults
+from segtune.study.spec import Ablation, Search, Study
+
+PACKAGE = "search_spaces"
+
+
+@dataclass(frozen=True)
+class Named:
+    """A study and what it is called."""
+
+    name: str
+    study: Study
+    description: str
+    """Docstring of its file: question, command, expected cost."""
+
+
+def names() -> list[str]:
+    """The studies that come with segtune."""
+    package = importlib.import_module(PACKAGE)
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name[0] != "_")
+
+
+def summaries() -> dict[str, str]:
+    """The first line of each study's docstring, by name; nothing is executed."""
+    package = importlib.import_module(PACKAGE)
+    out = {}
+    for name in names():
+        source = Path(package.__path__[0], f"{name}.py").read_text()
+        docstring = ast.get_docstring(ast.parse(source)) or ""
+        out[name] = docstring.partition("\n")[0]
+    return out
+
+
+def find(study: str) -> Named:
+    """Load a study.
+
+    Args:
+        study: a name, or the path of a Python file with a function `study()`.
+
+    Raises:
+        SpecError: there is no such study, or its file does not give one.
+    """
+    path = Path(study)
+    is_file = path.suffix == ".py" or "/" in study
+    module = _load_file(path) if is_file else _load_named(study)
+    make = getattr(module, "study", None)
+    if not callable(make):
+        raise SpecError([f"{study}: no function `study()` that returns an Ablation or a Search"])
+    try:
+        value: Any = make()
+    except Exception as error:
+        raise _said(study, error) from error
+    if not isinstance(value, Ablation | Search):
+        raise SpecError(
+            [f"{study}: study() returned {type(value).__name__}, not an Ablation or a Search"]
+        )
+    return Named(path.stem if is_file else study, value, (module.__doc__ or "").strip())
+
+
+def _load_named(name: str) -> ModuleType:
+    if name not in names():
+        if Path(f"{name}.py").is_file():
+            raise SpecError([f"unknown study {name!r}: did you mean the file {name}.py?"])
+        raise SpecError(
+            [
+                f"unknown study {name!r}: choose one of {', '.join(names())}, "
+                "or give the path of a file (my_study.py) with a function `study()`"
+            ]
+        )
+    return importlib.import_module(f"{PACKAGE}.{name}")
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise SpecError([f"there is no study file {path}"])
+    if path.suffix != ".py":
+        raise SpecError([f"{path} is no Python file: a study is a .py with a function `study()`"])
+    spec = importlib.util.spec_from_file_location(f"segtune_study_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise _said(str(path), error) from error
+    return module
+
+
+def _said(study: str, error: Exception) -> SpecError:
+    """What went wrong in a study's file, as far as a person needs it."""
+    if isinstance(error, ValueError):
+        return SpecError([f"{study}: {fault}" for fault in value_faults(error, "")])
+    return SpecError([f"{study} can't be read: {type(error).__name__}: {error}"])

@@ -1,0 +1,48 @@
+"""What a trial cost, as one number each: objectives and constraints beside the scores."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from segtune.study.stopping import Direction
+
+COSTS: Mapping[str, Direction] = {
+    "peak_memory_bytes": "minimize",
+    "optimizer_state_bytes": "minimize",
+    "seconds_per_step": "minimize",
+    "trainable_parameters": "minimize",
+}
+"""Names of costs; less is better.
+
+`peak_memory_bytes` and `optimizer_state_bytes` are the most that the first worker held at once;
+`seconds_per_step` is a mean, since low-rank bases are refreshed once in many steps, over all steps
+but the first, which pays for starting up.
+"""
+_SECONDS = [f"seconds_{p}" for p in ("data", "forward", "backward", "optimizer", "refresh")]
+STEP_COLUMNS = ["trial_id", "step", "peak_memory_bytes", "optimizer_state_bytes", *_SECONDS]
+
+
+def costs(trials: Sequence[Mapping[str, Any]], steps: pa.Table) -> dict[str, dict[str, float]]:
+    """Trial -> cost -> value; what was not measured is left out.
+
+    Args:
+        trials: rows of `trials`.
+        steps: the table `steps`.
+    """
+    frame = steps.select(STEP_COLUMNS).to_pandas().sort_values(["trial_id", "step"])
+    frame["seconds_per_step"] = frame[_SECONDS].sum(axis=1, min_count=1)
+    largest = frame.groupby("trial_id")[["peak_memory_bytes", "optimizer_state_bytes"]].max()
+    alone = frame.groupby("trial_id")["step"].transform("size") == 1
+    steady = frame[frame.duplicated("trial_id") | alone]
+    seconds = steady.groupby("trial_id")["seconds_per_step"].mean()
+    found: dict[str, dict[str, float]] = {}
+    for trial in trials:
+        name = trial["trial_id"]
+        measured = {"trainable_parameters": trial.get("trainable_parameters")}
+        if name in largest.index:
+            measured |= {k: largest.at[name, k] for k in largest.columns}
+            measured["seconds_per_step"] = seconds.get(name)
+        found[name] = {k: float(v) for k, v in measured.items() if v is not None and np.isfinite(v)}
+    return found

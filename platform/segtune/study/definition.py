@@ -1,0 +1,118 @@
+"""The definition of a study as plain values, and whether a later one is the same study grown.
+
+`segtune.results.study_file` keeps it beside the study's tables as `study.json`.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.distributions import distribution_to_json
+
+from segtune.study.overrides import SpecError, flatten, non_default
+from segtune.study.space import When, distributions
+from segtune.study.spec import DICE_AND_ASSD, Ablation, Search, Study
+from segtune.study.stopping import NAMES
+
+SCHEMA_VERSION = 1
+CHOSEN = "chosen"
+"""Numbers of a search's finalists, once they were chosen. A search that is extended may choose
+others; trials of the earlier ones stay in the tables."""
+
+
+def define(name: str, study: Study) -> dict[str, Any]:
+    """A study as plain values: what a later run of the same name is held against."""
+    common = {
+        "schema_version": SCHEMA_VERSION,
+        "study": name,
+        "question": study.question,
+        "baseline": flatten(study.baseline, places=False),
+        "not_default": sorted(non_default(study.baseline)),
+    }
+    if isinstance(study, Ablation):
+        return common | {
+            "kind": "ablation",
+            "objectives": [dataclasses.asdict(o) for o in DICE_AND_ASSD],
+            "baseline_arm": study.baseline_arm,
+            "arms": {arm: dict(changes) for arm, changes in study.all_arms().items()},
+            "seeds": list(study.seeds),
+            "tune": {
+                arm: {f: list(v) for f, v in study.tuned_over(arm).items()}
+                for arm in study.all_arms()
+                if study.tuned_over(arm)
+            },
+            "tune_seed": study.tune_seed,
+        }
+    return common | {
+        "kind": "search",
+        "objectives": [dataclasses.asdict(o) for o in study.objectives],
+        "space": {f: distribution_to_json(d) for f, d in distributions(study.space).items()},
+        "num_samples": study.num_samples,
+        "sampler": study.sampler,
+        "seed": study.seed,
+        **{key: value for key, value in _options(study).items() if value},
+    }
+
+
+def _options(study: Search) -> dict[str, Any]:
+    """What a search may leave out: left out of its definition too, as before there was any."""
+    asked = study.scheduler
+    return {
+        "conditions": {
+            field: {"field": when.field, "values": list(when.values)}
+            for field, when in study.space.items()
+            if isinstance(when, When)
+        },
+        "constraints": [str(c) for c in study.constraints],
+        "sampler_options": {k: repr(v) for k, v in study.sampler_options.items()},
+        "scheduler": asked and {"name": NAMES[type(asked)], **dataclasses.asdict(asked)},
+        "finalists": study.finalists,
+        "finalist_seeds": list(study.finalist_seeds),
+    }
+
+
+def check_grown(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """A study of the same name may have grown: more arms, seeds, samples or finalists; nothing
+    else.
+
+    A setting that the code did not have when the study was begun must have its default.
+
+    Raises:
+        SpecError: it changed; every difference is shown.
+    """
+    new = json.loads(json.dumps(new))
+    head = f"study {old.get('study')} was run here with another definition:"
+    tail = "Give this one another name with --name, or another folder with --storage"
+    if old.get("kind") != new.get("kind"):
+        raise SpecError(
+            [head, f"  it was of kind {old.get('kind')}, now of kind {new.get('kind')}", tail]
+        )
+    faults = []
+    told = {"question", "not_default", "schema_version", CHOSEN}
+    for key in sorted((old.keys() | new.keys()) - told):
+        before: Any = old.get(key)
+        now: Any = new.get(key)
+        if key == "baseline":
+            added = now.keys() - before.keys() - set(new["not_default"])
+            now = {k: v for k, v in now.items() if k not in added}
+        faults += _change(key, before, now)
+    if faults:
+        raise SpecError([head, *(f"  {f}" for f in faults), tail])
+
+
+def _change(key: str, old: Any, new: Any) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = old.keys() if key in ("arms", "tune") else old.keys() | new.keys()
+        where = "" if key == "baseline" else f"{key}: "
+        return [
+            f"{where}{k} was {old.get(k, 'not there')!r}, now {new.get(k, 'gone')!r}"
+            for k in sorted(keys)
+            if old.get(k) != new.get(k)
+        ]
+    if key in ("seeds", "finalist_seeds"):
+        gone = [s for s in old or () if s not in (new or ())]
+        return [f"{key}: {gone} are gone"] if gone else []
+    if key in ("num_samples", "finalists") and (new or 0) >= (old or 0):
+        return []
+    return [] if old == new else [f"{key}: was {old!r}, now {new!r}"]

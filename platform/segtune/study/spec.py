@@ -1,0 +1,292 @@
+"""What a study is: frozen values, no machine and no clock in them.
+
+Any frozen dataclass will do as the configuration of a trial.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from optuna.distributions import BaseDistribution
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass as checked
+
+from segtune.study.arms import difference, leave_out, unique_name
+from segtune.study.overrides import Changes, SpecError, apply, flatten, resolve_places
+from segtune.study.space import When, active
+from segtune.study.stopping import Direction, Scheduler
+
+Role = Literal["arm", "tune", "search", "finalist"]
+TESTED: tuple[Role, ...] = ("arm", "finalist")
+"""Roles whose best checkpoint is tested, once; the others are for choosing, which test is not."""
+_STRICT = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of a study, complete."""
+
+    trial_id: str
+    role: Role
+    seed: int
+    config: Any
+    changes: Changes
+    """Against the study's baseline."""
+    arm: str | None = None
+    number: int | None = None
+    repeats: int = 0
+    """How many trials of a search had the same changes before; each has another seed."""
+
+
+@checked(frozen=True, config=_STRICT)
+class Objective:
+    """A metric (macro, on val, at the best epoch) or a cost (see `costs.py`) that a search
+    improves."""
+
+    metric: str
+    direction: Direction
+
+
+def _exactly(limit: float) -> str:
+    """A limit as it can be read back: the report holds trials against what is written."""
+    return repr(limit).removesuffix(".0")
+
+
+@checked(frozen=True, config=_STRICT)
+class AtMost:
+    """A ceiling: `AtMost("peak_memory_bytes", 8e9)`. Optuna's samplers that know constraints stay
+    away from where trials broke it; a trial that does is never among the best."""
+
+    metric: str
+    """A cost, or a metric as of `Objective`."""
+    limit: float
+
+    def __str__(self) -> str:
+        return f"{self.metric} at most {_exactly(self.limit)}"
+
+    def excess(self, value: float) -> float:
+        """How far a value is beyond the limit; zero or less is allowed."""
+        return value - self.limit
+
+
+@checked(frozen=True, config=_STRICT)
+class AtLeast:
+    """A floor, as of `AtMost`: `AtLeast("dice", 0.5)`."""
+
+    metric: str
+    limit: float
+
+    def __str__(self) -> str:
+        return f"{self.metric} at least {_exactly(self.limit)}"
+
+    def excess(self, value: float) -> float:
+        """As of `AtMost`."""
+        return self.limit - value
+
+
+Constraint = AtMost | AtLeast
+DICE_AND_ASSD = (Objective("dice", "maximize"), Objective("assd", "minimize"))
+
+
+@checked(frozen=True, kw_only=True, config=_STRICT)
+class Ablation:
+    """A baseline and named arms that differ from it, with the same seeds for all."""
+
+    question: str
+    baseline: Any
+    """Configuration that every arm changes."""
+    arms: Mapping[str, Changes]
+    """The other arms: what each changes."""
+    seeds: tuple[int, ...]
+    baseline_arm: str = "baseline"
+    """The baseline's name among the arms."""
+    tune: Mapping[str, Mapping[str, tuple[Any, ...]]] = field(default_factory=dict)
+    """Arm -> field -> values: each combination is tried first, with `tune_seed`, and the best on
+    val is what the arm's seeds then run with."""
+    tune_each_arm: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    """Field -> values: as `tune`, the same candidates for every arm, the baseline too, so that all
+    have the same budget."""
+    tune_seed: int = 1000
+
+    @classmethod
+    def leave_one_out(
+        cls, *, question: str, baseline: Any, parts: Mapping[str, Changes], seeds: tuple[int, ...]
+    ) -> "Ablation":
+        """Which part is missed most? The arm `full` has every part, and `no-<part>` all but one.
+
+        Args:
+            question: as of `Ablation`.
+            baseline: the configuration without any part.
+            parts: name -> what it changes.
+            seeds: as of `Ablation`.
+
+        Raises:
+            SpecError: parts that overlap, or can't be together or apart.
+        """
+        full, arms = leave_out(baseline, parts)
+        return cls(question=question, baseline=full, baseline_arm="full", arms=arms, seeds=seeds)
+
+    @classmethod
+    def around(
+        cls, search: "Search", best: Changes, *, seeds: tuple[int, ...], question: str | None = None
+    ) -> "Ablation":
+        """What of a search's best configuration matters? Go back to the default, field by field.
+
+        The arm `best` has the configuration that was found; each other one goes back with one
+        searched field to what the search's baseline has (a field that goes with it alone goes back
+        too), and `default` with all of them.
+
+        Args:
+            search: what was searched.
+            best: the trial's changes, as `finalists.best_changes` reads them.
+            seeds: fresh ones: those of the search have chosen the configuration.
+            question: None makes one up.
+
+        Raises:
+            SpecError: the trial has the baseline's configuration, or is none of this search.
+        """
+        if unknown := sorted(best.keys() - search.space.keys()):
+            raise SpecError([f"{', '.join(unknown)}: not in the space of this search"])
+        whole = apply(search.baseline, best)
+        arms: dict[str, Changes] = {}
+        for name in best:
+            default = search.default(name, best)
+            back = apply(search.baseline, active(search.space, {**best, name: default}))
+            if changes := difference(whole, back):
+                arms[unique_name(name, default, arms)] = changes
+        if not arms:
+            raise SpecError(["the trial has the baseline's configuration: nothing to go back to"])
+        if (everything := difference(whole, search.baseline)) not in arms.values():
+            arms["default"] = everything
+        question = question or f"What of the best configuration matters? ({search.question})"
+        return cls(question=question, baseline=whole, baseline_arm="best", arms=arms, seeds=seeds)
+
+    def all_arms(self) -> dict[str, Changes]:
+        """The baseline first, then the others."""
+        return {self.baseline_arm: {}, **self.arms}
+
+    def tuning_trials(self) -> Iterator[Trial]:
+        """Every candidate of every arm that is tuned."""
+        for arm, changes in self.all_arms().items():
+            for number, candidate in enumerate(self.candidates(arm)):
+                yield self._trial(f"{arm}-t{number}", "tune", arm, candidate, changes, number)
+
+    def candidates(self, arm: str) -> list[Changes]:
+        """The values that an arm may be tuned to; none where it is not tuned."""
+        values = self.tuned_over(arm)
+        if not values:
+            return []
+        return [
+            dict(zip(values, combination, strict=True))
+            for combination in itertools.product(*values.values())
+        ]
+
+    def tuned_over(self, arm: str) -> Mapping[str, tuple[Any, ...]]:
+        """Field -> the values that an arm may be tuned to; empty where it is not tuned."""
+        return self.tune.get(arm, self.tune_each_arm)
+
+    def trials(self, tuned: Mapping[str, Changes]) -> Iterator[Trial]:
+        """Every arm with every seed, seed by seed, so that pairs are complete early.
+
+        Args:
+            tuned: arm -> the candidate that its tuning chose.
+        """
+        for seed in self.seeds:
+            for arm, changes in self.all_arms().items():
+                chosen = tuned.get(arm, {})
+                yield self._trial(f"{arm}-s{seed}", "arm", arm, chosen, changes, None, seed)
+
+    def _trial(
+        self,
+        trial_id: str,
+        role: Role,
+        arm: str,
+        chosen: Changes,
+        changes: Changes,
+        number: int | None,
+        seed: int | None = None,
+    ) -> Trial:
+        seed = self.tune_seed if seed is None else seed
+        both = {**changes, **chosen}
+        config = resolve_places(apply(self.baseline, {**both, "seed": seed}))
+        return Trial(trial_id, role, seed, config, both, arm, number)
+
+
+@checked(frozen=True, kw_only=True, config=_STRICT)
+class Search:
+    """A space of changes to a baseline, searched by Optuna; the baseline is its first trial."""
+
+    question: str
+    baseline: Any
+    space: Mapping[str, BaseDistribution | When]
+    """Dotted field -> where its values may lie; `When` for a field that goes with another."""
+    num_samples: int
+    objectives: tuple[Objective, ...] = DICE_AND_ASSD
+    """The first one also says which of two trials is the better."""
+    constraints: tuple[Constraint, ...] = ()
+    sampler: str = "TPESampler"
+    """Any sampler of `optuna.samplers` that takes a seed. `BruteForceSampler` goes through every
+    combination, once."""
+    sampler_options: Mapping[str, Any] = field(default_factory=dict)
+    """What else the sampler is made with: `{"n_startup_trials": 20}`."""
+    scheduler: Scheduler | None = None
+    """What stops trials early: `Asha()`, `MedianStopping()`, or nothing."""
+    seed: int = 0
+    """Of the trainings; the sampler's is drawn from it and the number of trials so far."""
+    finalists: int = 0
+    """How many of the best configurations are trained anew once every trial is done, with each of
+    `finalist_seeds`, and tested once. Of the trials that finished within the constraints: first
+    those on the Pareto front of the objectives, then the others, both in the order of the first
+    objective (the earlier of equals); a configuration that was drawn twice counts once."""
+    finalist_seeds: tuple[int, ...] = ()
+    """Fresh ones: those of the search have chosen the configurations."""
+
+    def trial(self, number: int, changes: Changes, repeats: int) -> Trial:
+        """The trial of Optuna's parameters.
+
+        Args:
+            number: Optuna's trial number.
+            changes: the parameters.
+            repeats: how often the same were drawn before; each time takes another seed.
+        """
+        seed = self.seed + repeats
+        config = resolve_places(apply(self.baseline, {**changes, "seed": seed}))
+        return Trial(f"t{number}", "search", seed, config, dict(changes), None, number, repeats)
+
+    def finalist_trials(self, chosen: Mapping[int, Changes]) -> Iterator[Trial]:
+        """Every finalist with every seed, seed by seed: `t5-s101` trains trial t5's changes.
+
+        Args:
+            chosen: number of the search trial -> its changes.
+        """
+        for seed in self.finalist_seeds:
+            for number, changes in chosen.items():
+                config = resolve_places(apply(self.baseline, {**changes, "seed": seed}))
+                name = f"t{number}"
+                yield Trial(
+                    f"{name}-s{seed}", "finalist", seed, config, dict(changes), name, number
+                )
+
+    def first(self) -> dict[str, Any]:
+        """The baseline's values of the fields that it has."""
+        current = flatten(self.baseline)
+        return active(self.space, {f: current[f] for f in self.space if f in current})
+
+    def default(self, name: str, beside: Changes) -> Any:
+        """A searched field's value where nothing changes it.
+
+        Args:
+            name: the field.
+            beside: a trial's values; those that the field depends on decide where the baseline
+                does not have it.
+        """
+        needed: dict[str, Any] = {}
+        when = self.space[name]
+        while isinstance(when, When):
+            needed[when.field] = beside[when.field]
+            when = self.space[when.field]
+        return flatten(apply(self.baseline, needed))[name]
+
+
+Study = Ablation | Search

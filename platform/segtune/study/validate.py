@@ -1,0 +1,101 @@
+"""Look a study over before anything starts: every mistake at once."""
+
+import dataclasses
+import re
+from typing import Any
+
+from segtune.study.overrides import SpecError, apply, flatten
+from segtune.study.spec import Ablation, Study
+from segtune.study.validate_search import faults_of_search, try_changes
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
+
+
+def check(study: Study) -> None:
+    """Find every mistake in a study.
+
+    Raises:
+        SpecError: one line per mistake, with the choices and the fix.
+    """
+    if not dataclasses.is_dataclass(study.baseline):
+        raise SpecError([f"baseline = {study.baseline!r}: give a configuration, such as nano()"])
+    faults = _check_ablation(study) if isinstance(study, Ablation) else faults_of_search(study)
+    if faults:
+        raise SpecError(faults)
+
+
+def check_name(name: str) -> None:
+    """A study's name must serve as a folder's.
+
+    Raises:
+        SpecError: it does not.
+    """
+    if not _NAME.fullmatch(name):
+        raise SpecError(
+            [f"{name!r} can't name a study: use letters, digits, - and _, or give a --name"]
+        )
+
+
+def _check_ablation(study: Ablation) -> list[str]:
+    faults = [
+        f"arm {name!r}: use letters, digits, -, + and _ in its name"
+        for name in study.all_arms()
+        if not _NAME.fullmatch(name)
+    ]
+    if study.baseline_arm in study.arms:
+        faults.append(f"two arms are called {study.baseline_arm}: rename one or the baseline_arm")
+    if not study.arms:
+        faults.append("there is no arm beside the baseline: add one to compare with")
+    faults += _check_seeds(study)
+    seen = {_identity(study.baseline): study.baseline_arm}
+    for arm, changes in study.arms.items():
+        config, found = try_changes(study.baseline, changes, f"arm {arm}")
+        faults += found
+        if found:
+            continue
+        twin = seen.setdefault(_identity(config), arm)
+        if twin != arm:
+            faults.append(
+                f"arm {arm} is the same as {twin}, with {dict(changes)}: change something that "
+                "matters, or leave one of them out"
+            )
+    return faults + _check_tune(study)
+
+
+def _check_seeds(study: Ablation) -> list[str]:
+    faults = []
+    if not study.seeds:
+        faults.append("seeds is empty: give at least one")
+    if len(set(study.seeds)) < len(study.seeds):
+        faults.append(f"seeds = {study.seeds}: each must stand once")
+    for seed in (*study.seeds, study.tune_seed):
+        try:
+            apply(study.baseline, {"seed": seed})
+        except SpecError as error:
+            faults += [f"seeds: {fault}" for fault in error.faults]
+    if (study.tune or study.tune_each_arm) and study.tune_seed in study.seeds:
+        faults.append(f"tune_seed = {study.tune_seed} is one of the seeds: tune with another")
+    return faults
+
+
+def _check_tune(study: Ablation) -> list[str]:
+    arms = study.all_arms()
+    faults = [f"tune: there is no arm {arm}" for arm in study.tune if arm not in arms]
+    if study.tune and study.tune_each_arm:
+        faults.append("both tune and tune_each_arm are given: give the candidates once")
+    budgets = {arm: len(study.candidates(arm)) for arm in arms}
+    if study.tune and len(set(budgets.values())) > 1:
+        counts = ", ".join(f"{arm} {n}" for arm, n in budgets.items())
+        faults.append(f"tune: every arm needs the same number of candidates, but: {counts}")
+    for arm, changes in arms.items():
+        candidates = study.candidates(arm)
+        if any(candidates.count(c) > 1 for c in candidates):
+            faults.append(f"tune of arm {arm}: a candidate stands more than once")
+        for candidate in candidates:
+            both = {**changes, **candidate}
+            faults += try_changes(study.baseline, both, f"tune of arm {arm}")[1]
+    return list(dict.fromkeys(faults))
+
+
+def _identity(config: Any) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((k, repr(v)) for k, v in flatten(config, places=False).items()))

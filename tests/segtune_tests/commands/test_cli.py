@@ -1,0 +1,185 @@
+"""The command line: one message for bad input, exit code 2, nothing written."""
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from segcore.data import DATASETS
+from segtune.cli import main
+from segtune.results import study_file, tables
+from segtune.study import definition
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    """The message of a command that must fail and write nothing."""
+    before = sorted(Path.cwd().rglob("*"))
+    assert main(command) == 2
+    assert sorted(Path.cwd().rglob("*")) == before
+    message = capsys.readouterr().err
+    assert message.startswith("segtune: ")
+    assert "Traceback" not in message
+    return message
+
+
+def test_list_shows_every_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    for word in ("demo_search", "dual_encoder", "srft_galore", "synthetic_liver", "l3d"):
+        assert word in shown
+
+
+def test_show_tells_what_would_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "demo"]) == 0
+    shown = capsys.readouterr().out
+    assert "4 arms x 2 seeds = 8 trials" in shown
+    assert "method.rank = 8" in shown
+    assert not list(Path.cwd().iterdir())
+
+
+def test_unknown_study_names_the_choices(capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(capsys, "run", "dmeo")
+    assert "demo_search" in message
+    assert "my_study.py" in message
+
+
+def test_all_bad_fields_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(
+        capsys,
+        "run",
+        "demo",
+        "--set",
+        "schedule.epocs=3",
+        "--set",
+        "optim.lr=-1.0",
+        "--set",
+        "method=loar",
+        "--set",
+        "schedule.batch_size='8'",
+    )
+    assert "Did you mean epochs?" in message
+    assert "optim.lr = -1.0" in message
+    assert "unknown method 'loar': choose one of" in message
+    assert "schedule.batch_size = '8'" in message
+
+
+def test_unknown_dataset_names_the_choices(capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(capsys, "run", "demo", "--set", "data=l4d")
+    assert "unknown data set 'l4d': choose one of" in message
+    assert all(f" {name}" in message for name in DATASETS)
+
+
+def test_a_change_without_a_value_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "schedule.epochs=3" in refused(capsys, "run", "demo", "--set", "epochs")
+
+
+def test_a_storage_of_another_version(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study_file.write(tmp_path, "demo", {"study": "demo", "schema_version": 9})
+    for command in ("run", "status", "show"):
+        message = refused(capsys, command, "demo", "--storage", str(tmp_path))
+        assert "study.json and the tables beside it are of version 9" in message
+    tables.write(tmp_path, "demo", "trials", [{"trial_id": "frozen-s0", "attempt": 1}])
+    out = str(tmp_path / "report.html")
+    message = refused(capsys, "report", "demo", "--storage", str(tmp_path), "--out", out)
+    assert "this segtune reads and writes version 1" in message
+
+
+def test_more_cpus_than_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "give a number, such as 2, or two" in refused(capsys, "run", "demo", "--workers", "1-4")
+    for wrong in ("4:2", "2:0"):
+        assert f"{wrong}: give the least first" in refused(
+            capsys, "run", "demo", "--workers", wrong
+        )
+    message = refused(capsys, "run", "demo", "--workers", "999")
+    assert "999 CPU" in message
+    assert "wait for ever" in message
+
+
+def test_gpus_where_there_are_none(capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(capsys, "run", "demo", "--gpus-per-worker", "64")
+    assert "64 GPU" in message
+
+
+def test_missing_data_and_weights_are_named_together(capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(capsys, "run", "srft_vs_svd")
+    for place in ("data/L3D", "sam2.1_hiera_large.pt", "Depth-Anything-V2-Small-hf"):
+        assert message.count(place) >= 1
+
+
+def test_storage_that_is_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("taken").write_text("mine")
+    message = refused(capsys, "run", "demo", "--storage", "taken/results")
+    assert "not a folder" in message
+    assert Path("taken").read_text() == "mine"
+
+
+def test_a_name_that_is_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "can't name a study" in refused(capsys, "run", "demo", "--name", "../up")
+
+
+def test_samples_are_for_searches(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "is an ablation" in refused(capsys, "run", "demo", "--num-samples", "3")
+
+
+def test_report_of_a_study_that_never_ran(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "demo" in refused(capsys, "report", "demo")
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("x = 1", "no function `study()`"),
+        ("def study():\n    return 3", "returned int"),
+        ("import nothing_like_this", "nothing_like_this"),
+    ],
+)
+def test_a_file_that_gives_no_study(
+    capsys: pytest.CaptureFixture[str], body: str, told: str
+) -> None:
+    Path("mine.py").write_text(body)
+    assert told in refused(capsys, "run", "mine.py")
+
+
+def test_an_arm_like_the_baseline(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.py").write_text(
+        textwrap.dedent(
+            """
+            from segcore.presets import nano
+            from segtune.study.spec import Ablation
+
+            def study() -> Ablation:
+                return Ablation(
+                    question="?",
+                    baseline=nano(),
+                    arms={"twin": {"method": "srft_galore"}, "odd": {"method.rang": 3}},
+                    seeds=(0,),
+                )
+            """
+        )
+    )
+    message = refused(capsys, "run", "mine.py")
+    assert "arm twin is the same as baseline" in message
+    assert "Did you mean rank?" in message
+
+
+def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no study file" in refused(capsys, "show", "elsewhere/mine.py")
+
+
+def test_a_name_in_use_by_another_definition(capsys: pytest.CaptureFixture[str]) -> None:
+    from segtune.results import study_file
+    from segtune.study import catalog
+
+    storage = Path("results")
+    kept = definition.define("demo", catalog.find("demo").study)
+    study_file.write(storage, "demo", kept)
+    tables.write(storage, "demo", "trials", [{"trial_id": "frozen-s0", "attempt": 1}])
+    message = refused(capsys, "run", "demo", "--set", "schedule.epochs=99")
+    assert "schedule.epochs was 15, now 99" in message
+    assert "--name" in message

@@ -1,0 +1,161 @@
+"""`segtune data make` and `segtune data check`, and what they tell about a faulty folder."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segcore.data.sets.folder import Folder
+from segcore.data.sets.synthetic_liver import SyntheticLiver
+from segcore.data.survey import survey
+from segtune.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def polyps(tmp_path: Path) -> Path:
+    """Ten images with white squares of known size, each twice as wide as high."""
+    root = tmp_path / "polyps"
+    for part in ("images", "masks"):
+        (root / part).mkdir(parents=True)
+    for n in range(10):
+        image = np.random.default_rng(n).integers(0, 255, (20, 40, 3), np.uint8)
+        Image.fromarray(image).save(root / "images" / f"{n}.png")
+        mask = np.zeros((20, 40), np.uint8)
+        mask[:10, :20] = 255 * (n > 0)
+        Image.fromarray(mask).save(root / "masks" / f"{n}.png")
+    return root
+
+
+def test_what_is_made_can_be_checked_and_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--train", "4", "--val", "2", "--test", "2", "--images-per-patient", "2"]
+    root = str(tmp_path / "made")
+    assert main(["data", "make", root, *options, "--size", "64", "--domain", "b"]) == 0
+    told = capsys.readouterr().out
+    assert "4 train, 2 val, 2 test images" in told
+    same = SyntheticLiver(
+        train=4, val=2, test=2, images_per_patient=2, size=64, domain="b", root=root
+    )
+    assert same.open().content_hash()[:16] in told
+    assert main(["data", "check", "l3d", "--root", root, "--sheet", "deep/er/sheet.png"]) == 0
+    told = capsys.readouterr().out
+    assert "64x64 (8)" in told
+    assert "in order" in told
+    assert "ridge" in told
+    with Image.open(tmp_path / "deep" / "er" / "sheet.png") as sheet:
+        assert np.array(sheet).std() > 10
+
+
+def test_make_leaves_another_folder_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years")
+    assert main(["data", "make", str(tmp_path / "mine")]) == 2
+    assert "name another root" in capsys.readouterr().err
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+    assert main(["data", "make", str(tmp_path / "new"), "--train", "0", "--domain", "c"]) == 2
+    told = capsys.readouterr().err
+    assert "train = 0" in told
+    assert "domain = 'c'" in told
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_survey_counts_images_classes_and_sizes(polyps: Path) -> None:
+    found = survey(Folder(root=str(polyps), classes=("polyp=255",)))
+    assert sum(count.images for count in found.splits.values()) == 10
+    assert sum(count.labelled["polyp"] for count in found.splits.values()) == 9
+    full = [c.share["polyp"] for c in found.splits.values() if c.labelled["polyp"] == c.images]
+    assert full
+    np.testing.assert_allclose(full, 0.25)
+    assert found.sizes == {(40, 20): 10}
+    assert not found.faults
+    assert found.content_hash == Folder(root=str(polyps)).open().content_hash()
+
+
+def test_a_class_that_no_training_image_has_is_a_fault(
+    polyps: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (polyps / "masks").iterdir():
+        with Image.open(path) as mask:
+            mask.point([v // 255 for v in range(256)]).save(path)
+    assert main(["data", "check", "folder", "--root", str(polyps)]) == 2
+    assert "class that no image of train has: 1\n    object" in capsys.readouterr().out
+    # A set that is all test has nothing to learn.
+    assert not survey(Folder(root=str(polyps), fractions=(0, 0, 1))).faults
+
+
+def test_images_that_are_there_twice_are_told(polyps: Path) -> None:
+    config = Folder(root=str(polyps), classes=("polyp=255",))
+    data = config.open()
+    first, second = data.ids("train")[:2]
+    shutil.copy(polyps / "images" / f"{first}.png", polyps / "images" / f"{second}.png")
+    found = survey(config)
+    assert found.repeated == (f"{first} (train), {second} (train)",)
+    assert not found.faults
+    leaked = data.ids("test")[0]
+    shutil.copy(polyps / "images" / f"{first}.png", polyps / "images" / f"{leaked}.png")
+    told = "\n".join(survey(config).faults.lines())
+    assert "same image in two splits: 1" in told
+    assert f"{leaked} (test)" in told
+
+
+def test_all_faults_are_told_at_once_and_the_rest_is_counted_and_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "scenes"
+    SyntheticLiver(train=4, val=2, test=2, images_per_patient=2, size=64, root=str(root)).open()
+    frames = sorted(p.stem for p in (root / "Train" / "images").iterdir())
+    label = root / "Train" / "labels" / f"{frames[0]}.json"
+    values = json.loads(label.read_text())
+    values["shapes"][0]["label"] = "vessel"
+    label.write_text(json.dumps(values))
+    image = root / "Train" / "images" / f"{frames[1]}.jpg"
+    image.write_bytes(image.read_bytes()[:200])
+    (root / "Train" / "depth_AdelaiDepth" / f"{frames[2]}.png").unlink()
+    for part, suffix in (("images", "jpg"), ("labels", "json"), ("depth_AdelaiDepth", "png")):
+        shutil.copy(
+            root / "Val" / part / f"val000_000.{suffix}",
+            root / "Test" / part / f"val000_000.{suffix}",
+        )
+    assert main(["data", "check", "l3d", "--root", str(root)]) == 2
+    told = capsys.readouterr().out
+    for fault in (
+        "unknown label",
+        "'vessel'",
+        "unreadable image: 1",
+        "image without depth: 1",
+        "patient in more than one split: 1",
+        "same image in two splits: 1",
+    ):
+        assert fault in told
+    assert "in order" not in told
+    assert "64x64 (8)" in told
+    assert (tmp_path / "l3d-sheet.png").is_file()
+
+
+def test_fields_and_places_that_cannot_be_are_refused(
+    polyps: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command, told in (
+        (["folder"], "say where it lies with --root DIR"),
+        (["polyps", "--root", str(polyps)], "unknown data set 'polyps': choose one of"),
+        (["folder", "--root", str(polyps), "--set", "classes"], "write FIELD=VALUE"),
+        (["folder", "--root", str(polyps), "--set", "colour=3"], "unknown field colour"),
+        (["folder", "--root", str(polyps / "x")], "no such folder"),
+    ):
+        assert main(["data", "check", *command]) == 2
+        assert told in capsys.readouterr().err
+    classes = "classes=('polyp=255',)"
+    assert main(["data", "check", "folder", "--root", str(polyps), "--set", classes]) == 0
+    assert "polyp" in capsys.readouterr().out

@@ -1,0 +1,131 @@
+"""What a study would run and cost, told before it runs."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import torch
+from optuna.distributions import IntDistribution
+
+from segcore.config import TrainConfig
+from segtune.cli import main
+from segtune.execution.estimate import measured, size
+from segtune.results import study_file, tables
+from segtune.study import definition
+from segtune.study.overrides import apply
+from segtune.study.spec import Ablation, Search
+
+FILE = """
+from dataclasses import replace
+
+from segcore.data.sets.synthetic_liver import SyntheticLiver
+from segcore.presets import nano
+from segcore.training.schedule import Schedule
+from segtune.study.overrides import apply
+from segtune.study.spec import Ablation
+
+def study():
+    tiny = replace(
+        nano(),
+        data=SyntheticLiver(train=6, val=2, test=2),
+        schedule=Schedule(epochs=2, batch_size=4, warmup_steps=1),
+    )
+    return Ablation(
+        question="?",
+        baseline=apply(tiny, {"method": "frozen"}),
+        arms={"long": {"schedule.epochs": 4}, "lora": {"method": "lora"}},
+        seeds=(0, 1),
+    )
+"""
+
+
+def study(tiny: TrainConfig) -> Ablation:
+    return Ablation(
+        question="?",
+        baseline=apply(tiny, {"method": "frozen"}),
+        arms={"long": {"schedule.epochs": 4}},
+        seeds=(0, 1),
+    )
+
+
+def test_a_training_is_counted_as_it_is_built(tiny: TrainConfig) -> None:
+    before = torch.random.get_rng_state()
+    frozen, full = (size(apply(tiny, {"method": m})) for m in ("frozen", "full"))
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert frozen.trainable < frozen.total == full.total == full.trainable
+    assert (frozen.epochs, frozen.steps) == (2, 4), "6 images in batches of 4, twice"
+    assert full.least_memory == 8 * full.total
+    assert full.checkpoint == 16 * full.total
+
+
+def write(storage: Path, trial_id: str, epochs: int, seconds: float, status: str) -> None:
+    """A trial that did so many epochs of so many seconds."""
+    key = {"trial_id": trial_id, "attempt": 1}
+    started = datetime.now(UTC) - timedelta(seconds=epochs * seconds)
+    tables.write(storage, "mine", "steps", [
+        {**key, "step": e, "epoch": e, "peak_memory_bytes": 10**9 + epochs}
+        for e in range(1, epochs + 1)
+    ])  # fmt: skip
+    ended = datetime.now(UTC) if status == "finished" else None
+    row = {"arm": trial_id.partition("-")[0], "status": status, "started": started}
+    tables.write(storage, "mine", "trials", [{**key, **row, "ended": ended, "epochs": 2}])
+
+
+def test_time_is_that_of_the_trials_that_ran(tiny: TrainConfig, tmp_path: Path) -> None:
+    mine = study(tiny)
+    assert measured(mine, "mine", tmp_path) is None
+    study_file.write(tmp_path, "mine", definition.define("mine", mine))
+    assert measured(mine, "mine", tmp_path) is None, "no trial has run"
+    write(tmp_path, "baseline-s0", 2, 10, "finished")
+    found = measured(mine, "mine", tmp_path)
+    assert found is not None
+    assert (found.trials, found.left, found.memory) == (1, 3, 10**9 + 2)
+    assert found.seconds == pytest.approx((2 + 4 + 4) * 10, rel=0.01), "all at the baseline's pace"
+    write(tmp_path, "long-s0", 4, 20, "finished")
+    found = measured(mine, "mine", tmp_path)
+    assert found is not None
+    assert (found.left, found.memory) == (2, 10**9 + 4)
+    assert found.seconds == pytest.approx(2 * 10 + 4 * 20, rel=0.01), "each at its arm's"
+
+
+def test_a_searchs_trials_are_counted_with_its_finalists(tiny: TrainConfig) -> None:
+    from segtune.execution.estimate import trials
+
+    search = Search(
+        question="?",
+        baseline=replace(tiny),
+        space={"method.rank": IntDistribution(2, 4)},
+        num_samples=5,
+        finalists=2,
+        finalist_seeds=(7, 8, 9),
+    )
+    assert len(list(trials(search))) == 5 + 2 * 3
+
+
+def test_show_names_changes_counts_and_costs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(FILE)
+    assert main(["show", "mine.py"]) == 0
+    shown = capsys.readouterr().out
+    for told in (
+        "3 arms x 2 seeds = 6 trials",
+        "schedule.epochs = 4",
+        "2 to 4 epochs, 4 to 8 steps a trial",
+        "checkpoint for each of 6 trials",
+        "not known until a trial has run",
+    ):
+        assert told in shown
+    assert sorted(p.name for p in Path.cwd().iterdir()) == ["mine.py"]
+
+
+def test_show_of_a_study_without_its_data_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["show", "srft_vs_svd"]) == 0
+    shown = capsys.readouterr().out
+    assert "not counted: data/L3D: no such folder" in shown
+    assert "2 arms x 3 seeds = 6 trials" in shown

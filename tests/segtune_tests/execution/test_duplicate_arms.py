@@ -1,0 +1,107 @@
+"""Arms that change nothing, on the small network."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segcore.config import TrainConfig
+from segcore.data.sets.synthetic_liver import SyntheticLiver
+from segcore.presets import nano
+from segtune.execution.duplicate_arms import fingerprint, inert_arms
+from segtune.execution.preflight import check_places
+from segtune.execution.resources import Resources
+from segtune.study.overrides import SpecError, apply
+from segtune.study.spec import Ablation
+from segtune.study.validate import check
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
+    monkeypatch.setenv("SEGTUNE_CACHE", str(tmp_path))
+    data = SyntheticLiver(train=1, val=1, test=1, size=64)
+    small: TrainConfig = apply(replace(nano(), data=data), {"system.image_size": 64})
+    return small
+
+
+def study(baseline: Any, **arms: dict[str, Any]) -> Ablation:
+    return Ablation(question="?", baseline=baseline, arms=arms, seeds=(0,))
+
+
+def test_depth_settings_without_a_depth_encoder_are_named(tiny: TrainConfig) -> None:
+    """The configuration takes them: they belong to a part that is not built."""
+    blind = apply(tiny, {"system.fusion.mode": "rgb_only"})
+    made = study(blind, sees_image={"system.depth.source": "image"})
+    check(made)
+    with pytest.raises(SpecError) as refused:
+        check_places(made, Resources())
+    (fault,) = refused.value.faults
+    assert "arm sees_image is inert" in fault
+    assert "differs from baseline in system.depth.source" in fault
+
+
+def test_a_default_spelled_out_is_the_default(tiny: TrainConfig) -> None:
+    lora = apply(tiny, {"method": "lora", "method.rank": 4})
+    made = study(lora, same={"method.alpha": 8}, other={"method.alpha": 16})
+    check(made)
+    (fault,) = inert_arms(made)
+    assert "arm same is inert" in fault
+    assert "method.alpha" in fault
+
+
+def test_what_changes_a_training_is_not_refused(tiny: TrainConfig) -> None:
+    """Each of these is the same network, tensor by tensor, when it is built."""
+    made = study(
+        tiny,
+        query={"system.fusion.query": "rgb"},
+        heads={"system.fusion.heads": 4},
+        gap={"method.update_proj_gap": 7},
+        moments={"method.moments": "reset"},
+        dice={"loss.dice_weight": 2.0},
+        lr={"method.lr": 1e-3},
+        clip={"optim.clip_norm": None},
+        flip={"augment.flip": 0.0},
+        epochs={"schedule.epochs": 3},
+        data={"data.train": 2},
+    )
+    check(made)
+    assert inert_arms(made) == []
+
+
+def test_a_method_that_acts_between_steps_counts_by_its_settings(tiny: TrainConfig) -> None:
+    ada = apply(tiny, {"method": "adalora", "method.rank": 4})
+    assert inert_arms(study(ada, late={"method.end": 0.9}, memory={"method.beta1": 0.5})) == []
+
+
+def test_what_cannot_be_built_is_said_before_it_runs(
+    tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(config: TrainConfig) -> str:
+        if config.method.rank == 2:  # type: ignore[attr-defined]
+            raise ValueError("no target has that many rows")
+        return "one and the same"
+
+    monkeypatch.setattr("segtune.execution.duplicate_arms.fingerprint", build)
+    made = study(tiny, low={"method.rank": 2}, high={"method.rank": 16})
+    assert [f.partition(":")[0] for f in inert_arms(made)] == [
+        "arm low",
+        "arm high is inert",
+    ]
+
+
+def test_a_fingerprint_is_the_same_each_time(tiny: TrainConfig) -> None:
+    assert fingerprint(tiny) == fingerprint(tiny)
+    assert fingerprint(tiny) != fingerprint(replace(tiny, seed=1))
+
+
+def test_large_networks_are_left_to_the_other_check(
+    tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def built(config: Any) -> str:
+        raise AssertionError("too large to build")
+
+    monkeypatch.setattr("segtune.execution.duplicate_arms.fingerprint", built)
+    large = apply(tiny, {"system.image_size": 1024})
+    assert inert_arms(study(large, heads={"system.fusion.heads": 4})) == []
+    assert inert_arms(study(tiny, other={"method": "galore"})) == [], "names tell them apart"

@@ -1,0 +1,49 @@
+"""Two people who run one study at the same time."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from segtune.cli import main
+from segtune.execution.lock import AlreadyRunning, only_run
+
+HOLD = textwrap.dedent("""
+    import sys, time
+    from pathlib import Path
+    from segtune.execution.lock import only_run
+    with only_run(Path(sys.argv[1]), "demo"):
+        print("held", flush=True)
+        time.sleep(60)
+""")
+
+
+def test_a_second_run_is_refused_and_the_first_may_end(tmp_path: Path) -> None:
+    with (
+        only_run(tmp_path, "demo"),
+        pytest.raises(AlreadyRunning, match=rf"demo.*process {os.getpid()} on .*--name"),
+        only_run(tmp_path, "demo"),
+    ):
+        pass
+    with only_run(tmp_path, "demo"), only_run(tmp_path, "other"):
+        pass
+
+
+def test_a_killed_run_holds_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        assert main(["run", "demo", "--storage", str(tmp_path)]) == 2
+        assert f"process {process.pid}" in capsys.readouterr().err
+        assert not (tmp_path / "demo" / "study.json").exists()
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with only_run(tmp_path, "demo"):
+        pass

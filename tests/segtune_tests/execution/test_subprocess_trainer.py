@@ -1,0 +1,272 @@
+"""A training in a process of its own: what becomes of it when things go wrong. No Ray here."""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from segcore.data.sets.synthetic_liver import SyntheticLiver
+from segcore.presets import nano
+from segcore.train import train
+from segcore.training.events import Evaluation
+from segcore.training.runtime import Runtime
+from segcore.training.schedule import Schedule
+from segtune.execution import checkpoints, worker
+from segtune.execution.recorder import Metrics
+from segtune.execution.subprocess_trainer import TrainingProcess, _death
+from segtune.execution.worker import Job
+from segtune.results import tables
+from segtune.results.provenance import find_origin
+from segtune.results.storage import Place, Storage
+from segtune.results.trial_rows import record_pruned, trial_row
+from segtune.study.overrides import apply
+from segtune.study.spec import Trial
+
+pytestmark = pytest.mark.usefixtures("bucket")  # before what trainings are forked from begins
+EPOCHS = 3
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("scenes")
+
+
+def job(storage: Storage, scenes: Path, name: str = "a-s0", patience: float = 600) -> Job:
+    config = replace(
+        nano(),
+        data=SyntheticLiver(train=8, val=2, test=2, root=str(scenes)),
+        schedule=Schedule(epochs=EPOCHS, batch_size=4, warmup_steps=1),
+    )
+    trial = Trial(name, "arm", 0, apply(config, {"method": "frozen"}), {}, "a")
+    return Job(trial, "study", storage, find_origin(), patience, on_gpu=False)
+
+
+@pytest.fixture
+def started(storage: Place, scenes: Path) -> Iterator[TrainingProcess]:
+    process = TrainingProcess(job(storage, scenes))
+    yield process
+    process.end()
+
+
+def rows(storage: Storage, name: tables.TableName) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = tables.read(storage, "study", name).to_pylist()
+    return found
+
+
+def drain(process: TrainingProcess) -> list[Metrics]:
+    told: list[Metrics] = []
+    while not told or not (told[-1].get("final") or "error" in told[-1]):
+        told.append(process.next())
+    return told
+
+
+def kill(process: TrainingProcess) -> None:
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+
+
+def losses(storage: Storage) -> dict[int, float]:
+    return {r["step"]: r["loss"] for r in rows(storage, "steps")}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, scenes: Path) -> dict[int, float]:
+    storage = tmp_path_factory.mktemp("undisturbed")
+    process = TrainingProcess(job(storage, scenes))
+    told = drain(process)
+    process.end()
+    assert [m["epoch"] for m in told[:-1]] == [1, 2, 3]
+    assert told[-1]["final"]
+    assert float(told[0]["images_per_second"]) > 0
+    assert float(told[0]["peak_memory_bytes"]) > 1e8
+    (trial,) = rows(storage, "trials")
+    assert trial["status"] == "finished"
+    return losses(storage)
+
+
+def test_a_killed_training_goes_on_from_its_checkpoint(
+    started: TrainingProcess, storage: Place, undisturbed: dict[int, float]
+) -> None:
+    assert started.next()["epoch"] == 1
+    kill(started)
+    told = drain(started)
+    assert [m["epoch"] for m in told[:-1]] == [2, 3], "what was done is not done again"
+    assert losses(storage) == undisturbed
+    (trial,) = rows(storage, "trials")
+    assert (trial["status"], trial["attempt"], trial["error"]) == ("finished", 2, None)
+    images = rows(storage, "images")
+    keys = {
+        (r["split"], r["sample_id"], r["class_name"], r["metric"], r["protocol"]) for r in images
+    }
+    assert len(keys) == len(images)
+    folder = checkpoints.trial_folder(storage, "study", "a-s0")
+    assert [p.name for p in folder.folders()] == ["epoch-3"]
+
+
+def test_a_training_that_is_killed_again_fails_and_says_so(
+    started: TrainingProcess, storage: Place
+) -> None:
+    started.next()
+    kill(started)
+    assert started.next()["epoch"] == 2
+    kill(started)
+    assert "killed by signal 9" in str(started.next()["error"])
+    (trial,) = rows(storage, "trials")
+    assert trial["status"] == "failed"
+    assert "killed by signal 9, as a machine does that runs out of memory" in trial["error"]
+    assert trial["ended"] is not None
+
+
+def test_a_hanging_training_is_given_up_and_says_where(tmp_path: Path) -> None:
+    """A test image is read after the last epoch; that of a file server that is gone, never."""
+    process = TrainingProcess(job(tmp_path, tmp_path / "scenes", patience=20))
+    assert process.next()["epoch"] == 1
+    kill(process)
+    first = tmp_path / "study/train/a-s0/hang-a1.txt"
+    first.write_text("where it hung before")
+    assert process.next()["epoch"] == 2
+    image = next((tmp_path / "scenes" / "Test").rglob("*.jpg"))
+    image.unlink()
+    os.mkfifo(image)
+    told = drain(process)
+    process.end()
+    assert [m["epoch"] for m in told[:-1]] == [3]
+    assert "hung: no step for 0.333333 minutes" in str(told[-1]["error"])
+    assert ", in File" in str(told[-1]["error"]), "the innermost call"
+    assert "_die_with_parent" not in str(told[-1]["error"]), "of the main thread"
+    (trial,) = rows(tmp_path, "trials")
+    assert (trial["status"], trial["attempt"]) == ("failed", 2)
+    stacks = sorted(first.parent.glob("hang-*.txt"))
+    assert [s.name for s in stacks] == ["hang-a1.txt", "hang-a2.txt"], "the first is kept too"
+    assert "segcore" in stacks[1].read_text()
+
+
+def test_a_process_that_died_while_it_said_where_it_hung_did_hang(
+    tmp_path: Path, scenes: Path
+) -> None:
+    """Stacks are read while their threads run: that itself may end the process by a signal."""
+    gone = job(tmp_path, scenes)
+    (gone.folder / "hang-a0.txt").write(b"Timeout (0:00:06)!\nThread 0x1 (most recent call")
+    said = _death(-signal.SIGSEGV, gone)
+    assert said.startswith("hung: no step for 10 minutes, in an unknown place")
+
+
+def _drive(storage: Path, scenes: Path) -> None:
+    process = TrainingProcess(job(storage, scenes))
+    process.next()
+    (storage / ".pid").write_text(str(process.pid))
+    (storage / ".pid").rename(storage / "pid")
+    time.sleep(600)
+
+
+def test_it_ends_with_who_started_it(tmp_path: Path, scenes: Path) -> None:
+    """The driver of a trial may be killed in the middle of an epoch of an hour."""
+    driver = multiprocessing.get_context("spawn").Process(target=_drive, args=(tmp_path, scenes))
+    driver.start()
+    deadline = time.monotonic() + 200
+    while not (tmp_path / "pid").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    training = int((tmp_path / "pid").read_text())
+    driver.kill()
+    driver.join()
+    while Path(f"/proc/{training}/status").exists():
+        if "State:\tZ" in Path(f"/proc/{training}/status").read_text():
+            break
+        assert time.monotonic() < deadline, "it goes on without its driver"
+        time.sleep(0.1)
+
+
+def test_stopped_between_epochs_it_leaves_everything_whole(
+    started: TrainingProcess, storage: Place
+) -> None:
+    started.next()
+    started.end()
+    assert {r["epoch"] for r in rows(storage, "steps")} == {1}
+    folder = checkpoints.trial_folder(storage, "study", "a-s0")
+    assert checkpoints.newest(folder) == folder / "epoch-1"
+
+
+def told_by(work_job: Job) -> list[Metrics]:
+    told: list[Metrics] = []
+    worker.work(work_job, Runtime(), told.append)
+    return told
+
+
+def test_out_of_memory_says_what_to_do(
+    tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> Iterator[Evaluation]:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        yield
+
+    monkeypatch.setattr(worker, "train", full)
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        told_by(job(tmp_path, scenes))
+    said = worker.in_words(caught.value)
+    assert said.startswith("OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.")
+    assert "smaller schedule.microbatch_size" in said
+
+
+def test_a_half_written_checkpoint_is_not_gone_on_from(tmp_path: Path) -> None:
+    (tmp_path / "epoch-2").mkdir()
+    (tmp_path / "epoch-1").mkdir()
+    (tmp_path / "epoch-1" / "last.pt").touch()
+    assert checkpoints.newest(Place.of(tmp_path)) == Place.of(tmp_path) / "epoch-1"
+    assert checkpoints.newest(Place.of(tmp_path / "nothing")) is None
+
+
+def test_a_checkpoint_stays_until_the_next_is_whole(tmp_path: Path, scenes: Path) -> None:
+    def broken(folder: Path) -> None:
+        (folder / "last.pt").touch()
+        raise OSError(28, "No space left on device")
+
+    evaluations = list(train(job(tmp_path, scenes).trial.config, Runtime()))
+    folder = Place.of(tmp_path / "c")
+    checkpoints.keep(evaluations[0], folder)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoints.keep(replace(evaluations[1], save=broken), folder)
+    assert checkpoints.newest(folder) == folder / "epoch-1"
+    checkpoints.keep(evaluations[1], folder)
+    assert [p.name for p in (tmp_path / "c").iterdir()] == ["epoch-2"]
+
+
+def test_the_commit_is_known_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGTUNE_GIT_COMMIT", "abc123")
+    assert (find_origin().git_commit, find_origin().git_dirty) == ("abc123", None)
+    for said, dirty in (("1", True), ("0", False)):
+        monkeypatch.setenv("SEGTUNE_GIT_DIRTY", said)
+        assert find_origin().git_dirty is dirty
+    monkeypatch.setenv("SEGTUNE_GIT_COMMIT", "")
+    assert find_origin().git_commit != "abc123"
+
+
+def test_the_command_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "sys.argv", ["/usr/bin/segtune", "run", "mine", "--set", "data.root=my data"]
+    )
+    assert find_origin().command == "segtune run mine --set 'data.root=my data'"
+    trial = job(Path("storage"), Path("scenes")).trial
+    assert trial_row(trial, find_origin(), 1)["command"] == find_origin().command
+
+
+def test_what_a_scheduler_stopped_stays_stopped(tmp_path: Path, scenes: Path) -> None:
+    """The workers of several train on while their driver is being ended."""
+    stopped, told = job(tmp_path, scenes), list[Metrics]()
+
+    def tell(metrics: Metrics) -> None:
+        told.append(metrics)
+        record_pruned(tmp_path, "study", stopped.trial.trial_id, 1)
+
+    worker.work(stopped, Runtime(), tell)
+    assert len(told) == 1
+    (trial,) = rows(tmp_path, "trials")
+    assert (trial["status"], trial["stopped_epoch"]) == ("pruned", 1)
+    assert {r["epoch"] for r in rows(tmp_path, "steps")} == {1}

@@ -1,0 +1,68 @@
+"""What a person sees while a study runs."""
+
+import io
+from typing import Any
+
+from rich.console import Console
+
+from segtune.observers.console import Progress
+from segtune.study.spec import Trial
+
+
+def trial(**changes: Any) -> Trial:
+    return Trial(
+        **{"trial_id": "a-s0", "role": "arm", "seed": 0, "config": None, "changes": {}, **changes}
+    )
+
+
+def shown(terminal: bool = False) -> tuple[Progress, io.StringIO]:
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=terminal, width=100)
+    return Progress(console, "mine"), text
+
+
+REPORT = {"epoch": 1, "epochs": 2, "loss": 0.5, "dice": 0.25, "assd": 3.0, "best_dice": 0.25}
+
+
+def test_without_a_terminal_there_is_a_line_per_epoch_and_one_at_the_end() -> None:
+    progress, text = shown()
+    with progress:
+        progress.begin(total=1, done=0, together=1)
+        progress.started(trial())
+        progress.reported(trial(), REPORT)
+        progress.reported(trial(), REPORT | {"final": True})
+        progress.ended(trial(), None)
+    assert "a-s0: epoch 1/2 loss 0.500 val Dice 0.250 ASSD 3.00 px" in text.getvalue()
+    assert "a-s0: best val Dice 0.250  (1/1)" in text.getvalue()
+
+
+def test_a_trial_that_was_stopped_early_is_told_from_one_that_ended() -> None:
+    progress, text = shown()
+    with progress:
+        progress.begin(total=1, done=0, together=1)
+        progress.reported(trial(), REPORT | {"final": False})
+        progress.ended(trial(), None)
+    assert "a-s0: stopped after epoch 1 of 2, best val Dice 0.250  (1/1)" in text.getvalue()
+
+
+def test_an_error_is_shown_as_it_is() -> None:
+    progress, text = shown()
+    with progress:
+        progress.ended(trial(), "[/__w/gloo/pair.cc:547] Connection closed by peer [x]")
+    assert "[/__w/gloo/pair.cc:547] Connection closed by peer [x]" in text.getvalue()
+
+
+def test_a_repeated_configuration_is_said() -> None:
+    progress, text = shown()
+    progress.started(trial(trial_id="t4", role="search", seed=1, repeats=1))
+    assert "t4 has the configuration of an earlier trial: it runs with seed 1" in text.getvalue()
+
+
+def test_on_a_terminal_there_is_a_table_with_what_is_left() -> None:
+    progress, text = shown(terminal=True)
+    with progress:
+        progress.begin(total=3, done=1, together=1)
+        progress.started(trial())
+        progress.reported(trial(), REPORT)
+    assert "1/2" in text.getvalue()
+    assert "1 of 3 done" in text.getvalue()

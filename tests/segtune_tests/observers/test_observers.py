@@ -1,0 +1,203 @@
+"""What else watches a study run: gauges, event files, and where everything is."""
+
+import io
+import shlex
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+from tensorboardX.proto.event_pb2 import Event
+
+from segtune.cli import _parser
+from segtune.observers import prometheus
+from segtune.observers.composite import Several
+from segtune.observers.links import Places, places
+from segtune.observers.tensorboard import EventFiles
+from segtune.results import tables
+from segtune.results.storage import Place
+from segtune.study.spec import Trial
+
+TRIAL = Trial("a-s0", "arm", 0, None, {"method": "lora"}, "a")
+NAN = float("nan")
+
+
+def report(epoch: int, **more: Any) -> dict[str, Any]:
+    return {"epoch": epoch, "epochs": 3, "final": False, "loss": 1 / epoch, "dice": epoch / 10,
+            "assd": 9.0, "best_dice": epoch / 10, "training_iteration": 7, **more}  # fmt: skip
+
+
+# TensorBoard
+
+
+def events(folder: Path) -> Iterator[Event]:
+    """Of a run, as TensorBoard would read them."""
+    (file,) = folder.glob("events.out.tfevents.*")
+    data = file.read_bytes()
+    while data:
+        (length,) = struct.unpack("<Q", data[:8])
+        yield Event.FromString(data[12 : 12 + length])
+        data = data[16 + length :]
+
+
+def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    found: dict[str, list[tuple[int, float]]] = {}
+    for event in events(folder):
+        for value in event.summary.value:
+            if value.HasField("simple_value"):
+                found.setdefault(value.tag, []).append((event.step, round(value.simple_value, 6)))
+    return found
+
+
+def test_curves_have_names_and_epochs(tmp_path: Path) -> None:
+    files = EventFiles(tmp_path, "mine")
+    for epoch in (1, 2):
+        files.reported(TRIAL, report(epoch, images_per_second=5.0, nsd=NAN))
+    files.reported(TRIAL, report(1, final=True, dice=0.77))
+    files.ended(TRIAL, None)
+    found = curves(tmp_path / "mine" / "tensorboard" / "a-s0")
+    assert found["val/dice"] == [(1, 0.1), (2, 0.2)]
+    assert found["train/loss"] == [(1, 1.0), (2, 0.5)]
+    assert found["train/images_per_second"] == [(1, 5.0), (2, 5.0)]
+    assert found["val/assd_pixels"] == [(1, 9.0), (2, 9.0)]
+    assert not [tag for tag in found if "/" not in tag], "nothing of Tune's own"
+
+
+def written(storage: Path, *epochs: int) -> None:
+    """What a trial's earlier run left in the tables."""
+    key = {"trial_id": "a-s0", "attempt": 1}
+    tables.write(storage, "mine", "steps", [
+        {**key, "step": 2 * e + i, "epoch": e, "loss": 1 / e + 0.1 * (2 * i - 1),
+         "images_per_second": 4.0, "peak_memory_bytes": 10 * i}
+        for e in epochs for i in (0, 1)
+    ])  # fmt: skip
+    tables.write(storage, "mine", "scores", [
+        {**key, "epoch": e, "split": split, "class_name": name, "metric": "dice",
+         "protocol": "per_image", "resolution": 8, "value": e / 10 if name == "macro" else 0.9}
+        for e in epochs for split in ("val", "test") for name in ("macro", "ridge")
+        if split == "val" or name == "ridge"
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("goes_on_at", [3, 2, 1])
+def test_a_resumed_trial_has_no_point_twice(tmp_path: Path, goes_on_at: int) -> None:
+    """From its last checkpoint, from the one before, or from its beginning."""
+    first = EventFiles(tmp_path, "mine")
+    for epoch in (1, 2):
+        first.reported(TRIAL, report(epoch))
+    (file,) = (tmp_path / "mine" / "tensorboard" / "a-s0").iterdir()
+    file.rename(file.with_name("events.out.tfevents.1000000000.host"))  # of an earlier second
+    written(tmp_path, 1, 2)
+    again = EventFiles(tmp_path, "mine")  # the first was killed
+    for epoch in range(goes_on_at, 4):
+        again.reported(TRIAL, report(epoch))
+    found = curves(tmp_path / "mine" / "tensorboard" / "a-s0")
+    assert found["val/dice"] == [(1, 0.1), (2, 0.2), (3, 0.3)]
+    assert [step for step, _ in found["train/loss"]] == [1, 2, 3]
+    assert found["train/loss"][0] == (1, 1.0)
+
+
+def test_a_worker_that_begins_again_within_a_run_doubles_nothing(tmp_path: Path) -> None:
+    files = EventFiles(tmp_path, "mine")
+    written(tmp_path, 1, 2)
+    for epoch in (1, 2, 2, 3):
+        files.reported(TRIAL, report(epoch))
+    found = curves(tmp_path / "mine" / "tensorboard" / "a-s0")
+    assert found["val/dice"] == [(1, 0.1), (2, 0.2), (3, 0.3)]
+
+
+def test_a_disk_that_takes_nothing_ends_no_study(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("a file where the folder would be")
+    files = EventFiles(tmp_path, "mine")
+    files.reported(TRIAL, report(1))
+    files.ended(TRIAL, None)
+
+
+# Gauges
+
+
+class Fake:
+    """Keeps what a gauge was set to."""
+
+    values: dict[tuple[str, ...], float] = {}
+
+    def __init__(self, name: str, description: str, tag_keys: tuple[str, ...]) -> None:
+        assert description
+        self._name, self._keys = name, tag_keys
+
+    def set(self, value: float, tags: dict[str, str]) -> None:
+        assert tuple(tags) == self._keys
+        Fake.values[self._name, *tags.values()] = value
+
+
+def test_gauges_hold_the_latest_numbers_and_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus, "Gauge", Fake)
+    monkeypatch.setattr(Fake, "values", {})
+    observer = prometheus.Gauges("mine")
+    observer.begin(2, 0, 1)
+    observer.started(TRIAL)
+    observer.reported(TRIAL, report(1, images_per_second=5.0, peak_memory_bytes=100))
+    observer.reported(TRIAL, report(2, dice=NAN))
+    observer.reported(TRIAL, report(1, final=True, dice=0.77))
+    tags = ("mine", "a-s0", "a", "0")
+    now = Fake.values
+    assert now["segtune_trial_dice", *tags] == 0.1, "no number is no value"
+    assert now["segtune_trial_epoch", *tags] == 2
+    assert now["segtune_trial_peak_memory_bytes", *tags] == 100
+    assert now["segtune_trial_state", *tags, "running"] == 1
+    observer.ended(TRIAL, None)
+    assert now["segtune_trial_state", *tags, "running"] == 0
+    assert now["segtune_trial_state", *tags, "finished"] == 1
+    other = Trial("t1", "search", 0, None, {}, None, 1)
+    observer.ended(other, None)
+    assert now["segtune_trial_state", "mine", "t1", "search", "0", "pruned"] == 1
+    observer.ended(other, "lost")
+    assert now["segtune_trial_state", "mine", "t1", "search", "0", "failed"] == 1
+    assert now["segtune_trial_state", "mine", "t1", "search", "0", "pruned"] == 0
+
+
+# Places
+
+NO_PLACES = SimpleNamespace(dashboard_url=None, address_info={})
+
+
+def test_places_are_commands_that_work() -> None:
+    storage = Path("/big disk/results")
+    found = places(storage, "mine", is_search=True, dashboard="127.0.0.1:8265", session="/tmp/s")
+    assert found["results"] == "/big disk/results/mine"
+    for what in ("now", "report"):
+        args = _parser().parse_args(shlex.split(found[what])[1:])
+        assert args.storage == Place.of(storage)
+    assert shlex.split(found["curves"])[-1] == "/big disk/results/mine/tensorboard"
+    assert shlex.split(found["search"])[-1] == "/big disk/results/mine/optuna.journal"
+    assert "http://127.0.0.1:8265" in found["jobs, nodes, logs"]
+    assert "/tmp/s/prom_metrics_service_discovery.json" in found["metrics"]
+    fewer = places(storage, "mine", is_search=False, dashboard=None, session=None)
+    assert set(found) - set(fewer) == {"search", "jobs, nodes, logs", "metrics"}
+
+
+def test_places_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.init", lambda **_: NO_PLACES)
+    text = io.StringIO()
+    console = Console(file=text, width=40)
+    storage = Path("/a/folder/with/a/name/that/is/longer/than/a/line")
+    observer = Several(Places(console, storage, "mine", is_search=False))
+    observer.begin(1, 0, 1)
+    once = text.getvalue()
+    observer.begin(1, 0, 1)
+    assert f"segtune status mine --storage {storage} --watch\n" in once, "in one piece"
+    assert "running on this machine already" not in once
+    assert text.getvalue() == once
+
+
+def test_another_ray_on_this_machine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.init", lambda **_: NO_PLACES)
+    text = io.StringIO()
+    console = Console(file=text, width=300)
+    others = {"10.0.0.1:6379"}
+    Places(console, Path("r"), "mine", is_search=False, others=others).begin(1, 0, 1)
+    assert "running on this machine already (10.0.0.1:6379)" in text.getvalue()
+    assert "--address 10.0.0.1:6379" in text.getvalue()
