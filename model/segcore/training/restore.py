@@ -9,9 +9,8 @@ from typing import Any
 
 import torch
 
-from segcore.batch import ClassSpec
+from segcore.classes import ClassSpec
 from segcore.config import from_json
-from segcore.losses import LossConfig
 from segcore.methods.method import Method
 from segcore.systems.system import System, SystemConfig
 from segcore.systems.weights import only_cached
@@ -20,7 +19,6 @@ from segcore.training.checkpoint import BEST, CONFIG, CheckpointError, read_best
 DESCRIBED: Mapping[str, type] = {
     "config.system.name": str,
     "config.method.name": str,
-    "config.loss": dict,
     "config.seed": int,
     "classes.names": list,
     "classes.exclusive": bool,
@@ -63,12 +61,11 @@ def restore(path: Path, places: Mapping[str, str] | None = None) -> Restored:
     values = description["config"]
     config = from_json(SystemConfig, _placed(values["system"], places or {}))
     method = from_json(Method, values["method"])
-    loss = from_json(LossConfig, values["loss"])
     names, exclusive = description["classes"]["names"], description["classes"]["exclusive"]
     classes = ClassSpec(tuple(names), exclusive)
     with torch.random.fork_rng(devices=[]), only_cached():
         torch.manual_seed(values["seed"])  # encoders that stayed random are made again
-        system = _build(config, classes, loss)
+        system = _build(config, classes)
         if system.weights_hash() != description["weights_hash"]:
             raise CheckpointError(
                 f"{folder} was trained from other pretrained weights (hash "
@@ -81,10 +78,10 @@ def restore(path: Path, places: Mapping[str, str] | None = None) -> Restored:
     return Restored(system.eval().requires_grad_(False), config, method, classes)
 
 
-def _build(config: SystemConfig, classes: ClassSpec, loss: LossConfig) -> System:
+def _build(config: SystemConfig, classes: ClassSpec) -> System:
     """The system, or an error of all its weights where building stops at the first fault."""
     try:
-        return config.build(classes, loss)
+        return config.build(classes)
     except ValueError:
         config.check_weights()
         raise

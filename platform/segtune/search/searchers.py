@@ -18,14 +18,22 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from ray.tune.search import Searcher
 
-from segtune.results.trial_rows import BEST
+from segtune.results.trial_rows import BEST, SELECTION
 from segtune.search.schedulers import epoch_metrics
-from segtune.search.trial_history import ENDED, Course, Past, Verdict, needs_costs, verdict
+from segtune.search.trial_history import (
+    ENDED,
+    Course,
+    Past,
+    Verdict,
+    begun_course,
+    needs_costs,
+    verdict,
+)
 from segtune.study.overrides import Changes
 from segtune.study.samplers import sampler
+from segtune.study.scores import scores
 from segtune.study.space import distribution, suggest
 from segtune.study.spec import Search, Trial
-from segtune.study.stopping import SCORES
 
 JOURNAL = "optuna.journal"
 """Name of the file that `optuna-dashboard` opens."""
@@ -126,11 +134,16 @@ class OptunaSearcher(Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Tell Optuna what an epoch reached, where there is one objective."""
-        running, metrics = self._running[trial_id], epoch_metrics(result)
+        running, metrics = (
+            self._running[trial_id],
+            epoch_metrics(self._running[trial_id].trial.config, result),
+        )
         if metrics is None:
             return
-        course = self._courses.setdefault(running.trial.trial_id, Course())
-        course.add(result["epoch"], metrics)
+        course = self._courses.setdefault(
+            running.trial.trial_id, begun_course(self._search.baseline)
+        )
+        course.add(result["epoch"], metrics, result[SELECTION])
         self._report(running, course)
 
     def on_trial_complete(
@@ -161,8 +174,9 @@ class OptunaSearcher(Searcher):
             self._ledger.stopped(trial, epoch)
             at_best = self._courses[trial.trial_id].at_best[epoch]
             return verdict(self._search, {**at_best, **costs}, stopped_epoch=epoch)
-        scores = {m: float(result[f"{BEST}{m}"]) for m in SCORES if f"{BEST}{m}" in result}
-        return verdict(self._search, {**scores, **costs})
+        known = scores(self._search.baseline)
+        at_end = {m: float(result[f"{BEST}{m}"]) for m in known if f"{BEST}{m}" in result}
+        return verdict(self._search, {**at_end, **costs})
 
     def _ended(self, trial: Trial, result: Mapping[str, Any]) -> bool:
         return trial.trial_id in self._stopped or bool(result.get("final"))

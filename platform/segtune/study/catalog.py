@@ -2,14 +2,13 @@
 
 import ast
 import importlib
-import importlib.util
 import pkgutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from segtune.study import plugins
 from segtune.study.overrides import SpecError, value_faults
 from segtune.study.spec import Ablation, Search, Study
 
@@ -87,16 +86,10 @@ def _load_file(path: Path) -> ModuleType:
         raise SpecError([f"there is no study file {path}"])
     if path.suffix != ".py":
         raise SpecError([f"{path} is no Python file: a study is a .py with a function `study()`"])
-    spec = importlib.util.spec_from_file_location(f"segtune_study_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
     try:
-        spec.loader.exec_module(module)
+        return plugins.load(path)
     except Exception as error:
         raise _said(str(path), error) from error
-    return module
 
 
 def _said(study: str, error: Exception) -> SpecError:

@@ -72,7 +72,7 @@ def run(stops: EpochScheduler, name: str, dices: list[float]) -> int:
 def gone(number: int, dices: list[float], status: str = "finished") -> Past:
     course = Course()
     for epoch, dice in enumerate(dices, start=1):
-        course.add(epoch, {"dice": dice})
+        course.add(epoch, {"dice": dice}, dice)
     return Past(f"t{number}", number, 0, {}, status, course=course)
 
 
