@@ -14,6 +14,7 @@ from segtune.commands.shared import (
     changed_study,
     storage_argument,
     study_arguments,
+    study_file,
 )
 
 if TYPE_CHECKING:
@@ -76,7 +77,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
         )
         try:
             outcome = runner.run(
-                named.study, named.name, args.storage, resources, observer, address=args.address
+                named.study,
+                named.name,
+                args.storage,
+                resources,
+                observer,
+                address=args.address,
+                file=study_file(args),
             )
         except runner.StudyStopped as stopped:
             print(

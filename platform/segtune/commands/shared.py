@@ -100,6 +100,12 @@ def path(text: str) -> Path:
     return Path(text).expanduser()
 
 
+def study_file(args: argparse.Namespace) -> Path | None:
+    """The file that was given as the study; None where a study was named that segtune brings."""
+    file = Path(args.study)
+    return file if file.suffix and file.is_file() else None
+
+
 def changed_study(args: argparse.Namespace) -> "Named":
     """The study that was asked for by `study_arguments`, with the changes that were asked for.
 
