@@ -1,6 +1,18 @@
 """Studies of fine-tuning: what to run, the running of it on Ray, its tables and its report.
 
 What a study's file needs is exported here; none of it imports torch or Ray.
+
+cli         The command line: a table of commands, each a module of `segtune.commands`.
+__main__    `python -m segtune` is `segtune`.
+commands/   The commands: one module each.
+study/      What a study is, and every mistake in it.
+search/     Optuna: what to try next, and what became of it.
+execution/  Ray: run what is left of a study; the loop of one worker.
+results/    The tables on disk, and what is read back from them.
+observers/  What watches a study run: console, TensorBoard, Prometheus, links.
+jobs/       A study as a job of a cluster.
+doctor/     Whether a machine has what a study needs.
+report/     Tables in, one HTML file out.
 """
 
 import importlib

@@ -1,13 +1,12 @@
 """The layout holds: nothing shadows the standard library, and imports point one way."""
 
-import ast
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.imports import imports
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,15 +27,6 @@ def modules(package: str, root: str) -> list[str]:
     files = sorted((ROOT / root / package).rglob("*.py"))
     names = [".".join(f.relative_to(ROOT / root).with_suffix("").parts) for f in files]
     return [n.removesuffix(".__init__") for n in names if not n.endswith("__main__")]
-
-
-def imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 @pytest.mark.parametrize("folder", ["platform", "model"])

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from segtune.commands.shared import path
-from segtune.study.overrides import apply
 
 if TYPE_CHECKING:
     from segcore.data.frame_folder import FolderConfig
@@ -62,6 +61,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def _make(args: argparse.Namespace, console: Console) -> int:
     from segcore.data.sets.synthetic_liver import SyntheticLiver
+    from segtune.study.overrides import apply
 
     given = {field: getattr(args, field) for field in (*OPTIONS, "domain")}
     config = apply(
@@ -108,6 +108,7 @@ def _config(name: str, root: Path | None, fields: list[str]) -> "FolderConfig":
     """
     from segcore.data.dataset import DataConfig
     from segcore.data.frame_folder import FolderConfig
+    from segtune.study.overrides import apply
 
     cls: Any = DataConfig.choice(name)
     if not issubclass(cls, FolderConfig):

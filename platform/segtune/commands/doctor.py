@@ -2,16 +2,17 @@
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from segtune.commands.shared import changed_study, storage_argument, study_arguments
-from segtune.doctor import Finding, examine
-from segtune.report.text import count
-from segtune.study.overrides import SpecError
+
+if TYPE_CHECKING:
+    from segtune.doctor import Finding
 
 HELP = "whether this machine has what a study needs, and what to do where not"
 _MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "fault": ("fault", "bold red")}
@@ -25,6 +26,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Check everything; 2 where there are faults."""
+    from segtune.doctor import examine
+
     found = list(examine(args.storage, os.environ))
     if args.study is not None:
         found += study_findings(args)
@@ -32,10 +35,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return 2 if any(f.level == "fault" for f in found) else 0
 
 
-def study_findings(args: argparse.Namespace) -> Iterator[Finding]:
+def study_findings(args: argparse.Namespace) -> Iterator["Finding"]:
     """The study, its data and its weights, looked over as `segtune run` does."""
+    from segtune.doctor import Finding
     from segtune.execution.preflight import check_places, look_over
     from segtune.execution.resources import Resources
+    from segtune.study.overrides import SpecError
 
     try:
         named = changed_study(args)
@@ -51,7 +56,7 @@ def study_findings(args: argparse.Namespace) -> Iterator[Finding]:
     yield Finding("ok", named.name, "the study, its data and its weights are in order")
 
 
-def draw(found: list[Finding]) -> Table:
+def draw(found: "Sequence[Finding]") -> Table:
     """One line per finding, what to do below it."""
     warnings = sum(f.level == "warning" for f in found)
     faults = sum(f.level == "fault" for f in found)
@@ -66,6 +71,10 @@ def draw(found: list[Finding]) -> Table:
             said.append(f"\n-> {finding.advice}", style=style)
         grid.add_row(Text(mark, style=style), Text(finding.subject), said)
     grid.add_row()
-    total = f"{count(faults, 'fault')}, {count(warnings, 'warning')}"
+    total = f"{_count(faults, 'fault')}, {_count(warnings, 'warning')}"
     grid.add_row("", "", Text(total, style="bold"))
     return grid
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import sys
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -13,12 +14,11 @@ from segtune.commands.shared import (
     changed_study,
     storage_argument,
     study_arguments,
+    study_file,
 )
-from segtune.doctor.processes import PROC, ray_instances
-from segtune.execution.resources import Resources
-from segtune.results.storage import Place
-from segtune.study.overrides import SpecError
-from segtune.study.spec import Search
+
+if TYPE_CHECKING:
+    from segtune.execution.resources import Resources
 
 HELP = "train what is left of a study"
 
@@ -53,12 +53,15 @@ def resource_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the study; 1 where trials failed."""
+    from segtune.doctor.processes import PROC, ray_instances
     from segtune.execution import runner
     from segtune.observers.composite import Several
     from segtune.observers.console import Progress
     from segtune.observers.links import Places
     from segtune.observers.prometheus import Gauges
     from segtune.observers.tensorboard import EventFiles
+    from segtune.results.storage import Place
+    from segtune.study.spec import Search
 
     named = changed_study(args)
     resources = asked(args)
@@ -74,7 +77,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
         )
         try:
             outcome = runner.run(
-                named.study, named.name, args.storage, resources, observer, address=args.address
+                named.study,
+                named.name,
+                args.storage,
+                resources,
+                observer,
+                address=args.address,
+                file=study_file(args),
             )
         except runner.StudyStopped as stopped:
             print(
@@ -101,12 +110,15 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return 1 if outcome.failed else 0
 
 
-def asked(args: argparse.Namespace) -> Resources:
+def asked(args: argparse.Namespace) -> "Resources":
     """What `resource_arguments` were given.
 
     Raises:
         SpecError: --workers is neither a number nor two.
     """
+    from segtune.execution.resources import Resources
+    from segtune.study.overrides import SpecError
+
     least, colon, most = args.workers.partition(":")
     if not re.fullmatch(r"-?\d+(:\d+)?", args.workers):
         raise SpecError([f"--workers {args.workers}: give a number, such as 2, or two, as in 1:4"])

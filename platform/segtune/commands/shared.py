@@ -6,13 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from segtune.results import study_file, tables
-from segtune.results.storage import Place
-from segtune.study import catalog
-from segtune.study.overrides import SpecError, apply
-from segtune.study.spec import Search
+if TYPE_CHECKING:
+    from segtune.results.storage import Place
+    from segtune.study.catalog import Named
+    from segtune.study.spec import Search
 
 DEFAULT_STORAGE = "results"
 
@@ -86,8 +85,10 @@ def places(args: argparse.Namespace) -> dict[str, str]:
     return {field: place for field, _, place in pairs}
 
 
-def folder(text: str) -> Place:
+def folder(text: str) -> "Place":
     """A folder as a person writes it, on a file system or in an object store."""
+    from segtune.results.storage import Place
+
     try:
         return Place.of(text)
     except ValueError as error:
@@ -99,12 +100,22 @@ def path(text: str) -> Path:
     return Path(text).expanduser()
 
 
-def changed_study(args: argparse.Namespace) -> catalog.Named:
+def study_file(args: argparse.Namespace) -> Path | None:
+    """The file that was given as the study; None where a study was named that segtune brings."""
+    file = Path(args.study)
+    return file if file.suffix and file.is_file() else None
+
+
+def changed_study(args: argparse.Namespace) -> "Named":
     """The study that was asked for by `study_arguments`, with the changes that were asked for.
 
     Raises:
         SpecError: no such study, or a change that cannot be.
     """
+    from segtune.study import catalog
+    from segtune.study.overrides import SpecError, apply
+    from segtune.study.spec import Search
+
     named = catalog.find(args.study)
     study, name = named.study, args.name or named.name
     if isinstance(study, Search):
@@ -116,12 +127,15 @@ def changed_study(args: argparse.Namespace) -> catalog.Named:
     return catalog.Named(name, study, named.description)
 
 
-def _num_samples(args: argparse.Namespace, study: Search, name: str) -> int:
+def _num_samples(args: argparse.Namespace, study: "Search", name: str) -> int:
     """As asked for; else as many as the search was extended to, or as its file says.
 
     `+N` is on top of what the search had, once that is done: an extension that was interrupted is
     gone on with, so that the same command may be given again.
     """
+    from segtune.results.storage import Place
+    from segtune.study.overrides import SpecError
+
     storage = getattr(args, "storage", None)
     if not isinstance(storage, Place):  # a job's: that of its cluster, which sees to it there
         storage = None
@@ -139,20 +153,26 @@ def _num_samples(args: argparse.Namespace, study: Search, name: str) -> int:
     return had + int(text)
 
 
-def _kept(storage: Place, name: str) -> int | None:
+def _kept(storage: "Place", name: str) -> int | None:
     """Trials of a search as it was run before."""
+    from segtune.results import study_file
+
     kept = study_file.read(storage, name)
     found: int | None = (kept or {}).get("num_samples")
     return found
 
 
-def _done(storage: Place, name: str) -> int:
+def _done(storage: "Place", name: str) -> int:
     """Trials of a search that have ended."""
+    from segtune.results import tables
+
     rows = tables.read(storage, name, "trials").to_pylist()
     return sum(r["role"] == "search" and r["status"] not in ("running", "cancelled") for r in rows)
 
 
 def _parse(changes: Sequence[str]) -> dict[str, Any]:
+    from segtune.study.overrides import SpecError
+
     faults, out = [], {}
     for change in changes:
         field, equals, text = change.partition("=")

@@ -10,11 +10,11 @@ from rich.text import Text
 
 from segtune.commands.shared import changed_study, storage_argument, study_arguments
 from segtune.commands.status import duration
-from segtune.study.overrides import Changes, apply, flatten
-from segtune.study.spec import Ablation, Search, Study
 
 if TYPE_CHECKING:
     from segtune.execution.estimate import Measured, Size
+    from segtune.study.overrides import Changes
+    from segtune.study.spec import Search, Study
 
 HELP = "what a study would run, and what it would cost"
 
@@ -28,6 +28,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Print the arms or the space, the cost, and the baseline field by field."""
     from segtune.execution.estimate import measured
+    from segtune.study.overrides import flatten
+    from segtune.study.spec import Search
     from segtune.study.validate import check, check_name
 
     named = changed_study(args)
@@ -51,9 +53,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _sizes(study: Study) -> tuple[dict[str, "Size"], str]:
+def _sizes(study: "Study") -> tuple[dict[str, "Size"], str]:
     """What is counted of each arm (of a search, of its baseline), and why some could not be."""
     from segtune.execution.estimate import size
+    from segtune.study.overrides import apply
+    from segtune.study.spec import Ablation
 
     arms = study.all_arms() if isinstance(study, Ablation) else {"": {}}
     found, faults = {}, []
@@ -65,7 +69,9 @@ def _sizes(study: Study) -> tuple[dict[str, "Size"], str]:
     return found, "\n".join(dict.fromkeys(faults))
 
 
-def _table(name: str, study: Study, sizes: Mapping[str, "Size"]) -> Table:
+def _table(name: str, study: "Study", sizes: Mapping[str, "Size"]) -> Table:
+    from segtune.study.spec import Search
+
     table = Table(title=f"{name}: {_head(study)}", title_justify="left")
     if isinstance(study, Search):
         table.add_column("field")
@@ -88,7 +94,9 @@ def _table(name: str, study: Study, sizes: Mapping[str, "Size"]) -> Table:
     return table
 
 
-def _head(study: Study) -> str:
+def _head(study: "Study") -> str:
+    from segtune.study.spec import Search
+
     if isinstance(study, Search):
         objectives = ", ".join(f"{o.direction} {o.metric}" for o in study.objectives)
         return f"search of {study.num_samples} trials by {study.sampler}: {objectives}"
@@ -99,7 +107,7 @@ def _head(study: Study) -> str:
     return f"{first}{trials} (seeds {seeds})"
 
 
-def _rules(study: Search) -> Iterator[str]:
+def _rules(study: "Search") -> Iterator[str]:
     """What else decides which trials a search runs, and how far."""
     if study.constraints:
         yield f"within: {', '.join(str(c) for c in study.constraints)}"
@@ -110,9 +118,10 @@ def _rules(study: Search) -> Iterator[str]:
         yield f"then the best {study.finalists} again, with seeds {seeds}, tested once"
 
 
-def _cost(study: Study, sizes: Mapping[str, "Size"], past: "Measured | None") -> Iterator[str]:
+def _cost(study: "Study", sizes: Mapping[str, "Size"], past: "Measured | None") -> Iterator[str]:
     """One line for each thing that a study costs, and where the number comes from."""
     from segtune.execution.estimate import trials
+    from segtune.study.spec import Search
 
     count = len(list(trials(study)))
     if sizes:
@@ -153,5 +162,5 @@ def _bytes(count: float) -> str:
     return f"{count / 10**9:.1f} GB" if count >= 10**9 else f"{count / 10**6:.0f} MB"
 
 
-def _words(changes: Changes) -> str:
+def _words(changes: "Changes") -> str:
     return ", ".join(f"{field} = {value}" for field, value in changes.items())

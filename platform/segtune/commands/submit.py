@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from segtune.commands.run import asked, resource_arguments
-from segtune.commands.shared import changed_study, study_arguments
+from segtune.commands.shared import changed_study, study_arguments, study_file
 
 HELP = "run a study as a job of a Ray cluster"
 
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     client = connect(args.address)
     with tempfile.TemporaryDirectory() as folder:
         made = archive(Path(folder), request.file)
-        job_id = submit(client, request, made, provenance(find_origin()))
+        job_id = submit(client, request, made, provenance(find_origin(study_file(args))))
     where = f"{job_id} --address {args.address}"
     console.print(
         f"[bold]{job_id}[/] is submitted and goes on without this terminal:\n"

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import ray.tune
@@ -79,6 +80,7 @@ def run(
     observer: Observer,
     *,
     address: str | None = None,
+    file: Path | None = None,
 ) -> Outcome:
     """Train every trial of a study that is not finished yet.
 
@@ -90,6 +92,7 @@ def run(
         observer: is told what happens.
         address: a Ray cluster; None takes the one that this process belongs to, else starts one
             on this machine.
+        file: the study's file, whose commit is noted; None for a study that comes with segtune.
 
     Raises:
         ValueError: something is wrong with the study, data, resources or storage, or another
@@ -108,7 +111,7 @@ def run(
         try:
             with cluster(address, resources) as nodes:
                 study_file.write(storage, name, kept)
-                launch = _Launch(name, storage, resources, find_origin(), observer, nodes)
+                launch = _Launch(name, storage, resources, find_origin(file), observer, nodes)
                 if isinstance(study, Ablation):
                     ran = _run_ablation(study, launch)
                 else:

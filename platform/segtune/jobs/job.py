@@ -11,7 +11,7 @@ import aiohttp
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 from segtune.jobs.request import Request
-from segtune.results.provenance import COMMIT, DIRTY, Origin
+from segtune.results.provenance import COMMIT, DIRTY, STUDY_COMMIT, Origin
 from segtune.study.overrides import SpecError
 
 STUDY, STORAGE = "segtune.execution.runner", "segtune.results.storage"
@@ -64,10 +64,17 @@ def submit(
 
 
 def provenance(origin: Origin) -> dict[str, str]:
-    """Variables that tell a job which commit its code was built from: its archive has no git."""
-    if origin.git_commit is None:  # nor that of an image, which other code came with
-        return {COMMIT: "", DIRTY: ""}
-    return {COMMIT: origin.git_commit, DIRTY: str(int(bool(origin.git_dirty)))}
+    """Variables that tell a job which commits its code and its study are of.
+
+    The job's archive has no git to ask. What is not known is set too, to nothing: the image of the
+    cluster may have set it for other code.
+    """
+    dirty = "" if origin.git_commit is None else str(int(bool(origin.git_dirty)))
+    return {
+        COMMIT: origin.git_commit or "",
+        DIRTY: dirty,
+        STUDY_COMMIT: origin.study_commit or "",
+    }
 
 
 def submitted(client: JobSubmissionClient) -> list[JobDetails]:

@@ -6,6 +6,7 @@ every node, with all its dependencies anew, and keeps the first one of a version
 """
 
 import importlib.metadata
+import importlib.util
 import json
 import subprocess
 import sys
@@ -77,11 +78,17 @@ def _wheel(folder: Path, installed: importlib.metadata.Distribution) -> Path:
 
 
 def _build(folder: Path, source: Path) -> Path:
+    if importlib.util.find_spec("hatchling") is None:
+        raise SpecError(
+            [
+                "to submit from a checkout, its wheel is built with hatchling, which is not "
+                "installed: pip install 'segtune[submit]'"
+            ]
+        )
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     done = subprocess.run(command, cwd=source, capture_output=True, text=True)
     if done.returncode != 0:
-        said = done.stderr.strip()
-        raise SpecError([f"the wheel of {source} can't be built (pip install hatchling?): {said}"])
+        raise SpecError([f"the wheel of {source} can't be built: {done.stderr.strip()}"])
     (wheel,) = folder.glob("*.whl")
     return wheel
 

@@ -1,5 +1,6 @@
 """How much each searched setting matters for each objective."""
 
+import importlib.util
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,12 +48,20 @@ def importances(search: SearchRows) -> tuple[tuple[Importance, ...], str]:
         The importances, and why there are none (empty where there are).
         Sources: Watanabe et al., PED-ANOVA, IJCAI 2023 (arXiv 2304.10255); Hutter et al., An
         Efficient Approach for Assessing Hyperparameter Importance, ICML 2014.
+
+    Raises:
+        ValueError: scikit-learn, which fANOVA needs, is not installed.
     """
     complete = [t for t in search.complete if t.params]
     if len(complete) < MIN_TRIALS:
         return (), (
             f"{len(complete)} finished trials with both objectives are too few to tell which "
             f"setting matters: at least {MIN_TRIALS} are needed."
+        )
+    if importlib.util.find_spec("sklearn") is None:
+        raise ValueError(
+            "how much each setting of a search matters is computed with scikit-learn, which is not "
+            "installed: pip install 'segtune[importance]'"
         )
     study = _rebuild(search)
     found = []

@@ -12,3 +12,7 @@ study_rows  A study's rows as the report uses them.
 tables      The result tables: Parquet files, one per trial attempt and table.
 trial_rows  The row of a trial: how it begins, how it may end, and what is read back from it.
 """
+
+from segtune.results.tables import read
+
+__all__ = ["read"]

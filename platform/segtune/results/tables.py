@@ -45,6 +45,10 @@ SCHEMAS: Mapping[TableName, pa.Schema] = {
             ("train_run", pa.string()),
             ("git_commit", pa.string()),
             ("git_dirty", pa.bool_()),
+            (
+                "study_commit",
+                pa.string(),
+            ),  # of the study's file, where it has a repository of its own
             ("versions", pa.string()),  # JSON: package -> version
             ("command", pa.string()),  # that ran the study
             ("device", pa.string()),

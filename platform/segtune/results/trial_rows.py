@@ -67,6 +67,7 @@ def trial_row(trial: Trial, origin: Origin, workers: int) -> dict[str, Any]:
         "train_run": trial.trial_id,
         "git_commit": origin.git_commit,
         "git_dirty": origin.git_dirty,
+        "study_commit": origin.study_commit,
         "versions": json.dumps(dict(origin.versions), sort_keys=True),
         "command": origin.command,
         "workers": workers,

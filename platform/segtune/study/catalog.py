@@ -6,11 +6,13 @@ import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segtune.study import plugins
 from segtune.study.overrides import SpecError, value_faults
-from segtune.study.spec import Ablation, Search, Study
+
+if TYPE_CHECKING:
+    from segtune.study.spec import Study
 
 PACKAGE = "search_spaces"
 
@@ -20,7 +22,7 @@ class Named:
     """A study and what it is called."""
 
     name: str
-    study: Study
+    study: "Study"
     description: str
     """Docstring of its file: question, command, expected cost."""
 
@@ -51,6 +53,8 @@ def find(study: str) -> Named:
     Raises:
         SpecError: there is no such study, or its file does not give one.
     """
+    from segtune.study.spec import Ablation, Search  # `segtune list` does without
+
     path = Path(study)
     is_file = path.suffix == ".py" or "/" in study
     module = _load_file(path) if is_file else _load_named(study)

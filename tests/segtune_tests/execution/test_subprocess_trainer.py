@@ -238,23 +238,13 @@ def test_a_checkpoint_stays_until_the_next_is_whole(tmp_path: Path, scenes: Path
     assert [p.name for p in (tmp_path / "c").iterdir()] == ["epoch-2"]
 
 
-def test_the_commit_is_known_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_a_trial_comes_from_is_in_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGTUNE_GIT_COMMIT", "abc123")
-    assert (find_origin().git_commit, find_origin().git_dirty) == ("abc123", None)
-    for said, dirty in (("1", True), ("0", False)):
-        monkeypatch.setenv("SEGTUNE_GIT_DIRTY", said)
-        assert find_origin().git_dirty is dirty
-    monkeypatch.setenv("SEGTUNE_GIT_COMMIT", "")
-    assert find_origin().git_commit != "abc123"
-
-
-def test_the_command_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "sys.argv", ["/usr/bin/segtune", "run", "mine", "--set", "data.root=my data"]
-    )
-    assert find_origin().command == "segtune run mine --set 'data.root=my data'"
-    trial = job(Path("storage"), Path("scenes")).trial
-    assert trial_row(trial, find_origin(), 1)["command"] == find_origin().command
+    monkeypatch.setenv("SEGTUNE_STUDY_COMMIT", "def456")
+    origin = find_origin()
+    row = trial_row(job(Path("storage"), Path("scenes")).trial, origin, 1)
+    assert (row["git_commit"], row["study_commit"]) == ("abc123", "def456")
+    assert row["command"] == origin.command
 
 
 def test_what_a_scheduler_stopped_stays_stopped(tmp_path: Path, scenes: Path) -> None:

@@ -208,6 +208,17 @@ def test_every_option_reaches_the_job() -> None:
 # What is uploaded
 
 
+def test_a_checkout_needs_hatchling(
+    capsys: pytest.CaptureFixture[str],
+    serve: Callable[[SERVED], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "hatchling", None)  # as where the extra is not installed
+    said = submit(capsys, serve(cluster()))
+    assert said.strip().count("\n") == 0
+    assert "pip install 'segtune[submit]'" in said
+
+
 def test_the_archive_runs_without_anything_installed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     study = tmp_path / "elsewhere" / "statistics.py"  # a name that could shadow a module
