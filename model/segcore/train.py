@@ -6,7 +6,6 @@
 import argparse
 import dataclasses
 import hashlib
-import math
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -30,7 +29,6 @@ from segcore.training.costs import Stopwatch, memory
 from segcore.training.events import Evaluation, Facts, ImageScore, Picture, Score, Seconds, Step
 from segcore.training.runtime import Runtime, local_runtime
 from segcore.training.scoring import draw_pictures, pictured, predict_labels, score_images
-from srft_galore import GaLoreAdamW
 
 
 class TrainingDiverged(RuntimeError):
@@ -69,18 +67,16 @@ class Training:
         weights_hash = self.system.weights_hash()
         config.method.adapt(self.system)
         self.system.to(runtime.device)
-        self.optimizer = config.method.optimizer(self.system, config.optim)
-        if isinstance(self.optimizer, GaLoreAdamW) and self.optimizer.releases_gradients:
-            self.optimizer.attach(self.system)
+        self.updater = config.method.updater(self.system, config.optim)
+        self.optimizer = self.updater.optimizer
         self.peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
-        self.trained = [p for p in self.system.parameters() if p.requires_grad]
         self.epoch = self.step = self.best_epoch = 0
         self.best_dice = float("-inf")
         self.best_tensors: dict[str, Tensor] = {}
         self.order = self.dataset.ids("train")
         self.total_steps = config.schedule.epochs * config.schedule.steps_per_epoch(len(self.order))
         self.facts = Facts(
-            trainable_parameters=sum(p.numel() for p in self.trained),
+            trainable_parameters=sum(p.numel() for p in self.updater.trained),
             total_parameters=sum(p.numel() for p in self.system.parameters()),
             weights_hash=weights_hash,
             data_hash=self._data_hash(),
@@ -170,7 +166,7 @@ class Training:
             group["lr"] = peak * lr_ratio
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._accumulate(batch, made, watch)
-        norm = self._reduce_and_clip(loss)
+        norm = self.updater.reduce_and_clip(loss, self.runtime, self.config.optim.clip_norm)
         for what, value in (("loss", loss), ("gradient's norm", norm)):
             if not torch.isfinite(value):
                 raise TrainingDiverged(
@@ -178,8 +174,7 @@ class Training:
                     "lower optim.lr or method.lr, or look at the data"
                 )
         watch.split("backward")
-        if isinstance(self.optimizer, GaLoreAdamW):
-            self.optimizer.refresh()
+        self.updater.refresh()
         watch.split("refresh")
         self.optimizer.step()
         method = self.config.method
@@ -196,24 +191,6 @@ class Training:
             reduced_bytes=self.runtime.reduced_bytes - reduced_before,
             seconds=Seconds(**watch.seconds),
         )
-
-    def _reduce_and_clip(self, loss: Tensor) -> Tensor:
-        """Sum loss and gradients over the workers; the gradient's norm, before it is clipped.
-
-        A projected gradient was freed in the backward pass: what is summed and clipped is its
-        projection.
-        """
-        runtime, clip_norm = self.runtime, self.config.optim.clip_norm or math.inf
-        if isinstance(self.optimizer, GaLoreAdamW) and self.optimizer.releases_gradients:
-            runtime.reduce([loss])
-            self.optimizer.reduce(runtime.reduce, rank=runtime.rank, world=runtime.world)
-            return self.optimizer.clip_grad_norm_(clip_norm)
-        for parameter in self.trained:
-            if parameter.grad is None:  # an empty share still takes part in the sum
-                parameter.grad = torch.zeros_like(parameter)
-        gradients = [p.grad for p in self.trained if p.grad is not None]
-        runtime.reduce([*gradients, loss])
-        return torch.nn.utils.clip_grad_norm_(self.trained, clip_norm)
 
     def _accumulate(self, batch: list[int], made: Iterator[Batch], watch: Stopwatch) -> Tensor:
         """Add up the gradients of this worker's share; its part of the batch's mean loss.

@@ -10,6 +10,7 @@ galore    GaLore and its kin: one optimizer; the methods differ in the projector
 lora      `lora`: low-rank adapters beside frozen weights (Hu et al., arXiv 2106.09685), by peft.
 lora_qv   `lora_qv`: LoRA on queries and values alone, where q, k and v are one fused product.
 method    What every method offers: which parameters move, and which optimizer moves them.
+updater   What a training loop asks of an optimizer between the backward pass and the step.
 """
 
 from collections.abc import Mapping

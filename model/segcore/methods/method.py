@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from segcore.methods import METHODS
+from segcore.methods.updater import Updater
 from segcore.registry import Choice, Entry
 from segcore.systems.system import System
 from segcore.training.schedule import OptimConfig
@@ -32,6 +33,10 @@ class Method(Choice):
     def optimizer(self, system: System, optim: OptimConfig) -> Optimizer:
         """The optimizer of an adapted system; each group's `lr` is its peak rate."""
         raise NotImplementedError
+
+    def updater(self, system: System, optim: OptimConfig) -> Updater:
+        """The optimizer of an adapted system, with what a training asks of it beside the step."""
+        return Updater(system, self.optimizer(system, optim))
 
     def extra_loss(self, system: System) -> Tensor | float:
         """What is added to the loss of every batch: a scalar of the parameters alone."""
