@@ -8,7 +8,10 @@ definition       The definition of a study as plain values, and whether a later 
                  study grown.
 overrides        Change a configuration by dotted fields, lay it out flat, and name what it
                  computes.
+plugins          A user's file whose classes a study uses: loaded here, and wherever its trials run.
 samplers         Optuna's samplers, by name.
+scores           What a training is scored with, as its configuration says it: names, directions,
+                 units.
 space            What a search may draw: distributions over dotted fields, some of which depend on
                  others.
 spec             What a study is: frozen values, no machine and no clock in them.
