@@ -268,8 +268,8 @@ def dice_by_threshold(pair: Pair) -> np.ndarray[tuple[int, ...], np.dtype[np.flo
     curve = []
     for threshold in np.arange(0.1, 1, 0.1):
         mask = pair.probability > threshold
-        total = np.count_nonzero(mask) + np.count_nonzero(pair.truth)
-        curve.append(2 * np.count_nonzero(mask & pair.truth) / max(1, total))
+        total = int(mask.sum()) + int(pair.truth.sum())
+        curve.append(2 * int((mask & pair.truth).sum()) / max(1, total))
     return np.array(curve)
 
 
@@ -293,7 +293,7 @@ METRICS.register("best_dice.set", "Dice at the threshold that is best for the wh
         unit="fraction",
         compute=dice_by_threshold,
         needs="probabilities",
-        reduce=lambda curves: float(np.mean(curves, axis=0).max()),
+        reduce=lambda curves: float(np.stack([*curves]).mean(axis=0).max()),
     )
 )
 

@@ -26,7 +26,7 @@ scenes/        Rendered scenes: liver scenes to train on, generic ones to pretra
 sets/          The data sets, one file each.
 """
 
-from segcore.registry import Table
+from segcore.tables import Table
 
 DATASETS = Table("segcore.data", "data set")
 DATASETS.add(

@@ -11,7 +11,8 @@ from segcore.batch import Size
 from segcore.classes import ClassSpec
 from segcore.data import DATASETS
 from segcore.metrics.table import OF_IMAGES
-from segcore.registry import Choice, Table
+from segcore.registry import Choice
+from segcore.tables import Table
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")

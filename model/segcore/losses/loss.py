@@ -7,7 +7,8 @@ from torch import nn
 
 from segcore.classes import ClassSpec
 from segcore.losses import LOSSES
-from segcore.registry import Choice, Table
+from segcore.registry import Choice
+from segcore.tables import Table
 
 
 class Loss(Choice, ABC):

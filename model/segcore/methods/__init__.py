@@ -13,7 +13,7 @@ method    What every method offers: which parameters move, and which optimizer m
 updater   What a training loop asks of an optimizer between the backward pass and the step.
 """
 
-from segcore.registry import Table
+from segcore.tables import Table
 
 METHODS = Table("segcore.methods", "method")
 METHODS.add("frozen", "segcore.methods.frozen:Frozen", "pretrained weights stay as they are")

@@ -8,8 +8,9 @@ from torch.optim import AdamW, Optimizer
 
 from segcore.methods import METHODS
 from segcore.methods.updater import Updater
-from segcore.registry import Choice, Table
+from segcore.registry import Choice
 from segcore.systems.system import System
+from segcore.tables import Table
 from segcore.training.schedule import OptimConfig
 
 

@@ -44,16 +44,34 @@ image that is all foreground in prediction or truth; `stack3d` gives 80 where ei
 both.
 """
 
-from segcore.metrics.overlap import dice, iou
-from segcore.metrics.published import background_10mm, stack3d
-from segcore.metrics.surface import (
-    SurfaceDistances,
-    assd,
-    hausdorff,
-    surface_dice,
-    surface_distances,
-)
-from segcore.metrics.table import METRICS, default_protocol
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segcore.metrics.overlap import dice, iou
+    from segcore.metrics.published import background_10mm, stack3d
+    from segcore.metrics.surface import (
+        SurfaceDistances,
+        assd,
+        hausdorff,
+        surface_dice,
+        surface_distances,
+    )
+    from segcore.metrics.table import METRICS, default_protocol
+
+_EXPORTED = {
+    "METRICS": "table",
+    "SurfaceDistances": "surface",
+    "assd": "surface",
+    "background_10mm": "published",
+    "default_protocol": "table",
+    "dice": "overlap",
+    "hausdorff": "surface",
+    "iou": "overlap",
+    "stack3d": "published",
+    "surface_dice": "surface",
+    "surface_distances": "surface",
+}
 
 __all__ = [
     "METRICS",
@@ -68,3 +86,10 @@ __all__ = [
     "surface_dice",
     "surface_distances",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import an exported name when it is first asked for: the table alone needs no NumPy."""
+    if name not in _EXPORTED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"segcore.metrics.{_EXPORTED[name]}"), name)

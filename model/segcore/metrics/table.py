@@ -1,6 +1,6 @@
 """The table of metrics: which there are, loaded when they are asked for."""
 
-from segcore.registry import Table
+from segcore.tables import Table
 
 METRICS = Table("segcore.metrics", "metric")
 _ROWS = {

@@ -12,7 +12,7 @@ weights        Pretrained tensors: where they come from, that they fit, and what
 dual_encoder/  SRFT-GaLore's system, a package.
 """
 
-from segcore.registry import Table
+from segcore.tables import Table
 
 SYSTEMS = Table("segcore.systems", "system")
 SYSTEMS.add(

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from segcore.batch import FINISHED, Batch, Modality, Prediction, Progress, Size
 from segcore.classes import ClassSpec
 from segcore.losses.loss import Loss
-from segcore.registry import Choice, Table
+from segcore.registry import Choice
 from segcore.systems import SYSTEMS
+from segcore.tables import Table
 
 Targets = Literal["attention", "attention+mlp"]
 

@@ -11,7 +11,9 @@ import torch
 
 from segcore.classes import ClassSpec
 from segcore.config import from_json
+from segcore.methods import METHODS
 from segcore.methods.method import Method
+from segcore.systems import SYSTEMS
 from segcore.systems.system import System, SystemConfig
 from segcore.systems.weights import only_cached
 from segcore.training.checkpoint import BEST, CONFIG, CheckpointError, read_best, restore_tensors
@@ -59,6 +61,17 @@ def restore(path: Path, places: Mapping[str, str] | None = None) -> Restored:
             "damaged, or it is older than predictions. Give another epoch's, or train again."
         )
     values = description["config"]
+    faults = [
+        f"{folder} was trained with {table.kind} {name!r}, which is not known here: give the file "
+        "that registers it, such as its study's own, with --plugin FILE"
+        for table, name in (
+            (SYSTEMS, values["system"]["name"]),
+            (METHODS, values["method"]["name"]),
+        )
+        if name not in table
+    ]
+    if faults:
+        raise CheckpointError("\n".join(faults))
     config = from_json(SystemConfig, _placed(values["system"], places or {}))
     method = from_json(Method, values["method"])
     names, exclusive = description["classes"]["names"], description["classes"]["exclusive"]

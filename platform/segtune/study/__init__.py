@@ -19,4 +19,6 @@ stopping         When a search stops a trial early, as values. Ray's schedulers 
                  in `schedulers.py`.
 validate         Look a study over before anything starts: every mistake at once.
 validate_search  Every mistake in a search, at once.
+yaml_file        A study as a YAML file: the same fields as in Python, read and checked by
+                 pydantic.
 """
