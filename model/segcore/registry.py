@@ -14,6 +14,21 @@ STRICT = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
 """How every configuration is validated: no silent conversion, no unknown field."""
 
 
+def check_registered(value: "Choice") -> None:
+    """Refuse a configuration that no table lists: it could be found nowhere else again.
+
+    Raises:
+        ValueError: what to write above its class.
+    """
+    kind = type(value)
+    name = getattr(kind, "name", None)
+    if name is None or name not in value.table or value.table[name].load() is not kind:
+        raise ValueError(
+            f"the {value.table.kind} {kind.__name__} is not registered: write "
+            f"@TABLE.register(NAME, DESCRIPTION) above its class, TABLE that of {value.table.group}"
+        )
+
+
 class Choice:
     """Base of the configurations that a table offers by name (a method, dataset or system)."""
 
@@ -47,6 +62,7 @@ class Choice:
                 return TypeAdapter(cls.choice(value["name"])).validate_json(json.dumps(own))
             if not isinstance(value, cls):
                 raise ValueError(f"give a {cls.table.kind}, such as {cls.__name__}.named(...)")
+            check_registered(value)
             return value
 
         return core_schema.with_info_plain_validator_function(
