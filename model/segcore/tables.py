@@ -89,7 +89,7 @@ class Table(Mapping[str, Entry]):
             target = f"{module}:{getattr(item, '__qualname__', name)}"
             self._insert(name, Entry(target, description, refuses or {}, loaded=item))
             if isinstance(item, type) and hasattr(item, "table"):
-                item.name = name  # a configuration says which row it is
+                setattr(item, "name", name)  # noqa: B010  # a configuration says which row it is
             return item
 
         return insert
