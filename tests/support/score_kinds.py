@@ -1,5 +1,6 @@
 """What the tables say of a metric beside its value, for tests that write rows themselves."""
 
+from collections.abc import Mapping
 from typing import Any
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -11,3 +12,15 @@ KINDS: dict[str, dict[str, Any]] = {
     "hd95": {"direction": "minimize", "unit": "px", "label": "HD95"},
 }
 """The columns `direction`, `unit` and `label`, by metric."""
+
+
+class Scored:
+    """What a configuration says of its scores, for trainings that never run."""
+
+    def scores(self) -> Mapping[str, tuple[str, str, str]]:
+        """As a training of segcore's has them."""
+        return {m: (k["direction"], k["unit"], k["label"]) for m, k in KINDS.items()}
+
+    def selects(self) -> tuple[str, str, str, str]:
+        """As a training of segcore's has it."""
+        return "dice", "macro", "per_image", "maximize"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from optuna.distributions import CategoricalDistribution, IntDistribution
+from support.score_kinds import KINDS
 from support.spec_jobs import Job
 
 from segtune.commands.shared import changed_study
@@ -114,7 +115,7 @@ def write(storage: Path, number: int, dices: list[float], status: str, **more: A
     tables.write(storage, "s", "trials", [row | more])
     macro = {"split": "val", "resolution": "64x64", "protocol": "per_image", "class_name": "macro"}
     values: list[Mapping[str, Any]] = [
-        {**key, **macro, "epoch": e, "metric": m, "value": v}
+        {**key, **macro, "epoch": e, "metric": m, "value": v, **KINDS[m]}
         for e, dice in enumerate(dices, start=1)
         for m, v in (("dice", dice), ("assd", 1 - dice))
     ]
