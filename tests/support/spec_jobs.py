@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass as checked
 
 from segtune.study.overrides import SpecError
 from segtune.study.spec import Ablation, Search
-from segtune.study.validate import check
+from segtune.study.validate import validate
 
 STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
 
@@ -66,7 +66,7 @@ class Job:
 
 def faults(study: Ablation | Search) -> str:
     """What `check` has to say."""
-    return refusal(lambda: check(study))
+    return refusal(lambda: validate(study))
 
 
 def refusal(call: Callable[[], Any]) -> str:

@@ -4,7 +4,7 @@ import argparse
 
 from rich.console import Console
 
-from segtune.commands.shared import checkpoint_argument, path, place_argument, places
+from segtune.commands.shared import checkpoint_argument, location_argument, locations, path
 
 HELP = "a checkpoint's SAM2 image encoder as plain weights"
 
@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="FILE.safetensors, or FILE.pt in the form of Meta's checkpoints",
     )
-    place_argument(parser)
+    location_argument(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segtune.execution.checkpoints import on_this_machine
 
     with on_this_machine(args.checkpoint) as checkpoint:
-        restored = restore(checkpoint, places(args))
+        restored = restore(checkpoint, locations(args))
     count = export(restored, args.out)
     console.print(
         f"{count} tensors of SAM2 are in {args.out.absolute()}\n"

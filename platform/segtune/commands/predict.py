@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from segtune.commands.shared import checkpoint_argument, path, place_argument, places
+from segtune.commands.shared import checkpoint_argument, location_argument, locations, path
 
 if TYPE_CHECKING:
     from segcore.predict.files import Work
@@ -46,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=["float32", "bfloat16"],
         help="of the network; default: bfloat16 where a GPU computes in it",
     )
-    place_argument(parser)
+    location_argument(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     outputs = Outputs(args.out, args.write or KINDS)
     with on_this_machine(args.checkpoint) as checkpoint:
         predictor = Predictor.load(
-            checkpoint, device=args.device, precision=args.precision, places=places(args)
+            checkpoint, device=args.device, precision=args.precision, places=locations(args)
         )
     if args.write and "depth" in args.write and not predictor.needs_depth:
         raise ValueError(

@@ -30,10 +30,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segtune.execution.estimate import measured
     from segtune.study.overrides import flatten
     from segtune.study.spec import Search
-    from segtune.study.validate import check, check_name
+    from segtune.study.validate import check_name, validate
 
     named = changed_study(args)
-    check(named.study)
+    validate(named.study)
     check_name(named.name)
     console.print(named.description or named.study.question, "", sep="\n", highlight=False)
     sizes, unknown = _sizes(named.study)

@@ -14,7 +14,7 @@ from segcore.training.runtime import Runtime
 from segtune.execution import checkpoints
 from segtune.execution.recorder import Metrics, Recorder, TrialStopped
 from segtune.results.provenance import Origin
-from segtune.results.storage import Place, Storage, beside
+from segtune.results.storage import Place, Storage, local_folder
 from segtune.study.spec import TESTED, Trial
 
 
@@ -38,7 +38,7 @@ class Job:
 
     def stacks(self, attempt: int) -> Path:
         """The file that says where every thread was, should an attempt hang."""
-        folder = beside(self.storage, self.study) / "train" / self.trial.trial_id
+        folder = local_folder(self.storage, self.study) / "train" / self.trial.trial_id
         return folder / f"hang-a{attempt}.txt"
 
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from segtune.study.spec import Trial
 
 
-class Progress:
+class ConsoleObserver:
     """An observer of a study that shows it."""
 
     def __init__(self, console: Console, name: str) -> None:
@@ -40,12 +40,12 @@ class Progress:
     ) -> None:
         self._live.stop()
 
-    def begin(self, total: int, done: int, together: int) -> None:
+    def begin(self, total: int, done: int, concurrent: int) -> None:
         """A stage starts."""
         self._total, self._before = self._total + total, self._before + done
         already = f", {done} of them finished before" if done else ""
         self._console.print(
-            f"[bold]{self._name}[/]: {total} trials{already}; {together} at a time. "
+            f"[bold]{self._name}[/]: {total} trials{already}; {concurrent} at a time. "
             "The first take some 15 s to start.",
             highlight=False,
         )
@@ -76,13 +76,13 @@ class Progress:
         """A trial is done."""
         self._ended[trial.trial_id] = error
         latest = self._latest.get(trial.trial_id, {})
-        said = f"best val Dice {_number(latest.get('best_dice'))}"
+        result = f"best val Dice {_number(latest.get('best_dice'))}"
         if error:
-            said = f"[red]failed[/]: {escape(error)}"
+            result = f"[red]failed[/]: {escape(error)}"
         elif latest and not latest.get("final"):
-            said = f"stopped after epoch {latest['epoch']} of {latest['epochs']}, {said}"
+            result = f"stopped after epoch {latest['epoch']} of {latest['epochs']}, {result}"
         done = self._before + len(self._ended)
-        self._console.print(f"{trial.trial_id}: {said}  ({done}/{self._total})", highlight=False)
+        self._console.print(f"{trial.trial_id}: {result}  ({done}/{self._total})", highlight=False)
 
     def _draw(self) -> RenderableType:
         running = [t for t in self._started if t not in self._ended]

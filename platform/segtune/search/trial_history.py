@@ -1,6 +1,7 @@
-"""What became of a search's trials, read back from the tables: all that Optuna is told of them.
+"""How a search's trials ended, read from the tables and translated for Optuna.
 
-A live search and one that is rebuilt go through the same `verdict`, so that they say the same.
+A live search and one that is rebuilt both use `optuna_outcome`, so that Optuna holds the same after
+either.
 """
 
 import json
@@ -21,12 +22,12 @@ from segtune.study.spec import Search
 from segtune.study.stopping import NAMES, SCORES, Direction
 
 ENDED = ("finished", "pruned")
-"""States of trials that no later run takes up again."""
+"""States of trials that a later run leaves as they are."""
 
 
 @dataclass
-class Course:
-    """A trial's scores on val, epoch by epoch: what it would be worth if it ended there.
+class LearningCurve:
+    """A trial's scores on val after each epoch: its result if it had ended there.
 
     The best epoch is the one that the training keeps: by Dice, the first of equals.
     """
@@ -46,8 +47,8 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Past:
-    """What the tables have of a trial of a search."""
+class PastTrial:
+    """A trial of a search, as the tables record it."""
 
     trial_id: str
     number: int
@@ -59,29 +60,29 @@ class Past:
     """The epoch after which a scheduler stopped it."""
     values: Mapping[str, float] = field(default_factory=dict)
     """Metrics at the best epoch, and costs."""
-    course: Course = field(default_factory=Course)
+    curve: LearningCurve = field(default_factory=LearningCurve)
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """A trial's end as Optuna keeps it."""
+class OptunaOutcome:
+    """How a trial ended, in the form that Optuna records."""
 
     state: TrialState
     values: tuple[float, ...] | None
     attributes: Mapping[str, Any]
-    """User attributes that say why: `stopped_by` and `epochs_done`, or `error`."""
+    """Optuna's user attributes: `stopped_by` and `epochs_done`, or `error`."""
     constraints: Mapping[str, float]
-    """Zero or less is allowed."""
+    """Constraint -> by how much it is exceeded; zero or less means that it holds."""
 
 
-def verdict(
+def optuna_outcome(
     search: Search,
     values: Mapping[str, float],
     *,
     stopped_epoch: int | None = None,
     error: str | None = None,
-) -> Verdict:
-    """What Optuna is told of a trial that ended.
+) -> OptunaOutcome:
+    """How a trial that ended is recorded in Optuna.
 
     Finished is COMPLETE, stopped by the scheduler PRUNED (with several objectives too, where Optuna
     takes no intermediate values), failed FAIL, and so is one that finished without a number for an
@@ -98,16 +99,16 @@ def verdict(
         str(c): c.excess(known[c.metric]) for c in search.constraints if c.metric in known
     }
     if error is not None:
-        return Verdict(TrialState.FAIL, None, {"error": error}, {})
+        return OptunaOutcome(TrialState.FAIL, None, {"error": error}, {})
     if stopped_epoch is not None:
         assert search.scheduler is not None
         why = {"stopped_by": NAMES[type(search.scheduler)], "epochs_done": stopped_epoch}
-        return Verdict(TrialState.PRUNED, None, why, constraints)
+        return OptunaOutcome(TrialState.PRUNED, None, why, constraints)
     needed = dict.fromkeys(x.metric for x in (*search.objectives, *search.constraints))
     if missing := [f"{m} is {values.get(m, 'not there')}" for m in needed if m not in known]:
-        return Verdict(TrialState.FAIL, None, {"error": "; ".join(missing)}, {})
-    told = tuple(known[o.metric] for o in search.objectives)
-    return Verdict(TrialState.COMPLETE, told, {}, constraints)
+        return OptunaOutcome(TrialState.FAIL, None, {"error": "; ".join(missing)}, {})
+    reached = tuple(known[o.metric] for o in search.objectives)
+    return OptunaOutcome(TrialState.COMPLETE, reached, {}, constraints)
 
 
 def pruning_metric(search: Search) -> tuple[str, Direction] | None:
@@ -127,7 +128,7 @@ def needs_costs(search: Search) -> bool:
 
 def read_past(
     search: Search, storage: Storage, name: str, *, only: str | None = None
-) -> list[Past]:
+) -> list[PastTrial]:
     """The trials of a search, by their numbers.
 
     Args:
@@ -141,24 +142,24 @@ def read_past(
     if not rows:
         return []
     ids = [r["trial_id"] for r in rows]
-    courses = _courses(tables.read(storage, name, "scores", trial_id=only), ids)
+    curves = _curves(tables.read(storage, name, "scores", trial_id=only), ids)
     steps = tables.read(storage, name, "steps", trial_id=only) if needs_costs(search) else None
     cost = {} if steps is None else _costs(steps, rows)
-    return [_past(row, courses.get(row["trial_id"], {}), cost) for row in rows]
+    return [_past(row, curves.get(row["trial_id"], {}), cost) for row in rows]
 
 
 def _past(
     row: Mapping[str, Any],
     epochs: Mapping[int, Mapping[str, float]],
     cost: Mapping[str, Mapping[str, float]],
-) -> Past:
+) -> PastTrial:
     stopped = row["stopped_epoch"] if row["status"] == "pruned" else None
-    course = Course()
+    curve = LearningCurve()
     for epoch in sorted(epochs):
-        if stopped is None or epoch <= stopped:  # its worker may have got further
-            course.add(epoch, epochs[epoch])
+        if stopped is None or epoch <= stopped:  # a worker may have trained on for a moment
+            curve.add(epoch, epochs[epoch])
     best = epochs.get(row["best_epoch"], {})
-    return Past(
+    return PastTrial(
         trial_id=row["trial_id"],
         number=int(row["number"]),
         seed=int(row["seed"]),
@@ -167,7 +168,7 @@ def _past(
         error=row["error"] if row["status"] == "failed" else None,
         stopped_epoch=stopped,
         values={**best, **cost.get(row["trial_id"], {})},
-        course=course,
+        curve=curve,
     )
 
 
@@ -177,7 +178,7 @@ def _costs(steps: pa.Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, dict
     return costs(rows, steps.select(STEP_COLUMNS).filter(wanted))
 
 
-def _courses(scores: pa.Table, ids: Sequence[str]) -> dict[str, dict[int, dict[str, float]]]:
+def _curves(scores: pa.Table, ids: Sequence[str]) -> dict[str, dict[int, dict[str, float]]]:
     """Trial -> epoch -> macro metrics on val."""
     wanted = pc.and_(pc.equal(scores["split"], "val"), pc.equal(scores["class_name"], "macro"))
     wanted = pc.and_(wanted, pc.is_in(scores["trial_id"], pa.array(ids)))

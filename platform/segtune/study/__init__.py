@@ -2,8 +2,7 @@
 
 arms             Arms of an ablation, made from factors: dotted fields and their values.
 catalog          Find a study: by its name in `search_spaces/`, or in a user's own file.
-costs            What a trial cost, as one number each: objectives and constraints beside the
-                 scores.
+costs            What a trial cost, as numbers that a search can minimize or limit.
 definition       The definition of a study as plain values, and whether a later one is the same
                  study grown.
 overrides        Change a configuration by dotted fields, lay it out flat, and name what it
@@ -12,8 +11,8 @@ samplers         Optuna's samplers, by name.
 space            What a search may draw: distributions over dotted fields, some of which depend on
                  others.
 spec             What a study is: frozen values, no machine and no clock in them.
-stopping         When a search stops a trial early, as values. Ray's schedulers are made of them
-                 in `schedulers.py`.
-validate         Look a study over before anything starts: every mistake at once.
-validate_search  Every mistake in a search, at once.
+stopping         When a search stops a trial early. `segtune.search.schedulers` makes Ray's
+                 schedulers of these values.
+validate         Find every mistake in a study before anything starts.
+validate_search  Find every mistake in a search.
 """
