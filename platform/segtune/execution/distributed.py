@@ -16,7 +16,7 @@ from torch import Tensor
 
 from segcore.training.runtime import Runtime, device_precision
 from segtune.execution.resources import Resources
-from segtune.execution.worker import Job, in_words, work
+from segtune.execution.worker import Job, cause_of, work
 from segtune.results.storage import Place
 from segtune.results.trial_rows import failure, record_failure
 from segtune.study.spec import Trial
@@ -92,7 +92,7 @@ def train_together(config: dict[str, Any]) -> None:
 def cause(error: BaseException) -> str:
     """What went wrong: the error of the first worker that failed, if any did."""
     failures = getattr(error, "worker_failures", None)
-    return in_words(failures[min(failures)] if failures else error)
+    return cause_of(failures[min(failures)] if failures else error)
 
 
 @dataclass

@@ -137,5 +137,5 @@ def _is_cheap(config: Any) -> bool:
 
 def _differing(one: Any, other: Any) -> list[str]:
     """Fields, and names chosen from tables, in which two configurations differ."""
-    a, b = flatten(one, places=False), flatten(other, places=False)
+    a, b = flatten(one, locations=False), flatten(other, locations=False)
     return sorted(k for k in a.keys() | b.keys() if a.get(k, _differing) != b.get(k, _differing))

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 
 from segcore.training.runtime import Runtime, local_runtime
 from segtune.execution.recorder import Metrics
-from segtune.execution.worker import Job, in_words, work
+from segtune.execution.worker import Job, cause_of, work
 from segtune.results.tables import next_attempt
 from segtune.results.trial_rows import record_failure
 
@@ -104,7 +104,7 @@ def _train(job: Job, connection: Connection) -> None:
     try:
         work(job, local_runtime() if job.on_gpu else Runtime(), tell)
     except Exception as error:
-        connection.send({"error": in_words(error)})
+        connection.send({"error": cause_of(error)})
 
 
 def _is_last(metrics: Metrics) -> bool:

@@ -85,7 +85,7 @@ def relative_locations(study: Study) -> list[str]:
     found: dict[str, str] = {}
     for changes in _changes(study):
         config = apply(study.baseline, changes)
-        kept = flatten(config, places=False)
+        kept = flatten(config, locations=False)
         for field, value in flatten(config).items():
             if field not in kept and isinstance(value, str) and not Path(value).is_absolute():
                 found[field] = value

@@ -5,12 +5,11 @@ catalog          Find a study: by its name in `search_spaces/`, or in a user's o
 costs            What a trial cost, as numbers that a search can minimize or limit.
 definition       The definition of a study as plain values, and whether a later one is the same
                  study grown.
-overrides        Change a configuration by dotted fields, lay it out flat, and name what it
-                 computes.
+overrides        Change a configuration by dotted fields, flatten it, and hash what it computes.
 samplers         Optuna's samplers, by name.
 space            What a search may draw: distributions over dotted fields, some of which depend on
                  others.
-spec             What a study is: frozen values, no machine and no clock in them.
+spec             What a study is: frozen values that depend on no machine and no clock.
 stopping         When a search stops a trial early. `segtune.search.schedulers` makes Ray's
                  schedulers of these values.
 validate         Find every mistake in a study before anything starts.

@@ -98,4 +98,4 @@ def _check_tune(study: Ablation) -> list[str]:
 
 
 def _identity(config: Any) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((k, repr(v)) for k, v in flatten(config, places=False).items()))
+    return tuple(sorted((k, repr(v)) for k, v in flatten(config, locations=False).items()))

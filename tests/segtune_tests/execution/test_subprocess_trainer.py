@@ -210,7 +210,7 @@ def test_out_of_memory_says_what_to_do(
     monkeypatch.setattr(worker, "train", full)
     with pytest.raises(torch.OutOfMemoryError) as caught:
         told_by(job(tmp_path, scenes))
-    message = worker.in_words(caught.value)
+    message = worker.cause_of(caught.value)
     assert message.startswith("OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.")
     assert "smaller schedule.microbatch_size" in message
 

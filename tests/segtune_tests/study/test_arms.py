@@ -9,7 +9,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from support.spec_jobs import Drill, Jigsaw, Job, Plane, Saw, refusal
 
-from segtune.study.arms import difference, factorial, fractional_factorial
+from segtune.study.arms import changes_between, factorial, fractional_factorial
 from segtune.study.overrides import Changes, SpecError, apply
 from segtune.study.space import When
 from segtune.study.spec import Ablation, Search
@@ -80,7 +80,7 @@ def test_the_difference_is_what_leads_there(target: Job, changes: dict[str, Any]
     start = Job(tool=Saw(teeth=3))
     if target.tool == Saw():
         changes = {**changes, "tool.teeth": 8}
-    assert difference(start, target) == changes
+    assert changes_between(start, target) == changes
     assert apply(start, changes) == target
 
 

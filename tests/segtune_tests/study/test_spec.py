@@ -18,7 +18,7 @@ from segtune.study.overrides import (
     config_hash,
     flatten,
     non_default,
-    resolve_places,
+    resolve_locations,
 )
 from segtune.study.spec import Ablation, Search
 from segtune.study.validate import check_name, validate
@@ -26,7 +26,7 @@ from segtune.study.validate import check_name, validate
 
 def placed(job: Job) -> Job:
     """As a trial has it."""
-    resolved: Job = resolve_places(job)
+    resolved: Job = resolve_locations(job)
     return resolved
 
 
@@ -77,7 +77,7 @@ def test_a_choice_takes_the_fields_it_needs_from_the_same_changes() -> None:
 
 
 def test_flatten_names_the_choice_and_leaves_places_out() -> None:
-    assert flatten(Job(), places=False) == {
+    assert flatten(Job(), locations=False) == {
         "tool": "saw",
         "tool.teeth": 8,
         "length": 2.0,
