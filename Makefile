@@ -9,8 +9,8 @@ demo: install  ## a study on rendered scenes and its report
 	$(BIN)/segtune run demo
 	$(BIN)/segtune report demo --out demo-report.html
 
-test: install  ## everything but the tests marked slow
-	$(BIN)/python -m pytest -m "not slow"
+test: install  ## everything but the tests marked slow, in two processes of one torch thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: install  ## whole studies on a local Ray cluster
 	$(BIN)/python -m pytest -m slow

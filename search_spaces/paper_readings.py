@@ -23,7 +23,7 @@ SWITCHES: Mapping[str, tuple[str, ...]] = {
     "shifted": ("system.depth.shifted",),
     "untrained-projection": ("system.fusion.train_depth_projection",),
     "flat": ("system.decoder.layout",),
-    "log-softmax": ("loss.entropy",),
+    "log-softmax": ("system.loss.entropy",),
     "published-basis": ("method",),
     "short-side": ("method.side",),
     "half-rank": ("method.rank",),

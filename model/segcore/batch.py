@@ -1,32 +1,37 @@
 """What travels through a system: batches in, predictions out.
 
-Shape suffixes: B batch, K classes, H W image size, h w asked-for size, N boxes.
+Shape suffixes: B batch, K classes, H W image size, h w asked-for size, N boxes of a sample.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-Part = Literal["image", "depth"]
+Size = tuple[int, int]
+"""Height and width, pixels."""
+Modality = Literal["image", "depth"]
 """What a system may look at."""
 
 
 @dataclass(frozen=True)
-class ClassSpec:
-    """The classes of a dataset and how their masks relate."""
+class Prompts:
+    """Boxes that tell a system where to look: one for the image, or one for each class."""
 
-    names: tuple[str, ...]
-    """Name of each target channel."""
-    exclusive: bool
-    """One class per pixel (landmarks, organs): then channel 0 is background.
-    Otherwise (binary, multi-label) there is no background channel."""
+    boxes_BN4: Tensor
+    """(x0, y0, x1, y1) as shares of the image's width and height, float32, x1 and y1 exclusive.
+    N is 1, or the number of foreground classes in their order."""
+    present_BN: Tensor
+    """Whether there is such a box, bool. Of an absent one the numbers are zero and mean nothing."""
 
-    @property
-    def foreground(self) -> tuple[str, ...]:
-        """The names that are scored: all but the background."""
-        return self.names[1:] if self.exclusive else self.names
+    def to(self, device: torch.device) -> "Prompts":
+        """The same boxes on another device."""
+        return Prompts(
+            self.boxes_BN4.to(device, non_blocking=True),
+            self.present_BN.to(device, non_blocking=True),
+        )
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,9 @@ class Batch:
     patient_ids: tuple[str, ...]
     depth_B1HW: Tensor | None = None
     """Relative depth in [0, 1], larger is farther, float32."""
-    boxes_B4: Tensor | None = None
-    """Box prompts (x0, y0, x1, y1) in pixels."""
+    prompts: Prompts | None = None
+    ignore_B1HW: Tensor | None = None
+    """Where nobody knows the truth, bool: these pixels count in no loss and no metric."""
     image_hashes: tuple[str, ...] | None = None
     """Of each sample's image as it is here, where a system keeps what it computes of it."""
     depth_hashes: tuple[str, ...] | None = None
@@ -51,19 +57,53 @@ class Batch:
     def __len__(self) -> int:
         return len(self.sample_ids)
 
+    def take(self, samples: Sequence[int]) -> "Batch":
+        """Some of the samples, by their places in the batch."""
+
+        def taken(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                return value[list(samples)]
+            if isinstance(value, tuple):
+                return tuple(value[i] for i in samples)
+            if isinstance(value, Prompts):
+                return Prompts(taken(value.boxes_BN4), taken(value.present_BN))
+            return value
+
+        return replace(self, **{f.name: taken(getattr(self, f.name)) for f in fields(self)})
+
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
+        moved: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, Tensor):
+                moved[f.name] = value.to(device, non_blocking=True)
+            elif isinstance(value, Prompts):
+                moved[f.name] = value.to(device)
+        return replace(self, **moved)
 
-        def move(x: Tensor | None) -> Tensor | None:
-            return None if x is None else x.to(device, non_blocking=True)
 
-        return replace(
-            self,
-            image_B3HW=self.image_B3HW.to(device, non_blocking=True),
-            target_BKHW=self.target_BKHW.to(device, non_blocking=True),
-            depth_B1HW=move(self.depth_B1HW),
-            boxes_B4=move(self.boxes_B4),
-        )
+@dataclass(frozen=True)
+class Progress:
+    """How far a training has come."""
+
+    step: int
+    """Optimizer steps done."""
+    total: int
+    """Optimizer steps in all."""
+    epoch: int
+    """The epoch that runs, from 1."""
+    epochs: int
+    """Epochs in all."""
+
+    @property
+    def share(self) -> float:
+        """Of the training that is done, in [0, 1]."""
+        return self.step / self.total
+
+
+FINISHED = Progress(step=1, total=1, epoch=1, epochs=1)
+"""What evaluation and prediction say: nothing is still warming up."""
 
 
 @dataclass(frozen=True)
@@ -73,3 +113,6 @@ class Prediction:
     logits_BKhw: Tensor
     extras: dict[str, Tensor] = field(default_factory=dict)
     """What the system's own loss needs besides (coarse fields, queries)."""
+    maps: dict[str, Tensor] = field(default_factory=dict)
+    """Pictures of the system's own by name, such as `uncertainty`: (B, 1, h, w) in [0, 1]. They
+    stand in a report's gallery, and `predict` writes them. Not made in training."""

@@ -1,33 +1,27 @@
 """`TrainConfig`: one training as one complete, frozen value."""
 
 import dataclasses
-import typing
+import json
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from segcore.batch import ClassSpec
 from segcore.data.augment import Augment
-from segcore.data.dataset import DataConfig, Dataset, Split
-from segcore.data.faults import DataError
-from segcore.data.separation import check_separate, one_naming
-from segcore.losses import LossConfig
+from segcore.data.dataset import DataConfig, Dataset
+from segcore.data.prompts import PromptConfig
+from segcore.data.separation import check_sets
+from segcore.methods import METHODS
 from segcore.methods.method import Method
+from segcore.metrics.metric import Direction, Metric
+from segcore.metrics.table import METRICS
 from segcore.registry import STRICT, Choice
 from segcore.systems.system import SystemConfig
+from segcore.training.evaluation import EvaluationConfig
 from segcore.training.schedule import OptimConfig, Schedule
-from segcore.training.scoring import EvaluationConfig
 
-EMPTY: Mapping[Split, str] = {
-    "train": "there is nothing to train on",
-    "val": "the best epoch is chosen on val",
-}
-NO_DEPTH = (
-    "give a set that has them, set system.depth.source='image' to let the depth encoder see the "
-    "image, or system.fusion.mode='rgb_only' to do without it"
-)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -37,13 +31,59 @@ class TrainConfig:
     data: DataConfig
     system: SystemConfig
     method: Method
-    loss: LossConfig = dataclasses.field(default_factory=LossConfig)
     optim: OptimConfig = dataclasses.field(default_factory=OptimConfig)
     schedule: Schedule = dataclasses.field(default_factory=Schedule)
     augment: Augment = dataclasses.field(default_factory=Augment)
+    prompts: PromptConfig = dataclasses.field(default_factory=PromptConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Of initialisation, order and augmentation."""
+
+    def __post_init__(self) -> None:
+        faults = [*self._faults()]
+        if faults:
+            raise ValueError("; ".join(faults))
+
+    def _faults(self) -> Iterator[str]:
+        """What does not go together in parts that are each in order."""
+        if reason := METHODS[self.method.name].refuses.get(self.system.name):
+            yield f"method {self.method.name} refuses the system {self.system.name}: {reason}"
+        if self.prompts.source != "none" and not self.system.takes_prompts:
+            yield (
+                f"prompts.source = {self.prompts.source!r} has no effect: the system "
+                f"{self.system.name} looks at no boxes"
+            )
+        if self.evaluation.metrics is None and self.evaluation.selecting not in self.data.metrics:
+            yield (
+                f"evaluation.select_on: {self.evaluation.selecting} is not among the metrics of "
+                f"{self.data.name}, {', '.join(self.data.metrics)}: select on one of them, or name "
+                "evaluation.metrics"
+            )
+
+    def modules(self) -> Iterator[str]:
+        """The modules of the metrics that are named, so that a user's own go where trials run."""
+        keys = {self.evaluation.selecting, *(self.evaluation.metrics or self.data.metrics)}
+        yield from (METRICS[key].target.partition(":")[0] for key in keys)
+
+    @property
+    def told(self) -> PromptConfig | None:
+        """The boxes that the system is told; None: none."""
+        return None if self.prompts.source == "none" else self.prompts
+
+    def scores(self) -> Mapping[str, tuple[Direction, str, str]]:
+        """What every epoch has on val, macro, by the metric's name: which values are better, unit
+        and label. The metric that chooses the best epoch comes first."""
+        found = self.evaluation.scores(self.data)
+        first = self.evaluation.select_on[0]
+        return {
+            name: (found[name].direction, found[name].unit, found[name].label)
+            for name in sorted(found, key=lambda name: name != first)
+        }
+
+    def selects(self) -> tuple[str, str, str, Direction]:
+        """Metric, class, protocol and direction of what chooses the best epoch on val."""
+        metric: Metric = METRICS[self.evaluation.selecting].load()
+        return (*self.evaluation.select_on, metric.direction)
 
     def open_data(self) -> tuple[Dataset, Dataset | None]:
         """Open the data and the external set, and see that this training can use them.
@@ -68,87 +108,53 @@ class TrainConfig:
         """See that open sets have what this training needs, and that nothing seen is tested on.
 
         Raises:
-            ValueError: train or val is empty, the system needs depth maps and a set has none, the
-                loss is none for these classes, the external set has other classes or no test
-                split, or train or val share images or patients with what is tested; all of them.
+            ValueError: as of `segcore.data.separation.check_sets`, or the loss is none for these
+                classes; all of it.
         """
-        faults = [*self._lacking(dataset, external)]
-        other = self.evaluation.external
+        faults = []
         try:
-            naming = None if other is None else one_naming(self.data, other)
-            check_separate(dataset, external, naming=naming)
-        except DataError as error:
-            faults.append(str(error))
-        if faults:
-            raise DataError("\n".join(faults))
-
-    def _lacking(self, dataset: Dataset, external: Dataset | None) -> Iterator[str]:
-        for split, why in EMPTY.items():
-            if not dataset.ids(split):
-                yield f"data: no image is in {split}, and {why}: change how data are split"
-        for field, opened in (("data", dataset), ("evaluation.external", external)):
-            if opened is not None and self.system.needs_depth and not opened.has_depth:
-                yield f"{field} has no depth maps for every image: {NO_DEPTH}"
-        if external is not None and not external.ids("test"):
-            yield (
-                "evaluation.external: no image is in test, the one split of it that is scored: "
-                "change how it is split (`folder` puts all in test with fractions=(0, 0, 1))"
-            )
-        try:
-            self.loss.build(dataset.classes)
+            self.system.loss.build(dataset.classes)
         except ValueError as error:
-            yield str(error)
-        if external is not None and external.classes != dataset.classes:
-            yield (
-                f"evaluation.external has the classes {_said(external.classes)}, the data have "
-                f"{_said(dataset.classes)}: give an external set of the same classes"
-            )
-
-
-def _said(classes: ClassSpec) -> str:
-    return ", ".join(classes.names) + ("" if classes.exclusive else " (may overlap)")
+            faults.append(str(error))
+        check_sets(
+            (self.data, dataset),
+            None
+            if self.evaluation.external is None or external is None
+            else (self.evaluation.external, external),
+            needs_depth=self.system.needs_depth,
+            others=faults,
+        )
 
 
 def to_json(config: Any, *, places: bool = True) -> dict[str, Any]:
     """A configuration as nested plain values; a choice carries its table name as `name`.
 
     Args:
-        config: a frozen dataclass.
+        config: a configuration of segcore's.
         places: whether fields that only say where something lies are among them.
     """
-    out: dict[str, Any] = {"name": config.name} if isinstance(config, Choice) else {}
-    for field in dataclasses.fields(config):
-        if field.metadata.get("place") and not places:
-            continue
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            value = to_json(value, places=places)
-        out[field.name] = list(value) if isinstance(value, tuple) else value
-    return out
+    if isinstance(config, Choice):
+        values = config.to_json()
+    else:
+        values = TypeAdapter(type(config)).dump_python(config, mode="json")
+    return values if places else _without_places(config, values)
 
 
-def from_json(cls: type[Any], values: dict[str, Any]) -> Any:
+def from_json(cls: type[T], values: Mapping[str, Any]) -> T:
     """The configuration of class `cls` that `to_json` wrote.
 
     Raises:
         ValueError: an unknown name or field, or a value out of range.
     """
-    values = dict(values)
-    if issubclass(cls, Choice):
-        cls = cls.choice(values.pop("name")) if "name" in values else cls
-    hints = typing.get_type_hints(cls)
-    for name, value in values.items():
-        hint = hints.get(name)
-        if isinstance(value, dict) and (inner := _class_in(hint)) is not None:
-            values[name] = from_json(inner, value)
-        elif isinstance(value, list):
-            values[name] = tuple(value)
-    return cls(**values)
+    return TypeAdapter(cls).validate_json(json.dumps(values))
 
 
-def _class_in(hint: Any) -> type[Any] | None:
-    """The configuration that a field holds, or may hold; None where it holds plain values."""
-    for c in (hint, *typing.get_args(hint)):
-        if isinstance(c, type) and (dataclasses.is_dataclass(c) or issubclass(c, Choice)):
-            return c
-    return None
+def _without_places(config: Any, values: dict[str, Any]) -> dict[str, Any]:
+    kept = dict(values)
+    for field in dataclasses.fields(config):
+        inner = getattr(config, field.name)
+        if field.metadata.get("place"):
+            del kept[field.name]
+        elif dataclasses.is_dataclass(inner):
+            kept[field.name] = _without_places(inner, kept[field.name])
+    return kept

@@ -12,7 +12,7 @@ from typing import Literal
 from segcore.config import TrainConfig
 from segcore.data.augment import Augment
 from segcore.data.dataset import DataConfig
-from segcore.losses import LossConfig
+from segcore.losses.dice_ce import DiceCe
 from segcore.methods.galore import LowRankGradient, SrftGalore, SrftGalorePublished
 from segcore.methods.method import Method
 from segcore.systems.dual_encoder.decoder import DecoderConfig
@@ -145,9 +145,9 @@ def published(scale: TrainConfig) -> TrainConfig:
             depth=replace(system.depth, shifted=False),
             fusion=FusionConfig(stride=16, query="depth", heads=2, residual=False),
             decoder=replace(system.decoder, layout="esanet"),
+            loss=DiceCe(background=True, entropy="binary", resolution="native"),
         ),
         method=replace(method, side="left"),
-        loss=LossConfig(background=True, entropy="binary", resolution="native"),
         optim=replace(scale.optim, clip_norm=None),
         schedule=replace(scale.schedule, warmup_steps=0),
         augment=Augment(flip=0.5, flip_axis="either", rotate=0.5, brightness=0.0),
@@ -185,6 +185,7 @@ def as_coded(scale: TrainConfig) -> TrainConfig:
             depth=replace(system.depth, shifted=True),
             fusion=replace(system.fusion, train_depth_projection=False),
             decoder=replace(system.decoder, layout="flat"),
+            loss=DiceCe(background=True, entropy="binary_of_log_softmax", resolution="native"),
         ),
         method=SrftGalorePublished(
             **{
@@ -193,7 +194,6 @@ def as_coded(scale: TrainConfig) -> TrainConfig:
                 "rank": max(1, method.rank // 2),
             }
         ),
-        loss=replace(paper.loss, entropy="binary_of_log_softmax"),
         optim=replace(paper.optim, eps=1e-6),
         schedule=replace(paper.schedule, final_lr_ratio=1.0),
         augment=Augment(flip=0.0, brightness=0.0),
@@ -224,9 +224,9 @@ def improved(scale: TrainConfig) -> TrainConfig:
             system,
             fusion=FusionConfig(stride=16),
             decoder=replace(system.decoder, layout="pyramid"),
+            loss=DiceCe(),
         ),
         method=replace(method, side="short", oversample=10, power_iterations=1),
-        loss=LossConfig(),
         optim=replace(paper.optim, clip_norm=1.0),
         schedule=replace(paper.schedule, warmup_steps=20),
         augment=Augment(rotate=0.5),

@@ -19,9 +19,12 @@ _FUSED = ("cpu", "cuda")
 def update(ready: Sequence[tuple[Entry, Tensor]]) -> None:
     """One AdamW step of every parameter, from its projected or its plain gradient.
 
-    torch's own AdamW moves the plain weights. Of the projected ones it moves, at rate 1 and
-    without decay, a tensor of zeros: what it leaves there is minus the update in the subspace,
-    which one product then adds to the weight, decay included.
+    Both take torch's own AdamW kernel. It moves a plain weight itself. For a projected weight it
+    moves a tensor of zeros in the subspace instead, at rate 1 and without decay, which leaves minus
+    the update there; one product then brings it back to the weight, where rate and decay apply.
+
+    Args:
+        ready: Each parameter with its gradient, finite, of the shape of its moments.
     """
     batches: dict[object, list[tuple[Entry, Tensor]]] = defaultdict(list)
     for entry, gradient in ready:

@@ -1,35 +1,32 @@
-"""The parameters that a step works on, and whether their gradients can be used."""
+"""A parameter as a step sees it: its group, projection, state and the phase of its refreshes."""
 
-import math
-import sys
-from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from .projection import Projection
-from .schedule import is_due
-from .state import moment_dtype
+from .schedule import is_due, staggered_phases
+from .state import moment_dtype, new_state, plan
 
 
 class Entry(NamedTuple):
     """A parameter as a step sees it."""
 
     position: int
-    """In the optimizer, over all groups."""
+    """In the optimizer, counted over all groups."""
     group: dict[str, Any]
     parameter: Tensor
     projection: Projection | None
+    """None where the parameter takes plain AdamW."""
     phase: int
     """Of its refreshes, see `schedule`."""
     state: dict[str, Tensor]
 
     @property
-    def released(self) -> bool:
-        """Whether its gradient is projected and sketched once, then freed."""
-        return self.projection is not None and self.group["refresh_from"] == "previous"
+    def refresh_from(self) -> str:
+        """Which step's gradient its bases come from; "current" where it has none."""
+        return "current" if self.projection is None else str(self.group["refresh_from"])
 
     @property
     def has_basis(self) -> bool:
@@ -51,83 +48,60 @@ class Entry(NamedTuple):
         return gradient if self.projection is None else self.projection.fold(gradient)
 
 
-def check_gradient(parameter: Tensor, position: int) -> None:
-    """Refuse what a step cannot handle.
+class Place(NamedTuple):
+    """Where a parameter stands in an optimizer.
 
-    Raises:
-        ValueError: The gradient is sparse or complex, or the parameter is a DTensor.
+    It stays there, while loading a state replaces the optimizer's groups and states.
     """
-    gradient = parameter.grad
-    if gradient is None:
-        return
-    if gradient.layout != torch.strided or not gradient.is_floating_point():
-        raise ValueError(
-            f"The gradient of parameter {position} has layout {gradient.layout} and "
-            f"{gradient.dtype}; GaLoreAdamW takes dense real ones. Make it dense "
-            f"(nn.Embedding(sparse=False)) and real (torch.view_as_real)."
-        )
-    distributed = sys.modules.get("torch.distributed.tensor")  # no DTensor without it
-    if distributed is not None and isinstance(parameter, distributed.DTensor):
-        raise ValueError(
-            f"Parameter {position} is a DTensor (FSDP2, tensor parallel): a shard has another "
-            f"subspace than its weight. Replicate the weights, and let GaLoreAdamW.reduce sum "
-            f"the projected gradients."
-        )
+
+    position: int
+    """Counted over all groups."""
+    group_number: int
+    """Which of the optimizer's groups it is in."""
+    index_in_group: int
+    """Among the parameters of that group."""
+    costs: tuple[int, ...]
+    """Of a refresh of each parameter of the group, in elements; 0 where there is no basis."""
+
+    def entry(
+        self,
+        groups: Sequence[dict[str, Any]],
+        states: MutableMapping[Tensor, dict[str, Tensor]],
+    ) -> Entry:
+        """The parameter at this place; it gets a new state where it has none.
+
+        Args:
+            groups: The optimizer's groups as they are now.
+            states: The optimizer's states as they are now, empty where there is none yet.
+
+        Raises:
+            ValueError: The group was edited into something that does not fit the state.
+        """
+        group = groups[self.group_number]
+        parameter = group["params"][self.index_in_group]
+        projection, state = plan(parameter, group), states[parameter]
+        if not state:
+            state.update(new_state(parameter, projection))
+        held = tuple(state["basis"].shape) if "basis" in state else None
+        asked = projection and projection.basis_shape
+        if held != asked:
+            raise ValueError(
+                f"The basis of parameter {self.position} has shape {held}, its group now asks for "
+                f"{asked}: rank, side and blocks cannot change after the first step, nor can a "
+                f"projector become the identity. Build a new optimizer."
+            )
+        phase = 0
+        if group.get("stagger"):
+            phase = staggered_phases(self.costs, group["update_proj_gap"])[self.index_in_group]
+        return Entry(self.position, group, parameter, projection, phase, state)
 
 
-def alike(entries: Sequence[Entry], more: Sequence[Hashable]) -> Iterator[list[Entry]]:
-    """Parameters that are worth handling as one batch: of one shape, group and device.
-
-    On a CPU they come one by one, those of a batch in a row: copying gradients into a stack costs
-    more there than it saves.
-
-    Args:
-        entries: Parameters.
-        more: For each of them, what else must be equal within a batch.
-    """
-    batches: dict[Hashable, list[Entry]] = defaultdict(list)
-    for entry, also in zip(entries, more, strict=True):
-        parameter = entry.parameter
-        kind = (id(entry.group), parameter.device, parameter.dtype, entry.projection)
-        batches[*kind, also].append(entry)
-    for batch in batches.values():
-        if batch[0].parameter.device.type == "cpu":
-            yield from ([entry] for entry in batch)
-        else:
-            yield batch
-
-
-def stack(tensors: Sequence[Tensor]) -> Tensor:
-    """Several tensors with a batch dimension before, one as it is."""
-    return tensors[0] if len(tensors) == 1 else torch.stack(list(tensors))
-
-
-def unstack(tensor: Tensor, count: int) -> Sequence[Tensor]:
-    """The `count` tensors that `stack` made one of."""
-    return [tensor] if count == 1 else tensor.unbind()
-
-
-class Extremes(NamedTuple):
-    """What the least and the largest element of a tensor tell."""
-
-    finite: bool
-    zero: bool
-
-    @property
-    def usable(self) -> bool:
-        """Whether a basis can be had from such a gradient or sketch."""
-        return self.finite and not self.zero
-
-
-def extremes(tensors: Sequence[Tensor]) -> list[Extremes]:
-    """Whether tensors are finite, or zero throughout; one transfer to the host per device."""
-    places = defaultdict(list)
-    for number, tensor in enumerate(tensors):
-        places[tensor.device, tensor.dtype].append(number)
-    found = [Extremes(True, True)] * len(tensors)
-    for numbers in places.values():
-        pairs = [torch.stack(torch.aminmax(tensors[i])) for i in numbers]
-        for i, (least, largest) in zip(numbers, torch.stack(pairs).tolist(), strict=True):
-            finite = math.isfinite(least) and math.isfinite(largest)
-            found[i] = Extremes(finite, least == largest == 0)
-    return found
+def places(groups: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Tensor, Place]]:
+    """Every parameter of an optimizer's groups, in order, with its place."""
+    position = 0
+    for number, group in enumerate(groups):
+        plans = (plan(parameter, group) for parameter in group["params"])
+        costs = tuple(0 if p is None else p.blocks * p.rows * p.cols for p in plans)
+        for index, parameter in enumerate(group["params"]):
+            yield parameter, Place(position, number, index, costs)
+            position += 1

@@ -1,7 +1,35 @@
-"""What a parameter group may say."""
+"""What a parameter group may say.
+
+A group of either kind takes "lr", "betas", "eps" and "weight_decay", and "rounding" for bfloat16
+weights: "nearest" or "stochastic" ("nearest"); see `rounding`. A group with "rank" is projected and
+takes these keys too, in GaLore's own words where it has them; defaults are in brackets:
+
+- "rank": columns of the basis, clamped to the smaller dimension, where the projection only rotates.
+- "update_proj_gap": steps between refreshes of the basis (200). The bases are due at steps 0, gap,
+  2 gap, ...
+- "scale": factor of the update (1.0).
+- "projector": "srft", "svd", "gaussian", "identity" or "srft_published" ("srft"); see
+  `range_finder`.
+- "side": "short", "left", "right" or "input" ("short", which is the right one where M >= N); see
+  `projection`.
+- "blocks": equal blocks of rows that have a basis each (1); 3 for a fused qkv weight.
+- "oversample", "power_iterations", "seed": of `range_finder` (0, 0, 0). Each refresh has a seed of
+  its own, derived from the group's seed and the number of refreshes before: equal on all ranks, and
+  untouched by torch's global random state.
+- "start": "cold" or "warm" ("cold"): whether a refresh starts from the old basis, with "oversample"
+  random columns beside it.
+- "stagger": whether the parameters of the group take turns (False), so that the cost of the
+  refreshes is spread evenly over the interval. At step 0 all have their first.
+- "moments": "keep", "rotate" or "reset" ("keep", GaLore's way); see `moments.change_basis`.
+- "refresh_from": "current" or "previous" ("current", GaLore's way): which step's gradient the basis
+  of a step comes from. With "previous" a gradient is looked at once: it is projected, and sketched
+  where the next step is to have a new basis, and freed (`grad` is then None). Both are linear in
+  the gradient, so microbatches (`attach`) and ranks (`reduce`) add up. The first step then has no
+  basis: it moves the plain parameters and looks for the first bases.
+"""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -106,6 +134,21 @@ def check_values(group: Mapping[str, Any]) -> None:
     check_integer("blocks", group["blocks"], least=1)
     _check_number("scale", group["scale"], least=-math.inf)
     _check_refresh(group)
+
+
+def check_released(groups: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a projected group whose bases need whole gradients.
+
+    Raises:
+        ValueError: A projected group has refresh_from="current".
+    """
+    for number, group in enumerate(groups):
+        if "rank" in group and group["refresh_from"] != "previous":
+            raise ValueError(
+                f"Group {number} has refresh_from={group['refresh_from']!r}: its bases come "
+                f"from whole gradients, which are gone once they are projected. "
+                f"Set refresh_from='previous'."
+            )
 
 
 def _check_rounding(group: Mapping[str, Any]) -> None:

@@ -85,7 +85,7 @@ def adam_step_count(state: Mapping[str, Tensor], group: Mapping[str, Any]) -> in
 
 
 def _aligned(new_SR: Tensor, old_SR: Tensor) -> Tensor:
-    """The basis of the new one's span that is nearest to the old one."""
+    """The orthonormal basis of the new span that is nearest to the old basis, S x R."""
     U_RR, _, Vh_RR = torch.linalg.svd(new_SR.mT @ old_SR)
     turned: Tensor = new_SR @ (U_RR @ Vh_RR)
     return turned

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 _NOISE = 1e-7
-"""Size of what is added to every column of norm 1: it bounds the condition number by about
-sqrt(L) / _NOISE, and turns a direction of relative size s by at most _NOISE / s."""
+"""Norm of the cosines that are added to every column of norm 1. They bound the condition number by
+about sqrt(L) / _NOISE, and turn a direction of relative size s by at most _NOISE / s."""
 _SHIFT = 1e-13
-"""Of the first Gram matrix, relative to its diagonal: Cholesky in float64 then never breaks down,
-and leaves a condition number of some tens, which two more passes repair to rounding."""
+"""What is added to the diagonal of the first Gram matrix, whose entries are about 1, for each
+column. Cholesky in float64 then never breaks down, and leaves a condition number of some tens,
+which two more passes bring down to 1, up to rounding."""
 
 
 def orthonormalise(Y_SL: Tensor) -> Tensor:
@@ -31,7 +32,7 @@ def orthonormalise(Y_SL: Tensor) -> Tensor:
 
 
 def cholesky_qr(Y_SL: Tensor) -> Tensor:
-    """The same by three passes of Cholesky QR in float64, the first one shifted.
+    """As `orthonormalise`, by three passes of Cholesky QR in float64, the first one shifted.
 
     Matrix products, Cholesky factors and triangular solves only, all of them batched: no loop, no
     host synchronisation. Plain Cholesky QR, twice, breaks down on steep spectra in float32; what

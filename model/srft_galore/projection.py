@@ -16,7 +16,8 @@ from torch import Tensor
 _CACHED = 2**19
 """Elements of a weight that stay in a CPU's cache between two passes."""
 _WIDE = 16
-"""Rank from which the product takes longer than the passes, and pieces no longer pay."""
+"""Rank from which the product takes longer than the passes over the weight, so that working piece
+by piece saves nothing."""
 SIDES = ("short", "left", "right", "input")
 """Names accepted as `side` of a parameter group."""
 

@@ -32,7 +32,12 @@ def new_state(parameter: Tensor, projection: Projection | None) -> dict[str, Ten
     """State of a parameter before its first step.
 
     What decides when a basis is refreshed is counted on the CPU, where reading it waits for no
-    device; `skipped` is counted where the gradients are.
+    device; `skipped` is counted where the gradients are. Bytes:
+
+        projected: B b (S R + 2 R T) + 32     plain: 2 b M N + 16
+
+    with B blocks of M x N, b = 4 (8 for float64), the projected side S, the other one T, the rank
+    R, and 8 per counter.
     """
     dtype, device = moment_dtype(parameter), parameter.device
     shape = parameter.shape if projection is None else projection.moment_shape
@@ -93,6 +98,25 @@ def check_loadable(groups: Sequence[Mapping[str, Any]], saved: Mapping[str, Any]
                 expected = new_state(parameter.to("meta"), plan(parameter, group))
                 name = f"parameter {position} of group {number}"
                 _check_state(name, expected, saved["state"][index])
+
+
+def copied_states(
+    groups: Sequence[Mapping[str, Any]], saved: Mapping[str, Any]
+) -> dict[Tensor, dict[str, Tensor]]:
+    """A saved state as new tensors, by parameter; dtypes and devices are those of `new_state`.
+
+    Args:
+        groups: The optimizer's own parameter groups.
+        saved: What `state_dict` gave, and `check_loadable` accepted.
+    """
+    states = {}
+    for group, other in zip(groups, saved["param_groups"], strict=True):
+        for parameter, index in zip(group["params"], other["params"], strict=True):
+            if index in saved["state"]:
+                states[parameter] = new_state(parameter, plan(parameter, group))
+                for key, tensor in states[parameter].items():
+                    tensor.copy_(saved["state"][index][key])
+    return states
 
 
 def _check_state(name: str, expected: Mapping[str, Tensor], found: Mapping[str, Any]) -> None:

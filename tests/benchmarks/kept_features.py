@@ -22,7 +22,7 @@ from segcore.methods import METHODS
 from segcore.methods.method import Method
 from segcore.presets import nano
 from segcore.systems.dual_encoder.network import DualEncoder
-from segcore.train import Training
+from segcore.training.loop import Training
 from segcore.training.runtime import Runtime
 
 Seconds = dict[str, list[float]]

@@ -99,7 +99,7 @@ def loaders(root: Path, images: int) -> dict[str, Callable[[], Iterator[Any]]]:
     kept = config.open()
 
     def ours(data: Any) -> Iterator[Any]:
-        return training_batches(data, order, SIZE, PLAIN, seed=0, epoch=1)
+        return training_batches(data, order, (SIZE, SIZE), PLAIN, seed=0, epoch=1)
 
     def pil(workers: int) -> Iterator[Any]:
         return iter(DataLoader(PilDataset(root / "Train"), BATCH, num_workers=workers))

@@ -91,10 +91,10 @@ def run(job: tuple[Any, Path]) -> str:
     """One training into the tables; of `frozen`, also what wrong depth maps cost it."""
     import torch
 
-    from segcore.metrics import aggregate
-    from segcore.train import Training
+    from segcore.metrics.aggregate import aggregate
+    from segcore.training.loop import Training
     from segcore.training.runtime import Runtime
-    from segcore.training.scoring import predict_labels, score_images
+    from segcore.training.scoring import Target, predict, score_predictions
     from segtune.execution.recorder import Recorder
     from segtune.results.provenance import find_origin
 
@@ -110,9 +110,12 @@ def run(job: tuple[Any, Path]) -> str:
     if trial.arm == "frozen":
         for kind in ("shuffled", "zeroed"):
             data: Any = WrongDepth(training.dataset, kind)
-            size = trial.config.system.image_size
-            predictions = predict_labels(training.system, data, "test", size, 8, Runtime())
-            scores = aggregate(score_images(predictions, data, "test", Runtime()))
+            size = trial.config.system.input_size
+            metrics = trial.config.evaluation.rows(trial.config.data, test=False)
+            target = Target(data, "test", "test", size, metrics)
+            runtime = Runtime()
+            predictions = predict(training.system, target, runtime, input_size=size, batch_size=8)
+            scores = aggregate(score_predictions(predictions, target, runtime))
             value = next(s.value for s in scores if (s.metric, s.class_name) == ("dice", "macro"))
             folder = storage / NAME / "wrong_depth"
             folder.mkdir(parents=True, exist_ok=True)
@@ -126,9 +129,9 @@ class WrongDepth:
     def __init__(self, dataset: Any, kind: str) -> None:
         self._dataset, self._kind = dataset, kind
         self.classes = dataset.classes
-        self.ids = dataset.ids
+        self.ids, self.sources = dataset.ids, dataset.sources
 
-    def load(self, split: Any, sample_id: str, size: int) -> Any:
+    def load(self, split: Any, sample_id: str, size: Any) -> Any:
         """The sample with the depth map of one half a split away, or with zeros."""
         sample = self._dataset.load(split, sample_id, size)
         ids = list(self._dataset.ids(split))

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from segcore.batch import Batch, ClassSpec
-from segcore.losses import LossConfig
+from segcore.batch import FINISHED, Batch
+from segcore.classes import ClassSpec
 from segcore.methods import METHODS
 from segcore.methods.method import Method
 from segcore.presets import paper_system
@@ -57,7 +57,7 @@ def measure(method_name: str, threads: int) -> dict[str, float | int | str]:
 
     out: dict[str, float | int | str] = {"method": method_name, "threads": threads}
     config = paper_system(pretrained="random")
-    system = config.build(LANDMARKS, LossConfig())
+    system = config.build(LANDMARKS)
     out["build_seconds"] = lap()
     fields = PUBLISHED if "galore" in method_name else {}
     method = Method.named(method_name, **fields)
@@ -65,7 +65,7 @@ def measure(method_name: str, threads: int) -> dict[str, float | int | str]:
     optimizer = method.optimizer(system, OptimConfig(lr=5e-5, weight_decay=3e-5))
     batch = random_batch(config.image_size)
     lap()
-    loss = system.loss(system(batch, config.image_size), batch, 0.0)
+    loss = system.loss(system(batch, config.input_size), batch, FINISHED)
     out["forward_seconds"] = lap()
     loss.backward()
     out["backward_seconds"] = lap()

@@ -24,8 +24,8 @@ import cv2
 import numpy as np
 import torch
 
-from segcore.batch import Batch, ClassSpec
-from segcore.losses import LossConfig
+from segcore.batch import Batch
+from segcore.classes import ClassSpec
 from segcore.predict import Predictor
 from segcore.predict.files import Work, predict_files
 from segcore.predict.outputs import KINDS, Outputs
@@ -48,11 +48,11 @@ def build(preset: str, size: int, device: str | None, precision: str | None) -> 
         else paper_system(pretrained="random")
     )
     chosen = choose_device(device)
-    system = config.build(LANDMARKS, LossConfig()).requires_grad_(False)
+    system = config.build(LANDMARKS).requires_grad_(False)
     return Predictor(
         system=system,
         classes=LANDMARKS,
-        size=config.image_size,
+        size=config.input_size,
         device=chosen,
         precision=precision or device_precision(chosen),  # type: ignore[arg-type]
     )
@@ -61,13 +61,13 @@ def build(preset: str, size: int, device: str | None, precision: str | None) -> 
 def network(predictor: Predictor, batch_size: int, frames: int) -> dict[str, float]:
     """The network alone, on a batch that is on its device."""
     size, device = predictor.size, predictor.device
-    image_B3SS = torch.rand(batch_size, size, size, 3, device=device).permute(0, 3, 1, 2)
+    image_B3SS = torch.rand(batch_size, *size, 3, device=device).permute(0, 3, 1, 2)
     batch = Batch(
         image_B3HW=image_B3SS,
         target_BKHW=torch.empty(batch_size, len(LANDMARKS.names), 0, 0, device=device),
         sample_ids=("",) * batch_size,
         patient_ids=("",) * batch_size,
-        depth_B1HW=torch.rand(batch_size, 1, size, size, device=device),
+        depth_B1HW=torch.rand(batch_size, 1, *size, device=device),
     )
     passes = max(1, frames // batch_size)
 
@@ -96,7 +96,7 @@ def files(predictor: Predictor, batch_size: int, frames: int, *, video: bool) ->
     """From files to files, with every kind of output."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make(folder, predictor.size, frames, video=video)
+        make(folder, predictor.size[0], frames, video=video)
         source = folder / "scene.mp4" if video else folder / "images"
         depth = folder / "depth" if predictor.needs_depth else None
         images, videos = find_sources([source], depth, needs_depth=predictor.needs_depth)

@@ -33,6 +33,8 @@ from optuna.distributions import (
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # support
 
+from support.score_kinds import KINDS  # noqa: E402
+
 NAME = "large_search"
 CLASSES = ("ridge", "silhouette", "ligament", "macro", "pooled")
 METRICS = {"dice": "per_image", "iou": "per_image", "assd": "per_class_px", "hd95": "per_class_px"}
@@ -71,7 +73,7 @@ def write_study(storage: Path, trials: int, evaluations: int) -> None:
     from segtune.results import study_file, tables
 
     study_file.write(storage, NAME, {
-        "schema_version": 1, "study": NAME, "kind": "search",
+        "schema_version": 2, "study": NAME, "kind": "search",
         "question": "Does the report stay quick?", "baseline": {}, "num_samples": trials,
         "objectives": [{"metric": "dice", "direction": "maximize"},
                        {"metric": "assd", "direction": "minimize"}],
@@ -124,7 +126,8 @@ def _scores(
         values |= {"assd": 30 * (1 - dice), "hd95": 75 * (1 - dice)}
         rows += [
             {**key, "step": epoch * STEPS_PER_EVALUATION, "epoch": epoch, "split": "val",
-             "resolution": 128, "class_name": c, "metric": m, "protocol": protocol,
+             "resolution": "128x128", "class_name": c, "metric": m, "protocol": protocol,
+             **KINDS[m],
              "value": float(values[m]), "n": 40}
             for c in CLASSES for m, protocol in METRICS.items()
         ]  # fmt: skip

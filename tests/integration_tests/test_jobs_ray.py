@@ -69,7 +69,7 @@ def test_a_study_from_elsewhere_runs_as_a_job_and_is_followed(head: Head, away: 
     done = submit(head, away)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "mine-1 is submitted" in done.stdout
-    assert done.stdout.count("frozen-s0: epoch 1/2 loss") == 1, "its log is shown, once"
+    assert done.stdout.count("frozen-s0: epoch 1/2, loss") == 1, "its log is shown, once"
     assert "mine-1: succeeded, exit code 0" in done.stdout
     line = next(
         x for x in done.stdout.splitlines() if x.startswith("SHIPPED") and str(ROOT) not in x

@@ -40,7 +40,7 @@ def study():
         baseline=apply(TINY, {"method": "frozen"}),
         baseline_arm="frozen",
         arms={"wild": {"method": "full", "method.lr": 1.0, "optim.lr": 1.0,
-                       "optim.clip_norm": None, "loss.ce_weight": 1e39}},
+                       "optim.clip_norm": None, "system.loss.ce_weight": 1e39}},
         seeds=(0,),
     )
 """

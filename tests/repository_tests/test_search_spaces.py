@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from segcore.batch import ClassSpec
+from segcore.classes import ClassSpec
 from segcore.config import TrainConfig, from_json, to_json
 from segtune.study import catalog
 from segtune.study.overrides import apply
@@ -59,7 +59,7 @@ def test_study_is_sound_and_its_trials_have_a_model_and_an_optimizer(name: str) 
         if key in systems:
             continue
         with torch.device("meta"):
-            system = without_weights(config).system.build(CLASSES, config.loss)
+            system = without_weights(config).system.build(CLASSES)
             config.method.adapt(system)
             systems[key] = config.method.optimizer(system, config.optim)
         assert len(systems[key].param_groups) in (1, 2)

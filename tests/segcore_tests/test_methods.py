@@ -8,7 +8,8 @@ import torch
 from peft import AdaLoraModel, LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
-from segcore.batch import Batch, ClassSpec
+from segcore.batch import FINISHED, Batch
+from segcore.classes import ClassSpec
 from segcore.config import TrainConfig
 from segcore.methods import METHODS
 from segcore.methods.adalora import AdaLora, svd_layers
@@ -16,7 +17,7 @@ from segcore.methods.galore import LowRankGradient
 from segcore.methods.lora_qv import QvAdapter
 from segcore.methods.method import Method, head_parameters
 from segcore.systems.system import System
-from segcore.train import Training
+from segcore.training.loop import Training
 from segcore.training.runtime import Runtime
 
 CLASSES = ClassSpec(("background", "ridge", "silhouette", "ligament"), exclusive=True)
@@ -25,7 +26,7 @@ LOW_RANK = tuple(sorted(METHODS.keys() - {"frozen", "full"}))
 
 def build(config: TrainConfig, name: str, **fields: Any) -> tuple[System, Method]:
     torch.manual_seed(0)
-    system = config.system.build(CLASSES, config.loss)
+    system = config.system.build(CLASSES)
     method = Method.named(name, **fields)
     method.adapt(system)
     return system, method
@@ -48,7 +49,9 @@ def steps(system: System, method: Method, config: TrainConfig, count: int) -> li
     losses = []
     for step in range(count):
         optimizer.zero_grad()
-        loss = system.loss(system(batch(), 128), batch(), 0.0) + method.extra_loss(system)
+        loss = system.loss(system(batch(), (128, 128)), batch(), FINISHED) + method.extra_loss(
+            system
+        )
         loss.backward()
         optimizer.step()
         method.after_step(system, optimizer, step + 1, count)
@@ -104,7 +107,7 @@ def test_half_precision_gives_nearly_the_same_loss_and_gradients(
     losses, norms = [], []
     for enabled in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            loss = system.loss(system(batch(), 128), batch(), 0.0)
+            loss = system.loss(system(batch(), (128, 128)), batch(), FINISHED)
         (loss + method.extra_loss(system)).backward()
         gradients = [p.grad for p in system.parameters() if p.grad is not None]
         assert all(g.isfinite().all() and g.dtype == torch.float32 for g in gradients)
@@ -149,7 +152,7 @@ def test_merged_it_predicts_the_same_and_has_the_plain_names(tiny: TrainConfig, 
     with torch.no_grad():
         adapted = system.eval()(batch(), 128).logits_BKhw
         method.merge(system)
-        assert torch.allclose(system(batch(), 128).logits_BKhw, adapted, atol=1e-4)
+        assert torch.allclose(system(batch(), (128, 128)).logits_BKhw, adapted, atol=1e-4)
     merged = system.state_dict()
     assert merged.keys() == before.keys()
     changed = [n for n, x in merged.items() if n.startswith("sam2.") and not x.equal(before[n])]
@@ -191,7 +194,7 @@ def test_every_setting_of_an_adapter_counts(
         system, method = build(tiny, name, **fields)
         steps(system, method, tiny, 2)
         with torch.no_grad():
-            outputs.append(system(batch(), 128).logits_BKhw)
+            outputs.append(system(batch(), (128, 128)).logits_BKhw)
     assert not torch.allclose(outputs[0], outputs[1], atol=1e-4)
 
 
@@ -246,7 +249,7 @@ def test_adaloras_extra_loss_is_the_one_that_peft_adds(tiny: TrainConfig) -> Non
     class Wrapped(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.inner = tiny.system.build(CLASSES, tiny.loss)
+            self.inner = tiny.system.build(CLASSES)
 
         def forward(self) -> Output:
             return Output()
@@ -267,7 +270,9 @@ def test_adalora_shares_its_budget_out_and_keeps_to_it(tiny: TrainConfig) -> Non
     left = []
     for step in range(1, 11):
         optimizer.zero_grad()
-        (system.loss(system(batch(), 128), batch(), 0.0) + method.extra_loss(system)).backward()
+        (
+            system.loss(system(batch(), (128, 128)), batch(), FINISHED) + method.extra_loss(system)
+        ).backward()
         optimizer.step()
         method.after_step(system, optimizer, step, 10)
         ranks = [int(m.lora_E["default"].count_nonzero()) for m in svd_layers(system).values()]
@@ -308,7 +313,7 @@ def test_budgets_that_cannot_be_are_refused(fields: dict[str, Any], message: str
 def test_more_targets_move_more(tiny: TrainConfig) -> None:
     counts = []
     for targets in ("attention", "attention+mlp"):
-        system = tiny.system.build(CLASSES, tiny.loss)
+        system = tiny.system.build(CLASSES)
         Method.named("srft_galore", targets=targets).adapt(system)
         counts.append(sum(p.numel() for p in system.parameters() if p.requires_grad))
     assert counts[1] > counts[0]

@@ -11,7 +11,7 @@ from search_spaces.paper_readings import SWITCHES, arms
 from segcore.config import TrainConfig
 from segcore.methods.method import Method
 from segcore.presets import as_coded, improved, nano, paper, paper_as_coded, published, recommended
-from segcore.train import Training
+from segcore.training.loop import Training
 from segcore.training.runtime import Runtime
 from segtune.study.overrides import apply, flatten
 
@@ -27,9 +27,9 @@ DIFFERENCES: dict[str, tuple[Any, Any, Any]] = {
     "method.side": ("left", "short", "short"),
     "method.oversample": (0, None, 10),
     "method.power_iterations": (0, None, 1),
-    "loss.background": (True, True, False),
-    "loss.entropy": ("binary", "binary_of_log_softmax", "softmax"),
-    "loss.resolution": ("native", "native", "target"),
+    "system.loss.background": (True, True, False),
+    "system.loss.entropy": ("binary", "binary_of_log_softmax", "softmax"),
+    "system.loss.resolution": ("native", "native", "target"),
     "optim.eps": (1e-8, 1e-6, 1e-8),
     "optim.clip_norm": (None, None, 1.0),
     "schedule.warmup_steps": (0, 0, 20),
@@ -70,8 +70,8 @@ def test_the_papers_protocol() -> None:
         "method.lr": 5e-5,
         "optim.lr": 5e-5,
         "optim.weight_decay": 3e-5,
-        "loss.dice_weight": 1.0,
-        "loss.ce_weight": 1.0,
+        "system.loss.dice_weight": 1.0,
+        "system.loss.ce_weight": 1.0,
         "schedule.epochs": 100,
         "schedule.batch_size": 4,
     }

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from segcore.batch import Batch
+from segcore.batch import FINISHED, Batch
 from segcore.config import TrainConfig
 from segcore.data.loader import training_batches
 from segcore.systems.system import System
@@ -29,14 +29,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def scenes(tiny: TrainConfig) -> Batch:
-    size = tiny.system.image_size
+    size = tiny.system.input_size
     return next(training_batches(tiny.data.open(), [[0, 1, 2, 3]], size, tiny.augment, 0, 1))
 
 
 def fit(tiny: TrainConfig, scenes: Batch, options: dict[str, Any]) -> tuple[float, float, System]:
     """Loss before and after; nothing but the attention weights moves."""
     torch.manual_seed(0)
-    system = tiny.system.build(tiny.data.open().classes, tiny.loss)
+    system = tiny.system.build(tiny.data.open().classes)
     system.requires_grad_(False)
     weights = [module.weight for module in system.adaptable("attention").values()]
     for weight in weights:
@@ -48,7 +48,7 @@ def fit(tiny: TrainConfig, scenes: Batch, options: dict[str, Any]) -> tuple[floa
     losses = []
     for _ in range(STEPS):
         optimizer.zero_grad()
-        loss = system.loss(system(scenes, tiny.system.image_size), scenes, 0.0)
+        loss = system.loss(system(scenes, tiny.system.image_size), scenes, FINISHED)
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))

@@ -17,6 +17,7 @@ from optuna.distributions import (
     distribution_to_json,
 )
 from PIL import Image
+from support.score_kinds import KINDS
 
 from segtune.results import study_file, tables
 
@@ -48,6 +49,7 @@ SPACE = {
     "system.fusion.width": IntDistribution(32, 128, step=32),
 }
 SIDE = 96
+MASKS, LARGER_MASKS = f"{SIDE}x{SIDE}", f"{2 * SIDE}x{2 * SIDE}"
 SPOILT = ("failed", "pruned", "cancelled", "running", "dirty")
 ABSURD = 99.0
 """A Dice that no mean hides."""
@@ -66,8 +68,9 @@ def scores_of(value: float, split: str, epoch: int, n: int, farther: float) -> l
         for metric, number in numbers.items():
             protocol = "per_image" if metric in ("dice", "iou") else "per_class_px"
             rows.append({"step": epoch * STEPS // EPOCHS, "epoch": epoch, "split": split,
-                         "resolution": SIDE, "class_name": name, "metric": metric,
-                         "protocol": protocol, "value": number, "n": n})  # fmt: skip
+                         "resolution": MASKS, "class_name": name, "metric": metric,
+                         "protocol": protocol, "value": number, "n": n,
+                         **KINDS[metric]})  # fmt: skip
     return [*rows, {**rows[-4], "class_name": "pooled", "protocol": "stacked"}]
 
 
@@ -81,7 +84,7 @@ def images_of(value: float, split: str, rng: np.random.Generator) -> list[dict[s
         dice = float(np.clip(value + hardness[i] + rng.normal(0, 0.04), 0, max(1, value)))
         absent = name == "ligament" and i % 3 == 0
         number = math.nan if absent else dice if metric == "dice" else 30 * (1 - dice)
-        rows.append({"split": split, "resolution": SIDE, "sample_id": f"p{i % PATIENTS}-{i:02d}",
+        rows.append({"split": split, "resolution": MASKS, "sample_id": f"p{i % PATIENTS}-{i:02d}",
                      "patient_id": f"p{i % PATIENTS}", "class_name": name, "metric": metric,
                      "protocol": "per_image" if metric == "dice" else "per_class_px",
                      "value": number})  # fmt: skip
@@ -167,7 +170,7 @@ def write_trial(storage: Path, study: str, trial_id: str, value: float, **row: A
             images += images_of(value + elsewhere, "external", rng)
             away = scores_of(value + elsewhere, "external", EPOCHS - 1, IMAGES, farther)
             larger = scores_of(value + elsewhere, "test", EPOCHS - 1, IMAGES, farther)
-            scores += [*away, *({**s, "resolution": 2 * SIDE} for s in larger)]
+            scores += [*away, *({**s, "resolution": LARGER_MASKS} for s in larger)]
         tables.write(storage, study, "images", [{**key, **i} for i in images])
         if tested:
             scores += scores_of(value, "test", EPOCHS - 1, IMAGES, farther)
@@ -187,7 +190,7 @@ def write_ablation(
 ) -> None:
     """Four arms, each with all seeds; on an external set and larger masks too where asked."""
     study_file.write(storage, study, {
-        "schema_version": 1, "study": study, "kind": "ablation",
+        "schema_version": 2, "study": study, "kind": "ablation",
         "question": "Does a low-rank projection of the gradient cost accuracy?",
         "baseline": {"method": "full"}, "baseline_arm": "full", "arms": ARMS,
         "seeds": list(seeds), "objectives": [{"metric": "dice", "direction": "maximize"},
@@ -222,7 +225,7 @@ def spoil(storage: Path, study: str) -> None:
 def write_search(storage: Path, study: str = "rank", trials: int = 10) -> None:
     """Random trials of which one failed and one was pruned; the rank decides the score."""
     study_file.write(storage, study, {
-        "schema_version": 1, "study": study, "kind": "search", "question": "Which rank?",
+        "schema_version": 2, "study": study, "kind": "search", "question": "Which rank?",
         "baseline": {"method.rank": 8, "method.side": "left"}, "num_samples": trials,
         "objectives": [{"metric": "dice", "direction": "maximize"},
                        {"metric": "assd", "direction": "minimize"}],

@@ -57,11 +57,26 @@ class Plane(Tool):
 
 @checked(frozen=True, kw_only=True, config=STRICT)
 class Job:
+    """A training of nothing, which says what it is scored with."""
+
     tool: Tool = field(default_factory=Saw)
     length: Annotated[float, Field(gt=0)] = 2.0
     folder: str = field(default="here", metadata={"place": True})
     limit: float | None = None
     seed: Annotated[int, Field(ge=0)] = 0
+
+    def scores(self) -> Mapping[str, tuple[str, str, str]]:
+        """As a training of segcore's has them."""
+        fractions = {"dice": "Dice", "iou": "IoU", "nsd": "NSD"}
+        distances = {"assd": "ASSD", "hd": "HD", "hd95": "HD95"}
+        return {
+            **{name: ("maximize", "fraction", label) for name, label in fractions.items()},
+            **{name: ("minimize", "px", label) for name, label in distances.items()},
+        }
+
+    def selects(self) -> tuple[str, str, str, str]:
+        """As a training of segcore's has it."""
+        return "dice", "macro", "per_image", "maximize"
 
 
 def faults(study: Ablation | Search) -> str:

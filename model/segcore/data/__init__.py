@@ -15,6 +15,8 @@ mask_folder    Folders of images and mask pictures of the same name: finding and
 masks          Masks as pictures: from grey levels or colours to labels, and what is odd about
                them.
 pixels         Image and depth files as arrays, and arrays at the size that a network sees.
+prompts        Box prompts: made from the truth after augmentation, so that they fit what the system
+               sees.
 separation     What is tested must not have been trained or selected on: no image and no patient
                of it.
 splits         Which group of images (patient, sequence) belongs to which split.
@@ -24,37 +26,41 @@ scenes/        Rendered scenes: liver scenes to train on, generic ones to pretra
 sets/          The data sets, one file each.
 """
 
-from collections.abc import Mapping
+from segcore.tables import Table
 
-from segcore.registry import Entry
-
-DATASETS: Mapping[str, Entry] = {
-    "synthetic_liver": Entry(
-        "segcore.data.sets.synthetic_liver:SyntheticLiver",
-        "procedural laparoscopic scenes with ridge, silhouette and ligament",
-    ),
-    "l3d": Entry(
-        "segcore.data.sets.l3d:L3D",
-        "L3D: liver landmarks of 39 patients as labelme polylines, with depth",
-    ),
-    "l3d_2k": Entry(
-        "segcore.data.sets.l3d_2k:L3D2K",
-        "L3D-2K: the larger L3D, in the layout of D2GPLand+",
-    ),
-    "llsd": Entry(
-        "segcore.data.sets.llsd:LLSD",
-        "LLSD: liver landmarks as colour masks, a folder per patient, no depth",
-    ),
-    "kvasir_sessile": Entry(
-        "segcore.data.sets.kvasir_sessile:KvasirSessile",
-        "Kvasir-Sessile: 196 sessile polyps, binary masks, no depth",
-    ),
-    "cvc_clinicdb": Entry(
-        "segcore.data.sets.cvc_clinicdb:CVCClinicDB",
-        "CVC-ClinicDB: 612 polyp frames of 29 sequences, split by sequence, no depth",
-    ),
-    "folder": Entry(
-        "segcore.data.sets.folder:Folder",
-        "any folder of images and mask pictures, described by its fields",
-    ),
-}
+DATASETS = Table("segcore.data", "data set")
+DATASETS.add(
+    "synthetic_liver",
+    "segcore.data.sets.synthetic_liver:SyntheticLiver",
+    "procedural laparoscopic scenes with ridge, silhouette and ligament",
+)
+DATASETS.add(
+    "l3d",
+    "segcore.data.sets.l3d:L3D",
+    "L3D: liver landmarks of 39 patients as labelme polylines, with depth",
+)
+DATASETS.add(
+    "l3d_2k",
+    "segcore.data.sets.l3d_2k:L3D2K",
+    "L3D-2K: the larger L3D, in the layout of D2GPLand+",
+)
+DATASETS.add(
+    "llsd",
+    "segcore.data.sets.llsd:LLSD",
+    "LLSD: liver landmarks as colour masks, a folder per patient, no depth",
+)
+DATASETS.add(
+    "kvasir_sessile",
+    "segcore.data.sets.kvasir_sessile:KvasirSessile",
+    "Kvasir-Sessile: 196 sessile polyps, binary masks, no depth",
+)
+DATASETS.add(
+    "cvc_clinicdb",
+    "segcore.data.sets.cvc_clinicdb:CVCClinicDB",
+    "CVC-ClinicDB: 612 polyp frames of 29 sequences, split by sequence, no depth",
+)
+DATASETS.add(
+    "folder",
+    "segcore.data.sets.folder:Folder",
+    "any folder of images and mask pictures, described by its fields",
+)

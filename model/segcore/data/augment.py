@@ -19,7 +19,7 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as v2
 
-from segcore.batch import Part
+from segcore.batch import Modality
 from segcore.data.dataset import Sample
 from segcore.registry import STRICT
 
@@ -53,7 +53,7 @@ class Augment:
         if self.flip == 0 and self.flip_axis != "horizontal":
             raise ValueError("flip_axis changes nothing while flip is 0: give both")
 
-    def repeats(self, part: Part) -> bool:
+    def repeats(self, part: Modality) -> bool:
         """Whether a sample's image or depth only ever takes a few forms, each seen in many epochs:
         flips alone, and brightness where it is the depth."""
         return self.rotate == 0 and (part == "depth" or self.brightness == 0)
@@ -88,14 +88,18 @@ def _moved(sample: Sample, move: Callable[[torch.Tensor], torch.Tensor]) -> Samp
     """Do the same to image, labels and depth."""
     image_3HW = tv_tensors.Image(torch.from_numpy(sample.image_HW3).permute(2, 0, 1))
     labels_1HW = tv_tensors.Mask(torch.from_numpy(sample.labels_HW)[None])
-    depth_HW = sample.depth_HW
+    depth_HW, ignore_HW = sample.depth_HW, sample.ignore_HW
     if depth_HW is not None:
         depth_HW = _array(move(tv_tensors.Image(torch.from_numpy(depth_HW)[None]))[0])
+    if ignore_HW is not None:
+        ignored = tv_tensors.Mask(torch.from_numpy(ignore_HW.astype(np.uint8))[None])
+        ignore_HW = _array(move(ignored)[0]) == 1
     return replace(
         sample,
         image_HW3=_array(move(image_3HW).permute(1, 2, 0)),
         labels_HW=_array(move(labels_1HW)[0]),
         depth_HW=depth_HW,
+        ignore_HW=ignore_HW,
     )
 
 

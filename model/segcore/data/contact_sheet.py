@@ -4,11 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from segcore.batch import ClassSpec
+from segcore.classes import ClassSpec
 from segcore.data.dataset import SPLITS, Dataset, Sample, Split
 
-COLORS = ((230, 60, 50), (60, 200, 90), (70, 130, 255), (240, 200, 40), (200, 90, 230))
-"""Of the foreground classes, in their order, then again from the first."""
 GAP = 4
 BAR = 18
 """Height of the legend, pixels."""
@@ -19,9 +17,8 @@ def overlay(
 ) -> NDArray[np.uint8]:
     """The image with each foreground class tinted in its colour."""
     out = image_HW3.astype(np.float32)
-    for k in range(len(classes.foreground)):
-        inside = labels_HW == k + 1 if classes.exclusive else (labels_HW >> k) & 1 == 1
-        out[inside] = 0.35 * out[inside] + 0.65 * np.array(COLORS[k % len(COLORS)], np.float32)
+    for name, inside in classes.foreground_masks(labels_HW).items():
+        out[inside] = 0.35 * out[inside] + 0.65 * np.array(classes.colour(name), np.float32)
     return out.astype(np.uint8)
 
 
@@ -41,7 +38,7 @@ def contact_sheet(
     ids = dataset.ids(split)
     count = min(count, len(ids))
     chosen = [ids[i * len(ids) // count] for i in range(count)]
-    tiles = [_tile(dataset.load(split, i, size), dataset.classes) for i in chosen]
+    tiles = [_tile(dataset.load(split, i, (size, size)), dataset.classes) for i in chosen]
     height, width = tiles[0].shape[:2]
     columns = min(columns, count)
     rows = -(-count // columns)
@@ -52,9 +49,8 @@ def contact_sheet(
     pen = ImageDraw.Draw(sheet)
     pen.text((GAP, 3), split, fill=(255, 255, 255))
     x = 3 * GAP + round(pen.textlength(split))
-    for k, name in enumerate(dataset.classes.foreground):
-        color = COLORS[k % len(COLORS)]
-        pen.rectangle((x, 4, x + 10, 14), fill=color)
+    for name in dataset.classes.foreground:
+        pen.rectangle((x, 4, x + 10, 14), fill=dataset.classes.colour(name))
         pen.text((x + 14, 3), name, fill=(255, 255, 255))
         x += 24 + round(pen.textlength(name))
     return sheet

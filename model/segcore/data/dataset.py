@@ -7,9 +7,12 @@ from typing import ClassVar, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from segcore.batch import ClassSpec
+from segcore.batch import Size
+from segcore.classes import ClassSpec
 from segcore.data import DATASETS
-from segcore.registry import Choice, Entry
+from segcore.metrics.table import OF_IMAGES
+from segcore.registry import Choice
+from segcore.tables import Table
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -21,12 +24,20 @@ class Sample:
 
     sample_id: str
     patient_id: str
+    case_id: str
+    """The volume that the image is a slice of, or the sample itself."""
     image_HW3: NDArray[np.uint8]
     """RGB."""
     labels_HW: NDArray[np.uint8]
-    """Class index per pixel where classes exclude one another, else bit k = class k."""
-    depth_HW: NDArray[np.uint8] | None
+    """As `ClassSpec` reads them."""
+    depth_HW: NDArray[np.uint8] | None = None
     """Relative depth, larger is farther."""
+    ignore_HW: NDArray[np.bool_] | None = None
+    """Where nobody knows the truth; None: nowhere."""
+    slice: int = 0
+    """Place in the case."""
+    spacing_mm: tuple[float, float, float] | None = None
+    """Between slices, rows and columns of these arrays; None where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,9 @@ class Source:
     patient_id: str
     """Patient, or sequence."""
     image_hash: str
-    """Of the image file's bytes."""
+    """Of the image file's bytes, and of the slice in it."""
+    case_id: str | None = None
+    """The volume that the image is a slice of; None: the image is a case of its own."""
 
 
 class Dataset(Protocol):
@@ -57,8 +70,8 @@ class Dataset(Protocol):
         """Patient and content of each image of a split, by sample id."""
         ...
 
-    def load(self, split: Split, sample_id: str, size: int) -> Sample:
-        """Decode one sample and resize it to (size, size): masks by nearest neighbour.
+    def load(self, split: Split, sample_id: str, size: Size | None) -> Sample:
+        """Decode one sample and resize it, masks by nearest neighbour; None keeps its own size.
 
         Threads call it at the same time.
         """
@@ -72,12 +85,12 @@ class Dataset(Protocol):
 class DataConfig(Choice):
     """Base of the datasets' configurations: frozen pydantic dataclasses."""
 
-    kind: ClassVar[str] = "data set"
+    table: ClassVar[Table] = DATASETS
 
-    @classmethod
-    def table(cls) -> Mapping[str, Entry]:
-        """The table of datasets."""
-        return DATASETS
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Rows of the table of metrics that the data set is scored with unless others are named."""
+        return OF_IMAGES
 
     @property
     def names_patients(self) -> bool:

@@ -1,16 +1,16 @@
 """A data set that is a folder of images with labels: checked whole, then decoded one by one."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segcore.batch import ClassSpec
+from segcore.batch import Size
+from segcore.classes import ClassSpec
 from segcore.data.dataset import DataConfig, Sample, Source, Split
 from segcore.data.frames import Frame, Scan
-from segcore.data.pixels import read_depth, read_image, resized
+from segcore.data.pixels import read_depth, read_image, resized, resized_labels
 
 CACHE_BYTES = 2**31
 """Decoded samples kept in memory, per open folder. At 1024 x 1024 a sample has 5 MiB."""
@@ -31,9 +31,17 @@ class FolderConfig(DataConfig):
         """The classes."""
         raise NotImplementedError
 
+    def image(self, frame: Frame) -> NDArray[np.uint8]:
+        """RGB (H, W, 3) of a frame as it is stored."""
+        return read_image(frame.image)
+
     def labels(self, frame: Frame) -> NDArray[np.uint8]:
-        """Labels (H, W) of a frame at the size they are stored in, coded as in `Sample`."""
+        """Labels (H, W) of a frame at the size they are stored in, as `ClassSpec` reads them."""
         raise NotImplementedError
+
+    def ignore(self, frame: Frame) -> NDArray[np.bool_] | None:
+        """Where nobody knows the truth, (H, W) of the labels' size; None: nowhere."""
+        return None
 
     def open(self) -> "FrameFolder":
         """Check every file and read the index.
@@ -43,19 +51,16 @@ class FolderConfig(DataConfig):
         """
         scan = self.scan()
         scan.raise_if_faulty()
-        return FrameFolder(scan, self.class_spec(), self.labels)
+        return FrameFolder(scan, self)
 
 
 class FrameFolder:
     """A checked folder. Samples are decoded once per size and kept while memory allows."""
 
-    def __init__(
-        self, scan: Scan, classes: ClassSpec, labels: Callable[[Frame], NDArray[np.uint8]]
-    ) -> None:
-        self.classes = classes
-        self._scan = scan
-        self._labels = labels
-        self._kept: dict[tuple[Split, str, int], Sample] = {}
+    def __init__(self, scan: Scan, config: FolderConfig) -> None:
+        self.classes = config.class_spec()
+        self._scan, self._config = scan, config
+        self._kept: dict[tuple[Split, str, Size | None], Sample] = {}
         self._kept_bytes = 0
         self._lock = threading.Lock()
 
@@ -72,7 +77,7 @@ class FrameFolder:
     def sources(self, split: Split) -> Mapping[str, Source]:
         """Patient and content of each image of a split, by sample id."""
         return {
-            sample_id: Source(frame.patient, self._scan.digests[frame.image])
+            sample_id: Source(frame.patient, self._image_hash(frame), frame.case)
             for sample_id, frame in self._scan.frames[split].items()
         }
 
@@ -80,8 +85,9 @@ class FrameFolder:
         """SHA-256 over splits, sample ids and the bytes of every file."""
         return self._scan.content_hash
 
-    def load(self, split: Split, sample_id: str, size: int) -> Sample:
-        """One sample at (size, size). Its arrays are shared between calls: copy before writing.
+    def load(self, split: Split, sample_id: str, size: Size | None) -> Sample:
+        """One sample at a size, None for its own. Its arrays are shared between calls: copy before
+        writing.
 
         Several threads may load at once.
 
@@ -101,16 +107,32 @@ class FrameFolder:
                 self._kept_bytes += nbytes
         return sample
 
-    def _decode(self, split: Split, sample_id: str, size: int) -> Sample:
+    def _image_hash(self, frame: Frame) -> str:
+        digest = self._scan.digests[frame.image]
+        return digest if frame.case is None else f"{digest} {frame.slice}"
+
+    def _decode(self, split: Split, sample_id: str, size: Size | None) -> Sample:
         frame = self._scan.frames[split][sample_id]
-        image = read_image(frame.image)
-        labels = self._labels(frame)
+        image = self._config.image(frame)
+        stored: Size = (image.shape[0], image.shape[1])
+        size = size or stored
+        ignore = self._config.ignore(frame)
         return Sample(
             sample_id=sample_id,
             patient_id=frame.patient,
+            case_id=frame.case or sample_id,
             image_HW3=resized(image, size),
-            labels_HW=cv2.resize(
-                labels, (size, size), interpolation=cv2.INTER_NEAREST_EXACT
-            ).astype(np.uint8),
+            labels_HW=resized_labels(self._config.labels(frame), size),
             depth_HW=None if frame.depth is None else resized(read_depth(frame.depth), size),
+            ignore_HW=None if ignore is None else resized_labels(ignore.view(np.uint8), size) == 1,
+            slice=frame.slice,
+            spacing_mm=_spacing(frame, stored, size),
         )
+
+
+def _spacing(frame: Frame, stored: Size, size: Size) -> tuple[float, float, float] | None:
+    """Between the pixels of the resized arrays."""
+    if frame.spacing_mm is None:
+        return None
+    between_slices, row, column = frame.spacing_mm
+    return between_slices, row * stored[0] / size[0], column * stored[1] / size[1]

@@ -9,9 +9,11 @@ from segcore.data import pixels
 from segcore.data.dataset import Split
 from segcore.data.faults import DataError, Faults
 
-Size = tuple[int, int]
-"""Width and height, pixels."""
-CheckLabel = Callable[[bytes, Size | None], Iterable[tuple[str, str]]]
+WidthHeight = tuple[int, int]
+"""Width and height of a picture file, pixels, in the order in which Pillow has them."""
+CheckImage = Callable[[bytes], WidthHeight]
+"""Width and height of an image file that can be read whole; `OSError` says what is wrong."""
+CheckLabel = Callable[[bytes, WidthHeight | None], Iterable[tuple[str, str]]]
 """The faults of a label file, as kind and detail, given the size of its image if that is known."""
 
 
@@ -24,6 +26,12 @@ class Frame:
     image: Path
     label: Path
     depth: Path | None = None
+    case: str | None = None
+    """The volume or series that the image is a slice of; None: the image is a case of its own."""
+    slice: int = 0
+    """Place in the case, from 0. Several slices may lie in one file."""
+    spacing_mm: tuple[float, float, float] | None = None
+    """Between slices, rows and columns of the stored image; None where it is not known."""
 
 
 Frames = Mapping[Split, Mapping[str, Frame]]
@@ -40,7 +48,7 @@ class Scan:
     faults: Faults
     layout: str
     """What the folder should look like."""
-    sizes: Mapping[Path, Size]
+    sizes: Mapping[Path, WidthHeight]
     """Of the images that can be read."""
     digests: Mapping[Path, str]
     """SHA-256 of every file there is."""
@@ -55,10 +63,22 @@ class Scan:
 
 
 class FrameReader:
-    """Reads every file of a folder once."""
+    """Reads every file of a folder once, however many slices it holds."""
 
-    def __init__(self, root: Path, layout: str, check_label: CheckLabel) -> None:
+    def __init__(
+        self,
+        root: Path,
+        layout: str,
+        check_label: CheckLabel,
+        check_image: CheckImage = pixels.check,
+    ) -> None:
         """Begin a scan.
+
+        Args:
+            root: the folder.
+            layout: what it should look like, for messages.
+            check_label: finds what is wrong with a label file.
+            check_image: finds what is wrong with an image file.
 
         Raises:
             DataError: there is no such folder.
@@ -69,26 +89,16 @@ class FrameReader:
         self.faults = Faults()
         self._layout = layout
         self._check_label = check_label
+        self._check_image = check_image
         self._digest = hashlib.sha256()
-        self._sizes: dict[Path, Size] = {}
+        self._sizes: dict[Path, WidthHeight] = {}
         self._digests: dict[Path, str] = {}
 
     def read(self, frames: Frames) -> Scan:
         """Check all files of all frames. A file that is missing was noted before."""
         for split, members in frames.items():
             for sample_id, frame in members.items():
-                image = self._content(split, sample_id, frame.image)
-                if image is not None:
-                    self._check_image(image, frame.image)
-                if frame.depth is not None:
-                    depth = self._content(split, sample_id, frame.depth)
-                    if depth is not None:
-                        self._check_depth(depth, frame.depth)
-                label = self._content(split, sample_id, frame.label)
-                if label is not None:
-                    size = self._sizes.get(frame.image)
-                    for kind, detail in self._check_label(label, size):
-                        self.faults.add(kind, f"{self.short(frame.label)}: {detail}")
+                self._read(split, sample_id, frame)
         self.faults.extend("patient in more than one split", _shared_patients(frames))
         return Scan(
             root=self.root,
@@ -104,21 +114,37 @@ class FrameReader:
         """A path as it is told in faults: from the root on."""
         return path.relative_to(self.root).as_posix()
 
+    def _read(self, split: Split, sample_id: str, frame: Frame) -> None:
+        image = self._content(split, sample_id, frame.image)
+        if image is not None:
+            self._note_image(image, frame.image)
+        if frame.depth is not None:
+            depth = self._content(split, sample_id, frame.depth)
+            if depth is not None:
+                self._note_depth(depth, frame.depth)
+        label = self._content(split, sample_id, frame.label)
+        if label is not None:
+            for kind, detail in self._check_label(label, self._sizes.get(frame.image)):
+                self.faults.add(kind, f"{self.short(frame.label)}: {detail}")
+
     def _content(self, split: Split, sample_id: str, path: Path) -> bytes | None:
-        if not path.is_file():
-            return None
-        content = path.read_bytes()
-        self._digests[path] = hashlib.sha256(content).hexdigest()
+        """The bytes of a file that is met for the first time; its hash counts for every sample."""
+        content = None
+        if path not in self._digests:
+            if not path.is_file():
+                return None
+            content = path.read_bytes()
+            self._digests[path] = hashlib.sha256(content).hexdigest()
         self._digest.update(f"{split}/{sample_id}{path.suffix} {self._digests[path]}\n".encode())
         return content
 
-    def _check_image(self, content: bytes, path: Path) -> None:
+    def _note_image(self, content: bytes, path: Path) -> None:
         try:
-            self._sizes[path] = pixels.check(content)
+            self._sizes[path] = self._check_image(content)
         except OSError as error:
             self.faults.add("unreadable image", f"{self.short(path)}: {error}")
 
-    def _check_depth(self, content: bytes, path: Path) -> None:
+    def _note_depth(self, content: bytes, path: Path) -> None:
         try:
             pixels.check_depth(content)
         except OSError as error:

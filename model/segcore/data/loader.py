@@ -16,9 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segcore.batch import Batch, ClassSpec, Part
+from segcore.batch import Batch, Modality, Size
+from segcore.classes import ClassSpec
 from segcore.data.augment import Augment
 from segcore.data.dataset import Dataset, Sample, Split
+from segcore.data.prompts import Boxes, PromptConfig, seed_of, stack_boxes
 
 T = TypeVar("T")
 THREADS = 2
@@ -46,22 +48,24 @@ def shares(batch: Sequence[int], world: int, microbatch_size: int | None) -> lis
 def training_batches(
     dataset: Dataset,
     microbatches: Iterable[Sequence[int]],
-    size: int,
+    size: Size,
     augment: Augment,
     seed: int,
     epoch: int,
     *,
-    remembers: Part | None = None,
+    prompts: PromptConfig | None = None,
+    remembers: Modality | None = None,
 ) -> Generator[Batch, None, None]:
     """The augmented samples of each microbatch, in order.
 
     Args:
         dataset: an open data set.
         microbatches: places in the train split.
-        size: side of the samples, pixels.
+        size: of the samples.
         augment: what may happen to them.
-        seed: of the augmentation.
+        seed: of the augmentation and of the boxes' jitter.
         epoch: counted from 1.
+        prompts: the boxes that every sample gets, once it is augmented; None: none.
         remembers: what the system keeps features of: hashed where later epochs see it again.
     """
     hashed = remembers if remembers is not None and augment.repeats(remembers) else None
@@ -72,7 +76,14 @@ def training_batches(
             augment.apply(dataset.load("train", ids[i], size), seed=seed, epoch=epoch, index=i)
             for i in indices
         ]
-        return collate(samples, dataset.classes, hashed=hashed)
+        boxes = None
+        if prompts is not None:
+            drawn = [(seed, epoch, i) for i in indices]
+            boxes = [
+                prompts.boxes(s.labels_HW, dataset.classes, key)
+                for s, key in zip(samples, drawn, strict=True)
+            ]
+        return collate(samples, dataset.classes, hashed=hashed, boxes=boxes)
 
     return ahead(partial(make, indices) for indices in microbatches)
 
@@ -80,19 +91,30 @@ def training_batches(
 def evaluation_batches(
     dataset: Dataset,
     split: Split,
-    size: int,
+    size: Size,
     batch_size: int,
     *,
     rank: int,
     world: int,
-    remembers: Part | None = None,
+    prompts: PromptConfig | None = None,
+    remembers: Modality | None = None,
 ) -> Generator[tuple[list[Sample], Batch], None, None]:
-    """A worker's share of a split: as they are, no image twice, none missing over the workers."""
-    ids = list(dataset.ids(split))[rank::world]
+    """A worker's share of a split: as they are, no image twice, none missing over the workers.
+
+    All slices of a case go to one worker, one after another.
+    """
+    cases = cases_of(dataset, split)
+    ids = [i for case in list(cases)[rank::world] for i in cases[case]]
 
     def make(start: int) -> tuple[list[Sample], Batch]:
-        samples = [dataset.load(split, i, size) for i in ids[start : start + batch_size]]
-        return samples, collate(samples, dataset.classes, hashed=remembers)
+        chosen = ids[start : start + batch_size]
+        samples = [dataset.load(split, i, size) for i in chosen]
+        boxes = None
+        if prompts is not None:  # the same at every evaluation, whoever shares in it
+            boxes = [
+                prompts.boxes(s.labels_HW, dataset.classes, seed_of(s.sample_id)) for s in samples
+            ]
+        return samples, collate(samples, dataset.classes, hashed=remembers, boxes=boxes)
 
     return ahead(partial(make, start) for start in range(0, len(ids), batch_size))
 
@@ -116,13 +138,29 @@ def ahead(jobs: Iterable[Callable[[], T]]) -> Generator[T, None, None]:
                 future.cancel()
 
 
-def collate(samples: Sequence[Sample], classes: ClassSpec, *, hashed: Part | None = None) -> Batch:
+def cases_of(dataset: Dataset, split: Split) -> dict[str, list[str]]:
+    """The samples of each case of a split, both in the split's order."""
+    sources = dataset.sources(split)
+    cases: dict[str, list[str]] = {}
+    for sample_id in dataset.ids(split):
+        cases.setdefault(sources[sample_id].case_id or sample_id, []).append(sample_id)
+    return cases
+
+
+def collate(
+    samples: Sequence[Sample],
+    classes: ClassSpec,
+    *,
+    hashed: Modality | None = None,
+    boxes: Sequence[Boxes] | None = None,
+) -> Batch:
     """Stack samples of one size into tensors.
 
     Args:
         samples: of one batch.
         classes: of their labels.
         hashed: what the batch brings hashes of.
+        boxes: of each sample; None: no prompts.
     """
     # In NumPy: torch would start a pool of threads of its own in each thread that makes batches.
     image_BHW3 = _unit(np.stack([s.image_HW3 for s in samples]))
@@ -133,10 +171,12 @@ def collate(samples: Sequence[Sample], classes: ClassSpec, *, hashed: Part | Non
         depth_B1HW = _unit(np.stack(depths)[:, None])
     return Batch(
         image_B3HW=image_BHW3.permute(0, 3, 1, 2),
-        target_BKHW=torch.from_numpy(_targets(labels_BHW, classes)),
+        target_BKHW=torch.from_numpy(classes.targets(labels_BHW)),
         sample_ids=tuple(s.sample_id for s in samples),
         patient_ids=tuple(s.patient_id for s in samples),
         depth_B1HW=depth_B1HW,
+        prompts=None if boxes is None else stack_boxes(boxes),
+        ignore_B1HW=_ignored(samples),
         image_hashes=_hashes([s.image_HW3 for s in samples]) if hashed == "image" else None,
         depth_hashes=_hashes(depths) if hashed == "depth" and depth_B1HW is not None else None,
     )
@@ -158,8 +198,10 @@ def _unit(levels: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.divide(levels, np.float32(255), dtype=np.float32))
 
 
-def _targets(labels_BHW: NDArray[np.uint8], classes: ClassSpec) -> NDArray[np.float32]:
-    k = np.arange(len(classes.names), dtype=np.uint8)[None, :, None, None]
-    labels_B1HW = labels_BHW[:, None]
-    mask = labels_B1HW == k if classes.exclusive else labels_B1HW >> k & 1
-    return mask.astype(np.float32)
+def _ignored(samples: Sequence[Sample]) -> Tensor | None:
+    """Where nobody knows the truth, (B, 1, H, W); None where no sample has such pixels."""
+    if all(s.ignore_HW is None for s in samples):
+        return None
+    nowhere = np.zeros(samples[0].labels_HW.shape, bool)
+    masks = [nowhere if s.ignore_HW is None else s.ignore_HW for s in samples]
+    return torch.from_numpy(np.stack(masks)[:, None])

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from segcore.batch import ClassSpec
+from segcore.classes import ClassSpec
 from segcore.data.dataset import SPLITS, Split
 from segcore.data.frame_folder import FolderConfig
-from segcore.data.frames import CheckLabel, Frame, FrameReader, Frames, Size
+from segcore.data.frames import CheckLabel, Frame, FrameReader, Frames, WidthHeight
 from segcore.data.masks import MaskCode, read_mask
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
@@ -36,7 +36,7 @@ class MaskConfig(FolderConfig):
 def mask_faults(code: MaskCode) -> CheckLabel:
     """What to check in every mask."""
 
-    def check(content: bytes, size: Size | None) -> Iterable[tuple[str, str]]:
+    def check(content: bytes, size: WidthHeight | None) -> Iterable[tuple[str, str]]:
         try:
             raw = read_mask(content, indexed=code.indexed)
         except (OSError, ValueError) as error:

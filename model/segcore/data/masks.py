@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segcore.batch import ClassSpec
+from segcore.classes import ClassSpec
 from segcore.data.pixels import opened
 
 TOLERATED = 0.02

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from segcore.batch import Size
+
 DEPTH_FLAGS = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
 WIDE_MODES = ("I", "F")
 """Pillow's modes of floating point and 32 bits; its older versions take 16-bit PNG for one."""
@@ -44,12 +46,22 @@ def read_depth(path: Path) -> NDArray[np.uint8]:
         raise OSError(f"{path}: {error}") from None
 
 
-def resized(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """The same picture at (size, size): area averages when it shrinks (no aliasing), bilinear when
+def resized(image: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """The same picture at another size: area averages when it shrinks (no aliasing), bilinear when
     it grows."""
-    shrinks = image.shape[0] > size
+    if image.shape[:2] == size:
+        return image
+    shrinks = image.shape[0] > size[0]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(image, (size, size), interpolation=how).astype(np.uint8, copy=False)
+    return cv2.resize(image, size[::-1], interpolation=how).astype(np.uint8, copy=False)
+
+
+def resized_labels(labels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """Labels at another size, by nearest neighbour."""
+    if labels.shape[:2] == size:
+        return labels
+    nearest = cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    return nearest.astype(np.uint8, copy=False)
 
 
 def check(source: Path | bytes) -> tuple[int, int]:

@@ -5,11 +5,12 @@ something says that they are given alike: see `one_naming`.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from segcore.data.dataset import SPLITS, DataConfig, Dataset, Source
+from segcore.classes import ClassSpec
+from segcore.data.dataset import SPLITS, DataConfig, Dataset, Source, Split
 from segcore.data.faults import DataError, Faults
 
 _SEEN = ("train", "val")
@@ -17,6 +18,72 @@ _ADVICE = (
     "The best epoch is chosen on val: with these it would be chosen, or trained, on what is "
     "tested. Take them out of one of the two sides."
 )
+
+
+EMPTY: Mapping[Split, str] = {
+    "train": "there is nothing to train on",
+    "val": "the best epoch is chosen on val",
+}
+NO_DEPTH = (
+    "give a set that has them, set system.depth.source='image' to let the depth encoder see the "
+    "image, or system.fusion.mode='rgb_only' to do without it"
+)
+Opened = tuple[DataConfig, Dataset]
+"""A data set's configuration, and the same set, open."""
+
+
+def check_sets(
+    data: Opened, external: Opened | None, *, needs_depth: bool, others: Iterable[str] = ()
+) -> None:
+    """See that open sets have what a training needs, and that nothing seen is tested on.
+
+    Args:
+        data: what is trained, selected and tested on.
+        external: what is tested on besides.
+        needs_depth: whether the system looks at depth maps.
+        others: further faults to be told with those found here.
+
+    Raises:
+        DataError: train or val is empty, depth maps are needed and a set has none, the external
+            set has other classes or no test split, or train or val share images or patients with
+            what is tested; all of them.
+    """
+    faults = [*_lacking(data[1], None if external is None else external[1], needs_depth), *others]
+    try:
+        if external is None:
+            check_separate(data[1], None)
+        else:
+            naming = one_naming(data[0], external[0])
+            check_separate(data[1], external[1], naming=naming)
+    except DataError as error:
+        faults.append(str(error))
+    if faults:
+        raise DataError("\n".join(faults))
+
+
+def _lacking(dataset: Dataset, external: Dataset | None, needs_depth: bool) -> Iterator[str]:
+    for split, why in EMPTY.items():
+        if not dataset.ids(split):
+            yield f"data: no image is in {split}, and {why}: change how data are split"
+    for field, opened in (("data", dataset), ("evaluation.external", external)):
+        if opened is not None and needs_depth and not opened.has_depth:
+            yield f"{field} has no depth maps for every image: {NO_DEPTH}"
+    if external is None:
+        return
+    if not external.ids("test"):
+        yield (
+            "evaluation.external: no image is in test, the one split of it that is scored: "
+            "change how it is split (`folder` puts all in test with fractions=(0, 0, 1))"
+        )
+    if external.classes != dataset.classes:
+        yield (
+            f"evaluation.external has the classes {_listed(external.classes)}, the data have "
+            f"{_listed(dataset.classes)}: give an external set of the same classes"
+        )
+
+
+def _listed(classes: ClassSpec) -> str:
+    return ", ".join(classes.names) + ("" if classes.exclusive else " (may overlap)")
 
 
 def one_naming(data: DataConfig, external: DataConfig) -> str | None:

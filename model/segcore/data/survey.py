@@ -4,14 +4,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from segcore.batch import ClassSpec
+from segcore.classes import ClassSpec
 from segcore.data.dataset import SPLITS, Split
 from segcore.data.faults import Faults
 from segcore.data.frame_folder import FolderConfig, FrameFolder
-from segcore.data.frames import Frame, Scan, Size
+from segcore.data.frames import Frame, Scan, WidthHeight
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Survey:
 
     classes: ClassSpec
     splits: Mapping[Split, SplitCount]
-    sizes: Mapping[Size, int]
+    sizes: Mapping[WidthHeight, int]
     """Images of each width and height, most frequent first."""
     faults: Faults
     """What keeps the folder from being used, or its scores from being believed."""
@@ -66,7 +63,7 @@ def survey(config: FolderConfig) -> Survey:
         faults=scan.faults,
         repeated=tuple(within),
         content_hash=scan.content_hash,
-        sound=FrameFolder(replace(scan, frames=sound), classes, config.labels),
+        sound=FrameFolder(replace(scan, frames=sound), config),
     )
 
 
@@ -87,8 +84,8 @@ def _count(
         whole = frame.depth is None or frame.depth in scan.digests
         if whole and frame.image in scan.sizes:
             sound[sample_id] = frame
-        for k, name in enumerate(classes.foreground):
-            mean = float(_inside(labels_HW, k, classes).mean())
+        for name, mask_HW in classes.foreground_masks(labels_HW).items():
+            mean = float(mask_HW.mean())
             labelled[name] += mean > 0
             share[name] += mean
     return sound, SplitCount(
@@ -99,19 +96,14 @@ def _count(
     )
 
 
-def _inside(labels_HW: NDArray[np.uint8], k: int, classes: ClassSpec) -> NDArray[np.bool_]:
-    """Where the foreground class number `k` is."""
-    inside: NDArray[np.bool_] = labels_HW == k + 1 if classes.exclusive else labels_HW >> k & 1 == 1
-    return inside
-
-
 def _duplicates(scan: Scan) -> tuple[list[str], list[str]]:
     """Images with the same bytes: those in two splits, and those within one."""
-    places: dict[str, list[tuple[Split, str]]] = {}
+    places: dict[tuple[str, int], list[tuple[Split, str]]] = {}
     for split, members in scan.frames.items():
         for sample_id, frame in members.items():
             if frame.image in scan.digests:
-                places.setdefault(scan.digests[frame.image], []).append((split, sample_id))
+                key = scan.digests[frame.image], frame.slice
+                places.setdefault(key, []).append((split, sample_id))
     between: list[str] = []
     within: list[str] = []
     for found in places.values():

@@ -10,33 +10,36 @@ galore    GaLore and its kin: one optimizer; the methods differ in the projector
 lora      `lora`: low-rank adapters beside frozen weights (Hu et al., arXiv 2106.09685), by peft.
 lora_qv   `lora_qv`: LoRA on queries and values alone, where q, k and v are one fused product.
 method    What every method offers: which parameters move, and which optimizer moves them.
+updater   What a training loop asks of an optimizer between the backward pass and the step.
 """
 
-from collections.abc import Mapping
+from segcore.tables import Table
 
-from segcore.registry import Entry
-
-METHODS: Mapping[str, Entry] = {
-    "frozen": Entry("segcore.methods.frozen:Frozen", "pretrained weights stay as they are"),
-    "full": Entry("segcore.methods.full:Full", "every pretrained weight moves, plain AdamW"),
-    "lora": Entry("segcore.methods.lora:Lora", "low-rank adapters beside the weights (peft)"),
-    "lora_qv": Entry(
-        "segcore.methods.lora_qv:LoraQv", "adapters on queries and values alone, keys untouched"
-    ),
-    "dora": Entry(
-        "segcore.methods.dora:Dora", "adapters for a weight's direction, and its length (peft)"
-    ),
-    "adalora": Entry(
-        "segcore.methods.adalora:AdaLora", "adapters whose rank goes where it matters (peft)"
-    ),
-    "galore": Entry(
-        "segcore.methods.galore:Galore", "gradients projected on singular vectors (exact SVD)"
-    ),
-    "srft_galore": Entry(
-        "segcore.methods.galore:SrftGalore",
-        "gradients projected by a subsampled randomized Fourier transform",
-    ),
-    "srft_galore_published": Entry(
-        "segcore.methods.galore:SrftGalorePublished", "the projection as its authors' code has it"
-    ),
-}
+METHODS = Table("segcore.methods", "method")
+METHODS.add("frozen", "segcore.methods.frozen:Frozen", "pretrained weights stay as they are")
+METHODS.add("full", "segcore.methods.full:Full", "every pretrained weight moves, plain AdamW")
+METHODS.add("lora", "segcore.methods.lora:Lora", "low-rank adapters beside the weights (peft)")
+METHODS.add(
+    "lora_qv",
+    "segcore.methods.lora_qv:LoraQv",
+    "adapters on queries and values alone, keys untouched",
+)
+METHODS.add(
+    "dora", "segcore.methods.dora:Dora", "adapters for a weight's direction, and its length (peft)"
+)
+METHODS.add(
+    "adalora", "segcore.methods.adalora:AdaLora", "adapters whose rank goes where it matters (peft)"
+)
+METHODS.add(
+    "galore", "segcore.methods.galore:Galore", "gradients projected on singular vectors (exact SVD)"
+)
+METHODS.add(
+    "srft_galore",
+    "segcore.methods.galore:SrftGalore",
+    "gradients projected by a subsampled randomized Fourier transform",
+)
+METHODS.add(
+    "srft_galore_published",
+    "segcore.methods.galore:SrftGalorePublished",
+    "the projection as its authors' code has it",
+)

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import nn
 from torch.optim import AdamW
 
-from segcore.methods.method import Method, adamw, freeze_pretrained, head_group
+from segcore.methods.method import Method, adamw, freeze_pretrained, groups_by_rate, head_groups
 from segcore.registry import STRICT
 from segcore.systems.system import System, Targets
 from segcore.training.schedule import OptimConfig
@@ -31,7 +31,8 @@ class Adapters(Method):
         adapters = [
             p for e in system.pretrained().values() for p in e.parameters() if p.requires_grad
         ]
-        return adamw([head_group(system, optim), {"params": adapters, "lr": self.lr}], optim)
+        moved = groups_by_rate(system, adapters, self.lr)
+        return adamw([*head_groups(system, optim), *moved], optim)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

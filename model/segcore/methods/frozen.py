@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic.dataclasses import dataclass
 from torch.optim import AdamW
 
-from segcore.methods.method import Method, adamw, freeze_pretrained, head_group
+from segcore.methods.method import Method, adamw, freeze_pretrained, head_groups
 from segcore.registry import STRICT
 from segcore.systems.system import System
 from segcore.training.schedule import OptimConfig
@@ -23,4 +23,4 @@ class Frozen(Method):
 
     def optimizer(self, system: System, optim: OptimConfig) -> AdamW:
         """AdamW on the head."""
-        return adamw([head_group(system, optim)], optim)
+        return adamw(head_groups(system, optim), optim)

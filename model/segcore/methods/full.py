@@ -6,7 +6,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch.optim import AdamW
 
-from segcore.methods.method import Method, adamw, head_group
+from segcore.methods.method import Method, adamw, groups_by_rate, head_groups
 from segcore.registry import STRICT
 from segcore.systems.system import System
 from segcore.training.schedule import OptimConfig
@@ -28,4 +28,5 @@ class Full(Method):
     def optimizer(self, system: System, optim: OptimConfig) -> AdamW:
         """AdamW on head and encoders, at their own rates."""
         pretrained = [p for e in system.pretrained().values() for p in e.parameters()]
-        return adamw([head_group(system, optim), {"params": pretrained, "lr": self.lr}], optim)
+        moved = groups_by_rate(system, pretrained, self.lr)
+        return adamw([*head_groups(system, optim), *moved], optim)

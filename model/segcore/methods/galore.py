@@ -4,15 +4,19 @@ GaLore: Zhao et al., arXiv 2403.03507. SRFT-GaLore: arXiv 2511.03163. What the o
 `srft_galore`; at their defaults all methods here refresh, step and keep their moments alike.
 """
 
+import math
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
+from torch import Tensor
 
-from segcore.methods.method import Method, freeze_pretrained, head_group
+from segcore.methods.method import Method, freeze_pretrained, groups_by_rate, head_groups
+from segcore.methods.updater import Updater
 from segcore.registry import STRICT
 from segcore.systems.system import System, Targets
+from segcore.training.runtime import Runtime
 from segcore.training.schedule import OptimConfig
 from srft_galore import GaLoreAdamW
 
@@ -77,13 +81,21 @@ class LowRankGradient(Method):
         fused = set(system.fused_qkv()) & set(targets) if self.split_qkv else set()
         if self.split_qkv and not fused:
             raise ValueError("method.split_qkv: no target is a fused q, k, v; set it to False")
-        options = {"lr": self.lr, **self._projection()}
+        options = self._projection()
         whole = [module.weight for name, module in targets.items() if name not in fused]
-        groups = [head_group(system, optim), {"params": whole, **options}]
-        if fused:
-            split = [module.weight for name, module in targets.items() if name in fused]
-            groups.append({"params": split, "blocks": 3, **options})
+        split = [module.weight for name, module in targets.items() if name in fused]
+        groups = [
+            *head_groups(system, optim),
+            *groups_by_rate(system, whole, self.lr, **options),
+            *groups_by_rate(system, split, self.lr, blocks=3, **options),
+        ]
         return GaLoreAdamW(groups, eps=optim.eps, weight_decay=optim.weight_decay)
+
+    def updater(self, system: System, optim: OptimConfig) -> "ProjectedUpdater":
+        """Attached to the system where `refresh_from` is `previous`."""
+        optimizer = self.optimizer(system, optim)
+        kind = ReleasingUpdater if optimizer.releases_gradients else ProjectedUpdater
+        return kind(system, optimizer)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -125,3 +137,27 @@ class SrftGalorePublished(LowRankGradient):
 
     name: ClassVar[str] = "srft_galore_published"
     projector: ClassVar[str] = "srft_published"
+
+
+class ProjectedUpdater(Updater):
+    """Whole gradients are summed and clipped; the bases come from them, before the step."""
+
+    optimizer: GaLoreAdamW
+
+    def refresh(self) -> None:
+        """Compute the bases that are due."""
+        self.optimizer.refresh()
+
+
+class ReleasingUpdater(ProjectedUpdater):
+    """A gradient is projected and freed in the backward pass, as soon as it is whole."""
+
+    def __init__(self, system: System, optimizer: GaLoreAdamW) -> None:
+        super().__init__(system, optimizer)
+        optimizer.attach(system)
+
+    def reduce_and_clip(self, loss: Tensor, runtime: Runtime, clip_norm: float | None) -> Tensor:
+        """What is summed and clipped is the projection of a gradient."""
+        runtime.reduce([loss])
+        self.optimizer.reduce(runtime.reduce, rank=runtime.rank, world=runtime.world)
+        return self.optimizer.clip_grad_norm_(clip_norm or math.inf)

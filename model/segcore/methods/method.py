@@ -1,26 +1,23 @@
 """What every method offers: which parameters move, and which optimizer moves them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from segcore.methods import METHODS
-from segcore.registry import Choice, Entry
+from segcore.methods.updater import Updater
+from segcore.registry import Choice
 from segcore.systems.system import System
+from segcore.tables import Table
 from segcore.training.schedule import OptimConfig
 
 
 class Method(Choice):
     """Base of the methods: frozen pydantic dataclasses."""
 
-    kind: ClassVar[str] = "method"
-
-    @classmethod
-    def table(cls) -> Mapping[str, Entry]:
-        """The table of methods."""
-        return METHODS
+    table: ClassVar[Table] = METHODS
 
     def adapt(self, system: System) -> None:
         """Set in place which pretrained parameters move, and put adapters in.
@@ -32,6 +29,10 @@ class Method(Choice):
     def optimizer(self, system: System, optim: OptimConfig) -> Optimizer:
         """The optimizer of an adapted system; each group's `lr` is its peak rate."""
         raise NotImplementedError
+
+    def updater(self, system: System, optim: OptimConfig) -> Updater:
+        """The optimizer of an adapted system, with what a training asks of it beside the step."""
+        return Updater(system, self.optimizer(system, optim))
 
     def extra_loss(self, system: System) -> Tensor | float:
         """What is added to the loss of every batch: a scalar of the parameters alone."""
@@ -63,14 +64,34 @@ def freeze_pretrained(system: System) -> None:
 
 
 def head_parameters(system: System) -> list[nn.Parameter]:
-    """The parameters outside the pretrained encoders, in module order."""
+    """The parameters that every method trains (of parts with the role `head` or `tuned`), in module
+    order."""
     pretrained = {id(p) for encoder in system.pretrained().values() for p in encoder.parameters()}
     return [p for p in system.parameters() if id(p) not in pretrained]
 
 
-def head_group(system: System, optim: OptimConfig) -> dict[str, Any]:
-    """The parameter group that every method has."""
-    return {"params": [p for p in head_parameters(system) if p.requires_grad], "lr": optim.lr}
+def head_groups(system: System, optim: OptimConfig) -> list[dict[str, Any]]:
+    """The parameter groups that every method has, at the rate of `optim`."""
+    trained = [p for p in head_parameters(system) if p.requires_grad]
+    return groups_by_rate(system, trained, optim.lr)
+
+
+def groups_by_rate(
+    system: System, parameters: Iterable[Tensor], lr: float, **options: Any
+) -> list[dict[str, Any]]:
+    """Parameter groups, one for each factor that the system's parts give a learning rate.
+
+    Args:
+        system: whose parts hold the parameters.
+        parameters: in the order in which they are to stand.
+        lr: peak rate of a part whose factor is 1.
+        options: of every group.
+    """
+    rates = {id(p): part.rate for part in system.parts().values() for p in part.module.parameters()}
+    by_rate: dict[float, list[Tensor]] = {}
+    for parameter in parameters:
+        by_rate.setdefault(rates[id(parameter)], []).append(parameter)
+    return [{"params": same, "lr": lr * rate, **options} for rate, same in by_rate.items()]
 
 
 def adamw(groups: list[dict[str, Any]], optim: OptimConfig) -> AdamW:

@@ -1,26 +1,33 @@
-"""Overlap and surface distance of masks, and their means over images.
+"""Overlap and surface distance of masks, by metric and protocol, and their means over a set.
 
-aggregate  Means over the images of a split.
-images     Every metric of one image.
+aggregate  Means, or other reductions, over the images or cases of a split.
+images     Every metric of one image or one case.
+metric     What every metric offers.
 nearest    How far each point of a grid is from the nearest point of another set, exactly.
 overlap    Overlap of two masks.
 published  ASSD as the code of this field computes it, traps included.
-surface    Distances between the borders of two masks, in pixels.
+rows       The rows of the table of metrics.
+surface    Distances between the borders of two masks, in pixels or millimetres.
+table      The table of metrics: which there are, loaded when they are asked for.
 
 Every value stands under its metric and protocol. A class is one of the data set's, `pooled` (all
 foreground as one mask, which does not see a pixel of the wrong class) or `macro` (the mean of the
-class means). All are per image, then averaged over images. The first protocol of a metric is the
-default: what val is scored with, and what is shown where nothing else is asked for.
+class means). All but those of cases are per image, then averaged over images. The first protocol
+of a metric is the default: what val is scored with, and what is shown where nothing else is asked
+for.
 
 dice, iou
     `per_image`: overlap of the masks.
     `stacked`, class `pooled` alone: an image's classes laid side by side as one mask, so that a
     pixel of the wrong class is an error. D2GPLand's and SRFT-GaLore's, but for their smoothing.
+    `per_case`: of dice, over all slices of a case as one volume.
 assd
     `per_class_px`: mean over the border pixels of both masks, pooled; pixels.
     `mean_of_directed`: mean of the two directed means; pixels.
     `background_10mm`, class `pooled` alone: SRFT-GaLore's scripts, see `published`.
     `stack3d`, class `pooled` alone: D2GPLand+'s and TopoNet's scripts, see `published`.
+    `per_case_mm`: mean over the border voxels of both volumes, in millimetres by the case's
+    spacing; not counted where that is not known.
 hd
     `per_class_px`: Hausdorff distance; pixels.
 hd95
@@ -32,34 +39,57 @@ nsd
 ASSD pools because medpy (0.5.2) and MONAI (1.6) do: these are the values that most tables have.
 
 Empty masks. One of the two: overlap and NSD are 0, distances the image's diagonal, a bound of
-every distance. Both: the image is not counted (NaN). `background_10mm` does not count an image
-that is all foreground in prediction or truth; `stack3d` gives 80 where either is empty, or both.
+every distance. Both: the image, or case, is not counted (NaN). `background_10mm` does not count an
+image that is all foreground in prediction or truth; `stack3d` gives 80 where either is empty, or
+both.
 """
 
-from segcore.metrics.aggregate import aggregate
-from segcore.metrics.images import NSD_TOLERANCE, MaskScore, score_masks
-from segcore.metrics.overlap import dice, iou
-from segcore.metrics.published import background_10mm, stack3d
-from segcore.metrics.surface import (
-    SurfaceDistances,
-    assd,
-    hausdorff,
-    surface_dice,
-    surface_distances,
-)
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segcore.metrics.overlap import dice, iou
+    from segcore.metrics.published import background_10mm, stack3d
+    from segcore.metrics.surface import (
+        SurfaceDistances,
+        assd,
+        hausdorff,
+        surface_dice,
+        surface_distances,
+    )
+    from segcore.metrics.table import METRICS, default_protocol
+
+_EXPORTED = {
+    "METRICS": "table",
+    "SurfaceDistances": "surface",
+    "assd": "surface",
+    "background_10mm": "published",
+    "default_protocol": "table",
+    "dice": "overlap",
+    "hausdorff": "surface",
+    "iou": "overlap",
+    "stack3d": "published",
+    "surface_dice": "surface",
+    "surface_distances": "surface",
+}
 
 __all__ = [
-    "NSD_TOLERANCE",
-    "MaskScore",
+    "METRICS",
     "SurfaceDistances",
-    "aggregate",
     "assd",
     "background_10mm",
+    "default_protocol",
     "dice",
     "hausdorff",
     "iou",
-    "score_masks",
     "stack3d",
     "surface_dice",
     "surface_distances",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import an exported name when it is first asked for: the table alone needs no NumPy."""
+    if name not in _EXPORTED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"segcore.metrics.{_EXPORTED[name]}"), name)

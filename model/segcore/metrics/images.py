@@ -1,117 +1,107 @@
-"""Every metric of one image.
+"""Every metric of one image, or of all slices of one case.
 
-Shape suffixes: H W image.
+Shape suffixes: H W image, S slices, K classes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segcore.batch import ClassSpec
-from segcore.metrics.overlap import Mask, dice, iou
-from segcore.metrics.published import background_10mm, stack3d
-from segcore.metrics.surface import (
-    SurfaceDistances,
-    surface_dice,
-    surface_distances,
-    without_surface,
-)
-from segcore.training.events import (
-    BACKGROUND_10MM,
-    MAX_OF_DIRECTED,
-    MEAN_OF_DIRECTED,
-    PER_CLASS_PX,
-    PER_IMAGE,
-    POOLED,
-    STACK3D,
-    STACKED,
-    TOLERANCE_1PCT,
-)
+from segcore.classes import ClassSpec, Labels
+from segcore.metrics.metric import Metric, Pair, Scope, Value
+from segcore.metrics.overlap import Mask
 
-NSD_TOLERANCE = 0.01
-"""Of the normalised surface Dice, as a share of the image's height: 10 px of 1024. A share, so
-that scores at several resolutions forgive the same error."""
+POOLED = "pooled"
+"""The class that is all foreground as one mask."""
 
 
-_DEFAULTS: dict[tuple[str, str], Callable[[SurfaceDistances], float]] = {
-    ("assd", PER_CLASS_PX): SurfaceDistances.mean,
-    ("hd", PER_CLASS_PX): lambda d: d.percentile(100),
-    ("hd95", POOLED): lambda d: d.percentile(95),
-}
-_OTHERS: dict[tuple[str, str], Callable[[SurfaceDistances], float]] = {
-    ("assd", MEAN_OF_DIRECTED): SurfaceDistances.mean_of_directed,
-    ("hd95", MAX_OF_DIRECTED): lambda d: d.max_of_directed(95),
-}
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A prediction and the truth that it is held against, of an image or of a whole case."""
+
+    prediction: Labels
+    """(H, W), or (S, H, W)."""
+    truth: Labels
+    """In the shape of the prediction."""
+    ignore: Mask | None = None
+    """Where nobody knows the truth: counts as background in both."""
+    probabilities: NDArray[np.float32] | None = None
+    """(K, H, W), or (K, S, H, W): of every class, where a metric asks for them."""
+    spacing_mm: tuple[float, ...] | None = None
+    """Between the pixels along each axis."""
 
 
 class MaskScore(NamedTuple):
-    """One metric of one class of one image."""
+    """One metric of one class of one image or case."""
 
     class_name: str
-    metric: str
-    protocol: str
-    value: float
+    metric: Metric
+    value: Value
 
 
-def score_masks(
-    prediction_HW: NDArray[np.uint8],
-    truth_HW: NDArray[np.uint8],
-    classes: ClassSpec,
-    *,
-    every_protocol: bool = False,
+def score(
+    scored: Scored, classes: ClassSpec, metrics: Iterable[Metric], scope: Scope
 ) -> list[MaskScore]:
-    """Every metric of one image: each foreground class, then `pooled`.
+    """The metrics of a scope: each foreground class, then `pooled`.
 
     Args:
-        prediction_HW: labels as in `Sample.labels_HW`: class indices, or bit k = class k.
-        truth_HW: the same of the truth.
+        scored: what is compared.
         classes: how to read the labels.
-        every_protocol: also the other definitions of ASSD and HD95, and the field's as coded,
-            which take longer than all the rest.
+        metrics: which to compute; those of the other scope are passed over.
+        scope: of what `scored` is.
     """
+    wanted = [m for m in metrics if m.scope == scope]
+    pairs = _pairs(scored, classes)
+    out = [
+        MaskScore(name, metric, metric.compute(pair))
+        for name, pair in pairs.items()
+        for metric in wanted
+        if metric.classes == "each"
+    ]
+    return out + [MaskScore(POOLED, m, v) for m, v in _together(pairs, classes, wanted)]
+
+
+def _pairs(scored: Scored, classes: ClassSpec) -> dict[str, Pair]:
+    """The pair of each foreground class by name, then of all foreground as one mask."""
+    prediction, truth = scored.prediction, scored.truth
+    if scored.ignore is not None:
+        background = np.uint8(0)
+        prediction, truth = (
+            np.where(scored.ignore, background, labels) for labels in (prediction, truth)
+        )
+    masks = zip(
+        classes.foreground_masks(prediction).items(),
+        classes.foreground_masks(truth).values(),
+        strict=True,
+    )
+    shares = scored.probabilities
+    of_class = {} if shares is None else dict(zip(classes.names, shares, strict=True))
     pairs = {
-        name: (_mask(prediction_HW, k, classes), _mask(truth_HW, k, classes))
-        for k, name in enumerate(classes.names)
-        if name in classes.foreground
+        name: Pair(mask, true, of_class.get(name), scored.spacing_mm)
+        for (name, mask), true in masks
     }
-    foreground = prediction_HW > 0, truth_HW > 0
-    out: list[MaskScore] = []
-    for name, (a, b) in {**pairs, "pooled": foreground}.items():
-        out += _overlaps(name, a, b, PER_IMAGE)
-        out += _distances(name, a, b, every_protocol=every_protocol)
-    a, b = (np.stack(masks) for masks in zip(*pairs.values(), strict=True))
-    out += _overlaps("pooled", a, b, STACKED)
-    if every_protocol:
-        background = background_10mm(*(~mask for mask in foreground))
-        out.append(MaskScore("pooled", "assd", BACKGROUND_10MM, background))
-        out.append(MaskScore("pooled", "assd", STACK3D, stack3d(a, b)))
-    return out
+    any_foreground = None
+    if shares is not None:
+        any_foreground = 1 - shares[0] if classes.exclusive else shares.max(axis=0)
+    pairs[POOLED] = Pair(prediction > 0, truth > 0, any_foreground, scored.spacing_mm)
+    return pairs
 
 
-def _mask(labels_HW: NDArray[np.uint8], k: int, classes: ClassSpec) -> Mask:
-    mask_HW: Mask = labels_HW == k if classes.exclusive else (labels_HW >> k) & 1 == 1
-    return mask_HW
-
-
-def _overlaps(name: str, a: Mask, b: Mask, protocol: str) -> Iterator[MaskScore]:
-    yield MaskScore(name, "dice", protocol, dice(a, b))
-    yield MaskScore(name, "iou", protocol, iou(a, b))
-
-
-def _distances(name: str, a_HW: Mask, b_HW: Mask, *, every_protocol: bool) -> Iterator[MaskScore]:
-    """All that one search for nearest border pixels gives."""
-    reductions = {**_DEFAULTS, **_OTHERS} if every_protocol else _DEFAULTS
-    tolerance = NSD_TOLERANCE * a_HW.shape[0]
-    fallback = without_surface(a_HW, b_HW)
-    if fallback is None:
-        d = surface_distances(a_HW, b_HW)
-        values = {key: reduce(d) for key, reduce in reductions.items()}
-        nsd = d.share_within(tolerance)
-    else:
-        values = dict.fromkeys(reductions, fallback)
-        nsd = surface_dice(a_HW, b_HW, tolerance)
-    yield MaskScore(name, "nsd", TOLERANCE_1PCT, nsd)
-    for (metric, protocol), value in values.items():
-        yield MaskScore(name, metric, protocol, value)
+def _together(
+    pairs: dict[str, Pair], classes: ClassSpec, metrics: Sequence[Metric]
+) -> Iterator[tuple[Metric, Value]]:
+    """The metrics that look at all foreground classes at once."""
+    own = [pairs[name] for name in classes.foreground]
+    stacked = None
+    for metric in metrics:
+        if metric.classes == "pooled":
+            yield metric, metric.compute(pairs[POOLED])
+        elif metric.classes == "stacked":
+            if stacked is None:
+                stacked = Pair(
+                    np.stack([p.prediction for p in own]), np.stack([p.truth for p in own])
+                )
+            yield metric, metric.compute(stacked)

@@ -1,4 +1,4 @@
-"""Distances between the borders of two masks, in pixels.
+"""Distances between the borders of two masks, in pixels or millimetres.
 
 Border pixels are those that an erosion by the 4-neighbourhood takes away; beyond the image is
 outside the mask. They are what medpy and MONAI measure between; DeepMind's `surface-distance`
@@ -7,11 +7,12 @@ measures between pixel corners and weighs each by the length of outline that it 
 Shape suffixes: H W image, N border pixels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from segcore.metrics.nearest import distances
 from segcore.metrics.overlap import Mask
@@ -47,10 +48,17 @@ class SurfaceDistances(NamedTuple):
         return float((np.concatenate(self) <= tolerance).mean())
 
 
-def surface_distances(a_HW: Mask, b_HW: Mask) -> SurfaceDistances:
-    """Distance of each border pixel of a mask to the other's nearest; both directions, pixels.
+def surface_distances(
+    a_HW: Mask, b_HW: Mask, *, spacing: Sequence[float] | None = None
+) -> SurfaceDistances:
+    """Distance of each border pixel of a mask to the other's nearest; both directions.
 
     The masks may also be volumes, with the 6-neighbourhood.
+
+    Args:
+        a_HW: a mask.
+        b_HW: another of the same shape.
+        spacing: between pixels along each axis, in the unit of the result; None: pixels.
 
     Raises:
         ValueError: a mask is empty.
@@ -59,7 +67,10 @@ def surface_distances(a_HW: Mask, b_HW: Mask) -> SurfaceDistances:
         raise ValueError("an empty mask has no surface")
     box = bounding_box(a_HW | b_HW)
     a_HW, b_HW = border(a_HW[box]), border(b_HW[box])
-    return SurfaceDistances(distances(a_HW, b_HW), distances(b_HW, a_HW))
+    if spacing is None:
+        return SurfaceDistances(distances(a_HW, b_HW), distances(b_HW, a_HW))
+    to_b, to_a = (distance_transform_edt(~mask, sampling=spacing) for mask in (b_HW, a_HW))
+    return SurfaceDistances(np.asarray(to_b)[a_HW], np.asarray(to_a)[b_HW])
 
 
 def assd(
@@ -159,6 +170,11 @@ def without_surface(a_HW: Mask, b_HW: Mask) -> float | None:
     if present == 2:
         return None
     return float(np.hypot(*a_HW.shape)) if present else float("nan")
+
+
+def diagonal_mm(shape: Sequence[int], spacing: Sequence[float]) -> float:
+    """Length of a volume's diagonal, in the spacing's unit: a bound of every distance in it."""
+    return float(np.linalg.norm(np.multiply(shape, spacing)))
 
 
 def _distance(

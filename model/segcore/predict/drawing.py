@@ -5,7 +5,7 @@ Shape suffixes: H W image, N points.
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segcore.batch import ClassSpec
-from segcore.data.contact_sheet import COLORS
+from segcore.classes import COLOURS, ClassSpec
 from segcore.predict.predictor import Predicted
 
 TINT = 0.4
@@ -33,16 +32,10 @@ class Contour:
     """Whether it goes round a hole: it then runs on the class's own pixels."""
 
 
-def foreground(predicted: Predicted) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Every class but the background with its mask (H, W)."""
-    for name in predicted.classes.foreground:
-        yield name, predicted.mask(name)
-
-
 def contours(predicted: Predicted) -> list[Contour]:
     """The borders of every class but the background, outer ones and holes."""
     found = []
-    for name, mask_HW in foreground(predicted):
+    for name, mask_HW in _foreground(predicted):
         borders, hierarchy = cv2.findContours(
             mask_HW.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
         )
@@ -82,10 +75,10 @@ def overlay(
     """The image (RGB) with every class tinted and its borders drawn, in the class's colour."""
     out_HW3 = image_HW3.copy()
     thickness = max(1, round(min(image_HW3.shape[:2]) / 400))
-    for k, (name, mask_HW) in enumerate(foreground(predicted)):
+    for name, mask_HW in _foreground(predicted):
         if not mask_HW.any():
             continue
-        colour = COLORS[k % len(COLORS)]
+        colour = predicted.classes.colour(name)
         tint_HW3 = np.empty_like(image_HW3)
         tint_HW3[:] = colour
         tinted = cv2.addWeighted(out_HW3, 1 - TINT, tint_HW3, TINT, 0)
@@ -93,6 +86,10 @@ def overlay(
         own = [border.points_N2[:, None] for border in borders if border.label == name]
         cv2.drawContours(out_HW3, own, -1, colour, thickness)
     return out_HW3
+
+
+def _foreground(predicted: Predicted) -> Iterable[tuple[str, NDArray[np.bool_]]]:
+    return predicted.classes.foreground_masks(predicted.labels_HW).items()
 
 
 def mask_png(labels_HW: NDArray[np.uint8], classes: ClassSpec) -> bytes:
@@ -111,7 +108,7 @@ def _palette(classes: ClassSpec) -> bytes:
     for label in range(1, 256):
         k = label - 1 if classes.exclusive else label.bit_length() - 1
         if k < count:
-            colours[label] = COLORS[k % len(COLORS)]
+            colours[label] = COLOURS[k % len(COLOURS)]
     return colours.tobytes()
 
 

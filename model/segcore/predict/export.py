@@ -64,7 +64,8 @@ def export(restored: Restored, path: Path) -> int:
 def expects(restored: Restored) -> str:
     """What the exported encoder wants to see, in words."""
     config: Any = restored.config
-    size = f"RGB in [0, 1] at {config.image_size} x {config.image_size}"
+    height, width = restored.config.input_size
+    size = f"RGB in [0, 1] at {height} x {width}"
     standardised = "ImageNet's mean and standard deviation taken out"
     return f"{size}, {standardised}" if config.sam2.standardise else f"{size}, as it is"
 

@@ -145,7 +145,8 @@ class _Run:
 
     def _predict(self, frames: Sequence[Frame]) -> list[Predicted]:
         depths = [frame.depth_HW for frame in frames if frame.depth_HW is not None]
-        predicted = self.predictor([frame.image_HW3 for frame in frames], depths or None)
+        boxes = [frame.boxes for frame in frames] if self.predictor.takes_prompts else None
+        predicted = self.predictor([frame.image_HW3 for frame in frames], depths or None, boxes)
         self.work.frames += len(frames)
         self.advance(len(frames))
         return predicted

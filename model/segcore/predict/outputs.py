@@ -4,13 +4,14 @@
     OUT/overlays/NAME.png    NAME.mp4 for a video
     OUT/contours/NAME.json   as labelme saves polygons
     OUT/depth/NAME.png       the depth map that the network saw
+    OUT/maps/NAME-MAP.png    the network's own pictures, such as its uncertainty, as grey levels
 
-A video's masks, contours and depth are folders NAME with a file per frame.
+A video's masks, contours, depth and maps are folders NAME with files for each frame.
 """
 
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,14 +25,8 @@ from segcore.predict import drawing
 from segcore.predict.predictor import Predicted
 from segcore.predict.sources import Frame, ImageFile, VideoFile
 
-Kind = Literal["masks", "overlays", "contours", "depth"]
+Kind = Literal["masks", "overlays", "contours", "depth", "maps"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-SUFFIXES: Mapping[Kind, str] = {
-    "masks": ".png",
-    "overlays": ".png",
-    "contours": ".json",
-    "depth": ".png",
-}
 CODEC = "mp4v"
 """MPEG-4 part 2: every build of OpenCV writes it, and quickly. Browsers do not play it."""
 
@@ -41,7 +36,8 @@ class Drawn:
     """Everything that is written about one frame."""
 
     name: str
-    files: Mapping[Kind, bytes]
+    files: Sequence[tuple[Kind, str, bytes]]
+    """Folder, name and content of each."""
     overlay_HW3: NDArray[np.uint8] | None
     """RGB, where overlays are asked for."""
 
@@ -59,31 +55,33 @@ class Outputs:
 
     def draw(self, frame: Frame, predicted: Predicted, source: Path) -> Drawn:
         """Encode everything that will be written about a frame but its overlay."""
-        files: dict[Kind, bytes] = {}
+        files: list[tuple[Kind, str, bytes]] = []
         overlay_HW3 = None
         borders = drawing.contours(predicted) if {"overlays", "contours"} & set(self.kinds) else []
         if "masks" in self.kinds:
-            files["masks"] = drawing.mask_png(predicted.labels_HW, predicted.classes)
+            content = drawing.mask_png(predicted.labels_HW, predicted.classes)
+            files.append(("masks", f"{frame.name}.png", content))
         if "overlays" in self.kinds:
             overlay_HW3 = drawing.overlay(frame.image_HW3, predicted, borders)
         if "contours" in self.kinds:
             height, width = predicted.labels_HW.shape
             place = os.path.relpath(source, self.folder / "contours")
-            files["contours"] = drawing.labelme(borders, place, (height, width)).encode()
+            text = drawing.labelme(borders, place, (height, width))
+            files.append(("contours", f"{frame.name}.json", text.encode()))
         if "depth" in self.kinds and predicted.depth_HW is not None:
-            files["depth"] = drawing.png(predicted.depth_HW)
+            files.append(("depth", f"{frame.name}.png", drawing.png(predicted.depth_HW)))
+        if "maps" in self.kinds:
+            for name, grey in predicted.maps.items():
+                files.append(("maps", f"{frame.name}-{name}.png", drawing.png(grey)))
         return Drawn(frame.name, files, overlay_HW3)
 
     def write_image(self, image: ImageFile, frame: Frame, predicted: Predicted) -> None:
         """Write all files of one image, each under a hidden name first."""
         drawn = self.draw(frame, predicted, image.path)
-        files = dict(drawn.files)
+        files = [*drawn.files]
         if drawn.overlay_HW3 is not None:
-            files["overlays"] = drawing.png(drawn.overlay_HW3)
-        unfinished = {
-            self._path(kind, f".{image.name}{SUFFIXES[kind]}"): content
-            for kind, content in files.items()
-        }
+            files.append(("overlays", f"{image.name}.png", drawing.png(drawn.overlay_HW3)))
+        unfinished = {self._path(kind, f".{name}"): content for kind, name, content in files}
         try:
             for path, content in unfinished.items():
                 path.write_bytes(content)
@@ -121,10 +119,10 @@ class VideoOutputs:
 
     def add(self, drawn: Drawn) -> None:
         """Write the next frame."""
-        for kind, content in drawn.files.items():
+        for kind, name, content in drawn.files:
             folder = self._outputs.folder / kind / f".{self._video.name}"
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{drawn.name}{SUFFIXES[kind]}").write_bytes(content)
+            (folder / name).write_bytes(content)
         if drawn.overlay_HW3 is not None:
             height, width = drawn.overlay_HW3.shape[:2]
             if self._writer is None:

@@ -12,14 +12,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
-from segcore.batch import Batch, ClassSpec
+from segcore.batch import Batch, Prediction, Prompts, Size
+from segcore.classes import ClassSpec
 from segcore.data.pixels import resized
+from segcore.data.prompts import ImageBoxes, given_boxes, stack_boxes
 from segcore.systems.system import System
 from segcore.training.costs import Stopwatch
 from segcore.training.restore import restore
 from segcore.training.runtime import Precision, choose_device, device_precision
+from segcore.training.scoring import to_grey
 
 STAGES = ("preprocess", "network", "post")
 """Of a prediction, in their order."""
@@ -30,12 +32,14 @@ class Predicted:
     """What a network says about one image, at the image's own size."""
 
     labels_HW: NDArray[np.uint8]
-    """Class index per pixel where classes exclude one another, else bit k = class k."""
+    """As `ClassSpec` reads them."""
     classes: ClassSpec
     probabilities_KHW: NDArray[np.float32] | None = None
     """Of every class, the background included where there is one; only if asked for."""
     depth_HW: NDArray[np.uint8] | None = None
     """The depth map that the network saw, larger is farther; None where it needs none."""
+    maps: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    """The system's own pictures (h, w), such as its uncertainty, as grey levels."""
 
     def mask(self, name: str) -> NDArray[np.bool_]:
         """Where a class is, (H, W).
@@ -43,13 +47,7 @@ class Predicted:
         Raises:
             ValueError: no such class.
         """
-        if name not in self.classes.names:
-            raise ValueError(f"no class {name!r}: there are {', '.join(self.classes.names)}")
-        k = self.classes.names.index(name)
-        mask: NDArray[np.bool_] = (
-            self.labels_HW == k if self.classes.exclusive else (self.labels_HW >> k) & 1 == 1
-        )
-        return mask
+        return self.classes.mask(self.labels_HW, name)
 
 
 @dataclass
@@ -63,8 +61,8 @@ class Predictor:
 
     system: System
     classes: ClassSpec
-    size: int
-    """Side of the square that the network sees, pixels."""
+    size: Size
+    """Of the images that the network sees."""
     device: torch.device
     precision: Precision
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
@@ -99,10 +97,15 @@ class Predictor:
         return cls(
             system=restored.system,
             classes=restored.classes,
-            size=restored.config.image_size,
+            size=restored.config.input_size,
             device=chosen,
             precision=precision or device_precision(chosen),
         )
+
+    @property
+    def takes_prompts(self) -> bool:
+        """Whether boxes tell the network anything."""
+        return self.system.takes_prompts
 
     @property
     def needs_depth(self) -> bool:
@@ -113,6 +116,7 @@ class Predictor:
         self,
         images: Sequence[NDArray[np.uint8]],
         depths: Sequence[NDArray[np.uint8]] | None = None,
+        boxes: Sequence[ImageBoxes | None] | None = None,
         *,
         probabilities: bool = False,
     ) -> list[Predicted]:
@@ -121,39 +125,51 @@ class Predictor:
         Args:
             images: RGB (H, W, 3), of any sizes.
             depths: a map (H, W) of each, larger is farther; needed where `needs_depth`.
+            boxes: prompts of each, in its own pixels; for systems that take them.
             probabilities: whether probabilities are handed out beside labels.
 
         Raises:
             ValueError: an array of another form, or a missing depth map; all of them.
         """
-        used = self._check(images, depths)
+        used = self._check(images, depths, boxes)
         if not images:
             return []
         watch = Stopwatch(self.device)
-        batch = self._batch(images, used)
+        batch = self._batch(images, used, boxes)
         watch.split("preprocess")
-        with torch.inference_mode():
-            with torch.autocast(
-                self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"
-            ):
-                logits_BKSS = self.system(batch, self.size).logits_BKhw
-            watch.split("network")
-            logits_BKSS = logits_BKSS.float()
-            out = [
-                self._predicted(logits_BKSS[i : i + 1], image.shape[:2], probabilities)
-                for i, image in enumerate(images)
-            ]
-        predicted = [
-            Predicted(labels, self.classes, shares, None if used is None else used[i])
-            for i, (labels, shares) in enumerate(out)
-        ]
-        watch.split("post")
-        for part, seconds in watch.seconds.items():
-            self.seconds[part] += seconds
-        return predicted
+        predicted: dict[int, Predicted] = {}
+        for size, places in _by_size(images).items():
+            part = batch if len(places) == len(images) else batch.take(places)
+            with torch.inference_mode():
+                with torch.autocast(
+                    self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"
+                ):
+                    prediction: Prediction = self.system(part, size)
+                watch.split("network")
+                logits_BKHW = prediction.logits_BKhw.float()
+                labels_BHW = self.classes.labels(logits_BKHW)
+                shares_BKHW = None
+                if probabilities:
+                    shares_BKHW = self.classes.probabilities(logits_BKHW).cpu().numpy()
+                maps = {name: to_grey(map_B1hw) for name, map_B1hw in prediction.maps.items()}
+            for i, place in enumerate(places):
+                predicted[place] = Predicted(
+                    labels_BHW[i],
+                    self.classes,
+                    None if shares_BKHW is None else shares_BKHW[i],
+                    None if used is None else used[place],
+                    {name: grey_Bhw[i] for name, grey_Bhw in maps.items()},
+                )
+            watch.split("post")
+        for stage, seconds in watch.seconds.items():
+            self.seconds[stage] += seconds
+        return [predicted[i] for i in range(len(images))]
 
     def _check(
-        self, images: Sequence[NDArray[np.uint8]], depths: Sequence[NDArray[np.uint8]] | None
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        depths: Sequence[NDArray[np.uint8]] | None,
+        boxes: Sequence[ImageBoxes | None] | None,
     ) -> Sequence[NDArray[np.uint8]] | None:
         """The depth maps that the network will see."""
         faults = [
@@ -171,12 +187,19 @@ class Predictor:
                 for i, depth in enumerate(depths)
                 if depth.dtype != np.uint8 or depth.ndim != 2
             ]
+        if boxes is not None and not self.takes_prompts:
+            faults.append("the network looks at no boxes: leave them out")
+        if boxes is not None and len(boxes) != len(images):
+            faults.append(f"boxes of {len(boxes)} images for {len(images)} images")
         if faults:
             raise ValueError("\n".join(faults))
         return depths if self.needs_depth else None
 
     def _batch(
-        self, images: Sequence[NDArray[np.uint8]], depths: Sequence[NDArray[np.uint8]] | None
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        depths: Sequence[NDArray[np.uint8]] | None,
+        boxes: Sequence[ImageBoxes | None] | None,
     ) -> Batch:
         image_BSS3 = np.stack([resized(image, self.size) for image in images])
         depth_B1SS = None
@@ -189,27 +212,30 @@ class Predictor:
             sample_ids=names,
             patient_ids=names,
             depth_B1HW=depth_B1SS,
+            prompts=self._prompts(images, boxes),
         )
+
+    def _prompts(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        boxes: Sequence[ImageBoxes | None] | None,
+    ) -> Prompts | None:
+        if boxes is None:
+            return None
+        sizes = [(image.shape[0], image.shape[1]) for image in images]
+        found = [
+            given_boxes(given, size, self.classes) for given, size in zip(boxes, sizes, strict=True)
+        ]
+        return stack_boxes(found).to(self.device)
 
     def _unit(self, array: NDArray[np.uint8]) -> Tensor:
         """On the device, from [0, 255] to [0, 1]."""
         return torch.from_numpy(array).to(self.device).float() / 255
 
-    def _predicted(
-        self, logits_1KSS: Tensor, shape: tuple[int, ...], probabilities: bool
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
-        """Labels and, if asked for, probabilities of one image at its own size."""
-        logits_1KHW = logits_1KSS
-        if logits_1KSS.shape[-2:] != shape:
-            logits_1KHW = F.interpolate(logits_1KSS, shape, mode="bilinear", align_corners=False)
-        logits_KHW = logits_1KHW[0]
-        if self.classes.exclusive:
-            labels_HW = logits_KHW.argmax(0)
-        else:
-            bits_K11 = 2 ** torch.arange(len(logits_KHW), device=logits_KHW.device)[:, None, None]
-            labels_HW = ((logits_KHW > 0) * bits_K11).sum(0)
-        labels = labels_HW.to(torch.uint8).cpu().numpy()
-        if not probabilities:
-            return labels, None
-        shares = logits_KHW.softmax(0) if self.classes.exclusive else logits_KHW.sigmoid()
-        return labels, shares.cpu().numpy()
+
+def _by_size(images: Sequence[NDArray[np.uint8]]) -> dict[Size, list[int]]:
+    """The places of the images of each size."""
+    found: dict[Size, list[int]] = {}
+    for i, image in enumerate(images):
+        found.setdefault((image.shape[0], image.shape[1]), []).append(i)
+    return found

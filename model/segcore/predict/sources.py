@@ -3,7 +3,7 @@
 Everything is looked over before the first prediction, so that all faults are told at once.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
@@ -12,9 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from segcore.data import pixels
 from segcore.data.faults import Faults
+from segcore.data.prompts import ImageBoxes
 
 IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
@@ -39,15 +41,18 @@ class Frame:
     """RGB."""
     depth_HW: NDArray[np.uint8] | None
     """Larger is farther."""
+    boxes: ImageBoxes | None = None
+    """Prompts, in the image's own pixels."""
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image, and its depth map if one was given."""
+    """An image, and its depth map and boxes if they were given."""
 
     name: str
     path: Path
     depth: Path | None
+    boxes: ImageBoxes | None = None
 
     def read(self) -> Frame:
         """Decode both.
@@ -56,7 +61,7 @@ class ImageFile:
             OSError: a file has gone.
         """
         depth_HW = None if self.depth is None else pixels.read_depth(self.depth)
-        return Frame(self.name, pixels.read_image(self.path), depth_HW)
+        return Frame(self.name, pixels.read_image(self.path), depth_HW, self.boxes)
 
 
 @dataclass(frozen=True)
@@ -95,14 +100,21 @@ Source = ImageFile | VideoFile
 
 
 def find_sources(
-    paths: Sequence[Path], depth: Path | None, *, needs_depth: bool
+    paths: Sequence[Path],
+    depth: Path | None,
+    boxes: Path | None = None,
+    *,
+    needs_depth: bool,
+    takes_boxes: bool = False,
 ) -> tuple[list[ImageFile], list[VideoFile]]:
     """Every image and video behind some paths, each looked over.
 
     Args:
         paths: images, folders (not their subfolders) and videos.
         depth: folder with a depth map of each, of the same name.
+        boxes: a file of prompts, as `read_boxes` reads it.
         needs_depth: whether the network looks at depth maps.
+        takes_boxes: whether it looks at boxes.
 
     Raises:
         DataError: every fault of every file, in one message.
@@ -128,11 +140,56 @@ def find_sources(
         faults.extend(kind, (str(p) for p in found if not _map_of(p, maps)))
     elif depth is not None:
         faults.add("depth maps without use", f"{depth}: this network does not look at depth")
-    images = [ImageFile(p.stem, p, _map_of(p, maps)) for p in found if _is(p, IMAGES)]
+    given = _boxes(boxes, found, faults, takes_boxes=takes_boxes)
+    images = [
+        ImageFile(p.stem, p, _map_of(p, maps), given.get(p.name)) for p in found if _is(p, IMAGES)
+    ]
     _check_images(images, faults)
     videos = _check_videos([(p, _map_of(p, maps)) for p in found if _is(p, VIDEOS)], faults)
     faults.raise_if_any("what was given", LAYOUT)
     return images, videos
+
+
+def _boxes(
+    file: Path | None, found: Sequence[Path], faults: Faults, *, takes_boxes: bool
+) -> Mapping[str, ImageBoxes]:
+    """The boxes by the names of their images."""
+    if file is None:
+        return {}
+    if not takes_boxes:
+        faults.add("boxes without use", f"{file}: this network looks at no boxes")
+        return {}
+    try:
+        given = read_boxes(file)
+    except ValueError as error:
+        faults.add("boxes that can't be read", str(error))
+        return {}
+    names = {p.name for p in found}
+    faults.extend("boxes of no image that was given", (n for n in given if n not in names))
+    return given
+
+
+def read_boxes(file: Path) -> dict[str, ImageBoxes]:
+    """Box prompts from a JSON file, in pixels of each image: one box, or one for each class.
+
+        {"scene1.png": [10, 20, 110, 90],
+         "scene2.png": {"ridge": [0, 40, 60, 80], "ligament": [55, 0, 90, 30]}}
+
+    Raises:
+        ValueError: no such file, or something else than that in it.
+    """
+    try:
+        return _BOXES.validate_json(file.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{file}: {error.strerror}") from error
+    except ValueError as error:
+        raise ValueError(
+            f'{file}: {error}. Write {{"IMAGE": [x0, y0, x1, y1]}}, or {{"IMAGE": {{"CLASS": '
+            "[x0, y0, x1, y1]}}"
+        ) from error
+
+
+_BOXES = TypeAdapter(dict[str, ImageBoxes])
 
 
 def _files(path: Path, faults: Faults) -> list[Path]:

@@ -12,17 +12,16 @@ weights        Pretrained tensors: where they come from, that they fit, and what
 dual_encoder/  SRFT-GaLore's system, a package.
 """
 
-from collections.abc import Mapping
+from segcore.tables import Table
 
-from segcore.registry import Entry
-
-SYSTEMS: Mapping[str, Entry] = {
-    "dual_encoder": Entry(
-        "segcore.systems.dual_encoder.network:DualEncoderConfig",
-        "SAM2 for RGB and Depth Anything V2 for depth, fused by cross-attention",
-    ),
-    "hiera_unet": Entry(
-        "segcore.systems.hiera_unet:HieraUnetConfig",
-        "SAM2's trunk with a U-shaped decoder, no depth: a baseline",
-    ),
-}
+SYSTEMS = Table("segcore.systems", "system")
+SYSTEMS.add(
+    "dual_encoder",
+    "segcore.systems.dual_encoder.network:DualEncoderConfig",
+    "SAM2 for RGB and Depth Anything V2 for depth, fused by cross-attention",
+)
+SYSTEMS.add(
+    "hiera_unet",
+    "segcore.systems.hiera_unet:HieraUnetConfig",
+    "SAM2's trunk with a U-shaped decoder, no depth: a baseline",
+)

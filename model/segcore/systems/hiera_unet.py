@@ -14,13 +14,15 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segcore.batch import Batch, ClassSpec, Prediction
-from segcore.losses import LossConfig
+from segcore.batch import FINISHED, Batch, Prediction, Progress, Size
+from segcore.classes import ClassSpec
+from segcore.losses.dice_ce import DiceCe
+from segcore.losses.loss import Loss
 from segcore.registry import STRICT
 from segcore.systems.blocks import GROUPS, conv_norm_act
-from segcore.systems.pixels import resize, standardise
+from segcore.systems.pixels import enlarge, resize, standardise
 from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config, projections
-from segcore.systems.system import System, SystemConfig, Targets
+from segcore.systems.system import Part, System, SystemConfig, Targets
 from segcore.systems.weights import moves, tensors_hash
 
 
@@ -41,6 +43,7 @@ class HieraUnetConfig(SystemConfig):
     """Its neck is loaded and left out."""
     width: int = Field(default=64, ge=GROUPS, multiple_of=GROUPS)
     """Channels at every scale of the decoder."""
+    loss: Loss = dataclasses.field(default_factory=DiceCe)
 
     def check_weights(self) -> None:
         """Read the weights if they come from elsewhere.
@@ -51,22 +54,22 @@ class HieraUnetConfig(SystemConfig):
         if self.sam2.pretrained in ("checkpoint", "hub"):
             self.sam2.build()
 
-    def build(self, classes: ClassSpec, loss: LossConfig) -> "HieraUnet":
+    def build(self, classes: ClassSpec) -> "HieraUnet":
         """Build the network on the CPU from the global RNG, its pretrained weights loaded.
 
         Raises:
             ValueError: the weights cannot be read or do not fit.
         """
-        return HieraUnet(self, classes, loss)
+        return HieraUnet(self, classes)
 
 
 class HieraUnet(System):
     """Pretrained trunk; everything after it is head."""
 
-    def __init__(self, config: HieraUnetConfig, classes: ClassSpec, loss: LossConfig) -> None:
+    def __init__(self, config: HieraUnetConfig, classes: ClassSpec) -> None:
         super().__init__()
         self._config = config
-        self._loss = loss.build(classes)
+        self._loss = config.loss.build(classes)
         trunk: Any = config.sam2.build().image_encoder.trunk
         self.trunk: nn.Module = trunk
         width = config.width
@@ -80,9 +83,9 @@ class HieraUnet(System):
         self.out = nn.Conv2d(width, len(classes.names), 1)
         self._weights_hash = tensors_hash(self.trunk)
 
-    def forward(self, batch: Batch, size: int) -> Prediction:
-        """Predict logits (B, K, size, size); `extras["native"]` is the map at stride 4."""
-        image_B3HW = resize(batch.image_B3HW, self._config.image_size)
+    def forward(self, batch: Batch, size: Size, progress: Progress = FINISHED) -> Prediction:
+        """Predict logits of a size; `extras["native"]` is the map at stride 4."""
+        image_B3HW = resize(batch.image_B3HW, self._config.input_size)
         if self._config.sam2.standardise:
             image_B3HW = standardise(image_B3HW)
         with torch.set_grad_enabled(moves(self.trunk)):
@@ -96,17 +99,20 @@ class HieraUnet(System):
             )
             x_BChw = up(torch.cat((finer_BChw, x_BChw), dim=1))
         native: Tensor = self.out(x_BChw)
-        logits = F.interpolate(native, (size, size), mode="bilinear", align_corners=False)
-        return Prediction(logits, {"native": native})
+        return Prediction(enlarge(native, size), {"native": native})
 
-    def loss(self, prediction: Prediction, batch: Batch, progress: float) -> Tensor:
-        """Dice + cross-entropy."""
-        value: Tensor = self._loss(prediction, batch.target_BKHW)
+    def loss(self, prediction: Prediction, batch: Batch, progress: Progress) -> Tensor:
+        """The configured loss of the masks."""
+        value: Tensor = self._loss(prediction, batch)
         return value
 
-    def pretrained(self) -> Mapping[str, nn.Module]:
-        """SAM2's trunk."""
-        return {"trunk": self.trunk}
+    def parts(self) -> Mapping[str, Part]:
+        """SAM2's trunk is pretrained; everything after it is not."""
+        heads = {"narrow": self.narrow, "up": self.up, "out": self.out}
+        return {
+            "trunk": Part(self.trunk, "pretrained"),
+            **{name: Part(module, "head") for name, module in heads.items()},
+        }
 
     def adaptable(self, targets: Targets) -> Mapping[str, nn.Linear]:
         """Projections of the trunk."""

@@ -7,15 +7,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from segcore.batch import Size
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def resize(x_BCHW: Tensor, size: int) -> Tensor:
-    """(B, C, size, size), bilinear and low-passed when it shrinks."""
-    if x_BCHW.shape[-2:] == (size, size):
+def resize(x_BCHW: Tensor, size: Size) -> Tensor:
+    """Images at another size, bilinear and low-passed when they shrink."""
+    if x_BCHW.shape[-2:] == size:
         return x_BCHW
-    return F.interpolate(x_BCHW, (size, size), mode="bilinear", align_corners=False, antialias=True)
+    return F.interpolate(x_BCHW, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def enlarge(x_BCHW: Tensor, size: Size) -> Tensor:
+    """Maps and logits at another size, bilinear; not low-passed: it is meant for larger sizes."""
+    return F.interpolate(x_BCHW, size, mode="bilinear", align_corners=False)
 
 
 def standardise(image_B3HW: Tensor) -> Tensor:

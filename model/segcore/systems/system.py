@@ -2,27 +2,54 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from segcore.batch import Batch, ClassSpec, Part, Prediction
-from segcore.losses import LossConfig
-from segcore.registry import Choice, Entry
+from segcore.batch import FINISHED, Batch, Modality, Prediction, Progress, Size
+from segcore.classes import ClassSpec
+from segcore.losses.loss import Loss
+from segcore.registry import Choice
 from segcore.systems import SYSTEMS
+from segcore.tables import Table
 
 Targets = Literal["attention", "attention+mlp"]
 
 
+Role = Literal["pretrained", "tuned", "head"]
+"""`pretrained`: the method decides whether and how it moves. `tuned`: pretrained, and trained by
+every method. `head`: begun at random, and trained by every method."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A module of a system and what training does with it."""
+
+    module: nn.Module
+    role: Role
+    rate: float = 1.0
+    """Factor of the learning rate that its parameters are given."""
+
+
 class System(nn.Module, ABC):
-    """A whole network: pretrained encoders and a head that is always trained."""
+    """A whole network, made of parts."""
 
     @abstractmethod
-    def forward(self, batch: Batch, size: int) -> Prediction:
-        """Predict logits (B, K, size, size)."""
+    def forward(self, batch: Batch, size: Size, progress: Progress = FINISHED) -> Prediction:
+        """Predict logits (B, K, *size).
+
+        What is random in evaluation mode must be seeded by `batch.sample_ids` alone: a score must
+        depend neither on the global random state nor on the other samples of the batch.
+
+        Args:
+            batch: what to look at; of any size.
+            size: of the logits.
+            progress: how far the training is.
+        """
 
     @abstractmethod
-    def loss(self, prediction: Prediction, batch: Batch, progress: float) -> Tensor:
+    def loss(self, prediction: Prediction, batch: Batch, progress: Progress) -> Tensor:
         """Mean loss over the samples of a batch, as a scalar.
 
         The mean must be linear in the samples (no statistic across them), so that any split of a
@@ -31,12 +58,16 @@ class System(nn.Module, ABC):
         Args:
             prediction: what `forward` gave.
             batch: the same batch.
-            progress: share of the training done, in [0, 1].
+            progress: how far the training is.
         """
 
     @abstractmethod
+    def parts(self) -> Mapping[str, Part]:
+        """The parts by attribute path. Every parameter is in exactly one of them."""
+
     def pretrained(self) -> Mapping[str, nn.Module]:
-        """The pretrained encoders by attribute path; everything else is head."""
+        """The modules of the parts that the method decides about, by attribute path."""
+        return {n: part.module for n, part in self.parts().items() if part.role == "pretrained"}
 
     @abstractmethod
     def adaptable(self, targets: Targets) -> Mapping[str, nn.Linear]:
@@ -57,7 +88,12 @@ class System(nn.Module, ABC):
         return False
 
     @property
-    def remembers(self) -> Part | None:
+    def takes_prompts(self) -> bool:
+        """Whether it looks at the batch's boxes."""
+        return False
+
+    @property
+    def remembers(self) -> Modality | None:
         """The part of a sample of which it keeps features, if batches bring hashes of it; None if
         it keeps nothing."""
         return None
@@ -66,15 +102,22 @@ class System(nn.Module, ABC):
 class SystemConfig(Choice):
     """Base of the systems' configurations: frozen pydantic dataclasses."""
 
-    kind: ClassVar[str] = "system"
+    table: ClassVar[Table] = SYSTEMS
 
     image_size: int
-    """Side of the square input image, pixels."""
+    """Side of the square input image, pixels; of another shape `input_size` tells."""
+    loss: Loss
+    """What the system is trained by."""
 
-    @classmethod
-    def table(cls) -> Mapping[str, Entry]:
-        """The table of systems."""
-        return SYSTEMS
+    @property
+    def input_size(self) -> Size:
+        """Height and width of the images that the system sees."""
+        return self.image_size, self.image_size
+
+    @property
+    def takes_prompts(self) -> bool:
+        """Whether the system looks at box prompts."""
+        return False
 
     @property
     def needs_depth(self) -> bool:
@@ -89,6 +132,6 @@ class SystemConfig(Choice):
         """
         raise NotImplementedError
 
-    def build(self, classes: ClassSpec, loss: LossConfig) -> System:
+    def build(self, classes: ClassSpec) -> System:
         """Build the network on the CPU from the global RNG, its pretrained weights loaded."""
         raise NotImplementedError

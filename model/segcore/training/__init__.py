@@ -2,7 +2,9 @@
 
 checkpoint  Checkpoints: `best.safetensors` + `config.json` to use, `last.pt` to go on from.
 costs       Measured seconds and bytes of a training.
+evaluation  How a training is scored: metrics, resolutions, and what chooses the best epoch.
 events      What a training tells the world after each epoch.
+loop        The loop of one training, and the state that it carries from step to step.
 restore     A checkpoint folder as the network that it describes, with nothing of its training
             left.
 runtime     Where a training runs: its device, its peers, and where it goes on from.

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 BEST, CONFIG, LAST = "best.safetensors", "config.json", "last.pt"
-STATE = ("tensors", "optimizer", "epoch", "step", "best_epoch", "best_dice", "rng")
+STATE = ("tensors", "optimizer", "epoch", "step", "best_epoch", "best_value", "rng")
 """What `last.pt` holds."""
 
 

@@ -4,21 +4,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-PER_IMAGE, STACKED = "per_image", "stacked"
-PER_CLASS_PX, MEAN_OF_DIRECTED = "per_class_px", "mean_of_directed"
-BACKGROUND_10MM, STACK3D = "background_10mm", "stack3d"
-POOLED, MAX_OF_DIRECTED = "pooled", "max_of_directed"
-TOLERANCE_1PCT = "tolerance_1pct"
+import numpy as np
+from numpy.typing import NDArray
 
-DEFAULT_PROTOCOLS = {
-    "dice": PER_IMAGE,
-    "iou": PER_IMAGE,
-    "assd": PER_CLASS_PX,
-    "hd": PER_CLASS_PX,
-    "hd95": POOLED,
-    "nsd": TOLERANCE_1PCT,
-}
-"""The protocol of each metric that stands for it; all are described in `segcore.metrics`."""
+from segcore.batch import Size
+from segcore.metrics.metric import Direction
+from segcore.metrics.table import default_protocol
+
+OWN_SIZE = "image"
+"""The resolution of scores that compare each image's masks at its own size."""
+
+
+def resolution_of(size: Size) -> str:
+    """How a size stands in the tables: `128x192`, height first."""
+    return f"{size[0]}x{size[1]}"
 
 
 @dataclass(frozen=True)
@@ -27,30 +26,39 @@ class Score:
 
     split: str
     """`val`, `test` or `external`: the test split of another data set."""
-    resolution: int
-    """Side of the square masks that were compared, pixels."""
+    resolution: str
+    """Size of the masks that were compared: as `resolution_of`, or `OWN_SIZE`."""
     class_name: str
     """A class, or `pooled` (all foreground as one mask), or `macro` (mean over classes)."""
     metric: str
     protocol: str
+    direction: Direction
+    """Which values are better."""
+    unit: str
+    label: str
+    """As of `Metric`."""
     value: float
     """NaN where no image of the split defines it."""
     n: int
-    """Images that the mean is over."""
+    """Images, or cases, that the value is over."""
 
 
 @dataclass(frozen=True)
 class ImageScore:
-    """One metric of one class of one image, from the final evaluation."""
+    """One metric of one class of one image or case, from the final evaluation."""
 
     split: str
-    resolution: int
+    resolution: str
     sample_id: str
+    """Of the image; of a case, the case's."""
     patient_id: str
+    case_id: str
     class_name: str
     metric: str
     protocol: str
     value: float
+    curve: NDArray[np.float64] | None = None
+    """Of which the set's mean is taken, where the metric gives one."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,7 @@ class Picture:
     split: str
     sample_id: str
     kind: str
-    """`image`, `depth`, `truth` or `prediction`."""
+    """`image`, `depth`, `truth`, `prediction`, or the name of one of the system's own maps."""
     png: bytes
 
 
@@ -116,9 +124,10 @@ class Facts:
     """Of the data, the external set included."""
     device: str
     train_images: int
-    resolution: int
-    """Side of the square image that the system sees, pixels: the size at which every split is
-    scored, whatever other sizes are asked for."""
+    resolution: str
+    """At which every split is scored, whatever other resolutions are asked for."""
+    prompts: str
+    """Which boxes the system is told, as of `PromptConfig.source`."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +149,10 @@ class Evaluation:
     facts: Facts
     final: bool = False
     is_best: bool = False
-    """Whether this is the best epoch on val so far (macro Dice; the first of equals)."""
+    """Whether this is the best epoch on val so far (the first of equals), by
+    `EvaluationConfig.select_on`."""
+    selection: float | None = None
+    """The value that the best epoch is chosen by; None in the final evaluation."""
     images: tuple[ImageScore, ...] = ()
     pictures: tuple[Picture, ...] = ()
 
@@ -151,7 +163,7 @@ class Evaluation:
         split: str = "val",
         class_name: str = "macro",
         protocol: str | None = None,
-        resolution: int | None = None,
+        resolution: str | None = None,
     ) -> float:
         """One value out of `scores`.
 
@@ -160,12 +172,12 @@ class Evaluation:
             split: `val`, `test` or `external`.
             class_name: a class, `pooled` or `macro`.
             protocol: None takes the metric's default.
-            resolution: None takes the size that the system sees.
+            resolution: None takes the one at which every split is scored.
 
         Raises:
             KeyError: it was not computed.
         """
-        protocol = protocol or DEFAULT_PROTOCOLS.get(metric)
+        protocol = protocol or default_protocol(metric)
         resolution = resolution or self.facts.resolution
         wanted = (metric, protocol, split, resolution, class_name)
         for s in self.scores:

@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
-from segcore.batch import ClassSpec
+from segcore.classes import ClassSpec
 from segcore.config import from_json
-from segcore.losses import LossConfig
+from segcore.methods import METHODS
 from segcore.methods.method import Method
+from segcore.systems import SYSTEMS
 from segcore.systems.system import System, SystemConfig
 from segcore.systems.weights import only_cached
 from segcore.training.checkpoint import BEST, CONFIG, CheckpointError, read_best, restore_tensors
@@ -20,7 +21,6 @@ from segcore.training.checkpoint import BEST, CONFIG, CheckpointError, read_best
 DESCRIBED: Mapping[str, type] = {
     "config.system.name": str,
     "config.method.name": str,
-    "config.loss": dict,
     "config.seed": int,
     "classes.names": list,
     "classes.exclusive": bool,
@@ -61,14 +61,24 @@ def restore(path: Path, places: Mapping[str, str] | None = None) -> Restored:
             "damaged, or it is older than predictions. Give another epoch's, or train again."
         )
     values = description["config"]
+    faults = [
+        f"{folder} was trained with {table.kind} {name!r}, which is not known here: give the file "
+        "that registers it, such as its study's own, with --plugin FILE"
+        for table, name in (
+            (SYSTEMS, values["system"]["name"]),
+            (METHODS, values["method"]["name"]),
+        )
+        if name not in table
+    ]
+    if faults:
+        raise CheckpointError("\n".join(faults))
     config = from_json(SystemConfig, _placed(values["system"], places or {}))
     method = from_json(Method, values["method"])
-    loss = from_json(LossConfig, values["loss"])
     names, exclusive = description["classes"]["names"], description["classes"]["exclusive"]
     classes = ClassSpec(tuple(names), exclusive)
     with torch.random.fork_rng(devices=[]), only_cached():
         torch.manual_seed(values["seed"])  # encoders that stayed random are made again
-        system = _build(config, classes, loss)
+        system = _build(config, classes)
         if system.weights_hash() != description["weights_hash"]:
             raise CheckpointError(
                 f"{folder} was trained from other pretrained weights (hash "
@@ -81,10 +91,10 @@ def restore(path: Path, places: Mapping[str, str] | None = None) -> Restored:
     return Restored(system.eval().requires_grad_(False), config, method, classes)
 
 
-def _build(config: SystemConfig, classes: ClassSpec, loss: LossConfig) -> System:
+def _build(config: SystemConfig, classes: ClassSpec) -> System:
     """The system, or an error of all its weights where building stops at the first fault."""
     try:
-        return config.build(classes, loss)
+        return config.build(classes)
     except ValueError:
         config.check_weights()
         raise

@@ -1,183 +1,256 @@
-"""Score a system over a split: each image once, over all workers, whatever their number."""
+"""Score a system over a split: each image once, over all workers, whatever their number.
+
+Shape suffixes: B batch, K classes, H W image size.
+"""
 
 import io
-from collections.abc import Iterable, Iterator
-from typing import Annotated
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field
-from pydantic.dataclasses import dataclass
+from torch import Tensor
 
-from segcore.batch import ClassSpec
-from segcore.data.dataset import DataConfig, Dataset, Sample, Split
-from segcore.data.loader import evaluation_batches
-from segcore.metrics import score_masks
-from segcore.registry import STRICT
+from segcore.batch import Batch, Prediction, Size
+from segcore.classes import Labels
+from segcore.data.dataset import Dataset, Sample, Split
+from segcore.data.loader import cases_of, evaluation_batches
+from segcore.data.prompts import PromptConfig
+from segcore.metrics.images import Scored, score
+from segcore.metrics.metric import Metric, Scope
 from segcore.systems.system import System
-from segcore.training.events import ImageScore, Picture
+from segcore.training.events import OWN_SIZE, ImageScore, Picture, resolution_of
 from segcore.training.runtime import Runtime
 
 PICTURES = 4
 """Samples of a split that are kept as pictures."""
-CLASS_COLOURS = ((230, 75, 53), (0, 160, 135), (60, 84, 200), (243, 155, 52), (145, 97, 177))
-"""Of the foreground classes in the pictures, in their order; repeated where there are more."""
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class EvaluationConfig:
-    """What the best epoch is looked at with, once, beside the test split at the system's size."""
+@dataclass(frozen=True)
+class Target:
+    """What is scored: a split of a data set, at one resolution, by some metrics."""
 
-    external: DataConfig | None = None
-    """Another data set, of the same classes: its test split is scored as split `external`."""
-    resolutions: tuple[Annotated[int, Field(ge=16, le=8192)], ...] = ()
-    """Further sizes at which test and external are predicted and scored, pixels. The system sees
-    its own size; only what it predicts, and the truth, are of this one."""
+    dataset: Dataset
+    split: Split
+    name: str
+    """Of the split in the results: `external` for another data set's test split."""
+    size: Size | None
+    """Of the masks that are compared; None: each image's own."""
+    metrics: Sequence[Metric]
 
-    def __post_init__(self) -> None:
-        if len(set(self.resolutions)) < len(self.resolutions):
-            raise ValueError(f"resolutions = {self.resolutions}: each must stand once")
+    @property
+    def resolution(self) -> str:
+        """As it stands in the tables."""
+        return OWN_SIZE if self.size is None else resolution_of(self.size)
 
 
-def predict_labels(
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """One sample, at the target's size, and what a system says about it."""
+
+    sample: Sample
+    labels_HW: Labels
+    probabilities_KHW: NDArray[np.float32] | None = None
+    """Where a metric asks for them."""
+    maps: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    """The system's own pictures (h, w) of the samples that are drawn."""
+
+
+def predict(
     system: System,
-    dataset: Dataset,
-    split: Split,
-    size: int,
-    batch_size: int,
+    target: Target,
     runtime: Runtime,
     *,
-    resolution: int | None = None,
-) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
-    """This worker's samples of a split with the predicted labels (H, W) of each, batch by batch.
-
-    Labels as in `Sample.labels_HW`: class indices, or one bit per class.
+    input_size: Size,
+    batch_size: int,
+    prompts: PromptConfig | None = None,
+    drawn: Collection[str] = (),
+) -> Iterator[Predicted]:
+    """This worker's samples of a target with what the system says about each, batch by batch.
 
     Args:
         system: what predicts.
-        dataset: where the samples are from.
-        split: which of them.
-        size: side of the image that the system sees, pixels.
-        batch_size: samples at once.
+        target: what is predicted.
         runtime: device and share of this worker.
-        resolution: side of the predicted labels and of the samples given back; None is `size`.
+        input_size: of the images that the system sees.
+        batch_size: samples at once.
+        prompts: boxes that the system is told.
+        drawn: samples whose maps are kept.
     """
-    resolution = resolution or size
     system.eval()
-    device = runtime.device
     batches = evaluation_batches(
-        dataset,
-        split,
-        size,
+        target.dataset,
+        target.split,
+        input_size,
         batch_size,
         rank=runtime.rank,
         world=runtime.world,
+        prompts=prompts,
         remembers=system.remembers,
     )
-    for samples, batch in batches:
-        autocast = torch.autocast(
-            device.type, torch.bfloat16, enabled=runtime.precision == "bfloat16"
-        )
-        with torch.inference_mode(), autocast:  # closed before anything is handed out
-            logits_BKHW = system(batch.to(device), resolution).logits_BKhw.float()
-            labels_BHW = _labels(logits_BKHW, dataset.classes)
+    for seen, batch in batches:
+        samples = seen
+        if target.size != input_size:
+            samples = [target.dataset.load(target.split, s.sample_id, target.size) for s in seen]
+        by_size: dict[Size, list[int]] = {}
+        for i, sample in enumerate(samples):
+            height, width = sample.labels_HW.shape
+            by_size.setdefault((height, width), []).append(i)
+        predicted: dict[int, Predicted] = {}
+        for size, places in by_size.items():
+            part = batch if len(by_size) == 1 else batch.take(places)
+            chosen = [samples[i] for i in places]
+            results = _predict_batch(system, part, chosen, size, target, runtime, drawn)
+            predicted |= dict(zip(places, results, strict=True))
         runtime.beat()
-        if resolution != size:
-            samples = [dataset.load(split, s.sample_id, resolution) for s in samples]
-        yield from zip(samples, labels_BHW, strict=True)
+        yield from (predicted[i] for i in range(len(samples)))
 
 
-def _labels(logits_BKHW: torch.Tensor, classes: ClassSpec) -> NDArray[np.uint8]:
-    if classes.exclusive:
-        labels_BHW = logits_BKHW.argmax(1)
-    else:
-        bit_K11 = 2 ** torch.arange(len(classes.names), device=logits_BKHW.device)[:, None, None]
-        labels_BHW = ((logits_BKHW > 0) * bit_K11).sum(1)
-    return labels_BHW.to(torch.uint8).cpu().numpy()
-
-
-def score_images(
-    predictions: Iterable[tuple[Sample, NDArray[np.uint8]]],
-    dataset: Dataset,
-    split: Split,
+def _predict_batch(
+    system: System,
+    batch: Batch,
+    samples: Sequence[Sample],
+    size: Size,
+    target: Target,
     runtime: Runtime,
-    *,
-    name: str | None = None,
-    every_protocol: bool = False,
+    drawn: Collection[str],
+) -> Iterator[Predicted]:
+    """Samples of one size."""
+    device, classes = runtime.device, target.dataset.classes
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=runtime.precision == "bfloat16")
+    with torch.inference_mode(), autocast:  # closed before anything is handed out
+        prediction: Prediction = system(batch.to(device), size)
+        logits_BKHW = prediction.logits_BKhw.float()
+        labels_BHW = classes.labels(logits_BKHW)
+        shares_BKHW = None
+        if any(m.needs == "probabilities" for m in target.metrics):
+            shares_BKHW = classes.probabilities(logits_BKHW).cpu().numpy()
+        maps = {name: to_grey(map_B1hw) for name, map_B1hw in prediction.maps.items()}
+    for i, sample in enumerate(samples):
+        own = {name: grey_Bhw[i] for name, grey_Bhw in maps.items()}
+        yield Predicted(
+            sample,
+            labels_BHW[i],
+            None if shares_BKHW is None else shares_BKHW[i],
+            own if sample.sample_id in drawn else {},
+        )
+
+
+def to_grey(map_B1hw: Tensor) -> NDArray[np.uint8]:
+    """A system's map in [0, 1] as grey levels (B, h, w)."""
+    return (map_B1hw[:, 0].float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def score_predictions(
+    predictions: Iterable[Predicted], target: Target, runtime: Runtime
 ) -> list[ImageScore]:
-    """Every metric of every image of the split, from all workers, in the split's order.
+    """Every metric of every image and case of a target, from all workers, in the split's order.
 
     Args:
-        predictions: what `predict_labels` gives; each is let go once it is scored.
-        dataset: of the samples.
-        split: of the samples.
+        predictions: what `predict` gives; each is let go once it, or its case, is scored.
+        target: of the predictions.
         runtime: gathers from all workers.
-        name: the split's name in the results; None is its own.
-        every_protocol: as in `score_masks`.
     """
-    scores = [
-        ImageScore(
-            split=name or split,
-            resolution=sample.labels_HW.shape[0],
-            sample_id=sample.sample_id,
-            patient_id=sample.patient_id,
-            class_name=m.class_name,
-            metric=m.metric,
-            protocol=m.protocol,
-            value=m.value,
-        )
-        for sample, labels in predictions
-        for m in score_masks(
-            labels, sample.labels_HW, dataset.classes, every_protocol=every_protocol
-        )
-    ]
-    place = {sample_id: i for i, sample_id in enumerate(dataset.ids(split))}
+    of_cases = any(m.scope == "case" for m in target.metrics)
+    scores: list[ImageScore] = []
+    for _, members in itertools.groupby(predictions, key=lambda p: p.sample.case_id):
+        slices = []
+        for predicted in members:
+            scores += _image_scores(predicted, target)
+            if of_cases:
+                slices.append(predicted)
+        if of_cases:
+            scores += _case_scores(slices, target)
+    place = {sample_id: i for i, sample_id in enumerate(target.dataset.ids(target.split))}
+    if of_cases:
+        for case, samples in cases_of(target.dataset, target.split).items():
+            place.setdefault(case, place[samples[-1]])
     return sorted(runtime.gather(scores), key=lambda s: place[s.sample_id])
 
 
-def pictured(dataset: Dataset, split: Split) -> set[str]:
+def _image_scores(predicted: Predicted, target: Target) -> list[ImageScore]:
+    sample = predicted.sample
+    spacing = None if sample.spacing_mm is None else sample.spacing_mm[1:]
+    scored = Scored(
+        predicted.labels_HW,
+        sample.labels_HW,
+        sample.ignore_HW,
+        predicted.probabilities_KHW,
+        spacing,
+    )
+    return _rows(scored, sample, sample.sample_id, target, "image")
+
+
+def _case_scores(slices: Sequence[Predicted], target: Target) -> list[ImageScore]:
+    ordered = sorted(slices, key=lambda p: p.sample.slice)
+    first = ordered[0].sample
+    ignored = [p.sample.ignore_HW for p in ordered]
+    nowhere = np.zeros(first.labels_HW.shape, bool)
+    shares = [p.probabilities_KHW for p in ordered if p.probabilities_KHW is not None]
+    scored = Scored(
+        np.stack([p.labels_HW for p in ordered]),
+        np.stack([p.sample.labels_HW for p in ordered]),
+        np.stack([nowhere if i is None else i for i in ignored]),
+        np.stack(shares, axis=1) if len(shares) == len(ordered) else None,
+        first.spacing_mm,
+    )
+    return _rows(scored, first, first.case_id, target, "case")
+
+
+def _rows(
+    scored: Scored, sample: Sample, name: str, target: Target, scope: Scope
+) -> list[ImageScore]:
+    return [
+        ImageScore(
+            split=target.name,
+            resolution=target.resolution,
+            sample_id=name,
+            patient_id=sample.patient_id,
+            case_id=sample.case_id,
+            class_name=s.class_name,
+            metric=s.metric.name,
+            protocol=s.metric.protocol,
+            value=s.metric.number(s.value),
+            curve=s.value if isinstance(s.value, np.ndarray) else None,
+        )
+        for s in score(scored, target.dataset.classes, target.metrics, scope)
+    ]
+
+
+def pictured(target: Target) -> set[str]:
     """The same few samples for every training: spread evenly over the split."""
-    ids = dataset.ids(split)
+    ids = target.dataset.ids(target.split)
     return {ids[i * len(ids) // PICTURES] for i in range(min(PICTURES, len(ids)))}
 
 
 def draw_pictures(
-    predictions: Iterable[tuple[Sample, NDArray[np.uint8]]],
-    dataset: Dataset,
-    split: Split,
-    runtime: Runtime,
-    *,
-    name: str | None = None,
+    predictions: Iterable[Predicted], target: Target, runtime: Runtime
 ) -> list[Picture]:
-    """Pictures of some samples, in the split's order.
+    """Pictures of some samples, in the split's order: image, depth, truth, prediction, maps.
 
-    Arguments as in `score_images`.
+    Arguments as in `score_predictions`.
     """
-    ids = list(dataset.ids(split))
+    ids = list(target.dataset.ids(target.split))
+    classes = target.dataset.classes
     pictures = []
-    for sample, labels_HW in predictions:
+    for predicted in predictions:
+        sample = predicted.sample
         arrays = {
             "image": sample.image_HW3,
             "depth": sample.depth_HW,
-            "truth": _colour(sample.labels_HW, dataset.classes),
-            "prediction": _colour(labels_HW, dataset.classes),
+            "truth": classes.coloured(sample.labels_HW),
+            "prediction": classes.coloured(predicted.labels_HW),
+            **predicted.maps,
         }
         pictures += [
-            Picture(name or split, sample.sample_id, kind, _png(array))
+            Picture(target.name, sample.sample_id, kind, _png(array))
             for kind, array in arrays.items()
             if array is not None
         ]
     return sorted(runtime.gather(pictures), key=lambda p: ids.index(p.sample_id))
-
-
-def _colour(labels_HW: NDArray[np.uint8], classes: ClassSpec) -> NDArray[np.uint8]:
-    out_HW3 = np.zeros((*labels_HW.shape, 3), np.uint8)
-    for k in range(len(classes.foreground)):
-        mask_HW = labels_HW == k + 1 if classes.exclusive else (labels_HW >> k) & 1 == 1
-        out_HW3[mask_HW] = CLASS_COLOURS[k % len(CLASS_COLOURS)]
-    return out_HW3
 
 
 def _png(array: NDArray[np.uint8]) -> bytes:

@@ -4,7 +4,14 @@ import argparse
 
 from rich.console import Console
 
-from segtune.commands.shared import checkpoint_argument, location_argument, locations, path
+from segtune.commands.shared import (
+    checkpoint_argument,
+    load_plugins,
+    location_argument,
+    locations,
+    path,
+    plugin_argument,
+)
 
 HELP = "a checkpoint's SAM2 image encoder as plain weights"
 
@@ -20,6 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="FILE.safetensors, or FILE.pt in the form of Meta's checkpoints",
     )
     location_argument(parser)
+    plugin_argument(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -28,6 +36,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segcore.training.restore import restore
     from segtune.execution.checkpoints import on_this_machine
 
+    load_plugins(args)
     with on_this_machine(args.checkpoint) as checkpoint:
         restored = restore(checkpoint, locations(args))
     count = export(restored, args.out)

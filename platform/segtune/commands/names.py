@@ -9,7 +9,7 @@ from rich.table import Table
 
 from segtune.study import catalog
 
-HELP = "studies, systems, methods and data sets by name"
+HELP = "studies, systems, methods, losses, data sets and metrics by name"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +27,17 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _methods() -> dict[str, str]:
+    """With the systems that a method refuses, and why."""
+    entries = importlib.import_module("segcore.methods").METHODS
+    return {
+        name: "; ".join(
+            [entry.description, *(f"not for {s}: {why}" for s, why in entry.refuses.items())]
+        )
+        for name, entry in entries.items()
+    }
+
+
 def _descriptions(module: str, table: str) -> Callable[[], dict[str, str]]:
     def describe() -> dict[str, str]:
         entries = getattr(importlib.import_module(module), table)
@@ -38,6 +49,8 @@ def _descriptions(module: str, table: str) -> Callable[[], dict[str, str]]:
 _KINDS: dict[str, Callable[[], dict[str, str]]] = {
     "studies": catalog.summaries,
     "systems": _descriptions("segcore.systems", "SYSTEMS"),
-    "methods": _descriptions("segcore.methods", "METHODS"),
+    "methods": _methods,
+    "losses": _descriptions("segcore.losses", "LOSSES"),
     "datasets": _descriptions("segcore.data", "DATASETS"),
+    "metrics": _descriptions("segcore.metrics.table", "METRICS"),
 }

@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from segtune.commands.shared import checkpoint_argument, location_argument, locations, path
+from segtune.commands.shared import (
+    checkpoint_argument,
+    load_plugins,
+    location_argument,
+    locations,
+    path,
+    plugin_argument,
+)
 
 if TYPE_CHECKING:
     from segcore.predict.files import Work
     from segcore.predict.outputs import Kind
 
 HELP = "masks, overlays and contours of images and videos"
-KINDS: "tuple[Kind, ...]" = ("masks", "overlays", "contours", "depth")
+KINDS: "tuple[Kind, ...]" = ("masks", "overlays", "contours", "depth", "maps")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +41,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="depth maps (larger is farther) under the images' names, for networks that need them",
     )
     parser.add_argument(
+        "--boxes",
+        type=path,
+        metavar="FILE",
+        help="JSON of box prompts in pixels, for networks that look at them: "
+        '{"IMAGE": [x0, y0, x1, y1]}, or a box for each class',
+    )
+    parser.add_argument(
         "--write",
         nargs="+",
         choices=KINDS,
@@ -47,6 +61,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="of the network; default: bfloat16 where a GPU computes in it",
     )
     location_argument(parser)
+    plugin_argument(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -62,6 +77,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     if args.batch_size < 1:
         raise ValueError(f"--batch-size {args.batch_size}: give 1 or more")
+    load_plugins(args)
     outputs = Outputs(args.out, args.write or KINDS)
     with on_this_machine(args.checkpoint) as checkpoint:
         predictor = Predictor.load(
@@ -72,11 +88,17 @@ def run(args: argparse.Namespace, console: Console) -> int:
             "--write depth: this network looks at no depth maps, so there are none to write: "
             "leave depth out"
         )
-    images, videos = find_sources(args.paths, args.depth, needs_depth=predictor.needs_depth)
+    images, videos = find_sources(
+        args.paths,
+        args.depth,
+        args.boxes,
+        needs_depth=predictor.needs_depth,
+        takes_boxes=predictor.takes_prompts,
+    )
+    height, width = predictor.size
     total = len(images) + sum(video.count for video in videos)
     console.print(
-        f"{total} frames at {predictor.size} x {predictor.size} on {predictor.device}, "
-        f"{predictor.precision}",
+        f"{total} frames at {height} x {width} on {predictor.device}, {predictor.precision}",
         highlight=False,
     )
     try:

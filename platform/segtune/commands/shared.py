@@ -60,6 +60,32 @@ def checkpoint_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def plugin_argument(parser: argparse.ArgumentParser) -> None:
+    """The file of a study that brought its own classes."""
+    parser.add_argument(
+        "--plugin",
+        dest="plugins",
+        type=path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a Python file that registers what the checkpoint was trained with, such as its "
+        "study's own; it is executed. May be repeated",
+    )
+
+
+def load_plugins(args: argparse.Namespace) -> None:
+    """Load the files that were given by `plugin_argument`.
+
+    Raises:
+        SpecError: there is no such file, or it can't be loaded.
+    """
+    from segtune.study import catalog
+
+    for file in args.plugins:
+        catalog.load_file(file)
+
+
 def location_argument(parser: argparse.ArgumentParser) -> None:
     """Where the pretrained weights of a checkpoint lie."""
     parser.add_argument(

@@ -1,6 +1,7 @@
 """`segtune show`: what a study would run, and what it would cost."""
 
 import argparse
+import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -21,17 +22,28 @@ HELP = "what a study would run, and what it would cost"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """A study, changes to it, and where earlier trials of it may lie."""
-    study_arguments(parser)
+    study_arguments(parser, optional=True)
     storage_argument(parser)
+    parser.add_argument(
+        "--schema",
+        action="store_true",
+        help="print the JSON Schema of a study as YAML, for editors, and nothing else",
+    )
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Print the arms or the space, the cost, and the baseline field by field."""
     from segtune.execution.estimate import measured
+    from segtune.study import yaml_file
     from segtune.study.overrides import flatten
     from segtune.study.spec import Search
     from segtune.study.validate import check_name, validate
 
+    if args.schema:
+        print(json.dumps(yaml_file.schema(), indent=2))
+        return 0
+    if args.study is None:
+        raise ValueError("give a study: a name that `segtune list` shows, or a file")
     named = changed_study(args)
     validate(named.study)
     check_name(named.name)

@@ -4,7 +4,7 @@ import argparse
 import io
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from segtune.commands.submit import address_argument, follow_to_end
 
 if TYPE_CHECKING:
     from segtune.results.status import StudyStatus, TrialStatus
+    from segtune.study.scores import ScoreKind
 
 HELP = "where a study stands: its trials, scores, time left and errors"
 SECONDS = 5.0
@@ -105,34 +106,37 @@ def draw(study: "StudyStatus", width: int, height: int | None = None) -> Rendera
     return screen
 
 
-def _screen(study: "StudyStatus", shown: "Sequence[TrialStatus]", console: Console) -> Group:
+def _screen(study: "StudyStatus", trials: "Sequence[TrialStatus]", console: Console) -> Group:
     parts: list[RenderableType] = [_head(study)]
-    if shown:
-        parts += [Text(), _table(shown, console)]
-    if hidden := len(study.trials) - len(shown):
+    if trials:
+        parts += [Text(), _table(trials, study.shown, console)]
+    if hidden := len(study.trials) - len(trials):
         parts.append(Text(f"and {hidden} more", style="dim"))
     return Group(*parts, *_errors(study.trials))
 
 
-def _table(trials: "Sequence[TrialStatus]", console: Console) -> Table:
+def _table(
+    trials: "Sequence[TrialStatus]", shown: "Mapping[str, ScoreKind]", console: Console
+) -> Table:
     """A row per trial; with the errors, shortened, where the rest leaves room for them."""
-    grid = _grid(trials, room=0)
+    grid = _grid(trials, shown, room=0)
     room = console.width - console.measure(grid).maximum - 2
     with_errors = room >= ROOM and any(t.error for t in trials)
-    return _grid(trials, room) if with_errors else grid
+    return _grid(trials, shown, room) if with_errors else grid
 
 
-def _grid(trials: "Sequence[TrialStatus]", room: int) -> Table:
+def _grid(trials: "Sequence[TrialStatus]", shown: "Mapping[str, ScoreKind]", room: int) -> Table:
     """With `room` columns for errors; 0 leaves them out."""
     grid = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
     grid.add_column("trial", overflow="fold")
     grid.add_column("state")
-    for heading in ("epoch", "Dice", "ASSD", "best", "s/ep", "left", "memory", "try"):
+    labels = [kind.label for kind in shown.values()]
+    for heading in ("epoch", *labels, "best", "s/ep", "left", "memory", "try"):
         grid.add_column(heading, justify="right", no_wrap=True)
     if room:
         grid.add_column("error", no_wrap=True, overflow="ellipsis", max_width=room)
     for trial in trials:
-        grid.add_row(*_row(trial), *([_short(trial.error)] if room else []))
+        grid.add_row(*_row(trial, shown), *([_short(trial.error)] if room else []))
     return grid
 
 
@@ -176,7 +180,7 @@ def _head(study: "StudyStatus") -> Text:
     return head
 
 
-def _row(trial: "TrialStatus") -> list[RenderableType]:
+def _row(trial: "TrialStatus", shown: "Mapping[str, ScoreKind]") -> list[RenderableType]:
     state = Text(trial.state, style=_STYLES.get(trial.state, ""))
     if trial.state == "silent":
         state.append(f" since {_clock(trial.written)}")
@@ -184,8 +188,7 @@ def _row(trial: "TrialStatus") -> list[RenderableType]:
         Text(trial.trial_id),
         state,
         f"{trial.epoch}/{trial.epochs or '?'}",
-        _number(trial.dice, 3),
-        _number(trial.assd, 2),
+        *(_number(trial.scores.get(name), kind.digits) for name, kind in shown.items()),
         "-" if trial.best_epoch is None else str(trial.best_epoch),
         _number(trial.epoch_seconds, 1),
         "-" if trial.seconds_left is None else duration(trial.seconds_left),

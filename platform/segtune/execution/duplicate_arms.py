@@ -14,14 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segcore.batch import Batch, ClassSpec
+from segcore.batch import Batch, Progress, Prompts, Size
+from segcore.classes import ClassSpec
 from segcore.methods.method import Method
 from segtune.study.overrides import flatten
 from segtune.study.spec import Ablation
 
 LARGEST = 256
 """Side of the image up to which networks are built to compare them, pixels."""
-BUILT = ("system", "method", "loss", "data")
+BUILT = ("system", "method", "data")
 """Parts of a configuration that are looked at as built. A difference in any other one (schedule,
 augmentation, evaluation, clipping) counts as it stands: it shows in the course of a training."""
 
@@ -63,7 +64,7 @@ def build_fingerprint(config: Any) -> str:
     method = config.method
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        system = config.system.build(dataset.classes, config.loss)
+        system = config.system.build(dataset.classes)
         method.adapt(system)
         optimizer = method.optimizer(system, config.optim)
         seen.update(repr(system).encode())
@@ -86,27 +87,30 @@ def _behaviour(config: Any, system: Any, classes: ClassSpec) -> Iterator[tuple[s
         for parameter in system.parameters():
             if parameter.requires_grad:
                 parameter += 0.01 * torch.randn_like(parameter)
-    batch, size = _noise(config.system.image_size, classes), config.system.image_size
+    size, halfway = config.system.input_size, Progress(step=1, total=2, epoch=1, epochs=2)
+    batch = _noise(size, classes)
     system.train()
-    prediction = system(batch, size)
-    loss = system.loss(prediction, batch, 0.5) + config.method.extra_loss(system)
+    prediction = system(batch, size, halfway)
+    loss = system.loss(prediction, batch, halfway) + config.method.extra_loss(system)
     loss.backward()
     yield "logits", prediction.logits_BKhw
     yield "loss", loss
     yield from ((n, p.grad) for n, p in system.named_parameters() if p.grad is not None)
 
 
-def _noise(size: int, classes: ClassSpec) -> Batch:
+def _noise(size: Size, classes: ClassSpec) -> Batch:
     count = len(classes.names)
-    labels = torch.randint(count, (2, size, size))
+    labels = torch.randint(count, (2, *size))
     target = torch.nn.functional.one_hot(labels, count).permute(0, 3, 1, 2).float()
     return Batch(
-        image_B3HW=torch.rand(2, 3, size, size),
+        image_B3HW=torch.rand(2, 3, *size),
         target_BKHW=target,
         sample_ids=("a", "b"),
         patient_ids=("a", "b"),
-        depth_B1HW=torch.rand(2, 1, size, size),
-        boxes_B4=torch.tensor([[0.0, 0.0, size, size]] * 2),
+        depth_B1HW=torch.rand(2, 1, *size),
+        prompts=Prompts(
+            torch.tensor([[[0.0, 0.0, 1.0, 1.0]]] * 2), torch.ones(2, 1, dtype=torch.bool)
+        ),
     )
 
 
@@ -132,7 +136,7 @@ def _may_be_alike(one: Any, other: Any) -> bool:
 
 def _is_cheap(config: Any) -> bool:
     from_files = [v for k, v in flatten(config.system).items() if k.endswith(".pretrained")]
-    return config.system.image_size <= LARGEST and not {"checkpoint", "hub"} & set(from_files)
+    return max(config.system.input_size) <= LARGEST and not {"checkpoint", "hub"} & set(from_files)
 
 
 def _differing(one: Any, other: Any) -> list[str]:

@@ -67,7 +67,7 @@ def size(config: TrainConfig) -> Size:
     """
     dataset, _ = config.open_sets()
     with torch.random.fork_rng(devices=[]):
-        system = config.system.build(dataset.classes, config.loss)
+        system = config.system.build(dataset.classes)
         config.method.adapt(system)
     parameters = list(system.parameters())
     epochs = config.schedule.epochs

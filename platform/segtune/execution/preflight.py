@@ -77,7 +77,7 @@ def _data_faults(configs: Sequence[Any]) -> list[str]:
         except ValueError as error:
             found.append(str(error))
             continue
-        needs = {repr((c.system.needs_depth, c.loss)): c for c in same}
+        needs = {repr((c.system.needs_depth, c.system.loss)): c for c in same}
         found += faults_of(*(partial(c.check_sets, *sets) for c in needs.values()))
     return found
 

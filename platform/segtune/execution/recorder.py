@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from segcore.training.events import Evaluation, Score, Step
+from segcore.training.events import Evaluation, ImageScore, Score, Step
 from segtune.results import tables
 from segtune.results.provenance import Origin
 from segtune.results.storage import Storage
-from segtune.results.trial_rows import BEST, best_values, trial_row
+from segtune.results.trial_rows import BEST, SELECTION, best_values, trial_row
 from segtune.study.overrides import config_hash
 from segtune.study.spec import Trial
 
@@ -72,7 +72,7 @@ class Recorder:
             self._row["best_epoch"] = evaluation.epoch
         self._extend("steps", _step_rows(evaluation))
         self._extend("scores", [_score_row(evaluation, s) for s in evaluation.scores])
-        self._extend("images", [vars(i) for i in evaluation.images])
+        self._extend("images", [_image_row(i) for i in evaluation.images])
         self._extend("pictures", [vars(p) for p in evaluation.pictures])
         if evaluation.final:
             self._row |= {"status": "finished", "ended": datetime.now(UTC)}
@@ -92,11 +92,10 @@ class Recorder:
         return bool(rows) and rows[0]["status"] == "pruned"
 
     def _report(self, evaluation: Evaluation) -> Metrics:
-        macro = {
-            s.metric: s.value
-            for s in evaluation.scores
-            if s.split == "val" and s.class_name == "macro"
-        }
+        macro: dict[str, float] = {}
+        for s in evaluation.scores:  # the first protocol of a metric stands for it
+            if s.split == "val" and s.class_name == "macro":
+                macro.setdefault(s.metric, s.value)
         if evaluation.is_best:
             self._best = {f"{BEST}{metric}": value for metric, value in macro.items()}
         elif evaluation.final and not self._best:  # went on from the last epoch's checkpoint
@@ -107,6 +106,7 @@ class Recorder:
             "final": evaluation.final,
             "peak_memory_bytes": evaluation.memory.peak,
             **_of_steps(evaluation.steps),
+            **({} if evaluation.selection is None else {SELECTION: evaluation.selection}),
             **macro,
             **self._best,
         }
@@ -158,4 +158,13 @@ def _step_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 def _score_row(evaluation: Evaluation, score: Score) -> dict[str, Any]:
-    return {"step": evaluation.step, "epoch": evaluation.epoch, **vars(score)}
+    return {
+        "step": evaluation.step,
+        "epoch": evaluation.epoch,
+        "prompts": evaluation.facts.prompts,
+        **vars(score),
+    }
+
+
+def _image_row(score: ImageScore) -> dict[str, Any]:
+    return {name: value for name, value in vars(score).items() if name != "curve"}

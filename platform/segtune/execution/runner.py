@@ -19,7 +19,7 @@ from segtune.execution.trainable import trainable
 from segtune.results import study_file, tables
 from segtune.results.provenance import Origin, find_origin
 from segtune.results.storage import Place, Storage, local_folder
-from segtune.results.trial_rows import best_values, failure, record_cancelled, record_failure
+from segtune.results.trial_rows import failure, record_cancelled, record_failure, selected_value
 from segtune.search import finalists
 from segtune.search.results_store import DIED, ParquetResultsStore
 from segtune.search.schedulers import EpochScheduler, scheduler
@@ -27,6 +27,7 @@ from segtune.search.searchers import JOURNAL, ListSearcher, OptunaSearcher
 from segtune.search.trial_history import read_past
 from segtune.study import definition
 from segtune.study.overrides import Changes
+from segtune.study.scores import is_better, selection
 from segtune.study.spec import Ablation, Search, Study, Trial
 
 DRIVER_RETRIES = 5
@@ -215,12 +216,15 @@ class _Launch:
         return finalists.choose_finalists(study, read_past(study, self.storage, self.name)) or {}
 
     def tuned(self, study: Ablation) -> dict[str, Changes] | None:
-        """The candidate of each tuned arm that was best on val (macro Dice).
+        """The candidate of each tuned arm that was best on val, by what chooses the best epoch.
 
         None while any candidate is not finished: the choice must not depend on which failed.
         """
         rows = {r["trial_id"]: r for r in self._rows()}
         scores = tables.read(self.storage, self.name, "scores").to_pylist()
+        selects = selection(study.baseline)
+        assert selects is not None, "a training that can be run says what it selects on"
+        worst = -math.inf if selects.direction == "maximize" else math.inf
         chosen: dict[str, Changes] = {}
         best: dict[str, float] = {}
         for trial in study.tuning_trials():
@@ -229,9 +233,9 @@ class _Launch:
                 return None
             assert trial.arm is not None
             assert trial.number is not None
-            dice = best_values(scores, trial.trial_id, row["best_epoch"])["best_dice"]
-            if trial.arm not in best or dice > best[trial.arm]:
-                best[trial.arm] = -math.inf if math.isnan(dice) else dice
+            value = selected_value(scores, trial.trial_id, row["best_epoch"], selects)
+            if trial.arm not in best or is_better(selects.direction, value, best[trial.arm]):
+                best[trial.arm] = worst if math.isnan(value) else value
                 chosen[trial.arm] = study.candidates(trial.arm)[trial.number]
         return chosen
 

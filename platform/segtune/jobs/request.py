@@ -11,6 +11,7 @@ from segtune.execution.preflight import faults_of
 from segtune.execution.resources import Resources, check_amounts
 from segtune.jobs.upload import STUDIES
 from segtune.results.storage import Place
+from segtune.study.catalog import YAML
 from segtune.study.overrides import Changes, SpecError, apply, flatten
 from segtune.study.spec import Ablation, Study
 from segtune.study.validate import check_name, validate
@@ -34,7 +35,7 @@ class Request:
     @property
     def file(self) -> Path | None:
         """The study's file; None where the study comes with segtune."""
-        return Path(self.study) if self.study.endswith(".py") else None
+        return Path(self.study) if Path(self.study).suffix in (".py", *YAML) else None
 
     @property
     def entrypoint(self) -> str:

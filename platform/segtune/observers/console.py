@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from segtune.study.scores import ScoreKind, headline, scores
 from segtune.study.spec import Trial
 
 
@@ -24,6 +25,7 @@ class ConsoleObserver:
         self._latest: dict[str, dict[str, Any]] = {}
         self._ended: dict[str, str | None] = {}
         self._total = self._before = 0
+        self._shown: dict[str, ScoreKind] = {}
         self._began = time.monotonic()
         self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=2)
 
@@ -53,6 +55,7 @@ class ConsoleObserver:
     def started(self, trial: Trial) -> None:
         """A trial was given its resources."""
         self._started.setdefault(trial.trial_id, time.monotonic())
+        self._shown = self._shown or _shown(trial)
         if trial.repeats:
             self._console.print(
                 f"{trial.trial_id} has the configuration of an earlier trial: "
@@ -65,10 +68,13 @@ class ConsoleObserver:
         latest = self._latest.setdefault(trial.trial_id, {})
         latest.update(metrics)
         if not self._console.is_terminal and not metrics.get("final"):
+            values = ", ".join(
+                f"{kind.label} {_number(metrics.get(name), kind.digits)}{_unit(kind)}"
+                for name, kind in _shown(trial).items()
+            )
             self._console.print(
-                f"{trial.trial_id}: epoch {metrics['epoch']}/{metrics['epochs']} "
-                f"loss {_number(metrics.get('loss'))} val Dice {_number(metrics.get('dice'))} "
-                f"ASSD {_number(metrics.get('assd'), 2)} px",
+                f"{trial.trial_id}: epoch {metrics['epoch']}/{metrics['epochs']}, "
+                f"loss {_number(metrics.get('loss'))}, on val: {values}",
                 highlight=False,
             )
 
@@ -76,18 +82,24 @@ class ConsoleObserver:
         """A trial is done."""
         self._ended[trial.trial_id] = error
         latest = self._latest.get(trial.trial_id, {})
-        result = f"best val Dice {_number(latest.get('best_dice'))}"
+        name, kind = next(iter(_shown(trial).items()), ("", None))
+        outcome = "ended"
+        if kind is not None:
+            best = _number(latest.get(f"best_{name}"), kind.digits)
+            outcome = f"best val {kind.label} {best}{_unit(kind)}"
         if error:
-            result = f"[red]failed[/]: {escape(error)}"
+            outcome = f"[red]failed[/]: {escape(error)}"
         elif latest and not latest.get("final"):
-            result = f"stopped after epoch {latest['epoch']} of {latest['epochs']}, {result}"
+            outcome = f"stopped after epoch {latest['epoch']} of {latest['epochs']}, {outcome}"
         done = self._before + len(self._ended)
-        self._console.print(f"{trial.trial_id}: {result}  ({done}/{self._total})", highlight=False)
+        self._console.print(f"{trial.trial_id}: {outcome}  ({done}/{self._total})", highlight=False)
 
     def _draw(self) -> RenderableType:
         running = [t for t in self._started if t not in self._ended]
         grid = Table.grid(padding=(0, 2))
-        grid.add_row(*(Text(h, style="dim") for h in _HEADINGS))
+        scores = [f"val {k.label}{_in_brackets(k)}" for k in self._shown.values()]
+        headings = ("trial", "", "epoch", "loss", *scores, "time")
+        grid.add_row(*(Text(h, style="dim") for h in headings))
         for trial_id in running:
             grid.add_row(*self._row(trial_id))
         return Group(grid, self._summary())
@@ -103,8 +115,7 @@ class ConsoleObserver:
             ProgressBar(total=epochs, completed=epoch, width=24),
             f"{epoch}/{epochs}" if latest else "starting",
             _number(latest.get("loss")),
-            _number(latest.get("dice")),
-            _number(latest.get("assd"), 2),
+            *(_number(latest.get(name), kind.digits) for name, kind in self._shown.items()),
             f"{seconds:.0f} s",
         ]
 
@@ -117,7 +128,18 @@ class ConsoleObserver:
         return Text(text, style="bold")
 
 
-_HEADINGS = ("trial", "", "epoch", "loss", "val Dice", "val ASSD (px)", "time")
+def _shown(trial: Trial) -> dict[str, ScoreKind]:
+    """The scores that stand for a trial where there is room for few."""
+    kinds = scores(trial.config)
+    return {name: kinds[name] for name in headline(kinds)}
+
+
+def _unit(kind: ScoreKind) -> str:
+    return "" if kind.unit == "fraction" else f" {kind.unit}"
+
+
+def _in_brackets(kind: ScoreKind) -> str:
+    return "" if kind.unit == "fraction" else f" ({kind.unit})"
 
 
 def _number(value: Any, digits: int = 3) -> str:

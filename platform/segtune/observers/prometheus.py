@@ -9,20 +9,21 @@ from typing import Any
 
 from ray.util.metrics import Gauge
 
+from segtune.results.trial_rows import BEST
+from segtune.study.scores import scores
 from segtune.study.spec import Trial
 
 TAGS = ("study", "trial", "arm", "seed")
 SHOWN: Mapping[str, tuple[str, str]] = {
-    "segtune_trial_dice": ("dice", "Macro Dice on val after the latest epoch."),
-    "segtune_trial_assd": ("assd", "Macro ASSD on val after the latest epoch, pixels."),
-    "segtune_trial_best_dice": ("best_dice", "Macro Dice on val at the best epoch so far."),
     "segtune_trial_loss": ("loss", "Mean loss of the latest epoch's steps."),
     "segtune_trial_images_per_second": ("images_per_second", "Images trained on in a second."),
     "segtune_trial_peak_memory_bytes": ("peak_memory_bytes", "Most memory of the first worker."),
     "segtune_trial_epoch": ("epoch", "Epochs done."),
     "segtune_trial_epochs": ("epochs", "Epochs to do."),
 }
-"""Gauge -> key of a trial's report, and description. Ray puts `ray_` before each name."""
+"""Gauge -> what a trial reports, and what it is. Prometheus sees each with Ray's prefix `ray_`."""
+SCORE, BEST_SCORE = "segtune_trial_score", "segtune_trial_best_score"
+"""Gauges of the macro scores on val, with the tag `metric`: `dice`, `assd`."""
 STATE = "segtune_trial_state"
 STATES = ("running", "finished", "pruned", "failed")
 
@@ -39,6 +40,9 @@ class PrometheusObserver:
         """Create the gauges; by now Ray is running."""
         for name, (_, about) in SHOWN.items():
             self._gauges[name] = Gauge(name, description=about, tag_keys=TAGS)
+        for name, when in ((SCORE, "after the latest epoch"), (BEST_SCORE, "at the best epoch")):
+            about = f"A macro score on val {when}, in the metric's unit."
+            self._gauges[name] = Gauge(name, description=about, tag_keys=(*TAGS, "metric"))
         about = "1 for the state that a trial is in, 0 for the others."
         self._gauges[STATE] = Gauge(STATE, description=about, tag_keys=(*TAGS, "state"))
 
@@ -56,6 +60,12 @@ class PrometheusObserver:
             value = metrics.get(key)
             if value is not None and math.isfinite(value):
                 self._gauges[name].set(value, tags=self._tags(trial))
+        for metric in scores(trial.config):
+            tags = {**self._tags(trial), "metric": metric}
+            for name, key in ((SCORE, metric), (BEST_SCORE, f"{BEST}{metric}")):
+                value = metrics.get(key)
+                if value is not None and math.isfinite(value):
+                    self._gauges[name].set(value, tags=tags)
 
     def ended(self, trial: Trial, error: str | None) -> None:
         """Set the trial's last state: finished, pruned or failed."""

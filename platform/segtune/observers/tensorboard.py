@@ -15,6 +15,7 @@ from tensorboardX.summary import scalar, text
 
 from segtune.results import tables
 from segtune.results.storage import Storage, local_folder
+from segtune.study.scores import scores
 from segtune.study.spec import Trial
 
 FOLDER = "tensorboard"
@@ -22,14 +23,19 @@ CURVES: Mapping[str, str] = {
     "loss": "train/loss",
     "images_per_second": "train/images_per_second",
     "peak_memory_bytes": "train/peak_memory_bytes",
-    "dice": "val/dice",
-    "iou": "val/iou",
-    "assd": "val/assd_pixels",
-    "hd": "val/hd_pixels",
-    "hd95": "val/hd95_pixels",
-    "nsd": "val/nsd",
 }
-"""Key of a trial's report -> name of its curve in TensorBoard."""
+"""What a trial reports -> the name of its curve. Its scores on val have curves of their own."""
+UNITS: Mapping[str, str] = {"fraction": "", "px": "_pixels"}
+"""What the name of a score's curve ends with; of other units their name."""
+
+
+def curves(trial: Trial) -> dict[str, str]:
+    """What a trial reports -> the name of its curve: `dice` -> `val/dice`."""
+    of_scores = {
+        name: f"val/{name}{UNITS.get(kind.unit, f'_{kind.unit}')}"
+        for name, kind in scores(trial.config).items()
+    }
+    return {**CURVES, **of_scores}
 
 
 class TensorBoardObserver:
@@ -40,6 +46,7 @@ class TensorBoardObserver:
         self._storage, self._study = storage, study
         self._writers: dict[str, EventsWriter] = {}  # a SummaryWriter's thread hides errors
         self._last: dict[str, int] = {}
+        self._curves: dict[str, dict[str, str]] = {}
 
     def begin(self, total: int, done: int, concurrent: int) -> None:
         """Nothing to write yet."""
@@ -76,6 +83,7 @@ class TensorBoardObserver:
             file.unlink()
         folder.mkdir(parents=True, exist_ok=True)
         writer = self._writers[trial.trial_id] = EventsWriter(str(folder / "events"))
+        self._curves[trial.trial_id] = curves(trial)
         changes = ", ".join(f"{field} = {value}" for field, value in trial.changes.items())
         about = text("trial", f"seed {trial.seed}; {changes or 'the baseline'}")
         writer.write_event(Event(wall_time=time.time(), summary=about))
@@ -86,7 +94,7 @@ class TensorBoardObserver:
 
     def _write(self, trial_id: str, epoch: int, values: Mapping[str, Any]) -> None:
         writer = self._writers[trial_id]
-        for key, curve in CURVES.items():
+        for key, curve in self._curves[trial_id].items():
             if values.get(key) is not None:
                 point = scalar(curve, values[key])
                 writer.write_event(Event(wall_time=time.time(), step=epoch, summary=point))
@@ -103,5 +111,6 @@ def history(storage: Storage, study: str, trial_id: str) -> Iterator[tuple[int, 
     means["peak_memory_bytes"] = steps.groupby("epoch")["peak_memory_bytes"].max()
     for epoch, row in means.iterrows():
         of_val = macro[macro["epoch"] == epoch]
-        found = dict(zip(of_val["metric"], of_val["value"], strict=True))
+        firsts = of_val.drop_duplicates("metric")  # the protocol that stands for the metric
+        found = dict(zip(firsts["metric"], firsts["value"], strict=True))
         yield int(str(epoch)), {**row.dropna().to_dict(), **found}

@@ -49,7 +49,7 @@ def notes(rows: StudyRows) -> tuple[tuple[str, str], ...]:
                     measure.label,
                     f"{_DEFINITIONS.get(metric, '')} Protocol {measure.protocol}"
                     f"{_PROTOCOLS.get(measure.protocol, '')}, masks of "
-                    f"{measure.resolution} x {measure.resolution} pixels.{others}",
+                    f"{measure.masks}.{others}",
                 )
             )
     if stacked_dice(rows, split) is not None:

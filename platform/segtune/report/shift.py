@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from segtune.report.stats import Estimate, t_interval
-from segtune.results.measures import Measure, best_epochs, choose, values
+from segtune.results.measures import Measure, best_epochs, choose, height, pixels, values
 from segtune.results.study_rows import MACRO, StudyRows
 
 HOME, AWAY = "test", "external"
@@ -82,12 +82,12 @@ def _sizes(rows: StudyRows, measure: Measure) -> tuple[SizeScores, ...]:
     for arm in rows.arms:
         trials = rows.of("arm", arm=arm, status="finished")["trial_id"]
         of_arm = there[there["trial_id"].isin(trials)]
-        by_size = {
-            size: estimate
-            for size in sorted(of_arm["resolution"].unique().tolist())
-            if (estimate := t_interval(of_arm.loc[of_arm["resolution"] == size, "value"].tolist()))
-            is not None
-        }
+        by_size = {}
+        for resolution in sorted(map(str, of_arm["resolution"].unique()), key=pixels):
+            same = of_arm.loc[of_arm["resolution"] == resolution, "value"].tolist()
+            side, estimate = height(resolution), t_interval(same)
+            if side is not None and estimate is not None:
+                by_size[side] = estimate
         if len(by_size) > 1:
             found.append(SizeScores(arm, tuple(by_size), tuple(by_size.values())))
     return tuple(found)

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 Values = NDArray[np.float64]
@@ -215,9 +214,17 @@ def hedges(differences: ArrayLike) -> float | None:
 
 
 def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
-    """Holm's step-down correction across those p values that are there (statsmodels)."""
-    known = [p for p in p_values if p is not None]
-    corrected = iter(multipletests(known, method="holm")[1] if known else ())
+    """Holm's step-down correction across those p values that are there.
+
+    The numbers are those of statsmodels' `multipletests`, which makes Python collect all garbage
+    at every call: with many modules loaded that took half of the time of a report.
+    """
+    known_P = np.array([p for p in p_values if p is not None], dtype=float)
+    order_P = np.argsort(known_P)
+    factors_P = np.arange(known_P.size, 0, -1)
+    corrected_P = np.empty_like(known_P)
+    corrected_P[order_P] = np.maximum.accumulate(known_P[order_P] * factors_P).clip(max=1.0)
+    corrected = iter(corrected_P)
     return tuple(None if p is None else float(next(corrected)) for p in p_values)
 
 

@@ -144,9 +144,7 @@ def _protocol(rows: StudyRows) -> dict[str, str]:
     protocol["best epoch by"] = f"{'highest' if selects.maximize else 'lowest'} {selects.metric}"
     for objective in rows.objectives:
         measure = choose(rows, objective.metric, "test")
-        words = (
-            "not scored" if measure is None else f"{measure.protocol} at {measure.resolution} px"
-        )
+        words = "not scored" if measure is None else f"{measure.protocol} at {measure.masks}"
         protocol[f"metric {objective.metric}"] = words
     tries = {len(rows.of("tune", arm=arm)) for arm in rows.arms}
     protocol["tuning trials of an arm"] = _words({str(n) for n in tries})

@@ -8,13 +8,9 @@ import pandas as pd
 
 from segtune.results.study_rows import MACRO, POOLED, StudyRows
 
-_NAMES = {"dice": "Dice", "iou": "IoU", "assd": "ASSD", "hd": "HD", "hd95": "HD95", "nsd": "NSD"}
-_HIGHER_IS_BETTER = frozenset({"dice", "iou", "nsd"})
-_FRACTIONS = frozenset({"dice", "iou", "nsd"})
-_DISTANCES = frozenset({"assd", "hd", "hd95"})
 STACKED = "stacked"
-DEFAULT_PROTOCOLS = ("per_image", "per_class_px", "pooled", "tolerance_1pct")
-"""Where a metric was computed by several protocols, the report shows the first of these."""
+FRACTION = "fraction"
+"""The unit of what lies between 0 and 1."""
 
 
 @dataclass(frozen=True)
@@ -23,20 +19,22 @@ class Measure:
 
     metric: str
     protocol: str
-    resolution: int
-    """Side of the square masks compared, pixels."""
+    resolution: str
+    """Of the masks compared: `128x192`, height first, or `image` for each image's own size."""
+    direction: str = "maximize"
+    """Which values are better: `maximize` or `minimize`."""
+    unit: str = ""
+    """`px`, `mm` or another; empty for a fraction."""
+    name: str = ""
+    """The metric as it is written, without its unit."""
+    is_fraction: bool = False
+    """Whether its values lie between 0 and 1."""
 
     @property
-    def name(self) -> str:
-        """The metric as it is written, without its unit."""
-        return _NAMES.get(self.metric, self.metric)
-
-    @property
-    def unit(self) -> str:
-        """`px` or, where the protocol ends so, `mm`; empty for what is no distance."""
-        if self.metric not in _DISTANCES:
-            return ""
-        return "mm" if self.protocol.endswith("mm") else "px"
+    def masks(self) -> str:
+        """Size of the masks compared, as it is written."""
+        height, by, width = self.resolution.partition("x")
+        return f"{height} x {width} pixels" if by else "each image's own size"
 
     @property
     def label(self) -> str:
@@ -46,17 +44,12 @@ class Measure:
     @property
     def higher_is_better(self) -> bool:
         """Direction of the metric."""
-        return self.metric in _HIGHER_IS_BETTER
+        return self.direction == "maximize"
 
     @property
     def digits(self) -> int:
         """Decimals worth showing."""
         return 3 if self.is_fraction else 2
-
-    @property
-    def is_fraction(self) -> bool:
-        """Whether its values lie between 0 and 1."""
-        return self.metric in _FRACTIONS
 
 
 def choose(rows: StudyRows, metric: str, split: str) -> Measure | None:
@@ -69,18 +62,15 @@ def choose(rows: StudyRows, metric: str, split: str) -> Measure | None:
     there = _of(rows, metric, split, MACRO)
     if there.empty:
         return None
-    order = {p: i for i, p in enumerate(DEFAULT_PROTOCOLS)}
-    protocol = min(
-        (str(p) for p in there["protocol"].unique()), key=lambda p: (order.get(p, len(order)), p)
-    )
-    return Measure(metric, protocol, _size(rows, there[there["protocol"] == protocol]))
+    first = there["protocol"].iloc[0]  # a training writes the one that stands for the metric first
+    return _measure(rows, there[there["protocol"] == first])
 
 
 def stacked_dice(rows: StudyRows, split: str) -> Measure | None:
     """Dice of an image's classes laid side by side, as D2GPLand and SRFT-GaLore report it."""
     there = _of(rows, "dice", split, POOLED)
     there = there[there["protocol"] == STACKED]
-    return None if there.empty else Measure("dice", STACKED, _size(rows, there))
+    return None if there.empty else _measure(rows, there)
 
 
 def select(frame: pd.DataFrame, measure: Measure, split: str) -> pd.DataFrame:
@@ -134,10 +124,32 @@ def _of(rows: StudyRows, metric: str, split: str, class_name: str) -> pd.DataFra
     ]
 
 
-def _size(rows: StudyRows, there: pd.DataFrame) -> int:
-    """The native size where it is there, else the largest."""
-    sizes, native = {int(r) for r in there["resolution"].unique()}, rows.native_size
-    return native if native is not None and native in sizes else max(sizes)
+def _measure(rows: StudyRows, there: pd.DataFrame) -> Measure:
+    """One metric by one protocol, at the native resolution where it is there, else the largest."""
+    row = there.iloc[0]
+    is_fraction = row["unit"] == FRACTION
+    sizes, native = {str(r) for r in there["resolution"].unique()}, rows.native_resolution
+    return Measure(
+        metric=str(row["metric"]),
+        protocol=str(row["protocol"]),
+        resolution=native if native is not None and native in sizes else max(sizes, key=pixels),
+        direction=str(row["direction"]),
+        unit="" if is_fraction else str(row["unit"]),
+        name=str(row["label"]),
+        is_fraction=is_fraction,
+    )
+
+
+def height(resolution: str) -> int | None:
+    """Height of the masks, pixels; None for each image's own size."""
+    first, by, _ = resolution.partition("x")
+    return int(first) if by else None
+
+
+def pixels(resolution: str) -> int:
+    """How many pixels a resolution has; that of each image's own size counts as none."""
+    height, by, width = resolution.partition("x")
+    return int(height) * int(width) if by else 0
 
 
 def _by_trial(frame: pd.DataFrame, column: str) -> dict[str, int]:

@@ -22,6 +22,8 @@ from segtune.results.measures import best_epochs, choose, select
 from segtune.results.storage import Place, Storage
 from segtune.results.study_rows import MACRO, StudyRows
 from segtune.study import definition
+from segtune.study.definition import SCORES
+from segtune.study.scores import ScoreKind, headline
 
 RUNNING, SILENT = "running", "silent"
 ORDER = (RUNNING, SILENT, "failed", "cancelled", "pruned", "finished")
@@ -52,10 +54,8 @@ class TrialStatus:
     epoch: int
     """Epochs done, those of earlier attempts included."""
     epochs: int | None
-    dice: float | None
-    """Macro, on val, at the best epoch so far."""
-    assd: float | None
-    """As `dice`; pixels."""
+    scores: Mapping[str, float]
+    """Macro, on val, at the best epoch so far, of the metrics in `StudyStatus.shown`."""
     best_epoch: int | None
     epoch_seconds: float | None
     """Mean wall-clock time of the epochs that this attempt finished, starting up included."""
@@ -94,6 +94,8 @@ class StudyStatus:
     """None where nothing is left, or no trial has finished an epoch yet."""
     trials: tuple[TrialStatus, ...]
     """In the order of `ORDER`, then of the definition."""
+    shown: Mapping[str, ScoreKind]
+    """The scores that stand for a trial where there is room for few, by name."""
 
 
 def read_status(storage: Storage, study: str, now: datetime) -> StudyStatus:
@@ -128,6 +130,7 @@ def read_status(storage: Storage, study: str, now: datetime) -> StudyStatus:
         waiting=len(waiting),
         time_left=_time_left(begun, waiting, rows.definition),
         trials=tuple(begun),
+        shown=_shown(rows.definition),
     )
 
 
@@ -196,7 +199,7 @@ def _waiting(
 
 
 def _begun(storage: Storage, rows: StudyRows, now: datetime) -> list[TrialStatus]:
-    dice, assd = (_at_best(rows, metric) for metric in ("dice", "assd"))
+    at_best = {metric: _at_best(rows, metric) for metric in _shown(rows.definition)}
     best, worked, trials = best_epochs(rows), _worked(rows), _trials(rows)
     written = {t["trial_id"]: _written(storage, rows.name, t) for t in trials}
     paces = {t["trial_id"]: _pace(t, written[t["trial_id"]], worked) for t in trials}
@@ -221,8 +224,7 @@ def _begun(storage: Storage, rows: StudyRows, now: datetime) -> list[TrialStatus
                 attempt=int(trial["attempt"]),
                 epoch=epoch,
                 epochs=epochs,
-                dice=dice.get(trial_id),
-                assd=assd.get(trial_id),
+                scores={m: of[trial_id] for m, of in at_best.items() if trial_id in of},
                 best_epoch=best.get(trial_id),
                 epoch_seconds=pace,
                 seconds_left=left,
@@ -232,6 +234,11 @@ def _begun(storage: Storage, rows: StudyRows, now: datetime) -> list[TrialStatus
             )
         )
     return found
+
+
+def _shown(defined: Mapping[str, Any]) -> dict[str, ScoreKind]:
+    kinds = {name: ScoreKind(**kind) for name, kind in defined.get(SCORES, {}).items()}
+    return {name: kinds[name] for name in headline(kinds)}
 
 
 def _trials(rows: StudyRows) -> list[dict[str, Any]]:

@@ -87,20 +87,21 @@ class StudyRows:
     def scored(self) -> pd.DataFrame:
         """What was scored: the different splits, metrics, protocols, resolutions and classes."""
         columns = ["split", "metric", "protocol", "resolution", "class_name"]
+        columns += ["direction", "unit", "label"]
         return self.scores[columns].drop_duplicates(ignore_index=True)
 
     @cached_property
-    def native_size(self) -> int | None:
-        """Side of the masks that most trials were validated at, pixels: what they were trained for.
+    def native_resolution(self) -> str | None:
+        """Of the masks that most trials were validated at: what they were trained for.
 
         None where nothing was validated yet.
         """
         sizes = set(self.scored.loc[self.scored["split"] == "val", "resolution"])
         if len(sizes) < 2:
-            return int(sizes.pop()) if sizes else None
+            return str(sizes.pop()) if sizes else None
         val = self.scores.loc[self.scores["split"] == "val", ["trial_id", "resolution"]]
         trials = val.drop_duplicates().groupby("resolution").size()
-        return int(max(trials[trials == trials.max()].index))
+        return max(map(str, trials[trials == trials.max()].index))
 
     @property
     def classes(self) -> tuple[str, ...]:

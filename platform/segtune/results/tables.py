@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from segtune.results.storage import Place, Storage
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TableName = Literal["trials", "steps", "scores", "images", "pictures"]
 TABLES: tuple[TableName, ...] = get_args(TableName)
 
@@ -28,6 +28,7 @@ _SCORE = [
     ("protocol", pa.string()),
     ("value", pa.float64()),
 ]
+_RESOLUTION = ("resolution", pa.string())  # of the masks compared: 128x192 (height first) or image
 SCHEMAS: Mapping[TableName, pa.Schema] = {
     "trials": pa.schema(
         [
@@ -89,18 +90,23 @@ SCHEMAS: Mapping[TableName, pa.Schema] = {
             ("step", pa.int64()),
             ("epoch", pa.int64()),
             ("split", pa.string()),
-            ("resolution", pa.int32()),
+            _RESOLUTION,
             *_SCORE,
             ("n", pa.int64()),
+            ("direction", pa.string()),  # maximize or minimize: which values are better
+            ("unit", pa.string()),  # fraction, px, mm or another
+            ("label", pa.string()),  # the metric as it is written for a person
+            ("prompts", pa.string()),  # boxes that the system was told: none, truth, ...
         ]
     ),
     "images": pa.schema(
         [
             *_TRIAL,
             ("split", pa.string()),
-            ("resolution", pa.int32()),
-            ("sample_id", pa.string()),
+            _RESOLUTION,
+            ("sample_id", pa.string()),  # of a case's value, the case's
             ("patient_id", pa.string()),
+            ("case_id", pa.string()),  # the volume that the image is a slice of, or the sample
             *_SCORE,
         ]
     ),
@@ -109,7 +115,7 @@ SCHEMAS: Mapping[TableName, pa.Schema] = {
             *_TRIAL,
             ("split", pa.string()),
             ("sample_id", pa.string()),
-            ("kind", pa.string()),  # image | depth | truth | prediction
+            ("kind", pa.string()),  # image, depth, truth, prediction, or a map of the system's own
             ("png", pa.binary()),
         ]
     ),
@@ -124,7 +130,8 @@ KEYS: Mapping[TableName, tuple[str, ...]] = {
 """What makes a row of a table one of a kind, attempts apart."""
 STREAMS = 16
 """Files of an object store that are read at a time."""
-_WIDE_VALUES = ("metric", "protocol", "value")
+_NOT_WIDE = ("metric", "protocol", "value", "n", "direction", "unit", "label")
+"""Columns that the wide form of a table has no place for: they differ from metric to metric."""
 
 
 def table_dir(storage: Storage, study: str, table: TableName) -> Place:
@@ -268,6 +275,6 @@ def _latest(rows: pa.Table, keys: list[str]) -> pa.Table:
 def _pivot(rows: pa.Table) -> pa.Table:
     frame = rows.to_pandas()
     frame["column"] = frame["metric"] + "." + frame["protocol"]
-    index = [c for c in rows.schema.names if c not in (*_WIDE_VALUES, "n")]
+    index = [c for c in rows.schema.names if c not in _NOT_WIDE]
     wide = frame.pivot(index=index, columns="column", values="value").reset_index()
     return pa.Table.from_pandas(wide.rename_axis(columns=None), preserve_index=False)

@@ -4,14 +4,17 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from segcore.config import to_json
 from segtune.results import tables
 from segtune.results.provenance import Origin
 from segtune.results.storage import Storage
+from segtune.study.overrides import nested
+from segtune.study.scores import Selection
 from segtune.study.spec import Trial
 
 BEST = "best_"
-"""Prefix of a metric's name in a trial's report: its value on val at the best epoch so far."""
+"""Before a metric's name in a report: its value on val at the best epoch so far."""
+SELECTION = "selection"
+"""In a report: the value on val that the best epoch is chosen by."""
 
 
 def record_failure(
@@ -59,7 +62,7 @@ def trial_row(trial: Trial, origin: Origin, workers: int) -> dict[str, Any]:
         "seed": trial.seed,
         "number": trial.number,
         "status": "running",
-        "config": json.dumps(to_json(trial.config, places=False)),
+        "config": json.dumps(nested(trial.config, places=False)),
         "changes": json.dumps(dict(trial.changes), sort_keys=True),
         "train_run": trial.trial_id,
         "git_commit": origin.git_commit,
@@ -74,9 +77,23 @@ def trial_row(trial: Trial, origin: Origin, workers: int) -> dict[str, Any]:
 
 def best_values(scores: list[dict[str, Any]], trial_id: str, epoch: int | None) -> dict[str, float]:
     """A trial's macro metrics on val at an epoch, under their names in a report."""
-    return {
-        f"{BEST}{s['metric']}": s["value"]
-        for s in scores
-        if (s["trial_id"], s["epoch"], s["split"], s["class_name"])
-        == (trial_id, epoch, "val", "macro")
-    }
+    found: dict[str, float] = {}
+    for s in scores:  # the first protocol of a metric stands for it
+        if (s["trial_id"], s["epoch"], s["split"], s["class_name"]) == (
+            trial_id,
+            epoch,
+            "val",
+            "macro",
+        ):
+            found.setdefault(f"{BEST}{s['metric']}", s["value"])
+    return found
+
+
+def selected_value(
+    scores: list[dict[str, Any]], trial_id: str, epoch: int | None, selects: Selection
+) -> float:
+    """The value on val that a trial's best epoch was chosen by."""
+    wanted = (trial_id, epoch, "val", *selects[:3])
+    keys = ("trial_id", "epoch", "split", "metric", "class_name", "protocol")
+    (value,) = (s["value"] for s in scores if tuple(s[k] for k in keys) == wanted)
+    return float(value)

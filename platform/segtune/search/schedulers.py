@@ -17,11 +17,19 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from segtune.search.trial_history import ENDED, LearningCurve, PastTrial, pruning_metric
+from segtune.results.trial_rows import SELECTION
+from segtune.search.trial_history import (
+    ENDED,
+    LearningCurve,
+    PastTrial,
+    begun_curve,
+    pruning_metric,
+)
 from segtune.study.overrides import flatten
+from segtune.study.scores import scores
 from segtune.study.space import corners, distributions
 from segtune.study.spec import Search, Trial
-from segtune.study.stopping import EPOCHS, SCORES, Asha
+from segtune.study.stopping import EPOCHS, Asha
 
 CONTINUE, STOP = str(TrialScheduler.CONTINUE), str(TrialScheduler.STOP)
 PAUSE = str(TrialScheduler.PAUSE)
@@ -72,12 +80,14 @@ class EpochScheduler(FIFOScheduler):
         self._rule.on_trial_add(tune_controller, _known(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
-        """Decide whether a trial goes on after an epoch."""
-        metrics = epoch_metrics(result)
+        """Whether a trial goes on after an epoch."""
+        config = trial.config["trial"].config
+        metrics = epoch_metrics(config, result)
         if metrics is None:
             return CONTINUE
         name, epoch = _known(trial).trial_id, result["epoch"]
-        at_best = self._curves.setdefault(name, LearningCurve()).add(epoch, metrics)
+        curve = self._curves.setdefault(name, begun_curve(config))
+        at_best = curve.add(epoch, metrics, result[SELECTION])
         if at_best is None or epoch >= result["epochs"]:
             return CONTINUE
         decision = STOP
@@ -164,12 +174,16 @@ def most_epochs(search: Search) -> int:
     return max(epochs)
 
 
-def epoch_metrics(result: Mapping[str, Any]) -> dict[str, float] | None:
-    """The metrics of an epoch; None for a result that is not of an epoch (final, or an error)."""
-    if result.get("final") or "error" in result or "epochs" not in result:
+def epoch_metrics(config: Any, result: Mapping[str, Any]) -> dict[str, float] | None:
+    """The metrics of an epoch; None where a result is no epoch's.
+
+    Args:
+        config: of the trial, which says what it is scored with.
+        result: what the trial reported.
+    """
+    if result.get("final") or "error" in result or SELECTION not in result:
         return None
-    metrics = {m: float(result[m]) for m in SCORES if m in result}
-    return metrics if "dice" in metrics else None
+    return {m: float(result[m]) for m in scores(config) if m in result}
 
 
 def _known(trial: Any) -> _Known:

@@ -18,21 +18,22 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from ray.tune.search import Searcher
 
-from segtune.results.trial_rows import BEST
+from segtune.results.trial_rows import BEST, SELECTION
 from segtune.search.schedulers import epoch_metrics
 from segtune.search.trial_history import (
     ENDED,
     LearningCurve,
     OptunaOutcome,
     PastTrial,
+    begun_curve,
     needs_costs,
     optuna_outcome,
 )
 from segtune.study.overrides import Changes
 from segtune.study.samplers import sampler
+from segtune.study.scores import scores
 from segtune.study.space import distribution, suggest
 from segtune.study.spec import Search, Trial
-from segtune.study.stopping import SCORES
 
 JOURNAL = "optuna.journal"
 """Name of the file that `optuna-dashboard` opens."""
@@ -132,12 +133,15 @@ class OptunaSearcher(Searcher):
         return {"trial": running.trial}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Report an epoch's value to Optuna, which takes one where there is a single objective."""
-        running, metrics = self._running[trial_id], epoch_metrics(result)
+        """Tell Optuna what an epoch reached, where there is one objective."""
+        running, metrics = (
+            self._running[trial_id],
+            epoch_metrics(self._running[trial_id].trial.config, result),
+        )
         if metrics is None:
             return
-        curve = self._curves.setdefault(running.trial.trial_id, LearningCurve())
-        curve.add(result["epoch"], metrics)
+        curve = self._curves.setdefault(running.trial.trial_id, begun_curve(self._search.baseline))
+        curve.add(result["epoch"], metrics, result[SELECTION])
         self._report(running, curve)
 
     def on_trial_complete(
@@ -168,8 +172,9 @@ class OptunaSearcher(Searcher):
             self._store.stopped(trial, epoch)
             at_best = self._curves[trial.trial_id].at_best[epoch]
             return optuna_outcome(self._search, {**at_best, **costs}, stopped_epoch=epoch)
-        scores = {m: float(result[f"{BEST}{m}"]) for m in SCORES if f"{BEST}{m}" in result}
-        return optuna_outcome(self._search, {**scores, **costs})
+        known = scores(self._search.baseline)
+        at_end = {m: float(result[f"{BEST}{m}"]) for m in known if f"{BEST}{m}" in result}
+        return optuna_outcome(self._search, {**at_end, **costs})
 
     def _ended(self, trial: Trial, result: Mapping[str, Any]) -> bool:
         return trial.trial_id in self._stopped or bool(result.get("final"))

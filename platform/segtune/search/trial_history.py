@@ -18,8 +18,9 @@ from segtune.results import tables
 from segtune.results.storage import Storage
 from segtune.study.costs import COSTS, STEP_COLUMNS, costs
 from segtune.study.overrides import Changes
+from segtune.study.scores import Selection, is_better, scores, selection
 from segtune.study.spec import Search
-from segtune.study.stopping import NAMES, SCORES, Direction
+from segtune.study.stopping import NAMES, Direction
 
 ENDED = ("finished", "pruned")
 """States of trials that a later run leaves as they are."""
@@ -29,21 +30,42 @@ ENDED = ("finished", "pruned")
 class LearningCurve:
     """A trial's scores on val after each epoch: its result if it had ended there.
 
-    The best epoch is the one that the training keeps: by Dice, the first of equals.
+    The best epoch is the one that the training keeps: by what it selects on, the first of equals.
     """
 
+    direction: Direction = "maximize"
+    """Which values of what is selected on are better."""
     at_best: dict[int, Mapping[str, float]] = field(default_factory=dict)
     """Epoch -> macro metrics at the best epoch so far."""
     _best: Mapping[str, float] = field(default_factory=dict)
+    _selection: float = math.nan
 
-    def add(self, epoch: int, metrics: Mapping[str, float]) -> Mapping[str, float] | None:
-        """The metrics at the best epoch so far; None where this epoch is known already."""
+    def add(
+        self, epoch: int, metrics: Mapping[str, float], selection: float
+    ) -> Mapping[str, float] | None:
+        """The metrics at the best epoch so far; None where this epoch is known already.
+
+        Args:
+            epoch: counted from 1.
+            metrics: macro, on val, after it.
+            selection: the value that the best epoch is chosen by.
+        """
         if epoch in self.at_best:
             return None
-        if not self._best or metrics["dice"] > self._best["dice"]:
-            self._best = metrics
+        if not self._best or is_better(self.direction, selection, self._selection):
+            self._best, self._selection = metrics, selection
         self.at_best[epoch] = self._best
         return self._best
+
+
+def begun_curve(baseline: Any) -> LearningCurve:
+    """The curve of a trial that has no epoch yet.
+
+    Args:
+        baseline: of the search, which says what the best epoch is chosen by.
+    """
+    selects = selection(baseline)
+    return LearningCurve() if selects is None else LearningCurve(selects.direction)
 
 
 @dataclass(frozen=True)
@@ -113,12 +135,13 @@ def optuna_outcome(
 
 def pruning_metric(search: Search) -> tuple[str, Direction] | None:
     """What the scheduler compares trials by, and which way is better; None where it can't."""
-    directions = {o.metric: o.direction for o in search.objectives if o.metric in SCORES}
+    known = scores(search.baseline)
+    directions = {o.metric: o.direction for o in search.objectives if o.metric in known}
     asked = None if search.scheduler is None else search.scheduler.metric
     metric = asked or next(iter(directions), None)
-    if metric is None or metric not in SCORES:
+    if metric is None or metric not in known:
         return None
-    return metric, directions.get(metric, SCORES[metric])
+    return metric, directions.get(metric, known[metric].direction)
 
 
 def needs_costs(search: Search) -> bool:
@@ -142,23 +165,26 @@ def read_past(
     if not rows:
         return []
     ids = [r["trial_id"] for r in rows]
-    curves = _curves(tables.read(storage, name, "scores", trial_id=only), ids)
+    selects = selection(search.baseline)
+    curves = _curves(tables.read(storage, name, "scores", trial_id=only), ids, selects)
     steps = tables.read(storage, name, "steps", trial_id=only) if needs_costs(search) else None
     cost = {} if steps is None else _costs(steps, rows)
-    return [_past(row, curves.get(row["trial_id"], {}), cost) for row in rows]
+    direction = "maximize" if selects is None else selects.direction
+    return [_past(row, curves.get(row["trial_id"], {}), cost, direction) for row in rows]
 
 
 def _past(
     row: Mapping[str, Any],
-    epochs: Mapping[int, Mapping[str, float]],
+    epochs: Mapping[int, "_Epoch"],
     cost: Mapping[str, Mapping[str, float]],
+    direction: Direction,
 ) -> PastTrial:
     stopped = row["stopped_epoch"] if row["status"] == "pruned" else None
-    curve = LearningCurve()
+    curve = LearningCurve(direction)
     for epoch in sorted(epochs):
-        if stopped is None or epoch <= stopped:  # a worker may have trained on for a moment
-            curve.add(epoch, epochs[epoch])
-    best = epochs.get(row["best_epoch"], {})
+        if stopped is None or epoch <= stopped:  # its worker may have got further
+            curve.add(epoch, epochs[epoch].metrics, epochs[epoch].selection)
+    best = epochs[row["best_epoch"]].metrics if row["best_epoch"] in epochs else {}
     return PastTrial(
         trial_id=row["trial_id"],
         number=int(row["number"]),
@@ -178,13 +204,32 @@ def _costs(steps: pa.Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, dict
     return costs(rows, steps.select(STEP_COLUMNS).filter(wanted))
 
 
-def _curves(scores: pa.Table, ids: Sequence[str]) -> dict[str, dict[int, dict[str, float]]]:
-    """Trial -> epoch -> macro metrics on val."""
-    wanted = pc.and_(pc.equal(scores["split"], "val"), pc.equal(scores["class_name"], "macro"))
-    wanted = pc.and_(wanted, pc.is_in(scores["trial_id"], pa.array(ids)))
-    found: dict[str, dict[int, dict[str, float]]] = {}
-    columns = ["trial_id", "epoch", "metric", "value"]
-    for row in scores.filter(wanted).select(columns).to_pylist():
-        epochs = found.setdefault(row["trial_id"], {})
-        epochs.setdefault(row["epoch"], {})[row["metric"]] = row["value"]
+@dataclass
+class _Epoch:
+    """What the tables have of a trial after an epoch."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    selection: float = math.nan
+
+
+def _curves(
+    scored: pa.Table, ids: Sequence[str], selects: Selection | None
+) -> dict[str, dict[int, _Epoch]]:
+    """Trial -> epoch -> macro metrics on val, and the value that the best epoch is chosen by."""
+    wanted = pc.and_(pc.equal(scored["split"], "val"), pc.is_in(scored["trial_id"], pa.array(ids)))
+    shown = pc.equal(scored["class_name"], "macro")
+    if selects is not None:
+        shown = pc.or_(shown, pc.equal(scored["class_name"], selects.class_name))
+    found: dict[str, dict[int, _Epoch]] = {}
+    columns = ["trial_id", "epoch", "class_name", "metric", "protocol", "value"]
+    for row in scored.filter(pc.and_(wanted, shown)).select(columns).to_pylist():
+        epoch = found.setdefault(row["trial_id"], {}).setdefault(row["epoch"], _Epoch())
+        if row["class_name"] == "macro":  # the first protocol of a metric stands for it
+            epoch.metrics.setdefault(row["metric"], row["value"])
+        if selects is not None and selects[:3] == (
+            row["metric"],
+            row["class_name"],
+            row["protocol"],
+        ):
+            epoch.selection = row["value"]
     return found

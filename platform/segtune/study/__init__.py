@@ -5,13 +5,19 @@ catalog          Find a study: by its name in `search_spaces/`, or in a user's o
 costs            What a trial cost, as numbers that a search can minimize or limit.
 definition       The definition of a study as plain values, and whether a later one is the same
                  study grown.
-overrides        Change a configuration by dotted fields, flatten it, and hash what it computes.
+overrides        Change a configuration by dotted fields, lay it out flat, and name what it
+                 computes.
+plugins          A user's file whose classes a study uses: loaded here, and wherever its trials run.
 samplers         Optuna's samplers, by name.
+scores           What a training is scored with, as its configuration says it: names, directions,
+                 units.
 space            What a search may draw: distributions over dotted fields, some of which depend on
                  others.
-spec             What a study is: frozen values that depend on no machine and no clock.
-stopping         When a search stops a trial early. `segtune.search.schedulers` makes Ray's
-                 schedulers of these values.
-validate         Find every mistake in a study before anything starts.
-validate_search  Find every mistake in a search.
+spec             What a study is: frozen values, no machine and no clock in them.
+stopping         When a search stops a trial early, as values. Ray's schedulers are made of them
+                 in `schedulers.py`.
+validate         Look a study over before anything starts: every mistake at once.
+validate_search  Every mistake in a search, at once.
+yaml_file        A study as a YAML file: the same fields as in Python, read and checked by
+                 pydantic.
 """

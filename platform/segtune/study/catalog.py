@@ -2,20 +2,21 @@
 
 import ast
 import importlib
-import importlib.util
 import pkgutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from segtune.study import plugins
 from segtune.study.overrides import SpecError, value_faults
 
 if TYPE_CHECKING:
     from segtune.study.spec import Study
 
 PACKAGE = "search_spaces"
+YAML = (".yaml", ".yml")
+"""Suffixes of studies that are no Python: see `segtune.study.yaml_file`."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def find(study: str) -> Named:
     """Load a study.
 
     Args:
-        study: a name, or the path of a Python file with a function `study()`.
+        study: a name, or the path of a file: Python with a function `study()`, or YAML.
 
     Raises:
         SpecError: there is no such study, or its file does not give one.
@@ -57,8 +58,10 @@ def find(study: str) -> Named:
     from segtune.study.spec import Ablation, Search  # `segtune list` does without
 
     path = Path(study)
+    if path.suffix in YAML:
+        return _find_yaml(path)
     is_file = path.suffix == ".py" or "/" in study
-    module = _load_file(path) if is_file else _load_named(study)
+    module = load_file(path) if is_file else _load_named(study)
     make = getattr(module, "study", None)
     if not callable(make):
         raise SpecError([f"{study}: no function `study()` that returns an Ablation or a Search"])
@@ -71,6 +74,15 @@ def find(study: str) -> Named:
             [f"{study}: study() returned {type(value).__name__}, not an Ablation or a Search"]
         )
     return Named(path.stem if is_file else study, value, (module.__doc__ or "").strip())
+
+
+def _find_yaml(path: Path) -> Named:
+    from segtune.study import yaml_file
+
+    if not path.is_file():
+        raise SpecError([f"there is no study file {path}"])
+    value = yaml_file.read(path)
+    return Named(path.stem, value, value.question)
 
 
 def _load_named(name: str) -> ModuleType:
@@ -86,21 +98,22 @@ def _load_named(name: str) -> ModuleType:
     return importlib.import_module(f"{PACKAGE}.{name}")
 
 
-def _load_file(path: Path) -> ModuleType:
+def load_file(path: Path) -> ModuleType:
+    """Execute a user's file, so that what it registers is known.
+
+    Raises:
+        SpecError: there is no such file, or it raises.
+    """
     if not path.is_file():
         raise SpecError([f"there is no study file {path}"])
     if path.suffix != ".py":
-        raise SpecError([f"{path} is no Python file: a study is a .py with a function `study()`"])
-    spec = importlib.util.spec_from_file_location(f"segtune_study_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
+        raise SpecError(
+            [f"{path} is neither Python nor YAML: a study is a .py with `study()`, or a .yaml"]
+        )
     try:
-        spec.loader.exec_module(module)
+        return plugins.load(path)
     except Exception as error:
         raise _refusal(str(path), error) from error
-    return module
 
 
 def _refusal(study: str, error: Exception) -> SpecError:

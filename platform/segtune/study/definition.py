@@ -11,11 +11,15 @@ from typing import Any
 from optuna.distributions import distribution_to_json
 
 from segtune.study.overrides import SpecError, flatten, non_default
+from segtune.study.scores import scores
 from segtune.study.space import When, distributions
-from segtune.study.spec import DICE_AND_ASSD, Ablation, Search, Study
+from segtune.study.spec import Ablation, Search, Study, headline_objectives
 from segtune.study.stopping import NAMES
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+SCORES = "scores"
+"""What every epoch has on val, by name, with direction, unit and label; the first of each unit are
+shown where there is room for few."""
 CHOSEN = "chosen"
 """Numbers of a search's finalists, once they were chosen. A search that is extended may choose
 others; trials of the earlier ones stay in the tables."""
@@ -29,11 +33,12 @@ def define(name: str, study: Study) -> dict[str, Any]:
         "question": study.question,
         "baseline": flatten(study.baseline, locations=False),
         "not_default": sorted(non_default(study.baseline)),
+        SCORES: {name: kind._asdict() for name, kind in scores(study.baseline).items()},
     }
     if isinstance(study, Ablation):
         return common | {
             "kind": "ablation",
-            "objectives": [dataclasses.asdict(o) for o in DICE_AND_ASSD],
+            "objectives": [dataclasses.asdict(o) for o in headline_objectives(study.baseline)],
             "baseline_arm": study.baseline_arm,
             "arms": {arm: dict(changes) for arm, changes in study.all_arms().items()},
             "seeds": list(study.seeds),
@@ -89,7 +94,9 @@ def check_grown(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
             [head, f"  it was of kind {old.get('kind')}, now of kind {new.get('kind')}", tail]
         )
     faults = []
-    not_compared = {"question", "not_default", "schema_version", CHOSEN}
+    not_compared = {"question", "not_default", "schema_version", "objectives", SCORES, CHOSEN}
+    if new.get("kind") == "search":
+        not_compared.remove("objectives")
     for key in sorted((old.keys() | new.keys()) - not_compared):
         before: Any = old.get(key)
         now: Any = new.get(key)

@@ -61,6 +61,25 @@ def flatten(config: Any, *, locations: bool = True) -> dict[str, Any]:
     return out
 
 
+def nested(config: Any, *, places: bool = True) -> dict[str, Any]:
+    """Every setting as nested plain values; a choice from a table has its name as `name`.
+
+    Args:
+        config: a dataclass.
+        places: whether fields that only say where something lies are among them.
+    """
+    name = getattr(config, "name", None)
+    out: dict[str, Any] = {"name": name} if isinstance(name, str) else {}
+    for f in dataclasses.fields(config):
+        if f.metadata.get("place") and not places:
+            continue
+        value = getattr(config, f.name)
+        if dataclasses.is_dataclass(value):
+            value = nested(value, places=places)
+        out[f.name] = list(value) if isinstance(value, tuple) else value
+    return out
+
+
 def non_default(config: Any) -> dict[str, Any]:
     """The settings that differ from their class's defaults, locations on disk left out.
 

@@ -4,16 +4,19 @@ The configuration of a trial may be any frozen dataclass.
 """
 
 import itertools
+import pickle
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as checked
 
+from segtune.study import plugins
 from segtune.study.arms import changes_between, leave_out, unique_name
 from segtune.study.overrides import Changes, SpecError, apply, flatten, resolve_locations
+from segtune.study.scores import headline, scores
 from segtune.study.space import When, active
 from segtune.study.stopping import Direction, Scheduler
 
@@ -37,6 +40,17 @@ class Trial:
     number: int | None = None
     repeats: int = 0
     """How many trials of a search had the same changes before; each has another seed."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A trial takes along the user's files that its configuration's classes come from."""
+        values = tuple(getattr(self, f.name) for f in fields(self))
+        return _restored, (plugins.needed(self.config), pickle.dumps(values))
+
+
+def _restored(files: tuple[plugins.PluginFile, ...], values: bytes) -> Trial:
+    """A trial as it comes out of another process: the files first, then what they define."""
+    plugins.ensure(files)
+    return Trial(*pickle.loads(values))
 
 
 @checked(frozen=True, config=_STRICT)
@@ -86,7 +100,12 @@ class AtLeast:
 
 
 Constraint = AtMost | AtLeast
-DICE_AND_ASSD = (Objective("dice", "maximize"), Objective("assd", "minimize"))
+
+
+def headline_objectives(baseline: Any) -> tuple[Objective, ...]:
+    """The scores that stand for a training, as what is to be improved: mostly `dice`, `assd`."""
+    kinds = scores(baseline)
+    return tuple(Objective(name, kinds[name].direction) for name in headline(kinds))
 
 
 @checked(frozen=True, kw_only=True, config=_STRICT)
@@ -222,8 +241,9 @@ class Search:
     space: Mapping[str, BaseDistribution | When]
     """Dotted field -> where its values may lie; `When` for a field that goes with another."""
     num_samples: int
-    objectives: tuple[Objective, ...] = DICE_AND_ASSD
-    """The first one also says which of two trials is the better."""
+    objectives: tuple[Objective, ...] = ()
+    """The first one also says which of two trials is the better. Empty takes the baseline's own:
+    what chooses the best epoch, and the first score of another unit (`dice` and `assd` of most)."""
     constraints: tuple[Constraint, ...] = ()
     sampler: str = "TPESampler"
     """Any sampler of `optuna.samplers` that takes a seed. `BruteForceSampler` goes through every
@@ -241,6 +261,10 @@ class Search:
     objective (the earlier of equals); a configuration that was drawn twice counts once."""
     finalist_seeds: tuple[int, ...] = ()
     """Fresh ones: those of the search have chosen the configurations."""
+
+    def __post_init__(self) -> None:
+        if not self.objectives:
+            object.__setattr__(self, "objectives", headline_objectives(self.baseline))
 
     def trial(self, number: int, changes: Changes, repeats: int) -> Trial:
         """The trial of Optuna's parameters.

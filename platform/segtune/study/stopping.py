@@ -11,15 +11,6 @@ Direction = Literal["maximize", "minimize"]
 
 EPOCHS = "schedule.epochs"
 """The field that says how long a trial trains; schedulers count epochs."""
-SCORES: dict[str, Direction] = {
-    "dice": "maximize",
-    "iou": "maximize",
-    "nsd": "maximize",
-    "assd": "minimize",
-    "hd": "minimize",
-    "hd95": "minimize",
-}
-"""Macro metrics that are computed on val after every epoch, and which way each is better."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

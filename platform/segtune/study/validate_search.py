@@ -11,6 +11,7 @@ from optuna.exceptions import ExperimentalWarning
 from segtune.study.costs import COSTS
 from segtune.study.overrides import Changes, SpecError, apply, flatten
 from segtune.study.samplers import EXHAUSTIVE, names, sampler
+from segtune.study.scores import scores
 from segtune.study.space import (
     When,
     combinations,
@@ -23,7 +24,7 @@ from segtune.study.space import (
     suggest,
 )
 from segtune.study.spec import Search
-from segtune.study.stopping import EPOCHS, SCORES
+from segtune.study.stopping import EPOCHS
 
 COMBINATIONS = 1024
 """How many combinations of a space's ends and choices are checked; where there are more, a
@@ -123,7 +124,7 @@ def _combinations(study: Search) -> list[str]:
 
 
 def _objectives(study: Search) -> Iterator[str]:
-    allowed = (*SCORES, *COSTS)
+    allowed = (*scores(study.baseline), *COSTS)
     if not study.objectives:
         yield "objectives is empty: give at least one"
     metrics = [objective.metric for objective in study.objectives]
@@ -141,13 +142,14 @@ def _scheduler(study: Search) -> Iterator[str]:
     asked = study.scheduler
     if asked is None:
         return
-    if asked.metric is not None and asked.metric not in SCORES:
+    known = scores(study.baseline)
+    if asked.metric is not None and asked.metric not in known:
         yield (
             f"scheduler: trials can't be compared by {asked.metric!r} after each epoch: "
-            f"choose one of {', '.join(SCORES)}"
+            f"choose one of {', '.join(known)}"
         )
-    if asked.metric is None and not any(o.metric in SCORES for o in study.objectives):
-        yield f"scheduler: no objective is a score: give its metric, one of {', '.join(SCORES)}"
+    if asked.metric is None and not any(o.metric in known for o in study.objectives):
+        yield f"scheduler: no objective is a score: give its metric, one of {', '.join(known)}"
     epochs = flatten(study.baseline).get(EPOCHS)
     if epochs is None:
         yield f"scheduler: it counts epochs, and the baseline has no {EPOCHS}: leave it out"

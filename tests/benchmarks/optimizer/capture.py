@@ -15,11 +15,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from segcore.batch import Batch
+from segcore.batch import FINISHED, Batch, Size
 from segcore.data.dataset import Dataset
 from segcore.data.loader import collate, epoch_order
 from segcore.data.sets.synthetic_liver import SyntheticLiver
-from segcore.losses import LossConfig
 from segcore.methods.method import Method
 from segcore.presets import nano, paper_system
 from segcore.systems.dual_encoder.network import DualEncoderConfig
@@ -46,7 +45,7 @@ def system_config(preset: str, image_size: int | None, checkpoint: str | None) -
     return config if image_size is None else replace(config, image_size=image_size)
 
 
-def batch_of(dataset: Dataset, step: int, size: int, images: int) -> Batch:
+def batch_of(dataset: Dataset, step: int, size: Size, images: int) -> Batch:
     """The images of one step, in an order drawn anew for each pass over the split."""
     ids = dataset.ids("train")
     passes = -(-(step + 1) * images // len(ids))
@@ -83,7 +82,7 @@ def capture(
     scenes = SyntheticLiver(train=40, val=1, test=1, size=config.image_size)
     dataset = scenes.open()
     torch.manual_seed(0)
-    system = config.build(dataset.classes, LossConfig())
+    system = config.build(dataset.classes)
     Method.named("galore").adapt(system)  # says which weights move, and nothing else
     moving = [p for p in system.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(moving, lr=lr, weight_decay=3e-5)
@@ -92,14 +91,14 @@ def capture(
     written = []
     for step in range(max(at) + 1):
         start = time.perf_counter()
-        batch = batch_of(dataset, step, config.image_size, images)
+        batch = batch_of(dataset, step, config.input_size, images)
         optimizer.zero_grad()
-        loss = system.loss(system(batch, config.image_size), batch, 0.0)
+        loss = system.loss(system(batch, config.input_size), batch, FINISHED)
         loss.backward()
         if step in at:
             path = folder / f"{preset}-{step}.safetensors"
             gradients = {n: w.grad.contiguous() for n, w in targets.items() if w.grad is not None}
-            about = {"preset": preset, "step": str(step), "image_size": str(config.image_size)}
+            about = {"preset": preset, "step": str(step), "image_size": str(config.input_size)}
             weights = "random" if preset == "hiera_l" and checkpoint is None else "pretrained"
             save_file(gradients, path, {**about, "weights": weights, "images": str(images)})
             written.append(path)

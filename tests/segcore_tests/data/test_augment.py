@@ -16,6 +16,7 @@ def sample() -> Sample:
     return Sample(
         sample_id="p_1",
         patient_id="p",
+        case_id="p_1",
         image_HW3=np.repeat(column[..., None], 3, axis=2).copy(),
         labels_HW=column.copy(),
         depth_HW=column.copy(),
@@ -65,7 +66,7 @@ def test_the_original_is_left_alone(sample: Sample) -> None:
 
 
 def test_without_depth(sample: Sample) -> None:
-    bare = Sample("p_1", "p", sample.image_HW3, sample.labels_HW, None)
+    bare = Sample("p_1", "p", "p_1", sample.image_HW3, sample.labels_HW, None)
     assert Augment(flip=1.0).apply(bare, seed=0, epoch=0, index=0).depth_HW is None
 
 
@@ -92,7 +93,7 @@ def marked() -> Sample:
     labels[8:24, 36:52] = 3
     bright = (labels > 0) * np.uint8(200)
     labels[40:, :] = 1
-    return Sample("p_1", "p", np.repeat(bright[..., None], 3, axis=2), labels, bright)
+    return Sample("p_1", "p", "p_1", np.repeat(bright[..., None], 3, axis=2), labels, bright)
 
 
 def test_a_rotation_turns_image_depth_and_labels_alike(marked: Sample) -> None:
@@ -112,7 +113,7 @@ def test_a_rotation_turns_image_depth_and_labels_alike(marked: Sample) -> None:
 def test_a_rotation_by_a_quarter_is_exact() -> None:
     """The direction and the centre are torchvision's: counter-clockwise, about the middle."""
     labels = np.arange(64, dtype=np.uint8).reshape(8, 8)
-    sample = Sample("p_1", "p", np.repeat(labels[..., None], 3, axis=2), labels, None)
+    sample = Sample("p_1", "p", "p_1", np.repeat(labels[..., None], 3, axis=2), labels, None)
     turn = Augment(flip=0.0, brightness=0.0, rotate=1.0, rotate_degrees=180.0)
     for index in range(200):
         rng = np.random.default_rng((0, 0, index))

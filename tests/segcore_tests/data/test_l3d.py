@@ -50,7 +50,7 @@ def test_samples_carry_image_depth_and_landmarks(root: Path) -> None:
     data = L3D(root=str(root), line_width=0.1).open()
     assert data.classes is CLASSES
     assert data.ids("val") == ("patient_3_0007", "patient_3_0012")
-    sample = data.load("val", "patient_3_0012", 48)
+    sample = data.load("val", "patient_3_0012", (48, 48))
     assert sample.patient_id == "patient_3"
     assert sample.image_HW3.shape == (48, 48, 3)
     assert sample.labels_HW.shape == (48, 48)
@@ -66,9 +66,9 @@ def test_samples_carry_image_depth_and_landmarks(root: Path) -> None:
 
 def test_crossing_lines_keep_the_later_class_whatever_their_order(root: Path) -> None:
     data = L3D(root=str(root), line_width=0.1).open()
-    forward = data.load("val", "patient_3_0007", 54).labels_HW
+    forward = data.load("val", "patient_3_0007", (54, 54)).labels_HW
     write_frame(root / "Val", "patient_3_0007", (SILHOUETTE, RIDGE, FALCIFORM))
-    backward = L3D(root=str(root), line_width=0.1).open().load("val", "patient_3_0007", 54)
+    backward = L3D(root=str(root), line_width=0.1).open().load("val", "patient_3_0007", (54, 54))
     np.testing.assert_array_equal(forward, backward.labels_HW)
     assert forward[40, 27] == 3
 
@@ -76,7 +76,7 @@ def test_crossing_lines_keep_the_later_class_whatever_their_order(root: Path) ->
 @pytest.mark.parametrize(("width", "rows"), [(5 / HEIGHT, 5), (11 / HEIGHT, 11)])
 def test_line_width_is_a_share_of_the_height(root: Path, width: float, rows: int) -> None:
     data = L3D(root=str(root), line_width=width).open()
-    labels = data.load("val", "patient_3_0012", HEIGHT).labels_HW
+    labels = data.load("val", "patient_3_0012", (HEIGHT, HEIGHT)).labels_HW
     assert (labels[:, 12] == 1).sum() == rows
 
 
@@ -84,7 +84,7 @@ def test_line_width_is_a_share_of_the_height(root: Path, width: float, rows: int
 def test_resizing_never_blends_class_indices(root: Path, size: int) -> None:
     """D2GPLand's own reader does: fringes of ridge and silhouette around every ligament."""
     write_frame(root / "Val", "patient_3_0007", (FALCIFORM,))
-    labels = L3D(root=str(root), line_width=0.1).open().load("val", "patient_3_0007", size)
+    labels = L3D(root=str(root), line_width=0.1).open().load("val", "patient_3_0007", (size, size))
     assert set(np.unique(labels.labels_HW)) == {0, 3}
 
 
@@ -116,16 +116,16 @@ def test_the_hash_is_of_the_content_not_of_the_place(root: Path, tmp_path: Path)
 
 def test_a_sample_is_decoded_once(root: Path) -> None:
     data = L3D(root=str(root)).open()
-    first = data.load("train", "patient_1_0007", 32)
+    first = data.load("train", "patient_1_0007", (32, 32))
     shutil.rmtree(root / "Train")
-    assert data.load("train", "patient_1_0007", 32) is first
+    assert data.load("train", "patient_1_0007", (32, 32)) is first
     with pytest.raises(OSError, match="patient_1_0007"):
-        data.load("train", "patient_1_0007", 64)
+        data.load("train", "patient_1_0007", (64, 64))
 
 
 def test_the_patient_may_be_written_otherwise(root: Path) -> None:
     data = L3D(root=str(root), patient=r"patient_(\d)_.*").open()
-    assert data.load("test", data.ids("test")[0], 16).patient_id == "4"
+    assert data.load("test", data.ids("test")[0], (16, 16)).patient_id == "4"
     with pytest.raises(ValueError, match="no regular expression"):
         L3D(root=str(root), patient="(")
     with pytest.raises(ValueError, match=r"no \(group\)"):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from segcore.batch import Batch, ClassSpec
+from segcore.batch import Batch
+from segcore.classes import ClassSpec
 from segcore.data.augment import Augment
 from segcore.data.dataset import Dataset, Sample
 from segcore.data.loader import (
@@ -35,6 +36,7 @@ def samples(exclusive: bool, depth: bool) -> list[Sample]:
         return Sample(
             sample_id=f"s{n}",
             patient_id="p",
+            case_id=f"s{n}",
             image_HW3=rng.integers(0, 256, (24, 24, 3), np.uint8),
             labels_HW=rng.integers(0, 4 if exclusive else 8, (24, 24), np.uint8),
             depth_HW=rng.integers(0, 256, (24, 24), np.uint8) if depth else None,
@@ -67,7 +69,7 @@ def test_classes_that_overlap_are_bits() -> None:
 
 
 def epoch(data: Dataset, microbatches: list[list[int]]) -> list[Batch]:
-    return list(training_batches(data, microbatches, 32, Augment(), seed=1, epoch=2))
+    return list(training_batches(data, microbatches, (32, 32), Augment(), seed=1, epoch=2))
 
 
 def test_a_sample_is_the_same_in_any_batch(data: Dataset) -> None:
@@ -84,10 +86,10 @@ def test_global_random_numbers_are_left_alone(data: Dataset) -> None:
     torch.manual_seed(3)
     before = torch.get_rng_state()
     all_of_it = Augment(rotate=1.0, flip_axis="either")
-    first = list(training_batches(data, [[0, 1]], 32, all_of_it, seed=1, epoch=2))
+    first = list(training_batches(data, [[0, 1]], (32, 32), all_of_it, seed=1, epoch=2))
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(4)
-    again = list(training_batches(data, [[0, 1]], 32, all_of_it, seed=1, epoch=2))
+    again = list(training_batches(data, [[0, 1]], (32, 32), all_of_it, seed=1, epoch=2))
     assert torch.equal(first[0].image_B3HW, again[0].image_B3HW)
 
 
@@ -96,7 +98,7 @@ def test_workers_evaluate_each_image_once(data: Dataset, world: int) -> None:
     seen = [
         sample.sample_id
         for rank in range(world)
-        for chosen, batch in evaluation_batches(data, "val", 32, 2, rank=rank, world=world)
+        for chosen, batch in evaluation_batches(data, "val", (32, 32), 2, rank=rank, world=world)
         for sample in chosen
         if sample.sample_id in batch.sample_ids
     ]
@@ -163,7 +165,7 @@ def test_nobody_waits_for_what_nobody_wants() -> None:
 
 def test_threads_that_load_at_once_keep_each_sample_once(data: Dataset) -> None:
     ids = list(data.ids("train")) * 4
-    loaded = list(ahead(lambda i=i: data.load("train", i, 48) for i in ids))  # type: ignore[misc]
+    loaded = list(ahead(lambda i=i: data.load("train", i, (48, 48)) for i in ids))  # type: ignore[misc]
     assert [s.sample_id for s in loaded] == ids
-    again = [data.load("train", i, 48) for i in ids]
+    again = [data.load("train", i, (48, 48)) for i in ids]
     assert all(a is b for a, b in zip(again, again[12:], strict=False))

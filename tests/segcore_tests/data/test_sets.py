@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from segcore.batch import ClassSpec
+from segcore.classes import ClassSpec
 from segcore.config import from_json, to_json
 from segcore.data import DATASETS
 from segcore.data.contact_sheet import contact_sheet
@@ -27,10 +27,11 @@ from segcore.data.sets.l3d_2k import L3D2K
 from segcore.data.sets.llsd import LLSD
 from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.data.splits import split_groups
-from segcore.metrics import score_masks
+from segcore.metrics import METRICS
+from segcore.metrics.images import Scored, score
 from segcore.presets import nano
 from segcore.systems.dual_encoder.network import DualEncoderConfig
-from segcore.training.scoring import EvaluationConfig
+from segcore.training.evaluation import EvaluationConfig
 
 HEIGHT, WIDTH = 48, 64
 
@@ -160,7 +161,7 @@ def everything(data: Dataset) -> list[tuple[Split, str]]:
 
 def test_splits_are_there_and_share_no_patient(config: DataConfig) -> None:
     data = config.open()
-    patients = [{data.load(s, i, 32).patient_id for i in data.ids(s)} for s in SPLITS]
+    patients = [{data.load(s, i, (32, 32)).patient_id for i in data.ids(s)} for s in SPLITS]
     assert all(patients)
     assert len(set.union(*patients)) == sum(map(len, patients))
     assert [list(config.open().ids(s)) for s in SPLITS] == [list(data.ids(s)) for s in SPLITS]
@@ -170,7 +171,7 @@ def test_samples_have_the_promised_form(config: DataConfig) -> None:
     data = config.open()
     seen = set()
     for split, sample_id in everything(data):
-        sample = data.load(split, sample_id, 40)
+        sample = data.load(split, sample_id, (40, 40))
         assert sample.sample_id == sample_id
         assert sample.image_HW3.shape == (40, 40, 3)
         assert sample.labels_HW.shape == (40, 40)
@@ -180,18 +181,19 @@ def test_samples_have_the_promised_form(config: DataConfig) -> None:
     names = data.classes.names
     assert seen == (set(range(len(names))) if data.classes.exclusive else {0, 1})
     with pytest.raises(KeyError):
-        data.load("train", "no such sample", 40)
+        data.load("train", "no such sample", (40, 40))
 
 
 def test_targets_fit_the_classes_and_truth_scores_full_marks(config: DataConfig) -> None:
     data = config.open()
-    samples = [data.load("train", i, 40) for i in list(data.ids("train"))[:3]]
+    samples = [data.load("train", i, (40, 40)) for i in list(data.ids("train"))[:3]]
     batch = collate(samples, data.classes)
     assert batch.target_BKHW.shape[1] == len(data.classes.names)
     if data.classes.exclusive:
         assert (batch.target_BKHW.sum(1) == 1).all()
     labels = samples[0].labels_HW
-    dice = [m.value for m in score_masks(labels, labels, data.classes) if m.metric == "dice"]
+    rows = [METRICS[key].load() for key in ("dice.per_image", "dice.stacked")]
+    dice = [s.value for s in score(Scored(labels, labels), data.classes, rows, "image")]
     assert dice
     assert all(value == 1 or np.isnan(value) for value in dice)
 
@@ -254,7 +256,9 @@ def test_whole_groups_are_divided_about_as_asked() -> None:
 def test_l3d_2k_draws_wider_bands(tmp_path: Path) -> None:
     l3d_2k(tmp_path)
     narrow, wide = L3D(root=str(tmp_path)).open(), L3D2K(root=str(tmp_path)).open()
-    sizes = [(d.load("val", "1_0000", HEIGHT).labels_HW > 0).sum() for d in (narrow, wide)]
+    sizes = [
+        (d.load("val", "1_0000", (HEIGHT, HEIGHT)).labels_HW > 0).sum() for d in (narrow, wide)
+    ]
     assert sizes[0] < sizes[1]
 
 
@@ -264,7 +268,7 @@ def test_llsd_reads_drawn_and_converted_masks_alike(tmp_path: Path) -> None:
     assert converted.ids("val") == ("patient3_f0", "patient3_f1")
     assert converted.ids("test") == ("patient4_f0", "patient4_f1")
     for data in (converted, drawn):
-        labels = data.load("test", "patient4_f1", WIDTH).labels_HW
+        labels = data.load("test", "patient4_f1", (WIDTH, WIDTH)).labels_HW
         rows = [8 * WIDTH // HEIGHT, 20 * WIDTH // HEIGHT, 32 * WIDTH // HEIGHT]
         assert labels[rows, 5].tolist() == [1, 2, 3]
         assert labels[rows, 60].tolist() == [1, 2, 3]
@@ -346,7 +350,7 @@ def test_kvasir_masks_are_cut_at_the_middle(tmp_path: Path) -> None:
     assert data.classes == ClassSpec(("polyp",), exclusive=False)
     for n, sample_id in enumerate(sorted(i for s in SPLITS for i in data.ids(s))):
         split = next(s for s in SPLITS if sample_id in data.ids(s))
-        labels = data.load(split, sample_id, HEIGHT).labels_HW
+        labels = data.load(split, sample_id, (HEIGHT, HEIGHT)).labels_HW
         assert abs(int(labels.sum()) - disc(n).sum() * HEIGHT / WIDTH) < 20
 
 
@@ -400,7 +404,7 @@ def test_cvc_is_divided_by_sequence(tmp_path: Path) -> None:
     counts = dict.fromkeys(SPLITS, 0)
     for s in SPLITS:
         for i in data.ids(s):
-            n = int(data.load(s, i, 16).patient_id[-2:]) - 1
+            n = int(data.load(s, i, (16, 16)).patient_id[-2:]) - 1
             counts[s] += 0 if i in ("001", "030") else LAST_FRAMES[n] - (0, *LAST_FRAMES)[n]
     assert counts == {"train": 372, "val": 124, "test": 116}
 
@@ -479,7 +483,7 @@ def test_palette_pictures_are_indices_or_colours_as_asked(tmp_path: Path) -> Non
     by_index = Folder(root=str(tmp_path), classes=("polyp=1",)).open()
     by_colour = Folder(root=str(tmp_path), classes=("polyp=#fa0a14",)).open()
     sample_id = by_index.ids("train")[0]
-    labels = [d.load("train", sample_id, HEIGHT).labels_HW for d in (by_index, by_colour)]
+    labels = [d.load("train", sample_id, (HEIGHT, HEIGHT)).labels_HW for d in (by_index, by_colour)]
     np.testing.assert_array_equal(labels[0], labels[1])
     assert labels[0].any()
     with pytest.raises(DataError, match=r"odd mask values: 10\n.*levels of no class: 1"):

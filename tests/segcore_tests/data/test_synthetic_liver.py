@@ -67,7 +67,7 @@ def test_a_larger_train_split_changes_nothing_else(cache: Path) -> None:
 
 def test_patients_are_in_one_split_each(cache: Path) -> None:
     data = SMALL.open()
-    patients = [{data.load(s, i, 32).patient_id for i in data.ids(s)} for s in SPLITS]
+    patients = [{data.load(s, i, (32, 32)).patient_id for i in data.ids(s)} for s in SPLITS]
     assert [len(p) for p in patients] == [3, 1, 1]
     assert len(set.union(*patients)) == 5
     assert [len(data.ids(s)) for s in SPLITS] == [7, 3, 2]
@@ -77,8 +77,8 @@ def test_the_line_width_is_applied_on_reading(cache: Path) -> None:
     thick = dataclasses.replace(SMALL, line_width=0.1)
     assert thick.folder() == SMALL.folder()
     name = SMALL.open().ids("train")[0]
-    thin_area = (SMALL.open().load("train", name, 96).labels_HW > 0).sum()
-    assert (thick.open().load("train", name, 96).labels_HW > 0).sum() > 1.3 * thin_area
+    thin_area = (SMALL.open().load("train", name, (96, 96)).labels_HW > 0).sum()
+    assert (thick.open().load("train", name, (96, 96)).labels_HW > 0).sum() > 1.3 * thin_area
 
 
 def test_it_is_a_folder_that_l3d_reads(cache: Path) -> None:
@@ -89,7 +89,7 @@ def test_it_is_a_folder_that_l3d_reads(cache: Path) -> None:
 
 def test_every_landmark_occurs_and_none_fills_the_image(cache: Path) -> None:
     data = dataclasses.replace(SMALL, train=20).open()
-    labels = np.stack([data.load("train", i, 96).labels_HW for i in data.ids("train")])
+    labels = np.stack([data.load("train", i, (96, 96)).labels_HW for i in data.ids("train")])
     share = [(labels == k).mean() for k in range(4)]
     assert share[0] > 0.75
     assert all(0.01 < s < 0.12 for s in share[1:])
@@ -194,14 +194,17 @@ def test_domain_b_is_another_hospital_with_other_patients(cache: Path) -> None:
     other = dataclasses.replace(SMALL, domain="b")
     here, there = SMALL.open(), other.open()
     patients = [
-        {data.load(split, i, 32).patient_id for split in SPLITS for i in data.ids(split)}
+        {data.load(split, i, (32, 32)).patient_id for split in SPLITS for i in data.ids(split)}
         for data in (here, there)
     ]
     assert not patients[0] & patients[1]
     for split in SPLITS:
         assert len(here.ids(split)) == len(there.ids(split))
         for mine, theirs in zip(here.ids(split), there.ids(split), strict=True):
-            lines = here.load(split, mine, 96).labels_HW, there.load(split, theirs, 96).labels_HW
+            lines = (
+                here.load(split, mine, (96, 96)).labels_HW,
+                there.load(split, theirs, (96, 96)).labels_HW,
+            )
             assert (lines[0] != lines[1]).mean() > 0.02
 
 

@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pytest
@@ -14,22 +14,29 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from segcore.batch import ClassSpec
+from segcore.classes import ClassSpec
 from segcore.metrics import (
-    aggregate,
+    METRICS as TABLE,
+)
+from segcore.metrics import (
     assd,
     background_10mm,
     dice,
     hausdorff,
     iou,
-    score_masks,
     stack3d,
     surface_dice,
 )
+from segcore.metrics.aggregate import aggregate
+from segcore.metrics.images import Scored, score
 from segcore.metrics.nearest import distances
-from segcore.training.events import DEFAULT_PROTOCOLS, ImageScore
+from segcore.metrics.table import OF_IMAGES, default_protocol
+from segcore.training.events import ImageScore
 
 Mask = NDArray[np.bool_]
+DEFAULT_PROTOCOLS = {
+    name: default_protocol(name) for name in ("dice", "iou", "assd", "hd", "hd95", "nsd")
+}
 
 LANDMARKS = ClassSpec(names=("background", "ridge", "silhouette", "ligament"), exclusive=True)
 EMPTY = np.zeros((30, 40), bool)
@@ -237,8 +244,36 @@ def test_overlapping_classes_are_read_bit_by_bit() -> None:
     assert scores["pooled", "iou", "stacked"].value == pytest.approx(4 / 8)
 
 
+class MaskScore(NamedTuple):
+    """One value, by the names under which it stands in the tables."""
+
+    class_name: str
+    metric: str
+    protocol: str
+    value: float
+
+
+def score_masks(
+    prediction: NDArray[np.uint8],
+    truth: NDArray[np.uint8],
+    classes: ClassSpec,
+    *,
+    every_protocol: bool = False,
+) -> list[MaskScore]:
+    """All metrics of an image; those that take long only where they are asked for."""
+    rows = [TABLE[key].load() for key in OF_IMAGES]
+    rows = [m for m in rows if every_protocol or not m.only_at_test]
+    found = score(Scored(prediction, truth), classes, rows, "image")
+    return [
+        MaskScore(s.class_name, s.metric.name, s.metric.protocol, s.metric.number(s.value))
+        for s in found
+    ]
+
+
 def image_score(sample: str, class_name: str, value: float, metric: str = "dice") -> ImageScore:
-    return ImageScore("val", 8, sample, sample[0], class_name, metric, "per_image", value)
+    return ImageScore(
+        "val", "8x8", sample, sample[0], sample, class_name, metric, "per_image", value
+    )
 
 
 def test_means_count_defined_images_and_macro_counts_classes() -> None:
@@ -280,7 +315,7 @@ def test_without_the_other_protocols_every_metric_has_its_default() -> None:
 def test_macro_exists_once_per_metric_and_protocol() -> None:
     truth: NDArray[np.uint8] = stripes(0)[::8, ::8]
     images = [
-        ImageScore("val", 128, f"p{i}", "p", *s)
+        ImageScore("val", "128x128", f"p{i}", "p", f"p{i}", *s)
         for i in range(2)
         for s in score_masks(np.roll(truth, i, axis=0), truth, LANDMARKS, every_protocol=True)
     ]

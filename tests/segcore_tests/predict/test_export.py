@@ -14,16 +14,15 @@ from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from sam2.modeling.position_encoding import PositionEmbeddingSine
 from torch import Tensor, nn
 
-from segcore.batch import ClassSpec
+from segcore.classes import ClassSpec
 from segcore.config import TrainConfig
-from segcore.losses import LossConfig
 from segcore.methods import METHODS
 from segcore.methods.method import Method
 from segcore.predict.export import export
 from segcore.systems.dual_encoder.fusion import FusionConfig
 from segcore.systems.dual_encoder.network import DualEncoder, DualEncoderConfig
 from segcore.systems.sam2_encoder import Sam2Config
-from segcore.train import Training
+from segcore.training.loop import Training
 from segcore.training.restore import Restored, restore
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
@@ -138,7 +137,7 @@ def network(sam2: Sam2Config) -> Restored:
     fusion = FusionConfig(mode="rgb_only")
     config = DualEncoderConfig(sam2=sam2, fusion=fusion)
     classes = ClassSpec(("liver",), exclusive=False)
-    system = config.build(classes, LossConfig()).requires_grad_(False)
+    system = config.build(classes).requires_grad_(False)
     for parameter in system.parameters():
         parameter.add_(1.0)
     return Restored(system, config, Method.named("frozen"), classes)

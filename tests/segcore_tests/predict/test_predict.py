@@ -11,9 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from torch.nn import functional as F
 
-from segcore.batch import ClassSpec
+from segcore.classes import ClassSpec
 from segcore.config import TrainConfig
 from segcore.data.loader import evaluation_batches
 from segcore.data.pixels import read_depth, read_image
@@ -24,8 +23,8 @@ from segcore.predict import Predictor
 from segcore.systems.dual_encoder.fusion import FusionConfig
 from segcore.systems.dual_encoder.network import DualEncoderConfig
 from segcore.systems.sam2_encoder import Sam2Config
-from segcore.train import Training
 from segcore.training.checkpoint import CheckpointError, restore_tensors, trained_tensors
+from segcore.training.loop import Training
 from segcore.training.restore import find, restore
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
@@ -55,10 +54,10 @@ def test_a_predictor_sees_what_evaluation_sees(
 ) -> None:
     training = trained(tiny, tmp_path, method=Method.named(method))
     predictor = Predictor.load(tmp_path, device="cpu")
-    batches = evaluation_batches(training.dataset, "val", SIZE, 2, rank=0, world=1)
+    batches = evaluation_batches(training.dataset, "val", (SIZE, SIZE), 2, rank=0, world=1)
     for samples, batch in batches:
         with torch.no_grad():
-            logits_BKHW = training.system.eval()(batch, SIZE).logits_BKhw
+            logits_BKHW = training.system.eval()(batch, (SIZE, SIZE)).logits_BKhw
         depths = [s.depth_HW for s in samples if s.depth_HW is not None]
         found = predictor([s.image_HW3 for s in samples], depths, probabilities=True)
         for wanted_KHW, predicted in zip(logits_BKHW.softmax(1), found, strict=True):
@@ -71,14 +70,16 @@ def test_files_are_read_and_resized_as_in_training(tiny: TrainConfig, tmp_path: 
     assert isinstance(tiny.data, SyntheticLiver)
     scenes = tiny.data.folder() / "Val"
     predictor = Predictor.load(tmp_path, device="cpu")
-    for samples, batch in evaluation_batches(training.dataset, "val", SIZE, 1, rank=0, world=1):
-        with torch.no_grad():
-            logits_BKSS = training.system.eval()(batch, SIZE).logits_BKhw
+    for samples, batch in evaluation_batches(
+        training.dataset, "val", (SIZE, SIZE), 1, rank=0, world=1
+    ):
         image = read_image(scenes / "images" / f"{samples[0].sample_id}.jpg")
         depth = read_depth(scenes / "depth_AdelaiDepth" / f"{samples[0].sample_id}.png")
         (predicted,) = predictor([image], [depth], probabilities=True)
         assert image.shape[0] != SIZE, "or nothing is resized"
-        wanted = F.interpolate(logits_BKSS, image.shape[:2], mode="bilinear").softmax(1)[0]
+        with torch.no_grad():
+            own_size = training.system.eval()(batch, image.shape[:2]).logits_BKhw
+        wanted = own_size.softmax(1)[0]
         assert predicted.probabilities_KHW is not None
         assert np.allclose(predicted.probabilities_KHW, wanted.numpy(), atol=1e-4)
 
@@ -117,8 +118,8 @@ def test_any_size_and_any_batch(tiny: TrainConfig, tmp_path: Path) -> None:
 def test_classes_that_may_overlap_are_bits(tiny: TrainConfig) -> None:
     classes = ClassSpec(("liver", "tool"), exclusive=False)
     torch.manual_seed(0)
-    system = tiny.system.build(classes, tiny.loss).eval()
-    predictor = Predictor(system, classes, SIZE, torch.device("cpu"), "float32")
+    system = tiny.system.build(classes).eval()
+    predictor = Predictor(system, classes, (SIZE, SIZE), torch.device("cpu"), "float32")
     (predicted,) = predictor(*pictures((SIZE, SIZE)), probabilities=True)
     shares = predicted.probabilities_KHW
     assert shares is not None

@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from segcore.batch import ClassSpec
+from segcore.classes import ClassSpec
 from segcore.config import TrainConfig, to_json
 from segcore.methods.method import Method
 from segcore.predict import Predicted, Predictor, drawing
@@ -44,7 +44,7 @@ def save(config: TrainConfig, folder: Path) -> None:
     """An untrained checkpoint."""
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
-    system = config.system.build(CLASSES, config.loss)
+    system = config.system.build(CLASSES)
     Method.named("frozen").adapt(system)
     description = {
         "config": to_json(config, places=False) | {"method": {"name": "frozen"}},
@@ -294,7 +294,7 @@ def test_contours_give_the_masks_back(labels_HW: NDArray[np.uint8]) -> None:
     for classes in (CLASSES, BITS):
         predicted = Predicted(labels_HW, classes)
         borders = drawing.contours(predicted)
-        for name, mask_HW in drawing.foreground(predicted):
+        for name, mask_HW in classes.foreground_masks(labels_HW).items():
             again = np.zeros_like(labels_HW)
             own = [b.points_N2[:, None] for b in borders if b.label == name]
             cv2.drawContours(again, own, -1, 1, cv2.FILLED)

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segcore.batch import Batch, ClassSpec
+from segcore.batch import FINISHED, Batch
+from segcore.classes import ClassSpec
 from segcore.config import TrainConfig, from_json, to_json
-from segcore.losses import LossConfig
+from segcore.losses.dice_ce import DiceCe
 from segcore.methods import METHODS
 from segcore.methods.method import Method, head_parameters
 from segcore.systems import SYSTEMS
@@ -23,7 +24,7 @@ ORGANS = ClassSpec(("liver", "tumour"), exclusive=False)
 
 def built(name: str, classes: ClassSpec = LANDMARKS, **loss: Any) -> System:
     torch.manual_seed(0)
-    return SystemConfig.named(name).build(classes, LossConfig(**loss))
+    return SystemConfig.named(name, loss=DiceCe(**loss)).build(classes)
 
 
 def batch(samples: int = 2, size: int = 128, classes: ClassSpec = LANDMARKS) -> Batch:
@@ -60,9 +61,9 @@ def one(many: Batch, i: int) -> Batch:
 def test_logits_have_the_size_asked_for(name: str, classes: ClassSpec, size: int) -> None:
     data = batch(size=96, classes=classes)
     system = built(name, classes)
-    prediction = system(data, size)
+    prediction = system(data, (size, size))
     assert prediction.logits_BKhw.shape == (2, len(classes.names), size, size)
-    assert system.loss(prediction, data, 0.5).isfinite()
+    assert system.loss(prediction, data, FINISHED).isfinite()
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -70,9 +71,9 @@ def test_logits_have_the_size_asked_for(name: str, classes: ClassSpec, size: int
 def test_loss_is_a_mean_over_samples(name: str, resolution: Any) -> None:
     system, data = built(name, resolution=resolution), batch(3)
     with torch.no_grad():
-        whole = system.loss(system(data, 128), data, 0.0)
+        whole = system.loss(system(data, (128, 128)), data, FINISHED)
         parts = [one(data, i) for i in range(3)]
-        mean = torch.stack([system.loss(system(x, 128), x, 0.0) for x in parts]).mean()
+        mean = torch.stack([system.loss(system(x, (128, 128)), x, FINISHED) for x in parts]).mean()
     torch.testing.assert_close(whole, mean, rtol=1e-4, atol=0)
 
 
@@ -81,12 +82,12 @@ def test_what_it_remembers_changes_no_digit(name: str) -> None:
     system, data = built(name).eval().requires_grad_(False), batch(3)
     hashes = {f"{system.remembers}_hashes": tuple("abc")} if system.remembers else {}
     with torch.inference_mode():
-        expected = [system(one(data, i), 64).logits_BKhw for i in range(3)]
+        expected = [system(one(data, i), (64, 64)).logits_BKhw for i in range(3)]
         for part in range(3):
             named: Any = {field: value[part : part + 1] for field, value in hashes.items()}
             brought = dataclasses.replace(one(data, part), **named)
             for _ in range(2):
-                assert torch.equal(system(brought, 64).logits_BKhw, expected[part])
+                assert torch.equal(system(brought, (64, 64)).logits_BKhw, expected[part])
     system.requires_grad_(True)
     assert system.remembers is None
 
@@ -111,7 +112,7 @@ def test_what_may_be_adapted_is_pretrained(name: str) -> None:
 def test_head_and_encoders_get_gradients_from_one_backward(name: str) -> None:
     system, data = built(name), batch()
     Method.named("full").adapt(system)
-    system.loss(system(data, 128), data, 0.0).backward()
+    system.loss(system(data, (128, 128)), data, FINISHED).backward()
     without = [n for n, p in system.named_parameters() if p.grad is None]
     # SAM2's trunk ends in features that its neck takes and nobody reads; DINOv2 in a mask token.
     assert not [n for n in without if n.split(".")[0] not in system.pretrained()]
@@ -122,7 +123,7 @@ def test_head_and_encoders_get_gradients_from_one_backward(name: str) -> None:
 def test_weights_hash_names_the_pretrained_weights_alone(name: str) -> None:
     packaged = built(name).weights_hash()
     torch.manual_seed(7)
-    assert SystemConfig.named(name).build(ORGANS, LossConfig()).weights_hash() == packaged
+    assert SystemConfig.named(name).build(ORGANS).weights_hash() == packaged
     system = built(name)
     with torch.no_grad():
         next(iter(next(iter(system.pretrained().values())).parameters())).add_(1)

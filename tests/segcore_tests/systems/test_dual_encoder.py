@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segcore.batch import Batch, ClassSpec
+from segcore.batch import FINISHED, Batch
+from segcore.classes import ClassSpec
 from segcore.config import from_json, to_json
-from segcore.losses import LossConfig
 from segcore.methods.method import Method
 from segcore.presets import paper_system
 from segcore.systems.dual_encoder.decoder import DecoderConfig
@@ -42,7 +42,7 @@ def batch(samples: int = 2, size: int = 128, classes: ClassSpec = CLASSES) -> Ba
 
 def built(config: DualEncoderConfig | None = None, classes: ClassSpec = CLASSES) -> DualEncoder:
     torch.manual_seed(0)
-    return (config or DualEncoderConfig()).build(classes, LossConfig())
+    return (config or DualEncoderConfig()).build(classes)
 
 
 def fused(**fields: Any) -> DualEncoderConfig:
@@ -73,9 +73,9 @@ def test_logits_have_the_size_asked_for(size: int) -> None:
 def test_images_of_another_size_and_overlapping_classes() -> None:
     small = batch(size=96, classes=ORGANS)
     system = built(classes=ORGANS)
-    prediction = system(small, 64)
+    prediction = system(small, (64, 64))
     assert prediction.logits_BKhw.shape == (2, 2, 64, 64)
-    assert system.loss(prediction, small, 0.5).isfinite()
+    assert system.loss(prediction, small, FINISHED).isfinite()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_every_setting_changes_the_model(config: DualEncoderConfig) -> None:
     if config.sam2.pretrained == config.depth.pretrained == "packaged":
         other.load_state_dict(same, strict=False)
     with torch.no_grad():
-        one, two = (system(batch(), 64).logits_BKhw for system in (base, other))
+        one, two = (system(batch(), (64, 64)).logits_BKhw for system in (base, other))
     assert not torch.allclose(one, two, atol=1e-3)
 
 
@@ -155,7 +155,7 @@ def test_where_the_decoder_refines(layout: Any, sides: list[int], fusion: dict[s
     for stride in ("16", "8", "4"):
         level = system.get_submodule(f"decoder.refine.{stride}")
         level.register_forward_hook(lambda module, inputs, out: seen.append(out.shape[-1]))
-    prediction = system(batch(), 128)
+    prediction = system(batch(), (128, 128))
     assert seen == sides
     assert prediction.extras["native"].shape == (2, 4, 32, 32)
     assert prediction.logits_BKhw.shape == (2, 4, 128, 128)
@@ -176,7 +176,7 @@ def test_the_untrained_projection_is_one_for_all_seeds_and_stays(name: str) -> N
     before = system.get_parameter("fusion.depth_in.0.weight").clone()
     assert not torch.equal(before, reference.get_parameter("fusion.depth_in.0.weight"))
     torch.manual_seed(7)
-    other = config.build(CLASSES, LossConfig())
+    other = config.build(CLASSES)
     assert torch.equal(before, other.get_parameter("fusion.depth_in.0.weight"))
     rest = {n: p for n, p in system.named_parameters() if "depth_in" not in n}
     assert all(torch.equal(p, reference.get_parameter(n)) for n, p in rest.items())
@@ -184,7 +184,7 @@ def test_the_untrained_projection_is_one_for_all_seeds_and_stays(name: str) -> N
     method.adapt(system)
     optimizer = method.optimizer(system, OptimConfig())
     data = batch()
-    system.loss(system(data, 128), data, 0.0).backward()
+    system.loss(system(data, (128, 128)), data, FINISHED).backward()
     optimizer.step()
     assert torch.equal(before, system.get_parameter("fusion.depth_in.0.weight"))
     head = "decoder.out.weight"
@@ -258,8 +258,8 @@ def test_loss_is_a_mean_over_samples() -> None:
     four = batch(4)
     four = replace(four, image_B3HW=four.image_B3HW.double(), depth_B1HW=_double(four.depth_B1HW))
     with torch.no_grad():
-        whole = system.loss(system(four, 128), four, 0.0)
-        parts = [system.loss(system(one, 128), one, 0.0) for one in split(four)]
+        whole = system.loss(system(four, (128, 128)), four, FINISHED)
+        parts = [system.loss(system(one, (128, 128)), one, FINISHED) for one in split(four)]
     torch.testing.assert_close(whole, torch.stack(parts).mean(), rtol=1e-5, atol=0)
 
 
@@ -288,7 +288,7 @@ def test_gradients_reach_what_moves_and_nothing_else() -> None:
     qkv = system.get_submodule("sam2.image_encoder.trunk.blocks.0.attn.qkv")
     weight = qkv.get_parameter("weight").requires_grad_(True)
     data = batch()
-    system.loss(system(data, 128), data, 0.0).backward()
+    system.loss(system(data, (128, 128)), data, FINISHED).backward()
     assert weight.grad is not None
     assert weight.grad.abs().max() > 0
     moved = {name for name, p in system.named_parameters() if p.grad is not None}
@@ -315,10 +315,10 @@ def test_same_in_training_and_evaluation_and_on_repetition() -> None:
 def test_half_precision_forward_and_backward() -> None:
     system, data = built(), batch()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = system.loss(system(data, 128), data, 0.0)
+        loss = system.loss(system(data, (128, 128)), data, FINISHED)
     loss.backward()
     with torch.no_grad():
-        exact = system.loss(system(data, 128), data, 0.0)
+        exact = system.loss(system(data, (128, 128)), data, FINISHED)
     torch.testing.assert_close(loss, exact, rtol=0.05, atol=0)
 
 
@@ -326,6 +326,6 @@ def test_weights_hash_depends_on_the_weights_alone() -> None:
     packaged = built().weights_hash()
     assert packaged == built(fused(mode="sum")).weights_hash()
     torch.manual_seed(7)
-    assert packaged == DualEncoderConfig().build(ORGANS, LossConfig()).weights_hash()
+    assert packaged == DualEncoderConfig().build(ORGANS).weights_hash()
     random = DualEncoderConfig(sam2=Sam2Config(pretrained="random"))
     assert packaged != built(random).weights_hash() == built(random).weights_hash()

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from segcore.batch import Batch, ClassSpec
+from segcore.batch import Batch
+from segcore.classes import ClassSpec
 from segcore.config import TrainConfig
 from segcore.data.augment import Augment
 from segcore.data.loader import collate, evaluation_batches, training_batches
 from segcore.data.sets.synthetic_liver import SyntheticLiver
-from segcore.losses import LossConfig
 from segcore.methods import METHODS
 from segcore.methods.method import Method
 from segcore.systems.dual_encoder import depth_encoder
@@ -22,10 +22,11 @@ from segcore.systems.dual_encoder.depth_encoder import DepthConfig, DepthEncoder
 from segcore.systems.dual_encoder.fusion import FusionConfig
 from segcore.systems.dual_encoder.network import DualEncoder, DualEncoderConfig
 from segcore.systems.features import KeptFeatures
-from segcore.train import Training, train
+from segcore.train import train
+from segcore.training.evaluation import EvaluationConfig
 from segcore.training.events import Evaluation
+from segcore.training.loop import Training
 from segcore.training.runtime import Precision, Runtime
-from segcore.training.scoring import EvaluationConfig
 
 CLASSES = ClassSpec(("background", "ridge", "silhouette", "ligament"), exclusive=True)
 EXTERNAL = SyntheticLiver(train=1, val=1, test=2, domain="b")
@@ -208,7 +209,7 @@ def test_what_a_system_looks_at_is_hashed_and_nothing_else(tiny: TrainConfig) ->
         batches = [
             batch
             for _, batch in evaluation_batches(
-                data, "val", 64, 1, rank=0, world=1, remembers=cast(Any, remembers)
+                data, "val", (64, 64), 1, rank=0, world=1, remembers=cast(Any, remembers)
             )
         ]
         for part, hashes in (
@@ -223,7 +224,7 @@ def test_what_a_system_looks_at_is_hashed_and_nothing_else(tiny: TrainConfig) ->
 def test_a_hash_is_of_the_pixels_not_of_the_sample(tiny: TrainConfig) -> None:
     """Who shows a network other depth maps (see benchmarks/nano_evidence.py) need not say so."""
     data = tiny.data.open()
-    one, other = (data.load("train", i, 64) for i in data.ids("train")[:2])
+    one, other = (data.load("train", i, (64, 64)) for i in data.ids("train")[:2])
     swapped = replace(one, depth_HW=other.depth_HW)
 
     def hashes(batch: Batch) -> tuple[str, ...] | None:
@@ -231,7 +232,7 @@ def test_a_hash_is_of_the_pixels_not_of_the_sample(tiny: TrainConfig) -> None:
 
     first, second = (collate([s], CLASSES, hashed="depth") for s in (one, other))
     assert hashes(collate([swapped], CLASSES, hashed="depth")) == hashes(second) != hashes(first)
-    larger = data.load("train", one.sample_id, 128)
+    larger = data.load("train", one.sample_id, (128, 128))
     assert hashes(collate([larger], CLASSES, hashed="depth")) != hashes(first)
 
 
@@ -252,7 +253,7 @@ def test_training_images_are_hashed_where_they_come_again(
     def forms(part: Any) -> set[str] | None:
         found: set[str] = set()
         for epoch in range(1, 13):
-            made = training_batches(data, [[0]], 64, augment, 0, epoch, remembers=part)
+            made = training_batches(data, [[0]], (64, 64), augment, 0, epoch, remembers=part)
             (batch,) = made
             hashes = batch.image_hashes if part == "image" else batch.depth_hashes
             if hashes is None:
@@ -269,12 +270,12 @@ def test_training_images_are_hashed_where_they_come_again(
 
 def test_without_depth_encoder_nothing_is_remembered() -> None:
     config = DualEncoderConfig(fusion=FusionConfig(mode="rgb_only"))
-    assert config.build(CLASSES, LossConfig()).requires_grad_(False).remembers is None
+    assert config.build(CLASSES).requires_grad_(False).remembers is None
     image = DualEncoderConfig(depth=DepthConfig(source="image"))
-    assert image.build(CLASSES, LossConfig()).requires_grad_(False).remembers == "image"
+    assert image.build(CLASSES).requires_grad_(False).remembers == "image"
 
 
 def test_batches_without_depth_maps_bring_no_hashes(tiny: TrainConfig) -> None:
-    sample = tiny.data.open().load("train", tiny.data.open().ids("train")[0], 64)
+    sample = tiny.data.open().load("train", tiny.data.open().ids("train")[0], (64, 64))
     bare = dataclasses.replace(sample, depth_HW=None)
     assert collate([bare], CLASSES, hashed="depth").depth_hashes is None

@@ -14,8 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Sam2Model
 
-from segcore.batch import ClassSpec
-from segcore.losses import LossConfig
+from segcore.classes import ClassSpec
 from segcore.systems.dual_encoder.depth_encoder import DepthConfig, backbone_config
 from segcore.systems.dual_encoder.network import DualEncoderConfig
 from segcore.systems.sam2_encoder import STRIDES, Sam2Config, Size, build_hiera, sam2_name
@@ -307,7 +306,7 @@ def test_weights_that_the_hub_does_not_give_are_said_beforehand(hub: Path) -> No
         config.check_weights()
     assert "can't get not a name from" in str(refused.value)
     with pytest.raises(ValueError, match="can't get someone/sam2 from"):
-        config.build(ClassSpec(("liver",), exclusive=False), LossConfig())
+        config.build(ClassSpec(("liver",), exclusive=False))
 
 
 def assert_equal(one: Mapping[str, Tensor], two: Mapping[str, Tensor]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from pydantic.dataclasses import dataclass
 
-from segcore.batch import ClassSpec
+from segcore.classes import ClassSpec
 from segcore.config import TrainConfig, from_json, to_json
 from segcore.data.dataset import DataConfig, Sample
 from segcore.data.faults import DataError
@@ -24,14 +24,17 @@ from segcore.data.sets.l3d import L3D
 from segcore.data.sets.l3d_2k import L3D2K
 from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.methods.method import Method
-from segcore.metrics import aggregate
+from segcore.metrics import default_protocol
+from segcore.metrics.aggregate import aggregate
 from segcore.presets import nano, published
 from segcore.registry import STRICT
-from segcore.train import Training, train
-from segcore.training.events import DEFAULT_PROTOCOLS, Evaluation, ImageScore
+from segcore.train import train
+from segcore.training.evaluation import EvaluationConfig
+from segcore.training.events import Evaluation, ImageScore
+from segcore.training.loop import Training
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
-from segcore.training.scoring import PICTURES, EvaluationConfig, predict_labels, score_images
+from segcore.training.scoring import PICTURES, Target, predict, score_predictions
 from segtune.execution.preflight import check_data_and_weights
 from segtune.execution.resources import Resources
 from segtune.study.overrides import SpecError, config_hash, non_default
@@ -41,6 +44,8 @@ T = TypeVar("T")
 
 EXTERNAL = SyntheticLiver(train=1, val=1, test=3, domain="b")
 SIZES = (64, 256)
+RESOLUTIONS = ("128x128", "64x64", "256x256")
+DEFAULTS = {name: default_protocol(name) for name in ("dice", "iou", "assd", "hd", "hd95", "nsd")}
 
 
 def wide(config: TrainConfig) -> TrainConfig:
@@ -62,8 +67,8 @@ def final() -> Evaluation:
 
 def test_every_split_is_scored_at_every_size_by_every_protocol(final: Evaluation) -> None:
     parts = {(s.split, s.resolution) for s in final.scores}
-    assert parts == {(split, size) for split in ("test", "external") for size in (128, *SIZES)}
-    macro = {*DEFAULT_PROTOCOLS.items(), ("assd", "mean_of_directed"), ("hd95", "max_of_directed")}
+    assert parts == {(split, size) for split in ("test", "external") for size in RESOLUTIONS}
+    macro = {*DEFAULTS.items(), ("assd", "mean_of_directed"), ("hd95", "max_of_directed")}
     stacked = {("dice", "stacked"), ("iou", "stacked")}
     published = {("assd", "background_10mm"), ("assd", "stack3d")}
     for part in parts:
@@ -80,10 +85,12 @@ def test_no_image_is_missing_or_twice_in_any_part(final: Evaluation) -> None:
         for i in final.images
     ]
     assert len(keys) == len(set(keys))
-    for size in (128, *SIZES):
+    for size in RESOLUTIONS:
         found = [s for split, r, s, *rest in keys if (split, r) == ("external", size)]
         assert set(found) == set(EXTERNAL.open().ids("test"))
-    assert {(i.split, i.resolution) for i in final.images if i.split == "val"} == {("val", 128)}
+    assert {(i.split, i.resolution) for i in final.images if i.split == "val"} == {
+        ("val", "128x128")
+    }
     assert {p.split for p in final.pictures} == {"test", "external"}
 
 
@@ -93,21 +100,21 @@ def test_the_scores_are_means_of_the_images(final: Evaluation) -> None:
 
 
 def test_a_score_is_the_default_protocol_at_the_systems_size(final: Evaluation) -> None:
-    for metric, protocol in DEFAULT_PROTOCOLS.items():
+    for metric, protocol in DEFAULTS.items():
         for split in ("test", "external"):
             (row,) = (
                 s
                 for s in final.scores
-                if (s.split, s.resolution, s.class_name) == (split, 128, "macro")
+                if (s.split, s.resolution, s.class_name) == (split, "128x128", "macro")
                 and (s.metric, s.protocol) == (metric, protocol)
             )
             assert final.score(metric, split=split) == pytest.approx(row.value, nan_ok=True)
-    at_64 = final.score("assd", split="test", resolution=64)
+    at_64 = final.score("assd", split="test", resolution="64x64")
     assert at_64 < final.score("assd", split="test")  # half as many pixels
     stacked = final.score("dice", split="test", class_name="pooled", protocol="stacked")
     assert stacked != final.score("dice", split="test", class_name="pooled")
-    with pytest.raises(KeyError, match="no dice .per_image. of macro on test at 99"):
-        final.score("dice", split="test", resolution=99)
+    with pytest.raises(KeyError, match="no dice .per_image. of macro on test at 99x99"):
+        final.score("dice", split="test", resolution="99x99")
 
 
 def test_more_to_evaluate_changes_nothing_else(tiny: TrainConfig) -> None:
@@ -125,13 +132,13 @@ def test_a_search_trial_never_sees_the_external_set(tiny: TrainConfig) -> None:
 
 def test_truth_at_another_size_is_the_truth_of_that_size(tiny: TrainConfig) -> None:
     training = Training(tiny, Runtime())
-    found = list(
-        predict_labels(training.system, training.dataset, "test", 128, 2, Runtime(), resolution=192)
-    )
+    target = Target(training.dataset, "test", "test", (192, 192), ())
+    found = list(predict(training.system, target, Runtime(), input_size=(128, 128), batch_size=2))
     assert len(found) == 2
-    for sample, labels in found:
-        stored = training.dataset.load("test", sample.sample_id, 192)  # as it was rendered
-        assert labels.shape == (192, 192)
+    for predicted in found:
+        sample = predicted.sample
+        stored = training.dataset.load("test", sample.sample_id, (192, 192))  # as it was rendered
+        assert predicted.labels_HW.shape == (192, 192)
         np.testing.assert_array_equal(sample.labels_HW, stored.labels_HW)
 
 
@@ -144,7 +151,7 @@ class Fresh:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._dataset, name)
 
-    def load(self, split: Any, sample_id: str, size: int) -> Any:
+    def load(self, split: Any, sample_id: str, size: Any) -> Any:
         """A sample of the caller's own."""
         stored = self._dataset.load(split, sample_id, size)
         sample = Held(**vars(stored))
@@ -197,12 +204,11 @@ def test_any_number_of_workers_gives_the_scores_of_one(tiny: TrainConfig, world:
     assert external is not None
 
     def scores(runtime: Runtime, size: int) -> list[ImageScore]:
-        predictions = predict_labels(
-            training.system, external, "test", 128, 2, runtime, resolution=size
+        target = Target(
+            external, "test", "external", (size, size), EvaluationConfig().rows(EXTERNAL, test=True)
         )
-        return score_images(
-            predictions, external, "test", runtime, name="external", every_protocol=True
-        )
+        predictions = predict(training.system, target, runtime, input_size=(128, 128), batch_size=2)
+        return score_predictions(predictions, target, runtime)
 
     training.system.eval()
     for size in (128, 64):
@@ -472,10 +478,10 @@ def test_a_loss_that_the_classes_cannot_have_is_refused_beforehand(
 ) -> None:
     """`published` on masks of one structure, which have no background."""
     config = dataclasses.replace(published(tiny), data=plain("a"))
-    with pytest.raises(ValueError, match="loss.background and loss.entropy") as refused:
+    with pytest.raises(ValueError, match="system.loss.background and .entropy") as refused:
         config.open_data()
     assert "data has no depth maps" in str(refused.value), "faults are told together"
-    with pytest.raises(SpecError, match="loss.background and loss.entropy"):
+    with pytest.raises(SpecError, match="system.loss.background and .entropy"):
         check_data_and_weights(study_of(config), Resources())
 
 
@@ -519,7 +525,7 @@ def test_the_systems_own_size_is_scored_once_though_it_is_asked_for(tiny: TrainC
         if i.split == "test"
     ]
     assert len(keys) == len(set(keys))
-    assert {k[0] for k in keys} == {128, 64}
+    assert {k[0] for k in keys} == {"128x128", "64x64"}
 
 
 def test_defaults_change_no_hash_and_any_setting_does(tiny: TrainConfig) -> None:

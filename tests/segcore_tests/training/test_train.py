@@ -15,12 +15,13 @@ from segcore.data.loader import epoch_order, shares
 from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.methods import METHODS
 from segcore.methods.method import Method
-from segcore.train import Training, TrainingDiverged, main, train
+from segcore.train import TrainingDiverged, main, train
 from segcore.training.checkpoint import CheckpointError, trained_tensors
+from segcore.training.evaluation import EvaluationConfig
 from segcore.training.events import Evaluation
+from segcore.training.loop import Training
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
-from segcore.training.scoring import EvaluationConfig
 
 
 def losses(evaluations: list[Evaluation]) -> list[float]:

@@ -58,7 +58,7 @@ def test_what_changes_a_training_is_not_refused(tiny: TrainConfig) -> None:
         heads={"system.fusion.heads": 4},
         gap={"method.update_proj_gap": 7},
         moments={"method.moments": "reset"},
-        dice={"loss.dice_weight": 2.0},
+        dice={"system.loss.dice_weight": 2.0},
         lr={"method.lr": 1e-3},
         clip={"optim.clip_norm": None},
         flip={"augment.flip": 0.0},

@@ -32,7 +32,7 @@ def test_without_a_terminal_there_is_a_line_per_epoch_and_one_at_the_end() -> No
         progress.reported(trial(), REPORT)
         progress.reported(trial(), REPORT | {"final": True})
         progress.ended(trial(), None)
-    assert "a-s0: epoch 1/2 loss 0.500 val Dice 0.250 ASSD 3.00 px" in text.getvalue()
+    assert "a-s0: epoch 1/2, loss 0.500 val Dice 0.250 ASSD 3.00 px" in text.getvalue()
     assert "a-s0: best val Dice 0.250  (1/1)" in text.getvalue()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from support.score_kinds import KINDS
 from tensorboardX.proto.event_pb2 import Event
 
 from segtune.cli import _parser
@@ -76,7 +77,8 @@ def written(storage: Path, *epochs: int) -> None:
     ])  # fmt: skip
     tables.write(storage, "mine", "scores", [
         {**key, "epoch": e, "split": split, "class_name": name, "metric": "dice",
-         "protocol": "per_image", "resolution": 8, "value": e / 10 if name == "macro" else 0.9}
+         "protocol": "per_image", "resolution": "8x8", **KINDS["dice"],
+         "value": e / 10 if name == "macro" else 0.9}
         for e in epochs for split in ("val", "test") for name in ("macro", "ridge")
         if split == "val" or name == "ridge"
     ])  # fmt: skip

@@ -16,11 +16,14 @@ from support.report_tables import (
     DICE,
     EPOCHS,
     IMAGES,
+    LARGER_MASKS,
+    MASKS,
     SIDE,
     STEPS,
     write_ablation,
     write_trial,
 )
+from support.score_kinds import KINDS
 
 from segtune.report import figures, figures_differences, figures_tradeoff, figures_training
 from segtune.report.agreement import agreements
@@ -134,10 +137,11 @@ def methods(tmp_path_factory: pytest.TempPathFactory) -> StudyRows:
     write_ablation(folder)
     for arm, seed in itertools.product(ARMS, range(3)):
         key = {"trial_id": f"{arm}-s{seed}", "attempt": 1, "step": 0, "epoch": EPOCHS - 1, "n": 9,
-               "metric": "dice", "protocol": "per_image", "class_name": "macro"}  # fmt: skip
+               "metric": "dice", "protocol": "per_image", "class_name": "macro",
+               **KINDS["dice"]}  # fmt: skip
         more = [
-            {**key, "split": "external", "resolution": SIDE, "value": DICE[arm][seed] - 0.2},
-            {**key, "split": "test", "resolution": 2 * SIDE, "value": DICE[arm][seed] - 0.01},
+            {**key, "split": "external", "resolution": MASKS, "value": DICE[arm][seed] - 0.2},
+            {**key, "split": "test", "resolution": LARGER_MASKS, "value": DICE[arm][seed] - 0.01},
         ]
         rows = [r for r in tables.read(folder, "methods", "scores").to_pylist()
                 if r["trial_id"] == key["trial_id"]]  # fmt: skip
@@ -216,7 +220,7 @@ def test_refreshes_stand_out_and_survive_thinning(methods: StudyRows) -> None:
 
 def test_shifts_are_paired_by_seed_and_sizes_stay_apart(methods: StudyRows) -> None:
     (found,) = shifts(methods)
-    assert found.measure.resolution == SIDE
+    assert found.measure.resolution == MASKS
     lora = next(d for d in found.domains if d.arm == "lora")
     assert lora.change.mean == pytest.approx(-0.2)
     assert (lora.change.low, lora.change.high) == pytest.approx((-0.2, -0.2))
@@ -246,7 +250,7 @@ def test_image_by_image_is_the_mean_over_classes_and_seeds(methods: StudyRows) -
 def test_factors_say_what_is_there_and_what_is_not(tmp_path: Path) -> None:
     arms = {"no_depth": {"depth": False}, "lora": {"method": "lora", "method.rank": 4}}
     study_file.write(tmp_path, "x", {
-        "schema_version": 1, "study": "x", "kind": "ablation", "baseline_arm": "base",
+        "schema_version": 2, "study": "x", "kind": "ablation", "baseline_arm": "base",
         "baseline": {"depth": True, "method": "frozen"}, "arms": arms,
     })  # fmt: skip
     write_trial(tmp_path, "x", "base-s0", 0.5, role="arm", arm="base", seed=0,
@@ -318,4 +322,4 @@ def test_errors_are_told_apart() -> None:
 
 
 def test_a_measure_in_pixels_says_so() -> None:
-    assert Measure("assd", "per_class_px", 96).label == "ASSD (px)"
+    assert Measure("assd", "per_class_px", "96x96", "minimize", "px", "ASSD").label == "ASSD (px)"

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from segtune.report.labels import text_positions
 from segtune.report.patients import Scores, bootstrap, by_patient, difference, shares
@@ -165,6 +166,11 @@ def test_holm_steps_down_and_never_decreases() -> None:
     assert holm([0.9, 0.8]) == (1.0, 1.0)
     assert holm([None]) == (None,)
     assert holm([]) == ()
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
+def test_holm_is_statsmodels(p_values: list[float]) -> None:
+    assert holm(p_values) == tuple(multipletests(p_values, method="holm")[1])
 
 
 @pytest.mark.parametrize(("sd", "tests"), [(0.01, 1), (0.02, 3), (0.05, 1)])

@@ -29,6 +29,7 @@ from support.report_tables import (
     write_search,
     write_trial,
 )
+from support.score_kinds import KINDS
 
 from segtune.report import build
 from segtune.report.cost import arm_costs
@@ -243,7 +244,7 @@ def test_importance_explains_good_trials_whichever_way_is_good(tmp_path: Path) -
     about the wrong end finds the rate.
     """
     study_file.write(tmp_path, "x", {
-        "schema_version": 1, "study": "x", "kind": "search", "num_samples": 60, "baseline": {},
+        "schema_version": 2, "study": "x", "kind": "search", "num_samples": 60, "baseline": {},
         "objectives": [{"metric": "dice", "direction": "maximize"}],
         "space": {f: distribution_to_json(SPACE[f]) for f in ("method.rank", "method.lr")},
     })  # fmt: skip
@@ -259,7 +260,8 @@ def test_importance_explains_good_trials_whichever_way_is_good(tmp_path: Path) -
         }])  # fmt: skip
         tables.write(tmp_path, "x", "scores", [{
             "trial_id": f"t{number}", "attempt": 1, "step": 1, "epoch": 1, "split": "val",
-            "resolution": 96, "class_name": "macro", "metric": "dice", "protocol": "per_image",
+            "resolution": "96x96", "class_name": "macro", "metric": "dice", "protocol": "per_image",
+            **KINDS["dice"],
             "value": value, "n": 4,
         }])  # fmt: skip
     (ped_anova, _), _ = importances(read_search(load(tmp_path, "x")))
@@ -338,7 +340,7 @@ def test_names_and_errors_from_outside_are_text_and_nothing_else(tmp_path: Path)
     arms = {name: {"method": name} for name in HOSTILE}
     study = "a<b>&amp; \u05e9\u05dc\u05d5\u05dd"
     study_file.write(tmp_path, study, {
-        "schema_version": 1, "study": study, "kind": "ablation", "question": HOSTILE[0],
+        "schema_version": 2, "study": study, "kind": "ablation", "question": HOSTILE[0],
         "baseline": {"method": "full"}, "baseline_arm": "full", "arms": arms, "seeds": [0, 1],
     })  # fmt: skip
     for number, (arm, seed) in enumerate(itertools.product(["full", *arms], (0, 1))):

@@ -68,7 +68,7 @@ def test_the_page_follows_its_tables(tmp_path: Path) -> None:
 
 
 def test_a_study_that_has_just_begun_gets_a_page_that_says_so(tmp_path: Path) -> None:
-    study_file.write(tmp_path, "methods", {"schema_version": 1, "arms": ARMS})
+    study_file.write(tmp_path, "methods", {"schema_version": 2, "arms": ARMS})
     live = Live(tmp_path, ["methods"])
     assert "no trial on record yet" in live.state.page
     begin(tmp_path, "full")

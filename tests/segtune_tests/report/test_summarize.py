@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.report_tables import EPOCHS, SIDE, write_search, write_trial
+from support.report_tables import EPOCHS, MASKS, SIDE, write_search, write_trial
+from support.score_kinds import KINDS
 
 from segtune.report import build, summarize
 from segtune.report.carried import changed
@@ -60,7 +61,7 @@ def write_study(
     """
     seeds = range(max(len(values) for values in arms.values()))
     study_file.write(storage, study, {
-        "schema_version": 1, "study": study, "kind": "ablation", "question": "Which is best?",
+        "schema_version": 2, "study": study, "kind": "ablation", "question": "Which is best?",
         "baseline": {}, "baseline_arm": next(iter(arms)), "arms": {a: {"method": a} for a in arms},
         "seeds": list(seeds), "tune": tune or {},
     })  # fmt: skip
@@ -76,7 +77,7 @@ def write_study(
             dice = value + np.repeat(extra, IMAGES) + noise
             rewrite_scores(storage, study, trial, float(dice.mean()), arm in rising)
             tables.write(storage, study, "images", [
-                {"trial_id": trial, "attempt": 1, "split": "test", "resolution": SIDE,
+                {"trial_id": trial, "attempt": 1, "split": "test", "resolution": MASKS,
                  "sample_id": f"p{i // IMAGES}-{i}", "patient_id": f"p{i // IMAGES}",
                  "class_name": ONE_CLASS, "metric": "dice", "protocol": "per_image",
                  "value": float(v)}
@@ -96,8 +97,8 @@ def rewrite_scores(storage: Path, study: str, trial: str, test: float, rising: b
     best = EPOCHS if rising else EPOCHS - 1
     [row] = [r for r in tables.read(storage, study, "trials").to_pylist() if r["trial_id"] == trial]
     tables.write(storage, study, "trials", [{**row, "best_epoch": best}])
-    common = {"trial_id": trial, "attempt": 1, "resolution": SIDE, "class_name": "macro",
-              "metric": "dice", "protocol": "per_image"}  # fmt: skip
+    common = {"trial_id": trial, "attempt": 1, "resolution": MASKS, "class_name": "macro",
+              "metric": "dice", "protocol": "per_image", **KINDS["dice"]}  # fmt: skip
     val = [0.5 + 0.02 * e - 0.1 * (e > best) for e in range(1, EPOCHS + 1)]
     rows = [
         {**common, "step": e, "epoch": e, "split": "val", "value": v, "n": 8}
@@ -341,8 +342,8 @@ def test_default_protocol_and_native_size_are_shown_whatever_else_is_there(tmp_p
     rows = [r for r in tables.read(tmp_path, "known", "scores").to_pylist()
             if r["trial_id"] == "base-s0"]  # fmt: skip
     rows += [
-        {**rows[0], "epoch": EPOCHS - 1, "metric": metric, "protocol": protocol,
-         "resolution": size, "split": split, "value": 99.0}
+        {**rows[0], "epoch": EPOCHS - 1, "metric": metric, "protocol": protocol, **KINDS[metric],
+         "resolution": f"{size}x{size}", "split": split, "value": 99.0}
         for metric, protocol, size, split in extra
     ]  # fmt: skip
     tables.write(tmp_path, "known", "scores", rows)
@@ -350,14 +351,14 @@ def test_default_protocol_and_native_size_are_shown_whatever_else_is_there(tmp_p
     told = {m: choose(found, m, "test") for m in ("dice", "assd", "hd95", "nsd")}
     shown = {m: None if c is None else (c.protocol, c.resolution, c.unit) for m, c in told.items()}
     assert shown == {
-        "dice": ("per_image", SIDE, ""),
-        "assd": ("per_class_px", SIDE, "px"),
-        "hd95": ("pooled", SIDE, "px"),
+        "dice": ("per_image", MASKS, ""),
+        "assd": ("per_class_px", MASKS, "px"),
+        "hd95": ("pooled", MASKS, "px"),
         "nsd": None,
     }
     outside = choose(found, "nsd", "external")
     assert outside is not None
-    assert outside.resolution == 2 * SIDE  # the native size was not scored there
+    assert outside.resolution == f"{2 * SIDE}x{2 * SIDE}"  # the native size was not scored there
 
 
 def test_a_search_answers_with_its_best_and_a_warning(tmp_path: Path) -> None:
@@ -507,6 +508,6 @@ def test_leaving_one_out_repeats_holms_correction(
     estimate = Estimate(0.02, 0.001, 0.04, 5)
     before = replace(d, p=0.6, p_holm=1.0, over_both=estimate)
     p_values = {"up": 0.6, **{f"a{i}": p for i, p in enumerate(others)}}
-    measure = Measure("dice", "per_image", SIDE)
+    measure = Measure("dice", "per_image", MASKS)
     said = changed(before, (estimate, 0.02), "patient p0", measure, p_values)
     assert bool(said) == told

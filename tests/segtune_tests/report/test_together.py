@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 from scipy import stats
-from support.report_tables import DICE, EPOCHS, SIDE, write_ablation, write_search, write_trial
+from support.report_tables import (
+    DICE,
+    EPOCHS,
+    LARGER_MASKS,
+    SIDE,
+    write_ablation,
+    write_search,
+    write_trial,
+)
 
 from segtune.cli import main
 from segtune.report import build
@@ -151,7 +159,7 @@ def test_another_protocol_resolution_or_split_is_refused(storage: Path) -> None:
     write(storage, "other", ("lora",))
     rows = tables.read(storage, "other", "scores").to_pylist()
     for trial, of_trial in itertools.groupby(rows, lambda r: r["trial_id"]):
-        moved = [{**r, "resolution": 2 * SIDE} for r in of_trial if r["trial_id"] == trial]
+        moved = [{**r, "resolution": LARGER_MASKS} for r in of_trial if r["trial_id"] == trial]
         tables.write(storage, "other", "scores", moved)
     images = tables.read(storage, "other", "images").to_pylist()
     for _, of_trial in itertools.groupby(images, lambda r: r["trial_id"]):

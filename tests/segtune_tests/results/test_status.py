@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from support.score_kinds import KINDS
 
 from segtune.cli import main
 from segtune.commands.status import draw, duration
@@ -26,6 +27,7 @@ from segtune.results.status import SILENT_EPOCHS, StudyStatus, TrialStatus, read
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 ARMS = {"frozen": {}, "lora": {"method": "lora", "schedule.epochs": 20}}
 DEFINITION = {
+    "scores": {name: KINDS[name] for name in ("dice", "assd")},
     "kind": "ablation",
     "question": "Is it worth it?",
     "baseline": {"method": "frozen", "schedule.epochs": 10},
@@ -56,7 +58,8 @@ def train(
     written = NOW - quiet
     started = written - timedelta(seconds=pace * max(1, len(done)))
     scores = [
-        {"epoch": e, "split": "val", "resolution": 128, "class_name": "macro", "metric": metric,
+        {"epoch": e, "split": "val", "resolution": "128x128", "class_name": "macro",
+         "metric": metric, **KINDS[metric],
          "protocol": protocol, "value": (dice or {}).get(e, 0.5 + e / 100) * scale}
         for e in done
         for metric, protocol, scale in (("dice", "per_image", 1), ("assd", "per_class_px", 10),
@@ -82,7 +85,7 @@ def test_a_running_trial_at_its_best_epoch_and_its_own_pace(tmp_path: Path) -> N
     train(tmp_path, "frozen-s0", range(1, 5), pace=30, dice={2: 0.9})
     trial = seen(tmp_path)["frozen-s0"]
     assert (trial.state, trial.epoch, trial.epochs, trial.best_epoch) == ("running", 4, 10, 2)
-    assert (trial.dice, trial.assd) == (0.9, 9.0)
+    assert trial.scores == {"dice": 0.9, "assd": 9.0}
     assert (trial.epoch_seconds, trial.seconds_left) == (30, 180)
     assert trial.memory_bytes == 10**9 + 4
 
@@ -140,7 +143,7 @@ def test_a_resumed_trial_counts_all_epochs_and_paces_by_the_new_attempt(tmp_path
     assert (again.attempt, again.epoch, again.epoch_seconds) == (2, 5, None)
     train(tmp_path, "frozen-s0", range(6, 8), attempt=2, pace=20)
     trial = seen(tmp_path)["frozen-s0"]
-    assert (trial.epoch, trial.best_epoch, trial.dice) == (7, 3, 0.8)
+    assert (trial.epoch, trial.best_epoch, trial.scores["dice"]) == (7, 3, 0.8)
     assert (trial.epoch_seconds, trial.seconds_left) == (20, 60)
 
 
@@ -183,7 +186,7 @@ def test_no_epoch_yet_takes_the_number_of_epochs_from_the_configuration(tmp_path
     config = json.dumps({"schedule": {"epochs": 7}})
     train(tmp_path, "lora-s0", range(0), epochs=None, config=config)
     trial = seen(tmp_path)["lora-s0"]
-    assert (trial.epoch, trial.epochs, trial.dice, trial.seconds_left) == (0, 7, None, None)
+    assert (trial.epoch, trial.epochs, trial.scores, trial.seconds_left) == (0, 7, {}, None)
 
 
 def test_it_can_be_read_while_it_is_written(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def score(
         "step": epoch,
         "epoch": epoch,
         "split": "val",
-        "resolution": 128,
+        "resolution": "128x128",
         "class_name": "macro",
         "metric": "dice",
         "protocol": "per_image",

@@ -115,7 +115,7 @@ def write(storage: Path, number: int, dices: list[float], status: str, **more: A
         "trainable_parameters": 100 + number,
     }
     tables.write(storage, "s", "trials", [row | more])
-    macro = {"split": "val", "resolution": 64, "protocol": "per_image", "class_name": "macro"}
+    macro = {"split": "val", "resolution": "64x64", "protocol": "per_image", "class_name": "macro"}
     values: list[Mapping[str, Any]] = [
         {**key, **macro, "epoch": e, "metric": m, "value": v}
         for e, dice in enumerate(dices, start=1)

@@ -72,7 +72,7 @@ def run(stops: EpochScheduler, name: str, dices: list[float]) -> int:
 def gone(number: int, dices: list[float], status: str = "finished") -> PastTrial:
     curve = LearningCurve()
     for epoch, dice in enumerate(dices, start=1):
-        curve.add(epoch, {"dice": dice})
+        curve.add(epoch, {"dice": dice}, dice)
     return PastTrial(f"t{number}", number, 0, {}, status, curve=curve)
 
 

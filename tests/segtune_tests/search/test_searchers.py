@@ -314,7 +314,7 @@ def test_a_rebuilt_study_says_what_the_live_one_said(
         baseline=Speeding(),
     )
     curve = LearningCurve()
-    curve.add(1, {"dice": 0.4, "assd": 9.0})
+    curve.add(1, {"dice": 0.4, "assd": 9.0}, 0.4)
     notes, stopped = Notes({"peak_memory_bytes": 130.0}, curve=curve), {"t1": 1}
     searcher = make(search, tmp_path / "live", notes=notes, stopped=stopped)
     ends: list[tuple[dict[str, Any] | None, bool]] = [

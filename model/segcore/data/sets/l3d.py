@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from segcore.batch import ClassSpec
+from segcore.classes import ClassSpec
 from segcore.data import labelme
 from segcore.data.frame_folder import FolderConfig
 from segcore.data.frames import Frame, Scan

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from segcore.data import labelme
 from segcore.data.dataset import SPLITS, Split
-from segcore.data.frames import Frame, FrameReader, Scan, Size
+from segcore.data.frames import Frame, FrameReader, Scan, WidthHeight
 
 CLASS_OF_LETTER: Mapping[str, int] = {"r": 1, "s": 2, "l": 3, "f": 3}
 """Class by a label's first letter, either case: ridge (also its misspelling `rigde`), silhouette,
@@ -88,7 +88,7 @@ def _patient(reader: FrameReader, folder: Path, stem: str, pattern: str) -> str:
     return patient or stem
 
 
-def _label_faults(content: bytes, size: Size | None) -> Iterable[tuple[str, str]]:
+def _label_faults(content: bytes, size: WidthHeight | None) -> Iterable[tuple[str, str]]:
     """What is wrong with a labelme file."""
     try:
         annotation = labelme.parse(content)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from segcore.batch import ClassSpec
+from segcore.classes import ClassSpec
 from segcore.data import labelme
 from segcore.data.dataset import SPLITS, Split
 from segcore.data.faults import DataError

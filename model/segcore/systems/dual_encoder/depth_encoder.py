@@ -200,6 +200,6 @@ class DepthEncoder(nn.Module):
 
     def _tokens(self, image_B3HW: Tensor) -> Tensor:
         """The class token and all patches, (B, 1 + h * w, C)."""
-        x_B3HW = standardise(resize(image_B3HW, self._input))
+        x_B3HW = standardise(resize(image_B3HW, (self._input, self._input)))
         tokens_BLC: Tensor = self.backbone(x_B3HW).feature_maps[-1]
         return tokens_BLC

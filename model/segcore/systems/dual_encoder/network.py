@@ -12,17 +12,18 @@ from typing import ClassVar
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from segcore.batch import Batch, ClassSpec, Part, Prediction
-from segcore.losses import LossConfig
+from segcore.batch import FINISHED, Batch, Modality, Prediction, Progress, Size
+from segcore.classes import ClassSpec
+from segcore.losses.dice_ce import DiceCe
+from segcore.losses.loss import Loss
 from segcore.registry import STRICT
 from segcore.systems.dual_encoder.decoder import DecoderConfig
 from segcore.systems.dual_encoder.depth_encoder import DepthConfig, DepthEncoder
 from segcore.systems.dual_encoder.fusion import Fusion, FusionConfig
-from segcore.systems.pixels import resize
+from segcore.systems.pixels import enlarge, resize
 from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config, projections
-from segcore.systems.system import System, SystemConfig, Targets
+from segcore.systems.system import Part, System, SystemConfig, Targets
 from segcore.systems.weights import tensors_hash
 
 
@@ -39,6 +40,7 @@ class DualEncoderConfig(SystemConfig):
     """Not read with `fusion.mode="rgb_only"`."""
     fusion: FusionConfig = dataclasses.field(default_factory=FusionConfig)
     decoder: DecoderConfig = dataclasses.field(default_factory=DecoderConfig)
+    loss: Loss = dataclasses.field(default_factory=DiceCe)
 
     def __post_init__(self) -> None:
         if self.fusion.mode == "cross_attention":
@@ -69,22 +71,22 @@ class DualEncoderConfig(SystemConfig):
         if faults:
             raise ValueError("\n".join(faults))
 
-    def build(self, classes: ClassSpec, loss: LossConfig) -> "DualEncoder":
+    def build(self, classes: ClassSpec) -> "DualEncoder":
         """Build the network on the CPU from the global RNG, its pretrained weights loaded.
 
         Raises:
             ValueError: a checkpoint cannot be read or does not fit.
         """
-        return DualEncoder(self, classes, loss)
+        return DualEncoder(self, classes)
 
 
 class DualEncoder(System):
     """Two pretrained encoders; the fusion and the decoder are its head."""
 
-    def __init__(self, config: DualEncoderConfig, classes: ClassSpec, loss: LossConfig) -> None:
+    def __init__(self, config: DualEncoderConfig, classes: ClassSpec) -> None:
         super().__init__()
         self._config = config
-        self._loss = loss.build(classes)
+        self._loss = config.loss.build(classes)
         # Depth comes last, so that the other parts start alike with and without it.
         self.sam2 = config.sam2.build()
         self.decoder = config.decoder.build(config.sam2.width, len(classes.names))
@@ -99,13 +101,13 @@ class DualEncoder(System):
         hashes = [f"{name} {tensors_hash(part)};" for name, part in self.pretrained().items()]
         self._weights_hash = hashlib.sha256("".join(hashes).encode()).hexdigest()
 
-    def forward(self, batch: Batch, size: int) -> Prediction:
-        """Predict logits (B, K, size, size); `extras["native"]` is the decoder's own map of them.
+    def forward(self, batch: Batch, size: Size, progress: Progress = FINISHED) -> Prediction:
+        """Predict logits of a size; `extras["native"]` is the decoder's own map of them.
 
         Raises:
             ValueError: the depth encoder is to see a depth map and the batch has none.
         """
-        image_B3HW = resize(batch.image_B3HW, self._config.image_size)
+        image_B3HW = resize(batch.image_B3HW, self._config.input_size)
         features, positions = self.sam2(image_B3HW)
         fused: dict[int, Tensor] = {}
         if self.depth is not None and self.fusion is not None:
@@ -113,8 +115,7 @@ class DualEncoder(System):
             depth_BChw = self.depth(*self._depth_input(batch))
             fused[stride] = self.fusion(features[stride], depth_BChw, positions[stride])
         native: Tensor = self.decoder(features, fused)
-        logits = F.interpolate(native, (size, size), mode="bilinear", align_corners=False)
-        return Prediction(logits, {"native": native})
+        return Prediction(enlarge(native, size), {"native": native})
 
     def _depth_input(self, batch: Batch) -> tuple[Tensor, tuple[str, ...] | None]:
         """What the depth encoder looks at, (B, 3, H, W) in [0, 1], and its hashes."""
@@ -127,15 +128,17 @@ class DualEncoder(System):
             )
         return batch.depth_B1HW.expand(-1, 3, -1, -1), batch.depth_hashes
 
-    def loss(self, prediction: Prediction, batch: Batch, progress: float) -> Tensor:
-        """Dice + cross-entropy."""
-        value: Tensor = self._loss(prediction, batch.target_BKHW)
+    def loss(self, prediction: Prediction, batch: Batch, progress: Progress) -> Tensor:
+        """The configured loss of the masks."""
+        value: Tensor = self._loss(prediction, batch)
         return value
 
-    def pretrained(self) -> Mapping[str, nn.Module]:
-        """SAM2's trunk and neck, and the depth encoder where there is one."""
-        encoders: dict[str, nn.Module] = {"sam2": self.sam2}
-        return encoders if self.depth is None else {**encoders, "depth": self.depth}
+    def parts(self) -> Mapping[str, Part]:
+        """SAM2's trunk and neck and the depth encoder are pretrained, fusion and decoder not."""
+        parts = {"sam2": Part(self.sam2, "pretrained"), "decoder": Part(self.decoder, "head")}
+        if self.depth is not None and self.fusion is not None:
+            parts |= {"depth": Part(self.depth, "pretrained"), "fusion": Part(self.fusion, "head")}
+        return parts
 
     def adaptable(self, targets: Targets) -> Mapping[str, nn.Linear]:
         """Projections of SAM2's trunk. The paper adapts SAM2 alone and leaves depth frozen."""
@@ -157,7 +160,7 @@ class DualEncoder(System):
         return self._config.needs_depth
 
     @property
-    def remembers(self) -> Part | None:
+    def remembers(self) -> Modality | None:
         """What the depth encoder looks at, unless it moves."""
         if self.depth is None or not self.depth.frozen:
             return None

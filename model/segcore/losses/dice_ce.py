@@ -3,20 +3,28 @@
 Shape suffixes: B batch, K classes, H W target size.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segcore.batch import ClassSpec, Prediction
+from segcore.batch import Batch, Prediction
+from segcore.classes import ClassSpec
+from segcore.losses.loss import Loss
 from segcore.registry import STRICT
+
+CERTAIN = 30.0
+"""A logit of which nothing is left to learn in float32."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class LossConfig:
+class DiceCe(Loss):
     """Weighted sum of soft Dice and cross-entropy (binary where classes overlap)."""
+
+    name: ClassVar[str] = "dice_ce"
 
     dice_weight: Annotated[float, Field(ge=0)] = 1.0
     ce_weight: Annotated[float, Field(ge=0)] = 1.0
@@ -47,8 +55,8 @@ class LossConfig:
         """
         if not classes.exclusive and (self.background or self.entropy != "softmax"):
             raise ValueError(
-                "loss.background and loss.entropy have no effect where classes overlap: there is "
-                "no background, and every class has a binary cross-entropy; leave both out"
+                "system.loss.background and .entropy have no effect where classes overlap: there "
+                "is no background, and every class has a binary cross-entropy; leave both out"
             )
         return MaskLoss(self, classes)
 
@@ -56,7 +64,7 @@ class LossConfig:
 class MaskLoss(nn.Module):
     """MONAI's Dice and cross-entropy, told how the classes relate."""
 
-    def __init__(self, config: LossConfig, classes: ClassSpec) -> None:
+    def __init__(self, config: DiceCe, classes: ClassSpec) -> None:
         super().__init__()
         # Seconds to import, with much that is not needed.
         from monai.losses.dice import DiceCELoss, DiceLoss
@@ -66,20 +74,20 @@ class MaskLoss(nn.Module):
             "softmax": classes.exclusive,
             "sigmoid": not classes.exclusive,
         }
-        self._config = config
+        self._config, self._exclusive = config, classes.exclusive
         self._dice = DiceLoss(**dice)
         self._dice_ce = DiceCELoss(
             **dice, lambda_dice=config.dice_weight, lambda_ce=config.ce_weight
         )
 
-    def forward(self, prediction: Prediction, target_BKHW: Tensor) -> Tensor:
+    def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
         """Scalar loss, computed in float32.
 
         Args:
             prediction: with `extras["native"]` if the loss is to look there.
-            target_BKHW: 0 or 1.
+            batch: whose targets and ignored pixels count.
         """
-        logits = prediction.logits_BKhw
+        logits, target_BKHW = prediction.logits_BKhw, batch.target_BKHW
         if self._config.resolution == "native":
             logits = prediction.extras["native"]
             target_BKHW = F.interpolate(target_BKHW, logits.shape[-2:], mode="nearest")
@@ -88,6 +96,8 @@ class MaskLoss(nn.Module):
                 logits, target_BKHW.shape[-2:], mode="bilinear", align_corners=False
             )
         logits = logits.float()
+        if batch.ignore_B1HW is not None:
+            logits, target_BKHW = self._without(batch.ignore_B1HW, logits, target_BKHW)
         value: Tensor
         if self._config.entropy == "softmax":
             value = self._dice_ce(logits, target_BKHW)
@@ -98,3 +108,18 @@ class MaskLoss(nn.Module):
             binary_of, target_BKHW
         )
         return value
+
+    def _without(
+        self, ignore_B1HW: Tensor, logits_BKHW: Tensor, target_BKHW: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Logits and target whose ignored pixels are background, predicted with certainty: they
+        have no gradient, and no foreground class sees them."""
+        shrunk = F.interpolate(ignore_B1HW.float(), logits_BKHW.shape[-2:], mode="nearest")
+        ignored = shrunk.bool()
+        certain = torch.full_like(logits_BKHW[:1, :, :1, :1], -CERTAIN)
+        nothing = torch.zeros_like(certain)
+        if self._exclusive:
+            certain[:, 0], nothing[:, 0] = CERTAIN, 1
+        return torch.where(ignored, certain, logits_BKHW), torch.where(
+            ignored, nothing, target_BKHW
+        )

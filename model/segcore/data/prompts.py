@@ -1,0 +1,146 @@
+"""Box prompts: made from the truth after augmentation, so that they fit what the system sees.
+
+Shape suffixes: H W image size, N boxes of a sample.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from segcore.batch import Prompts, Size
+from segcore.classes import ClassSpec, Labels
+from segcore.registry import STRICT
+
+PromptSource = Literal["none", "truth", "jittered", "image"]
+
+
+class Boxes(NamedTuple):
+    """The boxes of one sample, as in `Prompts`."""
+
+    boxes_N4: NDArray[np.float32]
+    present_N: NDArray[np.bool_]
+
+
+Box = tuple[float, float, float, float]
+"""(x0, y0, x1, y1) in pixels of the image's own size, x1 and y1 exclusive."""
+ImageBoxes = Box | Mapping[str, Box]
+"""The box of an image, or of each of its classes that is there."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PromptConfig:
+    """Which boxes a system is told. Where they come from the truth, scores are those of a system
+    that somebody points at the object: the tables say so in their column `prompts`."""
+
+    source: PromptSource = "none"
+    """`truth`: the smallest boxes around the truth. `jittered`: the same, each side moved at
+    random. `image`: the whole image, which tells nothing."""
+    per: Literal["image", "class"] = "image"
+    """One box around all foreground, or one for each foreground class."""
+    jitter: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Largest move of a side, as a share of the box's own width or height."""
+
+    def __post_init__(self) -> None:
+        if self.source != "jittered" and self.jitter != 0.1:
+            raise ValueError("jitter has no effect unless source='jittered': leave it out")
+        if self.source == "none" and self.per != "image":
+            raise ValueError("per has no effect with source='none': leave it out")
+
+    def boxes(self, labels_HW: Labels, classes: ClassSpec, key: Sequence[int]) -> Boxes:
+        """The boxes of one sample.
+
+        Args:
+            labels_HW: the truth that the system is trained on or scored by.
+            classes: of the labels.
+            key: seeds the jitter: the same key gives the same boxes.
+        """
+        masks = [labels_HW > 0]
+        if self.per == "class":
+            masks = list(classes.foreground_masks(labels_HW).values())
+        found = [box_of(mask) for mask in masks]
+        if self.source == "image":
+            found = [np.array([0, 0, 1, 1], np.float32) for _ in masks]
+        if self.source == "jittered":
+            rng = np.random.default_rng(key)
+            moves = rng.uniform(-self.jitter, self.jitter, (len(found), 4))
+            pairs = zip(found, moves, strict=True)
+            found = [None if box is None else _moved(box, move) for box, move in pairs]
+        absent = np.zeros(4, np.float32)
+        return Boxes(
+            np.stack([absent if box is None else box for box in found]),
+            np.array([box is not None for box in found]),
+        )
+
+
+def box_of(mask_HW: NDArray[np.bool_]) -> NDArray[np.float32] | None:
+    """The smallest box around a mask, (x0, y0, x1, y1) in [0, 1]; None where it is empty."""
+    rows, columns = np.flatnonzero(mask_HW.any(1)), np.flatnonzero(mask_HW.any(0))
+    if not len(rows):
+        return None
+    height, width = mask_HW.shape
+    box = (columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height)
+    return np.array(box, np.float32)
+
+
+def given_boxes(given: ImageBoxes | None, size: Size, classes: ClassSpec) -> Boxes:
+    """A user's boxes as a system is told them.
+
+    Args:
+        given: of one image; None: there is none.
+        size: of that image.
+        classes: which a mapping may name.
+
+    Raises:
+        ValueError: a class that there is not, or a box that is empty or outside of the image.
+    """
+    if not isinstance(given, Mapping):
+        box, there = _given(given, size)
+        return Boxes(box[None], np.array([there]))
+    if unknown := sorted(given.keys() - set(classes.foreground)):
+        raise ValueError(
+            f"boxes: no class {', '.join(unknown)}: there are {', '.join(classes.foreground)}"
+        )
+    pairs = [_given(given.get(name), size) for name in classes.foreground]
+    return Boxes(np.stack([box for box, _ in pairs]), np.array([there for _, there in pairs]))
+
+
+def _given(box: Box | None, size: Size) -> tuple[NDArray[np.float32], bool]:
+    if box is None:
+        return np.zeros(4, np.float32), False
+    height, width = size
+    x0, y0, x1, y1 = box
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        raise ValueError(
+            f"box {tuple(box)}: give x0 < x1 <= {width} and y0 < y1 <= {height}, in pixels"
+        )
+    return np.array([x0 / width, y0 / height, x1 / width, y1 / height], np.float32), True
+
+
+def stack_boxes(boxes: Sequence[Boxes]) -> Prompts:
+    """The boxes of a batch as tensors."""
+    return Prompts(
+        torch.from_numpy(np.stack([b.boxes_N4 for b in boxes])),
+        torch.from_numpy(np.stack([b.present_N for b in boxes])),
+    )
+
+
+def seed_of(sample_id: str) -> tuple[int, ...]:
+    """A seed for what is random about a sample at evaluation: its name decides and nothing else."""
+    digest = hashlib.sha256(sample_id.encode()).digest()
+    return tuple(int.from_bytes(digest[i : i + 4], "little") for i in (0, 4))
+
+
+def _moved(box: NDArray[np.float32], move: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Each side moved by a share of the box's size, and kept inside the image and in order."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    moved = np.clip(box + move * np.array([width, height, width, height]), 0, 1)
+    least = 1e-3
+    moved[2:] = np.maximum(moved[2:], moved[:2] + least)
+    out: NDArray[np.float32] = moved.astype(np.float32)
+    return out

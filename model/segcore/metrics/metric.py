@@ -1,0 +1,105 @@
+"""What every metric offers: how a value is computed, of what, and how a set's values are reduced.
+
+Shape suffixes: H W image, S slices, K classes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segcore.metrics.overlap import Mask
+from segcore.metrics.surface import SurfaceDistances, surface_distances, without_surface
+
+Direction = Literal["maximize", "minimize"]
+Needs = Literal["labels", "probabilities"]
+Scope = Literal["image", "case"]
+Classes = Literal["each", "pooled", "stacked"]
+Value = float | NDArray[np.float64]
+"""A number, or a curve of which a set's mean is taken before it becomes a number."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A prediction beside the truth: of one class, or of several, as the metric asks for them."""
+
+    prediction: Mask
+    """(H, W); (S, H, W) of a case; (K, H, W) where the foreground classes are stacked."""
+    truth: Mask
+    """In the shape of the prediction."""
+    probability: NDArray[np.float32] | None = None
+    """Of the class at each pixel, for metrics that need probabilities."""
+    spacing_mm: tuple[float, ...] | None = None
+    """Between the pixels along each axis of the masks; None where it is not known."""
+
+    @cached_property
+    def surface(self) -> SurfaceDistances | None:
+        """Distances between the two borders, searched for once; None where a mask is empty."""
+        if not self.prediction.any() or not self.truth.any():
+            return None
+        return surface_distances(self.prediction, self.truth)
+
+    @cached_property
+    def surface_mm(self) -> SurfaceDistances | None:
+        """The same in millimetres; None also where the spacing is not known."""
+        if self.spacing_mm is None or not self.prediction.any() or not self.truth.any():
+            return None
+        return surface_distances(self.prediction, self.truth, spacing=self.spacing_mm)
+
+    @property
+    def distance_if_empty(self) -> float:
+        """The distance where exactly one mask is empty, the diagonal; NaN, not counted, else."""
+        found = without_surface(self.prediction, self.truth)
+        return float("nan") if found is None else found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One row of the table of metrics: one protocol of one metric."""
+
+    name: str
+    """`dice`, `assd`: what several protocols of one thing share."""
+    protocol: str
+    """How exactly it is computed. The first protocol of a name in the table stands for it."""
+    direction: Direction
+    """Which values are better."""
+    label: str
+    """The name as it is written for a person: `Dice`."""
+    unit: str
+    """`fraction` (0 to 1), `px`, `mm`, or any other."""
+    compute: Callable[[Pair], Value]
+    """The value of a pair. NaN where it is not defined: the image, or case, is not counted."""
+    classes: Classes = "each"
+    """`each`: every foreground class, and `pooled`: all foreground as one mask. `pooled`: that one
+    alone. `stacked`: the foreground classes side by side as one mask of three dimensions."""
+    needs: Needs = "labels"
+    scope: Scope = "image"
+    """Whether an image or a case (all its slices, as a volume) has a value."""
+    reduce: Callable[[Sequence[Value]], float] | None = None
+    """How the values of a set become one; None: their mean. For a curve: of one image, too."""
+    only_at_test: bool = False
+    """Whether it takes so long that val is not scored with it, unless it selects."""
+
+    @property
+    def key(self) -> str:
+        """Its name in the table: `dice.per_image`."""
+        return f"{self.name}.{self.protocol}"
+
+    def number(self, value: Value) -> float:
+        """The value of one image as a number."""
+        if not isinstance(value, np.ndarray):
+            return float(value)
+        assert self.reduce is not None, f"{self.key} gives a curve and no way to reduce it"
+        return self.reduce([value])
+
+
+def distance(reduce: Callable[[SurfaceDistances], float]) -> Callable[[Pair], float]:
+    """A metric of the distances between two borders, in pixels."""
+
+    def compute(pair: Pair) -> float:
+        return pair.distance_if_empty if pair.surface is None else reduce(pair.surface)
+
+    return compute

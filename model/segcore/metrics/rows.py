@@ -1,0 +1,157 @@
+"""The rows of the table of metrics; what each computes is told in `segcore.metrics`."""
+
+from segcore.metrics.metric import Metric, Pair, distance
+from segcore.metrics.overlap import dice, iou
+from segcore.metrics.published import background_10mm, stack3d
+from segcore.metrics.surface import SurfaceDistances, diagonal_mm, surface_dice
+
+NSD_TOLERANCE = 0.01
+"""Of the normalised surface Dice, as a share of the image's height: 10 px of 1024. A share, so
+that scores at several resolutions forgive the same error."""
+
+
+def _dice(pair: Pair) -> float:
+    return dice(pair.prediction, pair.truth)
+
+
+def _iou(pair: Pair) -> float:
+    return iou(pair.prediction, pair.truth)
+
+
+def _surface_dice(pair: Pair) -> float:
+    tolerance = NSD_TOLERANCE * pair.truth.shape[-2]
+    if pair.surface is None:
+        return surface_dice(pair.prediction, pair.truth, tolerance)
+    return pair.surface.share_within(tolerance)
+
+
+def _assd_of_case(pair: Pair) -> float:
+    if pair.surface_mm is not None:
+        return pair.surface_mm.mean()
+    if pair.spacing_mm is None or pair.prediction.any() == pair.truth.any():
+        return float("nan")
+    return diagonal_mm(pair.truth.shape, pair.spacing_mm)
+
+
+DICE = Metric(
+    name="dice",
+    label="Dice",
+    protocol="per_image",
+    direction="maximize",
+    unit="fraction",
+    compute=_dice,
+)
+IOU = Metric(
+    name="iou",
+    label="IoU",
+    protocol="per_image",
+    direction="maximize",
+    unit="fraction",
+    compute=_iou,
+)
+NSD = Metric(
+    name="nsd",
+    label="NSD",
+    protocol="tolerance_1pct",
+    direction="maximize",
+    unit="fraction",
+    compute=_surface_dice,
+)
+ASSD = Metric(
+    name="assd",
+    label="ASSD",
+    protocol="per_class_px",
+    direction="minimize",
+    unit="px",
+    compute=distance(SurfaceDistances.mean),
+)
+HD = Metric(
+    name="hd",
+    label="HD",
+    protocol="per_class_px",
+    direction="minimize",
+    unit="px",
+    compute=distance(lambda d: d.percentile(100)),
+)
+HD95 = Metric(
+    name="hd95",
+    label="HD95",
+    protocol="pooled",
+    direction="minimize",
+    unit="px",
+    compute=distance(lambda d: d.percentile(95)),
+)
+ASSD_OF_DIRECTED = Metric(
+    name="assd",
+    label="ASSD",
+    protocol="mean_of_directed",
+    direction="minimize",
+    unit="px",
+    compute=distance(SurfaceDistances.mean_of_directed),
+    only_at_test=True,
+)
+HD95_OF_DIRECTED = Metric(
+    name="hd95",
+    label="HD95",
+    protocol="max_of_directed",
+    direction="minimize",
+    unit="px",
+    compute=distance(lambda d: d.max_of_directed(95)),
+    only_at_test=True,
+)
+DICE_STACKED = Metric(
+    name="dice",
+    label="Dice",
+    protocol="stacked",
+    direction="maximize",
+    unit="fraction",
+    compute=_dice,
+    classes="stacked",
+)
+IOU_STACKED = Metric(
+    name="iou",
+    label="IoU",
+    protocol="stacked",
+    direction="maximize",
+    unit="fraction",
+    compute=_iou,
+    classes="stacked",
+)
+ASSD_BACKGROUND = Metric(
+    name="assd",
+    label="ASSD",
+    protocol="background_10mm",
+    direction="minimize",
+    unit="mm",
+    compute=lambda pair: background_10mm(~pair.prediction, ~pair.truth),
+    classes="pooled",
+    only_at_test=True,
+)
+ASSD_STACK = Metric(
+    name="assd",
+    label="ASSD",
+    protocol="stack3d",
+    direction="minimize",
+    unit="px",
+    compute=lambda pair: stack3d(pair.prediction, pair.truth),
+    classes="stacked",
+    only_at_test=True,
+)
+DICE_OF_CASE = Metric(
+    name="dice",
+    label="Dice",
+    protocol="per_case",
+    direction="maximize",
+    unit="fraction",
+    compute=_dice,
+    scope="case",
+)
+ASSD_OF_CASE = Metric(
+    name="assd",
+    label="ASSD",
+    protocol="per_case_mm",
+    direction="minimize",
+    unit="mm",
+    compute=_assd_of_case,
+    scope="case",
+)

@@ -1,0 +1,136 @@
+"""Tables of names: each row says what a name builds and loads it only when asked for.
+
+A table is open. A row of somebody else's is added by `register` in a study's own file, or by an
+installed package whose entry points are in the table's group:
+
+    [project.entry-points."segcore.methods"]
+    mine = "my_package.methods:Mine"
+"""
+
+import functools
+import importlib
+import importlib.metadata
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a table of names."""
+
+    target: str
+    """Where the object lives: `module:name`. Imported on `load`, never before."""
+    description: str
+    """One line for a person; the CLI prints it."""
+    refuses: Mapping[str, str] = field(default_factory=dict)
+    """Of a method: the systems that it cannot adapt, and why."""
+    loaded: Any = None
+    """The object itself, where it was registered and not named."""
+
+    def load(self) -> Any:
+        """The object; imported where it was not."""
+        if self.loaded is not None:
+            return self.loaded
+        module, _, attribute = self.target.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+class Table(Mapping[str, Entry]):
+    """Rows by name: ours, those of installed packages, and those that were registered."""
+
+    def __init__(self, group: str, kind: str) -> None:
+        """Begin a table.
+
+        Args:
+            group: of the entry points that add to it.
+            kind: what it lists, for messages.
+        """
+        self.group, self.kind = group, kind
+        self._rows: dict[str, Entry] = {}
+
+    def add(
+        self,
+        name: str,
+        target: str,
+        description: str,
+        *,
+        refuses: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add a row that is loaded only when asked for.
+
+        Raises:
+            ValueError: there is a row of this name.
+        """
+        self._insert(name, Entry(target, description, refuses or {}))
+
+    def register(
+        self, name: str, description: str, *, refuses: Mapping[str, str] | None = None
+    ) -> Callable[[T], T]:
+        """A decorator that adds a row for what stands below it, in a study's file for example.
+
+            @METHODS.register("head_only", "trains the head and half of the encoder")
+            class HeadOnly(Method): ...
+
+        A file that is loaded again replaces its own row.
+
+        Raises:
+            ValueError: there is a row of this name from elsewhere.
+        """
+
+        module = sys._getframe(1).f_globals["__name__"]  # of a metric its object does not tell
+
+        def insert(item: T) -> T:
+            if getattr(item, "key", name) != name:
+                raise ValueError(f"register {item!r} as {getattr(item, 'key', '')!r}, its own key")
+            target = f"{module}:{getattr(item, '__qualname__', name)}"
+            self._insert(name, Entry(target, description, refuses or {}, loaded=item))
+            if isinstance(item, type) and hasattr(item, "table"):
+                setattr(item, "name", name)  # noqa: B010  # a configuration says which row it is
+            return item
+
+        return insert
+
+    def _insert(self, name: str, entry: Entry) -> None:
+        there = self._rows.get(name)
+        if there is not None and there.target != entry.target:
+            raise ValueError(
+                f"there is a {self.kind} {name!r} already ({there.target}): give another name"
+            )
+        self._rows[name] = entry
+
+    def choose(self, name: str) -> Any:
+        """The object that a name stands for.
+
+        Raises:
+            ValueError: no such name; the message lists those there are.
+        """
+        if name not in self:
+            raise ValueError(
+                f"unknown {self.kind} {name!r}: choose one of {', '.join(sorted(self))}"
+            )
+        return self[name].load()
+
+    def __getitem__(self, name: str) -> Entry:
+        if name in self._rows:
+            return self._rows[name]
+        return _installed(self.group)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._rows
+        yield from (name for name in _installed(self.group) if name not in self._rows)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+@functools.cache
+def _installed(group: str) -> dict[str, Entry]:
+    """The rows that installed packages bring."""
+    return {
+        point.name: Entry(point.value, f"of the package {point.dist.name if point.dist else '?'}")
+        for point in importlib.metadata.entry_points(group=group)
+    }

@@ -1,0 +1,252 @@
+"""The contract tests of segcore's tables, for whoever adds a row of their own.
+
+    from segcore.testing import check_method, check_system
+
+    def test_my_system_keeps_the_contract() -> None:
+        check_system(MySystemConfig())
+
+Each raises an AssertionError that says which promise is broken. This project's own tests run them
+over every row.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segcore.batch import FINISHED, Batch, Progress, Prompts, Size
+from segcore.classes import ClassSpec
+from segcore.config import from_json, to_json
+from segcore.data.dataset import SPLITS, DataConfig
+from segcore.losses.loss import Loss
+from segcore.methods.method import Method, head_parameters
+from segcore.metrics.metric import Metric, Pair
+from segcore.registry import Choice
+from segcore.systems.system import System, SystemConfig
+from segcore.training.schedule import OptimConfig
+
+LANDMARKS = ClassSpec(("background", "ridge", "silhouette", "ligament"), exclusive=True)
+ORGANS = ClassSpec(("liver", "tumour"), exclusive=False)
+HALFWAY = Progress(step=1, total=2, epoch=1, epochs=2)
+
+
+def noise(samples: int, size: Size, classes: ClassSpec = LANDMARKS, *, seed: int = 0) -> Batch:
+    """A batch with everything that a system may look at: image, depth and boxes.
+
+    Args:
+        samples: in the batch.
+        size: of image, depth and target.
+        classes: of the target.
+        seed: the same seed gives the same batch.
+    """
+    random = np.random.default_rng(seed)
+    bits = len(classes.names) if classes.exclusive else 2 ** len(classes.names)
+    labels_BHW = random.integers(0, bits, (samples, *size)).astype(np.uint8)
+    names = tuple(f"sample {i}" for i in range(samples))
+
+    def uniform(channels: int) -> Tensor:
+        return torch.from_numpy(random.uniform(size=(samples, channels, *size)).astype(np.float32))
+
+    boxes = torch.tensor([[[0.1, 0.2, 0.8, 0.9]]]).repeat(samples, len(classes.foreground), 1)
+    return Batch(
+        image_B3HW=uniform(3),
+        target_BKHW=torch.from_numpy(classes.targets(labels_BHW)),
+        sample_ids=names,
+        patient_ids=names,
+        depth_B1HW=uniform(1),
+        prompts=Prompts(boxes, torch.ones(boxes.shape[:2], dtype=torch.bool)),
+    )
+
+
+def check_config(config: Choice) -> None:
+    """A configuration goes through JSON, and says which row it is."""
+    name = config.name
+    assert type(config).choice(name) is type(config), f"{name} is registered for another class"
+    values = to_json(config)
+    assert values["name"] == name, "the name must be in the JSON"
+    base = next(c for c in type(config).__mro__ if "table" in c.__dict__)
+    assert from_json(base, values) == config, "what was written must be read back the same"
+
+
+def check_system(config: SystemConfig, classes: Sequence[ClassSpec] = (LANDMARKS, ORGANS)) -> None:
+    """The contract of `System`, on the CPU, with the network built once for each class spec."""
+    check_config(config)
+    for spec in classes:
+        torch.manual_seed(0)
+        system = config.build(spec)
+        _check_sizes(config, system, spec)
+        _check_parts(system)
+        _check_loss(config, system, spec)
+        _check_evaluation(config, system, spec)
+
+
+def _check_sizes(config: SystemConfig, system: System, classes: ClassSpec) -> None:
+    """Logits have the size that is asked for, square or not, smaller or larger than the input."""
+    height, width = config.input_size
+    batch = noise(2, config.input_size, classes)
+    for size in (config.input_size, (height // 2, width + 7)):
+        with torch.no_grad():
+            logits = system(batch, size, HALFWAY).logits_BKhw
+        wanted = (2, len(classes.names), *size)
+        assert logits.shape == wanted, f"asked for {wanted}, got {tuple(logits.shape)}"
+
+
+def _check_parts(system: System) -> None:
+    """Every parameter is in exactly one part, and what may be adapted is pretrained."""
+    seen: dict[int, str] = {}
+    for name, part in system.parts().items():
+        assert system.get_submodule(name) is part.module, f"part {name} is not at its path"
+        assert part.rate > 0, f"part {name} has the rate {part.rate}"
+        for parameter in part.module.parameters():
+            assert id(parameter) not in seen, f"{name} and {seen[id(parameter)]} share a parameter"
+            seen[id(parameter)] = name
+    left = [name for name, p in system.named_parameters() if id(p) not in seen]
+    assert not left, f"in no part: {', '.join(left)}"
+    pretrained = {id(m) for part in system.pretrained().values() for m in part.modules()}
+    attention, both = system.adaptable("attention"), system.adaptable("attention+mlp")
+    assert attention.items() <= both.items(), "attention must be among attention+mlp"
+    for path, module in both.items():
+        assert system.get_submodule(path) is module, f"{path} is another module"
+        assert id(module) in pretrained, f"{path} may be adapted and is not pretrained"
+    assert system.fused_qkv().items() <= attention.items(), "fused_qkv must be among attention"
+
+
+def _check_loss(config: SystemConfig, system: System, classes: ClassSpec) -> None:
+    """The loss is a mean over samples, and gives every head parameter a gradient."""
+    system.train()
+    batch, size = noise(3, config.input_size, classes), config.input_size
+    torch.manual_seed(1)
+    whole = system.loss(system(batch, size, HALFWAY), batch, HALFWAY)
+    assert whole.isfinite(), "the loss of noise is no number"
+    parts = []
+    for i in range(3):
+        torch.manual_seed(1)
+        one = batch.take([i])
+        parts.append(system.loss(system(one, size, HALFWAY), one, HALFWAY))
+    mean = torch.stack(parts).mean()
+    assert torch.allclose(whole, mean, rtol=1e-3), f"a batch's loss is {whole}, its mean {mean}"
+    whole.backward()
+    without = [p for p in head_parameters(system) if p.requires_grad and p.grad is None]
+    assert not without, f"{len(without)} head parameters have no gradient"
+    system.zero_grad()
+
+
+def _check_evaluation(config: SystemConfig, system: System, classes: ClassSpec) -> None:
+    """A sample's prediction depends on the sample alone."""
+    system.eval()
+    batch, size = noise(3, config.input_size, classes), config.input_size
+    with torch.inference_mode():
+        torch.manual_seed(2)
+        together = system(batch, size, FINISHED)
+        state = torch.get_rng_state()
+        torch.manual_seed(3)
+        alone = system(batch.take([1]), size, FINISHED)
+    close = torch.allclose(together.logits_BKhw[1], alone.logits_BKhw[0], atol=1e-4)
+    assert close, "the prediction of a sample depends on the others or on the random state"
+    torch.manual_seed(2)
+    assert torch.equal(torch.get_rng_state(), state), "evaluation draws from the global RNG"
+    for name, map_B1hw in together.maps.items():
+        assert map_B1hw.ndim == 4, f"map {name} must be (B, 1, h, w)"
+        assert map_B1hw.shape[:2] == (3, 1), f"map {name} must be (B, 1, h, w)"
+        assert 0 <= map_B1hw.min() <= map_B1hw.max() <= 1, f"map {name} must lie in [0, 1]"
+
+
+def check_method(method: Method, config: SystemConfig) -> None:
+    """The contract of `Method` on a system: it lowers the loss, and merging changes nothing."""
+    check_config(method)
+    torch.manual_seed(0)
+    system = config.build(LANDMARKS)
+    method.adapt(system)
+    updater = method.updater(system, OptimConfig(lr=1e-3))
+    optimizer = updater.optimizer
+    moved = [p for group in optimizer.param_groups for p in group["params"]]
+    assert len({id(p) for p in moved}) == len(moved), "a parameter is in two groups"
+    trained = {id(p) for p in system.parameters() if p.requires_grad}
+    assert {id(p) for p in moved} == trained, "the optimizer must move what requires a gradient"
+    batch, size = noise(2, config.input_size), config.input_size
+    losses = []
+    for step in range(1, 6):
+        optimizer.zero_grad()
+        loss = system.loss(system(batch, size, HALFWAY), batch, HALFWAY)
+        (loss + method.extra_loss(system)).backward()
+        updater.refresh()
+        optimizer.step()
+        method.after_step(system, optimizer, step, 5)
+        losses.append(loss.item())
+    assert losses[-1] < losses[0], f"five steps did not lower the loss: {losses}"
+    system.eval()
+    with torch.inference_mode():
+        before = system(batch, size).logits_BKhw
+        method.merge(system)
+        after = system(batch, size).logits_BKhw
+    assert torch.allclose(before, after, atol=1e-3), "merging changes the prediction"
+    assert system.state_dict().keys() == config.build(LANDMARKS).state_dict().keys(), (
+        "a merged system must have the tensors of an unadapted one"
+    )
+
+
+def check_dataset(config: DataConfig) -> None:
+    """The contract of `Dataset`, on the whole set."""
+    check_config(config)
+    dataset, again = config.open(), config.open()
+    assert dataset.content_hash() == again.content_hash(), "the same data must have one hash"
+    for split in SPLITS:
+        ids, sources = dataset.ids(split), dataset.sources(split)
+        assert list(ids) == list(again.ids(split)), f"the order of {split} must be fixed"
+        assert list(sources) == list(ids), f"every image of {split} must have a source"
+        for sample_id in list(ids)[:2]:
+            own = dataset.load(split, sample_id, None)
+            half = dataset.load(split, sample_id, (16, 24))
+            assert own.sample_id == half.sample_id == sample_id
+            assert own.case_id == (sources[sample_id].case_id or sample_id), "the case differs"
+            assert own.image_HW3.shape[:2] == own.labels_HW.shape, "image and labels differ"
+            assert half.image_HW3.shape == (16, 24, 3), "load must give the size asked for"
+            assert half.labels_HW.shape == (16, 24), "load must give the size asked for"
+            top = len(dataset.classes.names) if dataset.classes.exclusive else 256
+            assert own.labels_HW.max() < top, "a label that is no class"
+            assert dataset.has_depth == (own.depth_HW is not None), "has_depth must tell"
+
+
+def check_loss(loss: Loss) -> None:
+    """The contract of `Loss`: a mean over samples that ignored pixels do not enter."""
+    from segcore.batch import Prediction
+
+    check_config(loss)
+    module, batch = loss.build(LANDMARKS), noise(2, (16, 24))
+    logits = torch.randn(batch.target_BKHW.shape, generator=torch.Generator().manual_seed(0))
+    whole = module(Prediction(logits, {"native": logits}), batch)
+    parts = [
+        module(Prediction(logits[i : i + 1], {"native": logits[i : i + 1]}), batch.take([i]))
+        for i in range(2)
+    ]
+    assert whole.ndim == 0, "a loss is a scalar"
+    assert torch.allclose(whole, torch.stack(parts).mean(), rtol=1e-4), "it must be a mean"
+    ignore = torch.zeros(2, 1, 16, 24, dtype=torch.bool)
+    ignore[:, :, :4] = True
+    known = dataclasses.replace(batch, ignore_B1HW=ignore)
+    moved = logits.requires_grad_()
+    module(Prediction(moved, {"native": moved}), known).backward()
+    assert moved.grad is not None
+    assert not moved.grad[:, :, :4].any(), "ignored pixels must have no gradient"
+
+
+def check_metric(metric: Metric) -> None:
+    """The contract of `Metric`: a perfect prediction is best, and a worse one is no better."""
+    shape = (2, 24, 32) if metric.scope == "case" or metric.classes == "stacked" else (24, 32)
+    truth = np.zeros(shape, bool)
+    truth[..., 6:18, 8:20] = True
+    worse = np.roll(truth, 5, axis=-1)
+    spacing = tuple(1.0 for _ in shape)
+
+    def value(prediction: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> float:
+        shares = prediction.astype(np.float32)
+        return metric.number(metric.compute(Pair(prediction, truth, shares, spacing)))
+
+    best, other = value(truth), value(worse)
+    assert np.isfinite([best, other]).all(), "two masks that are not empty must have a value"
+    better = best >= other if metric.direction == "maximize" else best <= other
+    assert better, f"{metric.key} says {best} of the truth and {other} of a shifted mask"
+    if metric.unit == "fraction":
+        assert 0 <= min(best, other) <= max(best, other) <= 1, "a fraction lies between 0 and 1"

@@ -1,0 +1,88 @@
+"""How a training is scored: metrics, resolutions, and what chooses the best epoch."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from segcore.batch import Size
+from segcore.data.dataset import DataConfig
+from segcore.metrics import METRICS
+from segcore.metrics.aggregate import MACRO
+from segcore.metrics.metric import Direction, Metric
+from segcore.registry import STRICT
+from segcore.training.events import OWN_SIZE, resolution_of
+
+Side = Annotated[int, Field(ge=16, le=8192)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class EvaluationConfig:
+    """Which scores there are, and which of them chooses the best epoch."""
+
+    metrics: tuple[str, ...] | None = None
+    """Rows of the table of metrics, such as `dice.per_image`; None: those of the data set."""
+    select_on: tuple[str, str, str] = ("dice", MACRO, "per_image")
+    """Metric, class and protocol that choose the best epoch on val; the first of equals. The field
+    also selects on `("dice", "pooled", "stacked")`."""
+    size: Literal["system", "image"] = "system"
+    """Whether masks are compared at the size that the system sees, or each at its own size."""
+    external: DataConfig | None = None
+    """Another data set, of the same classes: its test split is scored as split `external`."""
+    resolutions: tuple[Side | tuple[Side, Side], ...] = ()
+    """Further sizes at which test and external are predicted and scored, pixels: a side of a
+    square, or height and width. The system sees its own size; only what it predicts, and the
+    truth, are of this one."""
+
+    def __post_init__(self) -> None:
+        if len(set(self.sizes())) < len(self.resolutions):
+            raise ValueError(f"resolutions = {self.resolutions}: each must stand once")
+        faults = [key for key in self.metrics or () if key not in METRICS]
+        if faults:
+            raise ValueError(
+                f"metrics: there is no {', '.join(faults)}: choose of {', '.join(METRICS)}"
+            )
+        if self.selecting not in METRICS:
+            raise ValueError(
+                f"select_on: there is no metric {self.selecting}: choose of {', '.join(METRICS)}"
+            )
+        if self.metrics is not None and self.selecting not in self.metrics:
+            raise ValueError(f"select_on: {self.selecting} is not among the metrics: add it there")
+
+    @property
+    def selecting(self) -> str:
+        """Key of the metric that chooses the best epoch."""
+        metric, _, protocol = self.select_on
+        return f"{metric}.{protocol}"
+
+    def sizes(self) -> list[Size]:
+        """The further resolutions, as height and width."""
+        return [r if isinstance(r, tuple) else (r, r) for r in self.resolutions]
+
+    def resolution(self, input_size: Size) -> str:
+        """At which every split is scored."""
+        return OWN_SIZE if self.size == "image" else resolution_of(input_size)
+
+    def rows(self, data: DataConfig, *, test: bool) -> list[Metric]:
+        """The metrics of an evaluation.
+
+        Args:
+            data: whose metrics count where none are named.
+            test: whether it is the last one, which also has what takes long.
+        """
+        keys = data.metrics if self.metrics is None else self.metrics
+        found: list[Metric] = [METRICS[key].load() for key in keys]
+        return [m for m in found if test or not m.only_at_test or m.key == self.selecting]
+
+    def scores(self, data: DataConfig) -> dict[str, Metric]:
+        """What every epoch has on val, by the name of the metric: its first protocol."""
+        found: dict[str, Metric] = {}
+        for metric in self.rows(data, test=False):
+            if metric.classes == "each":
+                found.setdefault(metric.name, metric)
+        return found
+
+
+def better(direction: Direction, value: float, than: float) -> bool:
+    """Whether a value is better than another one; nothing is better than NaN says, or equal."""
+    return value > than if direction == "maximize" else value < than

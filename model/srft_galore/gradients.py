@@ -1,0 +1,66 @@
+"""Whether a gradient can be used."""
+
+import math
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+def check_gradient(parameter: Tensor, position: int) -> None:
+    """Refuse a gradient that a step cannot handle.
+
+    Args:
+        parameter: With or without a gradient.
+        position: Of the parameter in the optimizer, for the message.
+
+    Raises:
+        ValueError: The gradient is sparse or complex, or the parameter is a DTensor.
+    """
+    gradient = parameter.grad
+    if gradient is None:
+        return
+    if gradient.layout != torch.strided or not gradient.is_floating_point():
+        raise ValueError(
+            f"The gradient of parameter {position} has layout {gradient.layout} and "
+            f"{gradient.dtype}; GaLoreAdamW takes dense real ones. Make it dense "
+            f"(nn.Embedding(sparse=False)) and real (torch.view_as_real)."
+        )
+    distributed = sys.modules.get("torch.distributed.tensor")  # no DTensor without it
+    if distributed is not None and isinstance(parameter, distributed.DTensor):
+        raise ValueError(
+            f"Parameter {position} is a DTensor (FSDP2, tensor parallel): a shard has another "
+            f"subspace than its weight. Replicate the weights, and let GaLoreAdamW.reduce sum "
+            f"the projected gradients."
+        )
+
+
+class Extremes(NamedTuple):
+    """What the least and the largest element of a tensor say about all of them."""
+
+    finite: bool
+    """Whether no element is NaN or infinite."""
+    zero: bool
+    """Whether every element is zero."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether a basis can be computed from such a gradient or sketch."""
+        return self.finite and not self.zero
+
+
+def extremes(tensors: Sequence[Tensor]) -> list[Extremes]:
+    """Whether each tensor is finite, or zero throughout; one transfer to the host per device."""
+    numbers_by_kind = defaultdict(list)
+    for number, tensor in enumerate(tensors):
+        numbers_by_kind[tensor.device, tensor.dtype].append(number)
+    found = [Extremes(True, True)] * len(tensors)
+    for numbers in numbers_by_kind.values():
+        pairs = [torch.stack(torch.aminmax(tensors[i])) for i in numbers]
+        for i, (least, largest) in zip(numbers, torch.stack(pairs).tolist(), strict=True):
+            finite = math.isfinite(least) and math.isfinite(largest)
+            found[i] = Extremes(finite, least == largest == 0)
+    return found

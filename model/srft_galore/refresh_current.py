@@ -1,0 +1,56 @@
+"""refresh_from="current": the basis of a step comes from the gradient of that step.
+
+Gradients stay whole until the step.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from .batches import alike, stack, unstack
+from .entries import Entry
+from .gradients import extremes
+from .moments import change_basis
+from .projection import derive_seed
+from .range_finder import range_finder
+from .refresh_strategy import RefreshStrategy
+
+
+class RefreshFromCurrent(RefreshStrategy):
+    """Serves plain parameters too: they have no basis, and their gradients stay as well."""
+
+    def refresh(self, entries: Sequence[Entry]) -> None:
+        """Put new bases into the states, at once.
+
+        A gradient of zeros, or one with NaN or Inf, gives no basis: the old one stays, and a new
+        one is due.
+        """
+        due = [entry for entry in entries if entry.is_due()]
+        gradients = {entry.position: entry.gradient() for entry in due}
+        usable = [e.usable for e in extremes(list(gradients.values()))]
+        due = [entry for entry, fit in zip(due, usable, strict=True) if fit]
+        for batch in alike(due, [int(entry.state["refreshes"]) for entry in due]):
+            group, projection = batch[0].group, batch[0].projection
+            assert projection is not None
+            warm = group["start"] == "warm" and batch[0].has_basis
+            bases_SR = range_finder(
+                projection.facing(stack([gradients[entry.position] for entry in batch])),
+                group["rank"],
+                projector=group["projector"],
+                oversample=group["oversample"],
+                power_iterations=group["power_iterations"],
+                start=stack([entry.state["basis"] for entry in batch]) if warm else None,
+                seed=derive_seed(group["seed"], int(batch[0].state["refreshes"])),
+            )
+            for entry, basis_SR in zip(batch, unstack(bases_SR, len(batch)), strict=True):
+                change_basis(entry.state, basis_SR, projection, group)
+
+    def clippable(self, entry: Entry) -> Tensor | None:
+        """The gradient itself."""
+        return entry.parameter.grad
+
+    def gradient(self, entry: Entry) -> Tensor:
+        """The gradient, projected where the parameter is."""
+        if entry.projection is None:
+            return entry.gradient()
+        return entry.projection.project(entry.gradient(), entry.state["basis"])

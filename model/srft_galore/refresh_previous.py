@@ -1,0 +1,184 @@
+"""refresh_from="previous": the basis of a step comes from the gradient of the step before.
+
+A gradient is looked at once. Its projection is kept and, where the next step is to have a new
+basis, its sketch; the gradient itself is freed. Both are linear in the gradient, so that what
+microbatches and data-parallel ranks contribute adds up.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .batches import alike, stack, unstack
+from .entries import Entry
+from .gradients import extremes
+from .moments import adam_step_count, change_basis
+from .orthonormal import orthonormalise
+from .projection import derive_seed
+from .range_finder import range_finder, range_of_sketch, sketch
+from .refresh_strategy import RefreshStrategy
+from .sketch import times
+
+
+@dataclass
+class Pending:
+    """What is kept of the gradients of one parameter, from their release to the end of the step."""
+
+    projected: Tensor | None = None
+    """Sum of the projections; None before the first basis."""
+    sketch: Tensor | None = None
+    """Sum of the sketches, where the next step is to have a new basis."""
+    next_basis: Tensor | None = None
+    """Computed from the sketch; the state gets it after the update."""
+    spoiled: bool = False
+    """Whether the sketch held NaN or Inf."""
+
+
+class RefreshFromPrevious(RefreshStrategy):
+    """Holds what is pending of the parameters whose gradients were freed."""
+
+    def __init__(self) -> None:
+        self._pending: dict[Tensor, Pending] = {}
+
+    def __contains__(self, parameter: Tensor) -> bool:
+        return parameter in self._pending
+
+    def clear(self) -> None:
+        """Forget everything that is pending."""
+        self._pending.clear()
+
+    def receive(self, entry: Entry) -> None:
+        """Release the gradient if there still is one."""
+        if entry.parameter.grad is not None:
+            self.release(entry)
+
+    def release(self, entry: Entry, scale: Tensor | None = None) -> None:
+        """Project the gradient of a parameter, add it to what is pending, and free it.
+
+        Args:
+            entry: With a gradient.
+            scale: What the gradient is to be divided by.
+        """
+        assert entry.projection is not None
+        G_MN = entry.gradient()
+        if entry.group["projector"] == "identity" and not entry.has_basis:
+            basis = range_finder(entry.projection.facing(G_MN), 1, projector="identity")
+            change_basis(entry.state, basis, entry.projection, entry.group)
+        pending = self._pending.setdefault(entry.parameter, Pending())
+        if entry.has_basis:
+            part = entry.projection.project(G_MN, entry.state["basis"])
+            pending.projected = _sum(pending.projected, part, scale)
+        if entry.group["projector"] != "identity" and entry.is_due(ahead=1):
+            pending.sketch = _sum(pending.sketch, _sketch(entry, G_MN), scale)
+        entry.parameter.grad = None
+
+    def refresh(self, entries: Sequence[Entry]) -> None:
+        """Compute the next bases of these parameters from their sketches.
+
+        A sketch of zeros, or one with NaN or Inf, gives no basis: the old one stays, and a new one
+        is due.
+        """
+        self._compute(self._usable(entries))
+
+    def clippable(self, entry: Entry) -> Tensor | None:
+        """The projected gradient."""
+        return self.gradient(entry)
+
+    def gradient(self, entry: Entry) -> Tensor | None:
+        """The projected gradient; None where there is none or no basis yet."""
+        pending = self._pending.get(entry.parameter)
+        return None if pending is None else pending.projected
+
+    def is_spoiled(self, entry: Entry) -> bool:
+        """Whether a sketch held NaN or Inf, and there is no projected gradient to show it."""
+        pending = self._pending.get(entry.parameter)
+        return pending is not None and pending.projected is None and pending.spoiled
+
+    def finish(self, entry: Entry) -> None:
+        """Put the next basis into the state, if one was computed."""
+        assert entry.projection is not None
+        basis_SR = self._pending[entry.parameter].next_basis
+        if basis_SR is not None:
+            change_basis(entry.state, basis_SR, entry.projection, entry.group)
+
+    def kept(self, entry: Entry) -> list[Tensor]:
+        """The tensors that are pending, to be summed over data-parallel ranks in place."""
+        pending = self._pending[entry.parameter]
+        return [t for t in (pending.projected, pending.sketch) if t is not None]
+
+    def share_bases(
+        self,
+        entries: Sequence[Entry],
+        all_reduce: Callable[[list[Tensor]], None],
+        *,
+        rank: int,
+        world: int,
+    ) -> None:
+        """Compute each next basis on one rank and give it to all, so that they hold the same bits.
+
+        Args:
+            entries: Parameters, their sketches summed over the ranks.
+            all_reduce: Sums over all ranks in place.
+            rank: Of this process.
+            world: Number of processes.
+        """
+        usable = self._usable(entries)
+        self._compute(usable[rank::world])
+        shares = []
+        for entry in usable:
+            pending = self._pending[entry.parameter]
+            pending.sketch = None
+            if pending.next_basis is None:  # another rank computes it: zeros add nothing
+                pending.next_basis = torch.zeros_like(entry.state["basis"])
+            shares.append(pending.next_basis)
+        all_reduce(shares)
+
+    def _usable(self, entries: Sequence[Entry]) -> list[Entry]:
+        """The entries whose sketch gives a basis; the other sketches are dropped."""
+        waiting = [(e, p) for e in entries if (p := self._pending.get(e.parameter))]
+        found = [(e, p, p.sketch) for e, p in waiting if p.sketch is not None]
+        checks = extremes([sketch for _, _, sketch in found])
+        for (_, pending, _), check in zip(found, checks, strict=True):
+            if not check.usable:
+                pending.sketch, pending.spoiled = None, not check.finite
+        return [e for (e, _, _), check in zip(found, checks, strict=True) if check.usable]
+
+    def _compute(self, entries: Sequence[Entry]) -> None:
+        """Replace the sketch of each entry by the basis of its range."""
+        for batch in alike(entries, [None] * len(entries)):
+            waiting = [self._pending[e.parameter] for e in batch]
+            Y_SL = stack([p.sketch for p in waiting if p.sketch is not None])
+            bases = unstack(range_of_sketch(Y_SL, batch[0].group["rank"]), len(batch))
+            for pending, basis_SR in zip(waiting, bases, strict=True):
+                pending.sketch, pending.next_basis = None, basis_SR
+
+
+def _sketch(entry: Entry, G_MN: Tensor) -> Tensor:
+    """G Omega, with G turned so that the projected side is its rows.
+
+    Omega is the same for all parts of one step. Its columns have norm 1. They are random; after a
+    warm start some span the range of the first moment m instead. m averages gradients that were
+    projected onto the old basis, so that G m^T is a power iteration on that basis.
+    """
+    assert entry.projection is not None
+    group, projection, state = entry.group, entry.projection, entry.state
+    faced = projection.facing(G_MN)
+    size = min(projection.rank + group["oversample"], *faced.shape[-2:])
+    warm = group["start"] == "warm" and adam_step_count(state, group) > 0
+    fresh = size - projection.rank if warm else size
+    seed = derive_seed(group["seed"], int(state["refreshes"]))
+    parts = []
+    if warm:
+        mean = state["exp_avg"]
+        parts.append(times(faced, orthonormalise(mean if projection.right else mean.mT)))
+    if fresh:
+        drawn = sketch(faced, fresh, projector=group["projector"], seed=seed)
+        parts.append(drawn * (fresh / faced.shape[-1]) ** 0.5)
+    return torch.cat(parts, dim=-1)
+
+
+def _sum(total: Tensor | None, part: Tensor, scale: Tensor | None) -> Tensor:
+    part = part if scale is None else part / scale.to(part)
+    return part if total is None else total.add_(part)

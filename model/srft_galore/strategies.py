@@ -1,0 +1,111 @@
+"""Both refresh strategies side by side: each parameter goes to the one its group asks for."""
+
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .attachment import Attachment, is_overflow_mark
+from .entries import Entry, places
+from .gradients import check_gradient
+from .refresh_current import RefreshFromCurrent
+from .refresh_previous import RefreshFromPrevious
+from .refresh_strategy import RefreshStrategy
+from .sketch import forget_operator
+
+
+class Strategies:
+    """What an optimizer holds of gradients between the backward pass and the end of a step."""
+
+    def __init__(self) -> None:
+        self.previous = RefreshFromPrevious()
+        self._by_name: dict[str, RefreshStrategy] = {
+            "current": RefreshFromCurrent(),
+            "previous": self.previous,
+        }
+        self.attached: dict[Tensor, Attachment] = {}
+        """The parameters whose gradients are released during the backward pass."""
+
+    def of(self, entry: Entry) -> RefreshStrategy:
+        """The strategy of a parameter."""
+        return self._by_name[entry.refresh_from]
+
+    def receive(
+        self, groups: Sequence[dict[str, Any]], states: MutableMapping[Tensor, dict[str, Tensor]]
+    ) -> list[Entry]:
+        """The parameters that take part in a step, after each strategy has looked at its own.
+
+        They have a gradient, or something is kept of one that was freed.
+
+        Args:
+            groups: Of the optimizer.
+            states: Of the optimizer; a parameter that takes part gets one.
+
+        Raises:
+            ValueError: A gradient is sparse or complex, or a group was edited into something that
+                does not fit its state.
+        """
+        chosen = []
+        for parameter, place in places(groups):
+            released = parameter in self.previous
+            if released and is_overflow_mark(parameter.grad):
+                parameter.grad = None
+            check_gradient(parameter, place.position)
+            if released or (parameter.grad is not None and parameter.grad.numel() > 0):
+                chosen.append(place)
+        entries = [place.entry(groups, states) for place in chosen]
+        for entry in entries:
+            self.of(entry).receive(entry)
+        return entries
+
+    def refresh(self, entries: Sequence[Entry]) -> None:
+        """Compute the bases that are due."""
+        for name, strategy in self._by_name.items():
+            strategy.refresh([entry for entry in entries if entry.refresh_from == name])
+        forget_operator()
+
+    def gradients(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Tensor]]:
+        """The gradients as AdamW takes them, without those of parameters that stay as they are."""
+        for entry in entries:
+            gradient = self.of(entry).gradient(entry)
+            if gradient is not None:
+                yield entry, gradient
+
+    def clip(self, entries: Sequence[Entry], max_norm: float) -> Tensor:
+        """Scale the gradients down to a global norm of `max_norm`; the norm before, a scalar."""
+        norms = [torch.linalg.vector_norm(gradient) for _, gradient in self.gradients(entries)]
+        if not norms:
+            return torch.zeros(())
+        total: Tensor = torch.linalg.vector_norm(torch.stack([norm.to(norms[0]) for norm in norms]))
+        factor = (max_norm / (total + 1e-6)).clamp(max=1.0)
+        for entry in entries:
+            kept = self.of(entry).clippable(entry)
+            if kept is not None:
+                kept.mul_(factor.to(kept))
+        return total
+
+    def sum_over_ranks(
+        self,
+        entries: Sequence[Entry],
+        all_reduce: Callable[[list[Tensor]], None],
+        *,
+        rank: int,
+        world: int,
+    ) -> None:
+        """Sum what is kept of each gradient over the ranks and share the next bases.
+
+        Args:
+            entries: The same parameters on all ranks.
+            all_reduce: Sums over all ranks in place.
+            rank: Of this process.
+            world: Number of processes.
+        """
+        released = [e for e in entries if e.refresh_from == "previous"]
+        plain = [e.parameter.grad for e in entries if e.refresh_from == "current"]
+        kept = [tensor for entry in released for tensor in self.previous.kept(entry)]
+        all_reduce([*kept, *(gradient for gradient in plain if gradient is not None)])
+        for entry in released:
+            if entry.parameter in self.attached:
+                self.attached[entry.parameter].mark(entry)
+        self.previous.share_bases(released, all_reduce, rank=rank, world=world)

@@ -1,0 +1,59 @@
+"""What a training is scored with, as its configuration says it: names, directions, units.
+
+A configuration of segcore's says so; any other dataclass may, with methods of the same names. One
+that does not has no scores: a search over it can only look at costs.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from segtune.study.stopping import Direction
+
+
+class ScoreKind(NamedTuple):
+    """What is known of a score before anything has run."""
+
+    direction: Direction
+    unit: str
+    """`fraction` (0 to 1), `px`, `mm`, or any other."""
+    label: str
+    """As it is written for a person: `Dice`."""
+
+    @property
+    def digits(self) -> int:
+        """Decimals worth showing."""
+        return 3 if self.unit == "fraction" else 2
+
+
+class Selection(NamedTuple):
+    """The score on val that chooses a training's best epoch."""
+
+    metric: str
+    class_name: str
+    protocol: str
+    direction: Direction
+
+
+def scores(config: Any) -> dict[str, ScoreKind]:
+    """The macro metrics that every epoch has on val, by name; the most telling one first."""
+    offered = getattr(config, "scores", None)
+    return {name: ScoreKind(*kind) for name, kind in offered().items()} if offered else {}
+
+
+def selection(config: Any) -> Selection | None:
+    """What chooses the best epoch; None where the configuration does not say."""
+    offered = getattr(config, "selects", None)
+    return Selection(*offered()) if offered else None
+
+
+def headline(kinds: Mapping[str, ScoreKind]) -> tuple[str, ...]:
+    """The scores that stand for the others: the first of each unit, two at most."""
+    first: dict[str, str] = {}
+    for name, kind in kinds.items():
+        first.setdefault(kind.unit, name)
+    return tuple(first.values())[:2]
+
+
+def is_better(direction: Direction, value: float, than: float) -> bool:
+    """Whether a value is better than another; no value is better than NaN, and NaN than none."""
+    return value > than if direction == "maximize" else value < than

@@ -1,0 +1,158 @@
+"""The contract tests of `segcore.testing` over every row, and over rows that break them."""
+
+import dataclasses
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from segcore.batch import Batch, Prediction, Progress, Size
+from segcore.classes import ClassSpec
+from segcore.data.sets.synthetic_liver import SyntheticLiver
+from segcore.losses import LOSSES
+from segcore.losses.loss import Loss
+from segcore.methods import METHODS
+from segcore.methods.method import Method
+from segcore.metrics import METRICS
+from segcore.metrics.metric import Pair
+from segcore.systems import SYSTEMS
+from segcore.systems.system import Part, SystemConfig
+from segcore.testing import (
+    LANDMARKS,
+    check_dataset,
+    check_loss,
+    check_method,
+    check_metric,
+    check_system,
+)
+from segtune.study import catalog
+
+PLUGINS = Path(__file__).parents[1] / "support" / "plugin_study.py"
+OURS = {"systems": tuple(SYSTEMS), "losses": tuple(LOSSES), "metrics": tuple(METRICS)}
+"""Before a user's file adds to them."""
+
+
+@pytest.fixture(scope="module")
+def plugins() -> ModuleType:
+    """The file of a user that brings a row of every table."""
+    return catalog.load_file(PLUGINS)
+
+
+@pytest.mark.parametrize("name", OURS["systems"])
+def test_our_systems(name: str) -> None:
+    check_system(SystemConfig.named(name), (LANDMARKS,))
+
+
+@pytest.mark.parametrize("name", OURS["losses"])
+def test_our_losses(name: str) -> None:
+    check_loss(Loss.named(name))
+
+
+@pytest.mark.parametrize("name", OURS["metrics"])
+def test_our_metrics(name: str) -> None:
+    check_metric(METRICS.choose(name))
+
+
+def test_a_rendered_set() -> None:
+    check_dataset(SyntheticLiver(train=2, val=1, test=1))
+
+
+def test_rows_of_a_users_file(plugins: ModuleType) -> None:
+    check_system(plugins.WideNetConfig())
+    check_method(plugins.MixOnly(), plugins.WideNetConfig())
+    check_method(Method.named("frozen"), plugins.WideNetConfig())
+    check_dataset(plugins.Ellipses())
+    check_loss(plugins.Weighted())
+    for key in ("error.mean", "best_dice.set"):
+        check_metric(METRICS.choose(key))
+    assert {"wide_net", "mix_only", "weighted"} <= {*SYSTEMS, *METHODS, *LOSSES}
+
+
+def broken(plugins: ModuleType, **methods: Any) -> SystemConfig:
+    """The user's system with some of its network's methods replaced."""
+    network = type("Broken", (plugins.WideNet,), methods)
+
+    class Config(plugins.WideNetConfig):  # type: ignore[misc,name-defined]
+        def build(self, classes: ClassSpec) -> Any:
+            return network(self, classes)
+
+    SYSTEMS.register("broken", "to be found out")(Config)
+    return Config()
+
+
+def square(self: Any, batch: Batch, size: Size, progress: Progress) -> Prediction:
+    """Forgets that an output need not be square."""
+    whole: Any = type(self).__base__
+    found: Prediction = whole.forward(self, batch, (size[0], size[0]), progress)
+    return found
+
+
+def noisy(self: Any, batch: Batch, size: Size, progress: Progress) -> Prediction:
+    """Draws from the global RNG, also in evaluation."""
+    whole: Any = type(self).__base__
+    found: Prediction = whole.forward(self, batch, size, progress)
+    noise = torch.randn_like(found.logits_BKhw)
+    return dataclasses.replace(found, logits_BKhw=found.logits_BKhw + noise)
+
+
+def over_the_batch(self: Any, prediction: Prediction, batch: Batch, progress: Progress) -> Tensor:
+    """Normalises over the samples."""
+    logits = prediction.logits_BKhw
+    value: Tensor = ((logits - logits.mean(0)) ** 2).mean()
+    return value
+
+
+def forgetful(self: Any) -> dict[str, Part]:
+    """Names two of three parts."""
+    return {"mix": Part(self.mix, "pretrained"), "head": Part(self.head, "head")}
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ({"forward": square}, "asked for"),
+        ({"forward": noisy}, "a batch's loss|depends on the others|global RNG"),
+        ({"loss": over_the_batch}, "a batch's loss"),
+        ({"parts": forgetful}, "in no part: encoder"),
+    ],
+)
+def test_a_system_that_breaks_a_promise_is_found_out(
+    plugins: ModuleType, methods: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_system(broken(plugins, **methods), (LANDMARKS,))
+
+
+def test_other_rows_that_break_a_promise_are_found_out(plugins: ModuleType) -> None:
+    class Sum(nn.Module):
+        def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
+            return (prediction.logits_BKhw**2).sum()
+
+    class Summed(plugins.Weighted):  # type: ignore[misc,name-defined]
+        def build(self, classes: ClassSpec) -> nn.Module:
+            return Sum()
+
+    LOSSES.register("summed", "no mean")(Summed)
+    with pytest.raises(AssertionError, match="it must be a mean"):
+        check_loss(Summed())
+    error = METRICS.choose("error.mean")
+    with pytest.raises(AssertionError, match="of the truth and"):
+        check_metric(dataclasses.replace(error, direction="maximize"))
+    with pytest.raises(AssertionError, match="a fraction lies between 0 and 1"):
+        check_metric(dataclasses.replace(error, unit="fraction", compute=outside))
+
+
+def outside(pair: Pair) -> float:
+    """A fraction that is none."""
+    return 2.0 + float(np.abs(pair.probability - pair.truth).mean())  # type: ignore[operator]
+
+
+def test_a_name_is_taken_once() -> None:
+    with pytest.raises(ValueError, match="there is a metric 'dice.per_image' already"):
+        METRICS.register("dice.per_image", "again")(METRICS.choose("dice.per_image"))
+    with pytest.raises(ValueError, match="its own key"):
+        METRICS.register("dice.mine", "another")(METRICS.choose("dice.per_image"))
