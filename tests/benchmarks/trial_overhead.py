@@ -125,7 +125,7 @@ class Clock:
     def __init__(self) -> None:
         self.began, self.ends = 0.0, list[float]()
 
-    def begin(self, total: int, done: int, together: int) -> None:
+    def begin(self, total: int, done: int, concurrent: int) -> None:
         """Ray is there."""
         self.began = time.monotonic()
 

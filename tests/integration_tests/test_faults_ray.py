@@ -25,7 +25,7 @@ from support.ray_head import free_ports, head_node
 from segcore.train import train
 from segcore.training.runtime import Runtime
 from segtune.results import tables
-from segtune.results.status import look
+from segtune.results.status import read_status
 from segtune.study import catalog
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -91,8 +91,8 @@ class Study:
 
     def run(self, *options: str) -> tuple[int, str]:
         process = self.start(*options)
-        said, _ = process.communicate(timeout=SECONDS)
-        return process.returncode, said
+        output, _ = process.communicate(timeout=SECONDS)
+        return process.returncode, output
 
     def rows(self, name: tables.TableName) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = tables.read(self.storage, "mine", name).to_pylist()
@@ -111,8 +111,8 @@ class Study:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, scenes: Path) -> Study:
     study = Study(tmp_path_factory.mktemp("undisturbed"), scenes)
-    code, said = study.run()
-    assert code == 0, said
+    code, output = study.run()
+    assert code == 0, output
     return study
 
 
@@ -174,9 +174,9 @@ def test_the_driver_of_the_study_is_killed(
     process.wait()
     first = {t: r["attempt"] for t, r in study.trials().items() if r["status"] == "finished"}
     assert first == {"frozen-s0": 1}
-    code, said = study.run()
-    assert code == 0, said
-    assert "1 of them finished before" in said
+    code, output = study.run()
+    assert code == 0, output
+    assert "1 of them finished before" in output
     whole(study, undisturbed)
     assert {t: r["attempt"] for t, r in study.trials().items()} == {
         "frozen-s0": 1,
@@ -193,8 +193,8 @@ def test_a_training_and_the_driver_of_a_trial_are_killed(
     os.kill(max(one_below(process.pid, TRAINING)), signal.SIGKILL)
     wait(lambda: study.epochs() >= 5, "the second trial")
     os.kill(parent(min(one_below(process.pid, TRAINING))), signal.SIGKILL)
-    said, _ = process.communicate(timeout=SECONDS)
-    assert process.returncode == 0, said
+    output, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, output
     whole(study, undisturbed)
 
 
@@ -203,8 +203,8 @@ def test_a_worker_of_several_is_killed(tmp_path: Path, scenes: Path, undisturbed
     process = study.start("--workers", "2", "--concurrent", "1")
     wait(lambda: study.epochs() >= 1, "an epoch")
     os.kill(max(one_below(process.pid, "RayTrainWorker")), signal.SIGKILL)
-    said, _ = process.communicate(timeout=SECONDS)
-    assert process.returncode == 0, said
+    output, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, output
     assert {r["status"] for r in study.trials().values()} == {"finished"}
     losses = study.losses()
     assert losses.keys() == undisturbed.losses().keys()
@@ -224,8 +224,8 @@ def test_a_node_is_lost(tmp_path: Path, scenes: Path, undisturbed: Study) -> Non
         raylets = one_below(os.getpid(), "/raylet/raylet ")
         (node,) = [pid for pid in raylets if one_below(pid, TRAINING)]
         os.kill(node, signal.SIGKILL)
-        said, _ = process.communicate(timeout=SECONDS)
-        assert process.returncode == 0, said
+        output, _ = process.communicate(timeout=SECONDS)
+        assert process.returncode == 0, output
     finally:
         ray.shutdown()
         cluster.shutdown()
@@ -247,8 +247,8 @@ def test_a_trial_has_as_many_workers_as_there_is_room_for(tmp_path: Path, scenes
         raylets = one_below(os.getpid(), "/raylet/raylet ")
         node = max(pid for pid in raylets if one_below(pid, "RayTrainWorker"))
         os.kill(node, signal.SIGKILL)
-        said, _ = process.communicate(timeout=SECONDS)
-        assert process.returncode == 0, said
+        output, _ = process.communicate(timeout=SECONDS)
+        assert process.returncode == 0, output
     finally:
         ray.shutdown()
         cluster.shutdown()
@@ -274,8 +274,8 @@ def test_the_head_is_lost(tmp_path: Path, scenes: Path, undisturbed: Study) -> N
         process.communicate(timeout=SECONDS)
         assert process.returncode != 0
     assert study.trials()["frozen-s0"]["status"] == "finished"
-    code, said = study.run()
-    assert code == 0, said
+    code, output = study.run()
+    assert code == 0, output
     whole(study, undisturbed)
     assert study.trials()["frozen-s0"]["attempt"] == 1, "a finished trial is not repeated"
 
@@ -306,12 +306,12 @@ def test_the_disk_is_full(
         while True:
             file.write(bytes(2**16))
             file.flush()
-    said, _ = process.communicate(timeout=SECONDS)
-    assert process.returncode == 1, said
-    assert "No space left on device" in said
+    output, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1, output
+    assert "No space left on device" in output
     filler.unlink()
-    code, said = study.run()
-    assert code == 0, said
+    code, output = study.run()
+    assert code == 0, output
     whole(study, undisturbed)
 
 
@@ -324,16 +324,16 @@ def test_a_file_of_the_data_goes_bad(tmp_path: Path, scenes: Path, undisturbed: 
     image = sorted(copied.rglob("*.jpg"))[0]
     good = image.read_bytes()
     image.write_bytes(b"no picture")
-    said, _ = process.communicate(timeout=SECONDS)
-    assert process.returncode == 1, said
+    output, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1, output
     trials = study.trials()
     assert trials["srft_galore-s0"]["status"] == "failed"
     assert image.name in trials["srft_galore-s0"]["error"]
-    shown = look(study.storage, "mine", trials["frozen-s0"]["started"])
+    shown = read_status(study.storage, "mine", trials["frozen-s0"]["started"])
     assert image.name in str({t.trial_id: t.error for t in shown.trials}["srft_galore-s0"])
     image.write_bytes(good)
-    code, said = study.run()
-    assert code == 0, said
+    code, output = study.run()
+    assert code == 0, output
     whole(study, undisturbed)
 
 
@@ -345,8 +345,8 @@ def test_no_placement_group_stays_behind(tmp_path: Path, scenes: Path) -> None:
         wait(lambda: study.epochs() >= 1, "an epoch")
         process.kill()
         process.wait()
-        code, said = study.run("--address", head.gcs, "--workers", "2")
-        assert code == 0, said
+        code, output = study.run("--address", head.gcs, "--workers", "2")
+        assert code == 0, output
         asked = (
             f"import json, ray; ray.init({head.gcs!r}); "
             "print(json.dumps([g['state'] for g in ray.util.placement_group_table().values()]))"

@@ -83,9 +83,9 @@ def test_a_study_from_elsewhere_runs_as_a_job_and_is_followed(head: Head, away: 
     assert again.returncode == 0, again.stdout + again.stderr
     assert "mine-2" in again.stdout
     assert "Nothing to do" in again.stdout
-    told = segtune(head, away, "status", "mine").stdout
-    assert "mine-2: succeeded" in told
-    assert "Nothing to do" in told
+    output = segtune(head, away, "status", "mine").stdout
+    assert "mine-2: succeeded" in output
+    assert "Nothing to do" in output
     failed = submit(head, away, "--set", "schedule.epochs=99")
     assert failed.returncode == 2, "the job's own exit code"
     assert "schedule.epochs was 2, now 99" in failed.stdout

@@ -65,8 +65,8 @@ def query(address: str, expression: str) -> dict[str, float]:
     """A value per trial."""
     asked = urllib.parse.urlencode({"query": expression})
     with urllib.request.urlopen(f"{address}/api/v1/query?{asked}", timeout=10) as reply:
-        told: Any = json.load(reply)
-    return {r["metric"]["trial"]: float(r["value"][1]) for r in told["data"]["result"]}
+        answer: Any = json.load(reply)
+    return {r["metric"]["trial"]: float(r["value"][1]) for r in answer["data"]["result"]}
 
 
 def test_prometheus_finds_a_trials_dice(prometheus: tuple[str, Path], tmp_path: Path) -> None:
@@ -90,9 +90,9 @@ def test_prometheus_finds_a_trials_dice(prometheus: tuple[str, Path], tmp_path: 
             ended = 'max by (trial) (ray_segtune_trial_state{state="finished"} == 1)'
             states.update(_last(address, ended))
             time.sleep(0.5)
-        said = run.stdout.read()
-    assert run.returncode == 0, said
-    assert "prom_metrics_service_discovery.json" in said
+        output = run.stdout.read()
+    assert run.returncode == 0, output
+    assert "prom_metrics_service_discovery.json" in output
     assert set(seen[DICE]) == {"frozen-s0", "srft_galore-s0"}
     assert "frozen-s0" in states
     scores = tables.read(tmp_path / "results", "mine", "scores").to_pylist()

@@ -152,9 +152,9 @@ def _assert_epochs_are_seen(storage: Path, trials: dict[str, dict[str, Any]]) ->
 def _assert_optuna_agrees(storage: Path, trials: dict[str, dict[str, Any]]) -> None:
     backend = JournalFileBackend(str(storage / "mine/optuna.journal"))
     live = optuna.load_study(study_name="mine", storage=JournalStorage(backend)).trials
-    said = {"finished": "COMPLETE", "pruned": "PRUNED"}
+    state_of = {"finished": "COMPLETE", "pruned": "PRUNED"}
     ordered = sorted(trials.values(), key=lambda r: int(r["number"]))
-    assert [t.state.name for t in live] == [said[r["status"]] for r in ordered]
+    assert [t.state.name for t in live] == [state_of[r["status"]] for r in ordered]
     assert [t.params for t in live] == [json.loads(r["changes"]) for r in ordered]
     search = catalog.find("mine.py").study
     assert isinstance(search, Search)

@@ -13,7 +13,7 @@ from support.tiny_studies import ABLATION, SEARCH
 from segtune.cli import main
 from segtune.execution.checkpoints import trial_folder
 from segtune.results import tables
-from segtune.results.storage import Place, beside
+from segtune.results.storage import Place, local_folder
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -45,7 +45,7 @@ def test_a_search_goes_on_from_its_store(store: str, capsys: pytest.CaptureFixtu
     assert [(r["trial_id"], r["status"], r["attempt"]) for r in trials] == [
         (f"t{number}", "finished", 1) for number in range(4)
     ]
-    journal = JournalFileBackend(str(beside(store, "mine") / "optuna.journal"))
+    journal = JournalFileBackend(str(local_folder(store, "mine") / "optuna.journal"))
     study = optuna.load_study(study_name="mine", storage=JournalStorage(journal))
     assert [t.params for t in study.trials] == [json.loads(r["changes"]) for r in trials]
     for trial in trials:

@@ -13,7 +13,7 @@ from segtune.study import catalog
 from segtune.study.overrides import apply
 from segtune.study.space import ends
 from segtune.study.spec import Ablation, Search, Study
-from segtune.study.validate import check
+from segtune.study.validate import validate
 
 CLASSES = ClassSpec(("background", "ridge", "silhouette", "ligament"), exclusive=True)
 
@@ -51,7 +51,7 @@ def _shapes_only(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", catalog.names())
 def test_study_is_sound_and_its_trials_have_a_model_and_an_optimizer(name: str) -> None:
     named = catalog.find(name)
-    check(named.study)
+    validate(named.study)
     systems: dict[str, Any] = {}
     for config in configurations(named.study).values():
         assert from_json(TrainConfig, to_json(config)) == config

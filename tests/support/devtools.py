@@ -33,11 +33,11 @@ class Page:
         number = next(self._numbers)
         await self.socket.send_json({"id": number, "method": method, "params": params})
         while True:
-            said = json.loads((await self.socket.receive(timeout=120)).data)
-            if said.get("id") == number:
-                assert "error" not in said, said
-                return said["result"]
-            self.events.append(said)
+            message = json.loads((await self.socket.receive(timeout=120)).data)
+            if message.get("id") == number:
+                assert "error" not in message, message
+                return message["result"]
+            self.events.append(message)
 
     async def evaluate(self, expression: str) -> Any:
         """The value of an expression on the page."""

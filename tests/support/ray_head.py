@@ -43,7 +43,7 @@ def head_node(auth: Mapping[str, str]) -> Iterator[Head]:
     environment = {**kept, **auth}
     port, dashboard, agent = free_ports(3)
     with tempfile.TemporaryDirectory(prefix="rs", dir="/tmp", ignore_cleanup_errors=True) as temp:
-        said = Path(temp, "said")
+        output_file = Path(temp, "output")
         process = subprocess.Popen(
             [
                 *(str(BIN / "ray"), "start", "--head", "--block", "--port", str(port)),
@@ -52,13 +52,13 @@ def head_node(auth: Mapping[str, str]) -> Iterator[Head]:
                 *("--disable-usage-stats", "--temp-dir", temp),
             ],
             env=environment,
-            stdout=said.open("w"),
+            stdout=output_file.open("w"),
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         try:
             address = f"http://127.0.0.1:{dashboard}"
-            assert _answers(f"{address}/api/version", process), said.read_text()
+            assert _answers(f"{address}/api/version", process), output_file.read_text()
             yield Head(address, f"127.0.0.1:{port}", process.pid, Path(temp), environment)
         finally:
             process.terminate()

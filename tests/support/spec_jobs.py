@@ -11,7 +11,7 @@ from support.score_kinds import Scored
 
 from segtune.study.overrides import SpecError
 from segtune.study.spec import Ablation, Search
-from segtune.study.validate import check
+from segtune.study.validate import validate
 
 STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
 
@@ -69,7 +69,7 @@ class Job(Scored):
 
 def faults(study: Ablation | Search) -> str:
     """What `check` has to say."""
-    return refusal(lambda: check(study))
+    return refusal(lambda: validate(study))
 
 
 def refusal(call: Callable[[], Any]) -> str:

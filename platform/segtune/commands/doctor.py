@@ -38,14 +38,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def study_findings(args: argparse.Namespace) -> Iterator["Finding"]:
     """The study, its data and its weights, looked over as `segtune run` does."""
     from segtune.doctor import Finding
-    from segtune.execution.preflight import check_places, look_over
+    from segtune.execution.preflight import check_data_and_weights, check_study
     from segtune.execution.resources import Resources
     from segtune.study.overrides import SpecError
 
     try:
         named = changed_study(args)
-        look_over(named.study, named.name, args.storage, Resources())
-        check_places(named.study, Resources())
+        check_study(named.study, named.name, args.storage, Resources())
+        check_data_and_weights(named.study, Resources())
     except SpecError as error:
         for fault in error.faults:
             yield Finding("fault", args.study, fault)
@@ -66,10 +66,10 @@ def draw(found: "Sequence[Finding]") -> Table:
     grid.add_column()
     for finding in found:
         mark, style = _MARKS[finding.level]
-        said = Text(finding.found)
+        text = Text(finding.found)
         if finding.advice:
-            said.append(f"\n-> {finding.advice}", style=style)
-        grid.add_row(Text(mark, style=style), Text(finding.subject), said)
+            text.append(f"\n-> {finding.advice}", style=style)
+        grid.add_row(Text(mark, style=style), Text(finding.subject), text)
     grid.add_row()
     total = f"{_count(faults, 'fault')}, {_count(warnings, 'warning')}"
     grid.add_row("", "", Text(total, style="bold"))

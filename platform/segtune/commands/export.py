@@ -7,9 +7,9 @@ from rich.console import Console
 from segtune.commands.shared import (
     checkpoint_argument,
     load_plugins,
+    location_argument,
+    locations,
     path,
-    place_argument,
-    places,
     plugin_argument,
 )
 
@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="FILE.safetensors, or FILE.pt in the form of Meta's checkpoints",
     )
-    place_argument(parser)
+    location_argument(parser)
     plugin_argument(parser)
 
 
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     load_plugins(args)
     with on_this_machine(args.checkpoint) as checkpoint:
-        restored = restore(checkpoint, places(args))
+        restored = restore(checkpoint, locations(args))
     count = export(restored, args.out)
     console.print(
         f"{count} tensors of SAM2 are in {args.out.absolute()}\n"

@@ -11,9 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from segtune.commands.shared import (
     checkpoint_argument,
     load_plugins,
+    location_argument,
+    locations,
     path,
-    place_argument,
-    places,
     plugin_argument,
 )
 
@@ -60,7 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=["float32", "bfloat16"],
         help="of the network; default: bfloat16 where a GPU computes in it",
     )
-    place_argument(parser)
+    location_argument(parser)
     plugin_argument(parser)
 
 
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     outputs = Outputs(args.out, args.write or KINDS)
     with on_this_machine(args.checkpoint) as checkpoint:
         predictor = Predictor.load(
-            checkpoint, device=args.device, precision=args.precision, places=places(args)
+            checkpoint, device=args.device, precision=args.precision, places=locations(args)
         )
     if args.write and "depth" in args.write and not predictor.needs_depth:
         raise ValueError(

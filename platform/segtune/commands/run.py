@@ -55,11 +55,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Run the study; 1 where trials failed."""
     from segtune.doctor.processes import PROC, ray_instances
     from segtune.execution import runner
-    from segtune.observers.composite import Several
-    from segtune.observers.console import Progress
-    from segtune.observers.links import Places
-    from segtune.observers.prometheus import Gauges
-    from segtune.observers.tensorboard import EventFiles
+    from segtune.observers.composite import CompositeObserver
+    from segtune.observers.console import ConsoleObserver
+    from segtune.observers.links import LinksObserver
+    from segtune.observers.prometheus import PrometheusObserver
+    from segtune.observers.tensorboard import TensorBoardObserver
     from segtune.results.storage import Place
     from segtune.study.spec import Search
 
@@ -67,13 +67,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
     resources = asked(args)
     address = args.address or os.environ.get("RAY_ADDRESS")
     others = ray_instances() if address is None and PROC.is_dir() else set()  # Linux
-    with Progress(console, named.name) as progress:
+    with ConsoleObserver(console, named.name) as progress:
         is_search = isinstance(named.study, Search)
-        observer = Several(
+        observer = CompositeObserver(
             progress,
-            Places(console, args.storage, named.name, is_search=is_search, others=others),
-            EventFiles(args.storage, named.name),
-            Gauges(named.name),
+            LinksObserver(console, args.storage, named.name, is_search=is_search, others=others),
+            TensorBoardObserver(args.storage, named.name),
+            PrometheusObserver(named.name),
         )
         try:
             outcome = runner.run(
@@ -124,7 +124,7 @@ def asked(args: argparse.Namespace) -> "Resources":
         raise SpecError([f"--workers {args.workers}: give a number, such as 2, or two, as in 1:4"])
     return Resources(
         workers=int(least),
-        most_workers=int(most) if colon else None,
+        max_workers=int(most) if colon else None,
         cpus_per_worker=args.cpus_per_worker,
         gpus_per_worker=args.gpus_per_worker,
         concurrent=args.concurrent,

@@ -86,11 +86,11 @@ def load_plugins(args: argparse.Namespace) -> None:
         catalog.load_file(file)
 
 
-def place_argument(parser: argparse.ArgumentParser) -> None:
+def location_argument(parser: argparse.ArgumentParser) -> None:
     """Where the pretrained weights of a checkpoint lie."""
     parser.add_argument(
         "--set",
-        dest="places",
+        dest="locations",
         metavar="FIELD=PLACE",
         action="append",
         default=[],
@@ -99,13 +99,13 @@ def place_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def places(args: argparse.Namespace) -> dict[str, str]:
-    """The places that were given by `place_argument`.
+def locations(args: argparse.Namespace) -> dict[str, str]:
+    """Field -> location of pretrained weights, as given by `location_argument`.
 
     Raises:
-        ValueError: one without a field or a place.
+        ValueError: one without a field or a location.
     """
-    pairs = [text.partition("=") for text in args.places]
+    pairs = [text.partition("=") for text in args.locations]
     if faults := [f"--set {''.join(p)}: write FIELD=PLACE" for p in pairs if not all(p)]:
         raise ValueError("\n".join(faults))
     return {field: place for field, _, place in pairs}

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segtune.study import yaml_file
     from segtune.study.overrides import flatten
     from segtune.study.spec import Search
-    from segtune.study.validate import check, check_name
+    from segtune.study.validate import check_name, validate
 
     if args.schema:
         print(json.dumps(yaml_file.schema(), indent=2))
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.study is None:
         raise ValueError("give a study: a name that `segtune list` shows, or a file")
     named = changed_study(args)
-    check(named.study)
+    validate(named.study)
     check_name(named.name)
     console.print(named.description or named.study.question, "", sep="\n", highlight=False)
     sizes, unknown = _sizes(named.study)

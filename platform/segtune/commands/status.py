@@ -49,10 +49,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Show it once, or until Ctrl-C."""
     if args.address is not None:
         return _job(args, console)
-    from segtune.results.status import look
+    from segtune.results.status import read_status
 
     def now() -> "StudyStatus":
-        return look(args.storage, args.study, datetime.now(UTC))
+        return read_status(args.storage, args.study, datetime.now(UTC))
 
     if not args.watch:
         console.print(draw(now(), console.width), soft_wrap=False)
@@ -75,10 +75,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _job(args: argparse.Namespace, console: Console) -> int:
     """A job as its cluster knows it: what it is, and its log."""
     from segtune.jobs.connect import connect
-    from segtune.jobs.job import find, summary
+    from segtune.jobs.job import find_job, summary
 
     client = connect(args.address)
-    job = find(client, args.study)
+    job = find_job(client, args.study)
     console.print(Text(summary(job)))
     if args.watch and not job.status.is_terminal():
         return follow_to_end(args.address, str(job.submission_id), console)
@@ -163,9 +163,9 @@ def _head(study: "StudyStatus") -> Text:
         head.append(f"\n{study.question}", style="dim")
     left = study.time_left
     if left is not None:
-        together = "one trial" if left.together == 1 else f"{left.together} trials"
+        concurrent = "one trial" if left.concurrent == 1 else f"{left.concurrent} trials"
         head.append(f"\nabout {duration(left.seconds)} left", style="bold")
-        head.append(f": {together} at a time, each at the pace of its own finished epochs")
+        head.append(f": {concurrent} at a time, each at the pace of its own finished epochs")
         if left.guessed:
             head.append(f", {left.guessed} at the median pace of their arm or of the study")
         head.append("; tests at the end not counted")

@@ -18,14 +18,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """End it, where it has not ended."""
     from segtune.jobs.connect import connect
-    from segtune.jobs.job import find, stop
+    from segtune.jobs.job import find_job, stop_job
 
     client = connect(args.address)
-    job = find(client, args.job)
+    job = find_job(client, args.job)
     if job.status.is_terminal():
-        said = f"{job.submission_id} has ended already: {job.status.value.lower()}"
+        message = f"{job.submission_id} has ended already: {job.status.value.lower()}"
     else:
-        job = stop(client, job)
-        said = f"{job.submission_id}: {job.status.value.lower()}. The same submit goes on from here"
-    console.print(said, highlight=False)
+        job = stop_job(client, job)
+        message = (
+            f"{job.submission_id}: {job.status.value.lower()}. The same submit goes on from here"
+        )
+    console.print(message, highlight=False)
     return 0

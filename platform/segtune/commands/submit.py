@@ -43,18 +43,20 @@ def address_argument(parser: argparse.ArgumentParser, *, required: bool = True) 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Submit it and follow it to its end; the exit code is the job's."""
     from segtune.jobs.connect import connect
-    from segtune.jobs.job import provenance, submit
-    from segtune.jobs.request import Request, look_over
+    from segtune.jobs.job import provenance_variables, submit_job
+    from segtune.jobs.request import Request, check_request
     from segtune.jobs.upload import archive
     from segtune.results.provenance import find_origin
 
     named = changed_study(args)
-    look_over(named.study, named.name, args.storage, asked(args))
+    check_request(named.study, named.name, args.storage, asked(args))
     request = Request(named.name, args.study, args.storage, run_options(args), args.python)
     client = connect(args.address)
     with tempfile.TemporaryDirectory() as folder:
-        made = archive(Path(folder), request.file)
-        job_id = submit(client, request, made, provenance(find_origin(study_file(args))))
+        packed = archive(Path(folder), request.file)
+        job_id = submit_job(
+            client, request, packed, provenance_variables(find_origin(study_file(args)))
+        )
     where = f"{job_id} --address {args.address}"
     console.print(
         f"[bold]{job_id}[/] is submitted and goes on without this terminal:\n"
@@ -93,10 +95,10 @@ def follow_to_end(address: str, job_id: str, console: Console) -> int:
         print(f"segtune: {job_id} goes on; `segtune stop` would end it", file=sys.stderr)
         return 130
     code = exit_code(job)
-    said = f"{job_id}: {job.status.value.lower()}, exit code {code}"
+    message = f"{job_id}: {job.status.value.lower()}, exit code {code}"
     if job.driver_exit_code is None and job.message:  # else the log says why
-        said += f"\n{job.message.strip()}"
-    console.print(said, highlight=False, markup=False)
+        message += f"\n{job.message.strip()}"
+    console.print(message, highlight=False, markup=False)
     return code
 
 

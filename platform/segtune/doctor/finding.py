@@ -8,7 +8,7 @@ Level = Literal["ok", "warning", "fault"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's."""
+    """One line of what `segtune doctor` prints."""
 
     level: Level
     subject: str

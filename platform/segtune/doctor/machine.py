@@ -12,11 +12,15 @@ container has 64 MiB unless told otherwise."""
 MEMORY = 4 * 2**30
 """Bytes: Ray takes some 2 GB for itself and for each trial, before any network."""
 RAY_NICENESS = 15
-"""Of Ray's workers, unless RAY_worker_niceness says otherwise."""
+"""Niceness of Ray's workers, unless RAY_worker_niceness says otherwise."""
 
 
 def check_shared_memory(size: int) -> Finding:
-    """Size of /dev/shm, bytes."""
+    """Check that /dev/shm is large enough.
+
+    Args:
+        size: its size, bytes.
+    """
     if size >= SHARED_MEMORY:
         return Finding("ok", "/dev/shm", gib(size))
     advice = "in a container: --shm-size=8g, on Kubernetes an emptyDir of medium Memory"

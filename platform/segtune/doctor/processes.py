@@ -15,7 +15,7 @@ class Holder:
     """A process that listens on a port."""
 
     name: str
-    """With its id; no more than that it is another user's, where it is."""
+    """Name and process id; of another user's process only that it is one."""
     is_ray: bool
 
 
@@ -52,7 +52,8 @@ def _processes(proc: Path) -> Iterator[Path]:
 
 
 def _command(process: Path) -> str:
-    """Its command line, words apart by spaces: one that renamed itself has all in the first."""
+    """Its command line, words separated by spaces. A process that renamed itself has all of it in
+    the first word."""
     try:
         return (process / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
     except OSError:  # it ended meanwhile

@@ -12,7 +12,7 @@ from packaging.version import Version
 from segtune.doctor.finding import Finding, gib
 
 SHOWN = ("ray", "optuna", "sam2", "transformers", "peft")
-"""Packages with a line of their own even when all is well."""
+"""Packages that get a line of their own even when all is well."""
 
 
 @dataclass(frozen=True)

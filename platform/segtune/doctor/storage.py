@@ -54,7 +54,11 @@ def _check_store(place: Place) -> Finding:
 
 
 def check_space(free: int) -> Finding:
-    """Bytes that are free."""
+    """Check that the disk has room.
+
+    Args:
+        free: bytes that are free.
+    """
     if free >= LOW:
         return Finding("ok", "free space", gib(free))
     advice = "make room, or give another folder with --storage"
@@ -86,8 +90,8 @@ def file_system(folder: Path, mounts: str) -> tuple[str, str]:
 
 def _rewrite(folder: Path) -> None:
     """What the tables do with every file: write under another name, then rename."""
-    with tempfile.TemporaryDirectory(prefix=".segtune-doctor-", dir=folder) as made:
-        unfinished, file = Path(made, ".table"), Path(made, "table")
+    with tempfile.TemporaryDirectory(prefix=".segtune-doctor-", dir=folder) as temporary:
+        unfinished, file = Path(temporary, ".table"), Path(temporary, "table")
         file.write_bytes(b"before")
         with unfinished.open("wb") as out:
             out.write(b"after")

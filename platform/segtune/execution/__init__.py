@@ -1,6 +1,6 @@
 """Ray: run what is left of a study; one worker's loop, in a process or under Ray Train.
 
-checkpoints         Checkpoints of a trial: `train/<trial>/epoch-<n>`, one at a time.
+checkpoints         Checkpoints of a trial: `train/<trial>/epoch-<n>`, the newest one only.
 distributed         A trial of several workers: a Ray Train run, driven by a Tune trial.
 duplicate_arms      Arms whose configuration differs and whose training does not: a switch that
                     changes nothing.
@@ -8,15 +8,15 @@ estimate            What a study would cost, before it runs: counted where it ca
                     from its tables.
 lock                One run of a study at a time: two would train the same trials into the same
                     files.
-preflight           Look over all that a run depends on before anything starts: study, storage,
-                    data, weights.
+preflight           Check what a run depends on before anything starts: study, storage, data and
+                    weights.
 ray_cluster         A connection to Ray: the cluster at hand, or one started on this machine.
-recorder            From a training's evaluations to rows of the tables, written as they come in.
+recorder            Turns a training's evaluations into rows of the tables, and writes them at once.
 resources           How a study runs, and whether there is enough for it.
 runner              Run a study: what is left of it, through Ray Tune, until every trial is done.
 subprocess_trainer  A training in a process of its own, forked from one that has imported
                     everything.
-trainable           A trial of a study as Ray Tune runs it: alone in a process, or a team of
+trainable           A trial of a study as Ray Tune runs it: in a process of its own, or on several
                     workers.
 worker              What one worker of a training does: train, keep checkpoints, write the tables.
 """

@@ -1,7 +1,7 @@
-"""Checkpoints of a trial: `train/<trial>/epoch-<n>`, one at a time.
+"""Checkpoints of a trial: `train/<trial>/epoch-<n>`, the newest one only.
 
-The training's first worker writes them itself, however many workers there are, so that a trial goes
-on from the same files whoever started it, and a killed trial leaves no more of them than another.
+The first worker writes them itself, not Ray Train, however many workers there are. So a trial can
+resume with another number of workers, and a killed trial leaves no additional files.
 """
 
 import os
@@ -30,7 +30,7 @@ def newest(folder: Place) -> Place | None:
 
 
 def keep(evaluation: Evaluation, folder: Place) -> None:
-    """Write a checkpoint in place of the one before, which stays until this one is whole."""
+    """Write a checkpoint, then remove the one before."""
     kept = folder / f"epoch-{evaluation.epoch}"
     if folder.local is None:
         _send(evaluation, kept)
@@ -73,10 +73,10 @@ def on_this_machine(checkpoint: Place) -> Iterator[Path]:
 
 
 def _put(evaluation: Evaluation, folder: Path, name: str) -> None:
-    """Written beside, then renamed."""
+    """Write the checkpoint under another name, then rename it, so that it is never incomplete."""
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(".epoch-*"):  # by a process that was killed
-        shutil.rmtree(left)
+    for unfinished_before in folder.glob(".epoch-*"):  # by a process that was killed
+        shutil.rmtree(unfinished_before)
     kept, unfinished = folder / name, folder / f".{name}.{os.getpid()}"
     unfinished.mkdir()
     evaluation.save(unfinished)
@@ -86,7 +86,8 @@ def _put(evaluation: Evaluation, folder: Path, name: str) -> None:
 
 
 def _send(evaluation: Evaluation, kept: Place) -> None:
-    """Nothing is renamed in an object store: what makes a checkpoint whole is sent last."""
+    """Send the checkpoint. An object store renames nothing, so `last.pt`, which marks it whole, is
+    last."""
     kept.remove()  # an epoch that was trained again, or of which not all was sent
     with tempfile.TemporaryDirectory(prefix="segtune-checkpoint-") as written:
         evaluation.save(Path(written))

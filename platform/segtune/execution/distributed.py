@@ -16,7 +16,7 @@ from torch import Tensor
 
 from segcore.training.runtime import Runtime, device_precision
 from segtune.execution.resources import Resources
-from segtune.execution.worker import Job, in_words, work
+from segtune.execution.worker import Job, cause_of, work
 from segtune.results.storage import Place
 from segtune.results.trial_rows import failure, record_failure
 from segtune.study.spec import Trial
@@ -25,19 +25,26 @@ T = TypeVar("T")
 RETRIES = 1
 """How often the workers are started again, from the checkpoint, after one of them died."""
 ELASTIC_RETRIES = 3
-"""The same of a trial whose workers may come and go: to lose one is nothing unforeseen. Ray counts
-what a training raises too, and would raise again."""
+"""The same for an elastic trial, where losing a worker is expected. Ray also counts errors that the
+training itself raises, which a restart would only repeat."""
 
 
 def drive(config: dict[str, Any], *, job: Callable[[Trial], Job], resources: Resources) -> None:
-    """Train `config["trial"]`; a failure is written to the tables and told as `error`."""
-    made = job(config["trial"])
+    """Train `config["trial"]`; a failure is written to the tables and reported as `error`."""
+    training = job(config["trial"])
     try:
-        trainer(made, resources).fit()
-        error = failure(made.storage, made.study, made.trial.trial_id)
+        trainer(training, resources).fit()
+        error = failure(training.storage, training.study, training.trial.trial_id)
     except Exception as caught:
         error = cause(caught)
-        record_failure(made.storage, made.study, made.trial, made.origin, resources.workers, error)
+        record_failure(
+            training.storage,
+            training.study,
+            training.trial,
+            training.origin,
+            resources.workers,
+            error,
+        )
     if error:
         ray.tune.report({"error": error})
 
@@ -83,14 +90,14 @@ def train_together(config: dict[str, Any]) -> None:
 
 
 def cause(error: BaseException) -> str:
-    """What went wrong, in the worker's own words where a worker failed."""
+    """What went wrong: the error of the first worker that failed, if any did."""
     failures = getattr(error, "worker_failures", None)
-    return in_words(failures[min(failures)] if failures else error)
+    return cause_of(failures[min(failures)] if failures else error)
 
 
 @dataclass
 class RayRuntime(Runtime):
-    """A worker among its peers: torch.distributed as Ray Train sets it up."""
+    """One of several workers, which communicate by torch.distributed as Ray Train sets it up."""
 
     def reduce(self, gradients: Iterable[Tensor]) -> None:
         """Sum over the workers in one message per dtype."""

@@ -1,8 +1,8 @@
-"""Arms whose configuration differs and whose training does not: a switch that changes nothing.
+"""Arms whose configurations differ but whose trainings do not: a switch without an effect.
 
-`check` compares configurations; here networks, losses, optimizers and data are built and compared.
-Where building takes longer than a person waits it is left to `check` alone: at more than
-`LARGEST` pixels a side, and for weights that come from files (the paper's scale is both).
+`validate` compares configurations; here networks, losses, optimizers and data are built and
+compared. Where building takes longer than a person waits it is left to `validate` alone: at more
+than `LARGEST` pixels a side, and for weights that come from files (the paper's scale is both).
 """
 
 import hashlib
@@ -27,15 +27,15 @@ BUILT = ("system", "method", "data")
 augmentation, evaluation, clipping) counts as it stands: it shows in the course of a training."""
 
 
-def inert_arms(study: Ablation) -> list[str]:
-    """One line for each arm that builds what another arm builds, naming what it changes in vain;
-    and for each that can't be built."""
+def find_duplicate_arms(study: Ablation) -> list[str]:
+    """One line for each arm that builds the same as another one, which names the fields without an
+    effect; and one for each arm that can't be built."""
     configs = {t.arm or "": t.config for t in study.trials({}) if t.seed == study.seeds[0]}
     pairs = [p for p in itertools.combinations(configs, 2) if _may_be_alike(*map(configs.get, p))]
     faults, prints = [], {}
     for arm in dict.fromkeys(arm for pair in pairs for arm in pair):
         try:
-            prints[arm] = fingerprint(configs[arm])
+            prints[arm] = build_fingerprint(configs[arm])
         except ValueError as error:
             faults.append(f"arm {arm}: {error}")
     refused = set()
@@ -43,17 +43,17 @@ def inert_arms(study: Ablation) -> list[str]:
         if arm in refused or prints.get(arm) != prints.get(twin) or arm not in prints:
             continue
         refused.add(arm)
-        vain = ", ".join(_differing(configs[arm], configs[twin]))
+        ineffective = ", ".join(_differing(configs[arm], configs[twin]))
         faults.append(
-            f"arm {arm} is inert: it differs from {twin} in {vain}, and network, loss, optimizer "
-            f"and data turn out the same. {vain} has no effect beside the rest of the "
-            "configuration: leave the arm out, or change what makes it count"
+            f"arm {arm} is inert: it differs from {twin} in {ineffective}, and network, loss, "
+            f"optimizer and data turn out the same. {ineffective} has no effect beside the rest of "
+            "the configuration: leave the arm out, or change what makes it count"
         )
     return faults
 
 
-def fingerprint(config: Any) -> str:
-    """A name for what a configuration builds: two with the same one train alike.
+def build_fingerprint(config: Any) -> str:
+    """A hash of what a configuration builds: two configurations with the same one train alike.
 
     Compared are the data's content; modules, tensors and what is trained; the optimizer's groups
     with their options; and, away from the start (where an adapter is zero), logits, loss and
@@ -74,10 +74,10 @@ def fingerprint(config: Any) -> str:
         groups = [
             {**g, "params": [names[id(p)] for p in g["params"]]} for g in optimizer.param_groups
         ]
-        said: list[Any] = [type(optimizer).__name__, groups, trained]
+        settings: list[Any] = [type(optimizer).__name__, groups, trained]
         if _acts_between_steps(method):
-            said.append(flatten(method))
-        seen.update(json.dumps(said, sort_keys=True, default=repr).encode())
+            settings.append(flatten(method))
+        seen.update(json.dumps(settings, sort_keys=True, default=repr).encode())
         _add(seen, _behaviour(config, system, dataset.classes))
     return seen.hexdigest()
 
@@ -126,7 +126,8 @@ def _acts_between_steps(method: Method) -> bool:
 
 
 def _may_be_alike(one: Any, other: Any) -> bool:
-    """Whether two arms differ in what is looked at as built, by one name each, and cheaply."""
+    """Whether two arms may build the same: they differ in built parts only, have the same choices
+    from tables, and are cheap to build."""
     fields = _differing(one, other)
     parts = {field.partition(".")[0] for field in fields}
     named = not any(field in BUILT for field in fields)
@@ -140,5 +141,5 @@ def _is_cheap(config: Any) -> bool:
 
 def _differing(one: Any, other: Any) -> list[str]:
     """Fields, and names chosen from tables, in which two configurations differ."""
-    a, b = flatten(one, places=False), flatten(other, places=False)
+    a, b = flatten(one, locations=False), flatten(other, locations=False)
     return sorted(k for k in a.keys() | b.keys() if a.get(k, _differing) != b.get(k, _differing))

@@ -1,4 +1,4 @@
-"""What a study would cost, before it runs: counted where it can be counted, else from its tables.
+"""What a study would cost, before it runs: counted where that is possible, else from its tables.
 
 Time and memory are measured, never guessed: before a first trial has run they are not known.
 """
@@ -11,15 +11,15 @@ import torch
 
 from segcore.config import TrainConfig
 from segtune.results import study_file
-from segtune.results.status import look, usual_pace
+from segtune.results.status import read_status, usual_pace
 from segtune.results.storage import Storage
 from segtune.study.spec import Ablation, Study
 
 BYTES = 4
-"""Of a float32."""
+"""Bytes of a float32."""
 KEPT = 4
-"""Most tensors of a trained weight's size in a checkpoint: the best, the last, and its optimizer's
-two moments."""
+"""How many tensors a checkpoint has at most for each trained one: its best and its last value, and
+the optimizer's two moments."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,17 @@ class Size:
 
 @dataclass(frozen=True)
 class Measured:
-    """What earlier trials of the study tell."""
+    """What earlier trials of the study measured."""
 
     trials: int
-    """That finished an epoch."""
+    """How many finished an epoch."""
     left: int
     """Trials that are not finished."""
     seconds: float
-    """Of those left, one at a time, each at the median pace of its arm, else of the study."""
+    """Time of the trials left, one after another, each at the median pace of its arm, or of the
+    study where its arm has none."""
     memory: int | None
-    """Most that a first worker held, bytes."""
+    """Largest memory of any trial's first worker, bytes."""
 
 
 def size(config: TrainConfig) -> Size:
@@ -79,10 +80,10 @@ def size(config: TrainConfig) -> Size:
 
 
 def measured(study: Study, name: str, storage: Storage) -> Measured | None:
-    """What its tables tell; None where no trial of it has finished an epoch."""
+    """Read what earlier trials measured; None where no trial has finished an epoch."""
     if study_file.read(storage, name) is None:
         return None
-    begun = look(storage, name, datetime.now(UTC)).trials
+    begun = read_status(storage, name, datetime.now(UTC)).trials
     pace = usual_pace(begun)
     if pace is None:
         return None

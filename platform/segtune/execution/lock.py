@@ -19,9 +19,9 @@ from segtune.results.storage import Place, Storage
 LOCK = "running.lock"
 HOLDER = "running.txt"
 RUNS = "running"
-"""In an object store: the folder with a file of each run, written again and again."""
+"""In an object store: the folder in which each run rewrites a file of its own at intervals."""
 RENEWED = 15.0
-"""Seconds between two times."""
+"""Seconds between two writes of that file."""
 GONE = timedelta(seconds=60)
 """A run whose file is older, by the store's own clock, was killed."""
 
@@ -34,13 +34,13 @@ class AlreadyRunning(ValueError):
 def only_run(storage: Storage, study: str) -> Iterator[None]:
     """Hold a study for as long as this process runs it.
 
-    On a file system the operating system lets go of it when the process ends, however it ends. An
-    object store has no locks: there a run that was killed is known by its silence. One that was
-    silent and lives, as after an hour's sleep, looks whether another has taken its place, and is
-    interrupted.
+    On a file system the operating system releases the lock when the process ends, however it ends.
+    An object store has no locks: there a run whose file is too old counts as killed. A run that
+    was only suspended, as a sleeping laptop is, looks for another run when it wakes up, and
+    interrupts itself if there is one.
 
     Raises:
-        AlreadyRunning: another process holds it; says which, and what to do.
+        AlreadyRunning: another process runs it; the message names it and says what to do.
     """
     folder = Place.of(storage) / study
     held = _lease(folder / RUNS, study) if folder.local is None else _lock(folder.local, study)
@@ -66,12 +66,16 @@ def _lock(folder: Path, study: str) -> Iterator[None]:
 
 @contextmanager
 def _lease(folder: Place, study: str) -> Iterator[None]:
-    """Each run writes before it looks, so that of two at least one sees the other and gives way."""
+    """Hold a study in an object store.
+
+    A run writes its file before it looks for others. So of two that start at once at least one
+    sees the other, and gives up.
+    """
     mine = folder / f"{_processes()}+{os.getpid()}+{uuid.uuid4().hex}"
-    said = _this_run().encode()
-    mine.write(said)
+    content = _this_run().encode()
+    mine.write(content)
     ended = threading.Event()
-    renewing = threading.Thread(target=_renew, args=(mine, folder, said, ended), daemon=True)
+    renewing = threading.Thread(target=_renew, args=(mine, folder, content, ended), daemon=True)
     renewing.start()
     try:
         if others := _alive(folder, mine):
@@ -83,15 +87,15 @@ def _lease(folder: Place, study: str) -> Iterator[None]:
     finally:
         ended.set()
         renewing.join()
-        with suppress(OSError):  # else it is known by its silence
+        with suppress(OSError):  # if not removed, it is soon too old to count
             mine.remove()
 
 
-def _renew(mine: Place, folder: Place, said: bytes, ended: threading.Event) -> None:
-    written = time.time()  # goes on while the machine sleeps
+def _renew(mine: Place, folder: Place, content: bytes, ended: threading.Event) -> None:
+    written = time.time()  # unlike time.monotonic, it goes on while the machine sleeps
     while not ended.wait(RENEWED):
-        with suppress(OSError):  # a network that may come back
-            mine.write(said)
+        with suppress(OSError):  # the network may come back
+            mine.write(content)
             silent, written = time.time() - written, time.time()
             if silent > GONE.total_seconds() and (others := _alive(folder, mine)):
                 print(f"segtune: {others[0]} has taken the place of this run", file=sys.stderr)
@@ -100,7 +104,7 @@ def _renew(mine: Place, folder: Place, said: bytes, ended: threading.Event) -> N
 
 
 def _alive(folder: Place, mine: Place) -> list[str]:
-    """What the other runs say of themselves, without those that were killed."""
+    """Descriptions of the other runs that are alive; the files of killed ones are removed."""
     now = mine.modified()
     assert now is not None
     found = []
@@ -131,8 +135,10 @@ def _died_here(name: str) -> bool:
 
 
 def _processes() -> str:
-    """Names the set of processes that this one can see: those of its machine, or container, since
-    it was started. Two containers may bear one name."""
+    """Identifies the machine or container, and its start, within which process ids are comparable.
+
+    The name of the host is not enough: two containers may share one.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{socket.gethostname()}-{boot}-{Path('/proc/self/ns/pid').readlink()}"

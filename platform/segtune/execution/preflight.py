@@ -1,4 +1,4 @@
-"""Look over all that a run depends on before anything starts: study, storage, data, weights."""
+"""Check what a run depends on before anything starts: study, storage, data and weights."""
 
 import tempfile
 import uuid
@@ -14,21 +14,21 @@ from segtune.study import definition
 from segtune.study.overrides import SpecError
 from segtune.study.space import ends
 from segtune.study.spec import Ablation, Study, Trial
-from segtune.study.validate import check, check_name
+from segtune.study.validate import check_name, validate
 
 
-def look_over(study: Study, name: str, storage: Storage, resources: Resources) -> dict[str, Any]:
-    """Look over a study, its name, where it is kept and how it runs, before anything is read.
+def check_study(study: Study, name: str, storage: Storage, resources: Resources) -> dict[str, Any]:
+    """Check a study, its name, its storage and its resources, before any data are read.
 
     Returns:
-        The study's definition, to be kept beside its tables.
+        The study's definition, to be written to its `study.json`.
 
     Raises:
-        SpecError: every mistake in any of them, and a name that another definition has.
+        SpecError: every mistake in any of them, or a study of this name with another definition.
     """
     faults = faults_of(
         partial(check_name, name),
-        partial(check, study),
+        partial(validate, study),
         partial(_check_writable, storage),
         partial(check_amounts, resources),
     )
@@ -41,8 +41,8 @@ def look_over(study: Study, name: str, storage: Storage, resources: Resources) -
     return kept
 
 
-def check_places(study: Study, resources: Resources) -> None:
-    """Read the data and weights that the trials will need, before anything starts.
+def check_data_and_weights(study: Study, resources: Resources) -> None:
+    """Read the data and weights that the trials will need.
 
     Raises:
         SpecError: whatever is wrong with them, and arms that change nothing.
@@ -57,15 +57,16 @@ def check_places(study: Study, resources: Resources) -> None:
         if size < resources.most
     ]
     if not faults and isinstance(study, Ablation):
-        from segtune.execution.duplicate_arms import inert_arms  # builds networks
+        from segtune.execution.duplicate_arms import find_duplicate_arms  # builds networks
 
-        faults = inert_arms(study)
+        faults = find_duplicate_arms(study)
     if faults:
         raise SpecError(list(dict.fromkeys(faults)))
 
 
 def _data_faults(configs: Sequence[Any]) -> list[str]:
-    """What is wrong with the data: each set is read once, and held against all that need it."""
+    """What is wrong with the data. Each data set is read once, for all configurations that use
+    it."""
     users: dict[str, list[Any]] = {}
     for config in configs:
         users.setdefault(repr((config.data, config.evaluation)), []).append(config)
@@ -81,12 +82,12 @@ def _data_faults(configs: Sequence[Any]) -> list[str]:
     return found
 
 
-def faults_of(*looks: Callable[[], Any]) -> list[str]:
-    """What each of several checks finds wrong."""
+def faults_of(*checks: Callable[[], Any]) -> list[str]:
+    """Run checks, and collect the messages of those that raise an error."""
     found: list[str] = []
-    for look in looks:
+    for check in checks:
         try:
-            look()
+            check()
         except SpecError as error:
             found += error.faults
         except ValueError as error:
@@ -100,7 +101,7 @@ def _every_trial(study: Study) -> list[Trial]:
         return [*study.tuning_trials(), *study.trials({})]
     alone = []
     for changes in ({}, *(changes for _, changes in ends(study.space))):
-        with suppress(SpecError):  # a value may need others beside it
+        with suppress(SpecError):  # a value may be valid only together with others
             alone.append(study.trial(0, changes, 0))
     return alone
 

@@ -1,4 +1,4 @@
-"""A connection to Ray: the cluster at hand, or one started on this machine."""
+"""A connection to Ray: to a cluster that runs, or to one started on this machine."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ _RAY_SETTINGS = {
 
 @contextmanager
 def cluster(address: str | None, resources: Resources) -> Iterator[Sequence[Mapping[str, float]]]:
-    """Be connected to Ray; a cluster started here is ended here.
+    """Connect to Ray; a cluster that is started here is stopped at the end.
 
     Yields:
         The resources of each node.
@@ -72,7 +72,7 @@ def _check_dashboard(url: str | None) -> None:
 
 
 def _check_answers(address: str) -> None:
-    """Ray itself would wait for minutes."""
+    """Check that something listens at an address: Ray itself would wait for minutes."""
     host, colon, port = address.rpartition("://")[2].rpartition(":")
     if not (colon and port.isdigit()):
         return  # "auto" and the like: Ray knows where to look

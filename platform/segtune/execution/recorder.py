@@ -1,4 +1,4 @@
-"""From a training's evaluations to rows of the tables, written as they come in."""
+"""Turns a training's evaluations into rows of the tables, and writes them at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,11 +14,11 @@ from segtune.study.overrides import config_hash
 from segtune.study.spec import Trial
 
 Metrics = dict[str, float | int | bool | str]
-"""What is told of an evaluation: see `Recorder.add`."""
+"""What is reported of an evaluation: see `Recorder.add`."""
 
 
 class TrialStopped(Exception):
-    """A scheduler has stopped a trial whose worker was not told yet."""
+    """A scheduler has stopped the trial that this worker still trains."""
 
 
 @dataclass
@@ -80,12 +80,13 @@ class Recorder:
         return self._report(evaluation)
 
     def fail(self, error: str) -> None:
-        """Write down that this attempt came to nothing."""
+        """Mark this attempt as failed."""
         self._row |= {"status": "failed", "error": error, "ended": datetime.now(UTC)}
         self._write("trials", [self._row])
 
     def _stopped(self) -> bool:
-        """The workers of several train on while their driver is being ended."""
+        """Whether a scheduler has stopped the trial: its workers go on until Ray has ended the
+        driver."""
         trial_id = self.trial.trial_id
         rows = tables.read(self.storage, self.study, "trials", trial_id=trial_id).to_pylist()
         return bool(rows) and rows[0]["status"] == "pruned"

@@ -9,28 +9,28 @@ from segtune.study.overrides import SpecError
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """How a study runs; no part of what its trials are."""
+    """How a study runs. It does not change what its trials compute."""
 
     workers: int = 1
-    """Of one trial: one trains in a process of its own, several in a Ray Train run."""
-    most_workers: int | None = None
-    """A trial has `workers` at least and this many at most, as nodes come and go; None: always
-    `workers`. A batch is shared by those there are, so that each step stays what it was."""
+    """Workers of one trial: one trains in a process of its own, several in a Ray Train run."""
+    max_workers: int | None = None
+    """A trial has `workers` at least and this many at most, as nodes come and go; None means always
+    `workers`. The workers of the moment share each batch, so that a step computes the same."""
     cpus_per_worker: float = 1
     gpus_per_worker: float = 0
     concurrent: int | None = None
-    """Most trials at a time; None: as many as fit."""
+    """Most trials at a time; None means as many as fit."""
     patience: float = 30 * 60
     """Seconds without a step or a predicted batch after which a worker is given up as hanging."""
 
     @property
     def most(self) -> int:
-        """Workers that a trial has where there is room."""
-        return self.workers if self.most_workers is None else self.most_workers
+        """Workers of a trial where there is room for all of them."""
+        return self.workers if self.max_workers is None else self.max_workers
 
 
 def check_resources(resources: Resources, nodes: Sequence[Mapping[str, float]], where: str) -> None:
-    """Ask for no more than there is: a trial that asks for more would wait for ever.
+    """Check that a trial asks for no more than there is: else it would wait for ever.
 
     Args:
         resources: what one trial asks for.

@@ -12,18 +12,18 @@ import ray.tune
 from ray.tune.search import Searcher
 
 from segtune.execution.lock import only_run
-from segtune.execution.preflight import check_places, look_over
+from segtune.execution.preflight import check_data_and_weights, check_study
 from segtune.execution.ray_cluster import cluster, this_machine
 from segtune.execution.resources import Resources, check_resources, fitting_trials
 from segtune.execution.trainable import trainable
 from segtune.results import study_file, tables
 from segtune.results.provenance import Origin, find_origin
-from segtune.results.storage import Place, Storage, beside
+from segtune.results.storage import Place, Storage, local_folder
 from segtune.results.trial_rows import failure, record_cancelled, record_failure, selected_value
 from segtune.search import finalists
-from segtune.search.results_store import DIED, Tables
+from segtune.search.results_store import DIED, ParquetResultsStore
 from segtune.search.schedulers import EpochScheduler, scheduler
-from segtune.search.searchers import JOURNAL, Listed, OptunaSearcher
+from segtune.search.searchers import JOURNAL, ListSearcher, OptunaSearcher
 from segtune.search.trial_history import read_past
 from segtune.study import definition
 from segtune.study.overrides import Changes
@@ -31,19 +31,19 @@ from segtune.study.scores import is_better, selection
 from segtune.study.spec import Ablation, Search, Study, Trial
 
 DRIVER_RETRIES = 5
-"""How often a trial goes on from its checkpoint after its driver died: most often with its node,
-and to lose some of those is nothing unforeseen."""
+"""How often a trial resumes from its checkpoint after its driver died. Most often its node was
+lost, and a long study on a cluster loses a few."""
 
 
 class Observer(Protocol):
-    """Somebody who watches a study run."""
+    """What is told of the progress of a running study: see `segtune.observers`."""
 
-    def begin(self, total: int, done: int, together: int) -> None:
-        """A stage starts: trials in all, those done before, and how many run at a time."""
+    def begin(self, total: int, done: int, concurrent: int) -> None:
+        """A stage starts: its trials in all, those finished before, and how many run at a time."""
         ...
 
     def started(self, trial: Trial) -> None:
-        """A trial was given its resources."""
+        """A trial starts: Ray has given it its resources."""
         ...
 
     def reported(self, trial: Trial, metrics: Mapping[str, Any]) -> None:
@@ -51,12 +51,12 @@ class Observer(Protocol):
         ...
 
     def ended(self, trial: Trial, error: str | None) -> None:
-        """A trial is done."""
+        """A trial has ended; `error` says why it failed, None where it did not."""
         ...
 
 
 class StudyStopped(RuntimeError):
-    """A run came to its end before its trials did; what they wrote is kept."""
+    """A run ended before its trials did; what they wrote is kept."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Outcome:
     """Ids of trials that have failed."""
     total: int
     lacking: int = 0
-    """Finalists that a search was to have, and has no trial for."""
+    """How many finalists fewer there are than the search asked for."""
 
 
 def run(
@@ -100,13 +100,13 @@ def run(
         StudyStopped: something outside of the trials went wrong, as a full disk may make it.
     """
     storage = Place.of(storage)
-    kept = look_over(study, name, storage, resources)
+    kept = check_study(study, name, storage, resources)
     rows = tables.read(storage, name, "trials").to_pylist()
     if not _unfinished(study, name, storage, rows):
         return Outcome(0, (), len(rows), _lacking(study, name, storage))
     if address is None and "RAY_ADDRESS" not in os.environ:
         check_resources(resources, [this_machine()], "this machine")
-    check_places(study, resources)
+    check_data_and_weights(study, resources)
     with only_run(storage, name):
         try:
             with cluster(address, resources) as nodes:
@@ -126,24 +126,24 @@ def run(
 
 
 def _run_ablation(study: Ablation, launch: "_Launch") -> int:
-    ran = launch.listed(list(study.tuning_trials()))
+    ran = launch.train_listed(list(study.tuning_trials()))
     tuned = launch.tuned(study)
-    return ran if tuned is None else ran + launch.listed(list(study.trials(tuned)))
+    return ran if tuned is None else ran + launch.train_listed(list(study.trials(tuned)))
 
 
 def _run_search(study: Search, launch: "_Launch", kept: Mapping[str, Any]) -> int:
-    ran = launch.search(study)
+    ran = launch.train_suggested(study)
     chosen = launch.finalists(study)
     if not chosen:
         return ran
     study_file.write(launch.storage, launch.name, {**kept, definition.CHOSEN: list(chosen)})
-    return ran + launch.listed(list(study.finalist_trials(chosen)))
+    return ran + launch.train_listed(list(study.finalist_trials(chosen)))
 
 
 def _lacking(study: Study, name: str, storage: Storage) -> int:
     if isinstance(study, Ablation) or not study.finalists:
         return 0
-    chosen = finalists.choose(study, read_past(study, storage, name))
+    chosen = finalists.choose_finalists(study, read_past(study, storage, name))
     return 0 if chosen is None else study.finalists - len(chosen)
 
 
@@ -157,7 +157,7 @@ def _unfinished(
         return True
     if not study.finalists:
         return False
-    chosen = finalists.choose(study, read_past(study, storage, name)) or {}
+    chosen = finalists.choose_finalists(study, read_past(study, storage, name)) or {}
     return any(t.trial_id not in done for t in study.finalist_trials(chosen))
 
 
@@ -182,36 +182,38 @@ class _Launch:
     ended: dict[str, str | None] = field(default_factory=dict)
     """Trial -> why it failed, None where it did not; of those that have ended in this run."""
 
-    def listed(self, trials: Sequence[Trial]) -> int:
-        """Train those that are not finished; how many those were."""
+    def train_listed(self, trials: Sequence[Trial]) -> int:
+        """Train those of the given trials that are not finished; returns how many those were."""
         done = _finished(self._rows())
         pending = [t for t in trials if t.trial_id not in done]
         if pending:
-            self._tune(Listed(pending), len(trials), len(trials) - len(pending))
+            self._tune(ListSearcher(pending), len(trials), len(trials) - len(pending))
         return len(pending)
 
-    def search(self, study: Search) -> int:
-        """Train what Optuna asks for."""
+    def train_suggested(self, study: Search) -> int:
+        """Train the trials that Optuna suggests; returns how many those were."""
         rows = self._rows()
         done = len(_searched(rows) & _finished(rows))
         if done >= study.num_samples:
             return 0
         past = read_past(study, self.storage, self.name)
-        courses = {p.trial_id: p.course for p in past}
-        stops = scheduler(study, courses, past)
-        ledger = Tables(study, self.storage, self.name, self.origin, self.resources.workers)
+        curves = {p.trial_id: p.curve for p in past}
+        stops = scheduler(study, curves, past)
+        store = ParquetResultsStore(
+            study, self.storage, self.name, self.origin, self.resources.workers
+        )
         stopped = {} if stops is None else stops.stopped
-        journal = beside(self.storage, self.name) / JOURNAL
-        searcher = OptunaSearcher(study, self.name, journal, past, ledger, stopped, courses)
+        journal = local_folder(self.storage, self.name) / JOURNAL
+        searcher = OptunaSearcher(study, self.name, journal, past, store, stopped, curves)
         self._tune(searcher, study.num_samples, done, stops)
-        ledger.confirm(stopped)
+        store.confirm(stopped)
         return study.num_samples - done
 
     def finalists(self, study: Search) -> Mapping[int, Changes]:
         """The trials of a search that are trained anew; none before all have ended."""
         if not study.finalists:
             return {}
-        return finalists.choose(study, read_past(study, self.storage, self.name)) or {}
+        return finalists.choose_finalists(study, read_past(study, self.storage, self.name)) or {}
 
     def tuned(self, study: Ablation) -> dict[str, Changes] | None:
         """The candidate of each tuned arm that was best on val, by what chooses the best epoch.
@@ -244,8 +246,8 @@ class _Launch:
     def _tune(
         self, searcher: Searcher, total: int, done: int, stops: EpochScheduler | None = None
     ) -> None:
-        together = fitting_trials(self.resources, self.nodes)
-        self.observer.begin(total, done, together)
+        concurrent = fitting_trials(self.resources, self.nodes)
+        self.observer.begin(total, done, concurrent)
         before = len(self.ended)
         folder = Place.of(self.storage) / self.name
         tuner = ray.tune.Tuner(
@@ -254,7 +256,7 @@ class _Launch:
                 search_alg=searcher,
                 scheduler=stops,
                 num_samples=total - done,
-                max_concurrent_trials=together,
+                max_concurrent_trials=concurrent,
                 trial_name_creator=_trial_name,
                 trial_dirname_creator=_trial_name,
                 reuse_actors=self.resources.most == 1,
@@ -271,10 +273,10 @@ class _Launch:
         )
         try:
             tuner.fit()
-        except ray.tune.TuneError as error:  # what it holds is a traceback, written out
+        except ray.tune.TuneError as error:  # its text is a whole traceback
             raise StudyStopped(str(error).strip().splitlines()[-1]) from error
         if len(self.ended) - before < total - done:
-            raise KeyboardInterrupt  # Tune takes Ctrl-C for itself and returns
+            raise KeyboardInterrupt  # Tune handles Ctrl-C itself and returns
 
 
 def _trial_name(tune_trial: Any) -> str:
@@ -283,13 +285,14 @@ def _trial_name(tune_trial: Any) -> str:
 
 
 class _Relay(ray.tune.Callback):
-    """Passes on what happens; writes down the death of a trial that could not itself."""
+    """Passes Tune's events on to the observer, and records trials whose driver died."""
 
     def __init__(self, launch: _Launch) -> None:
         self._launch = launch
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune writes its callbacks down for a restore that never comes: a screen can't be."""
+        """Nothing: Tune pickles callbacks for a restore that segtune never uses, and a terminal
+        can't be pickled."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -306,7 +309,7 @@ class _Relay(ray.tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         launch, failed = self._launch, trial.config["trial"]
-        with suppress(OSError):  # a full disk: it is told all the same
+        with suppress(OSError):  # the disk is full: the observer still hears of it
             record_failure(
                 launch.storage, launch.name, failed, launch.origin, launch.resources.workers, DIED
             )

@@ -1,7 +1,8 @@
 """A training in a process of its own, forked from one that has imported everything.
 
-It starts in a fraction of a second, shares no memory with the training before it, and takes nothing
-down with it when it dies: who started it reads why, and starts it again from its checkpoint.
+Such a process starts in a fraction of a second and shares no memory with the training before it.
+When it dies, only it dies: the process that started it reads why, and starts the training again
+from its checkpoint.
 """
 
 import multiprocessing
@@ -12,38 +13,38 @@ from multiprocessing.connection import Connection
 
 from segcore.training.runtime import Runtime, local_runtime
 from segtune.execution.recorder import Metrics
-from segtune.execution.worker import Job, in_words, work
+from segtune.execution.worker import Job, cause_of, work
 from segtune.results.tables import next_attempt
 from segtune.results.trial_rows import record_failure
 
 RETRIES = 1
-"""How often a training goes on from its checkpoint after its process died. What the training itself
-raises would only be raised again: it ends the trial."""
+"""How often a training resumes from its checkpoint after its process died. An error that the
+training itself raises ends the trial at once: it would only be raised again."""
 ENDING = 10.0
-"""Seconds that a training has to end by itself once it has told all."""
+"""Seconds that a training's process has to end by itself after its last report."""
 _FORKSERVER = multiprocessing.get_context("forkserver")
 _FORKSERVER.set_forkserver_preload(["ray", "segcore.presets", "segtune.execution.worker"])
 
 
 class ProcessDied(RuntimeError):
-    """A training's process ended without a word."""
+    """A training's process ended without a report."""
 
 
 class TrainingProcess:
-    """A trial's training, an evaluation at a time."""
+    """A trial's training in a process, which is asked for one evaluation after another."""
 
     def __init__(self, job: Job) -> None:
-        """Start it."""
+        """Start the process."""
         self._job, self._deaths = job, 0
         self._start()
 
     @property
     def pid(self) -> int | None:
-        """Of the process that trains now."""
+        """Id of the process that trains now."""
         return self._process.pid
 
     def next(self) -> Metrics:
-        """What its next evaluation told; until it is asked again it waits.
+        """Wait for the next evaluation. The training then waits until it is asked again.
 
         Returns:
             What `Recorder.add` returns, or `error`: why the trial failed, as the tables say too.
@@ -58,24 +59,25 @@ class TrainingProcess:
             metrics = {"error": str(died)}
         if "error" in metrics:
             job, error = self._job, str(metrics["error"])
-            with suppress(OSError):  # a full disk: who listens hears of it all the same
+            with suppress(OSError):  # the disk is full: the error is still returned
                 record_failure(job.storage, job.study, job.trial, job.origin, 1, error)
         return metrics
 
     def end(self) -> None:
-        """Kill it where it still trains. It writes by renaming: nothing is left half-written."""
-        if self._told_all:
+        """Kill the process if it still trains. Since files are renamed into place, none is
+        incomplete."""
+        if self._has_reported_all:
             self._process.join(ENDING)
         self._process.kill()
         self._process.join()
         self._connection.close()
 
     def _start(self) -> None:
-        self._connection, theirs = _FORKSERVER.Pipe()
-        self._process = _FORKSERVER.Process(target=_train, args=(self._job, theirs), daemon=True)
+        self._connection, other_end = _FORKSERVER.Pipe()
+        self._process = _FORKSERVER.Process(target=_train, args=(self._job, other_end), daemon=True)
         self._process.start()
-        theirs.close()
-        self._waits = self._told_all = False
+        other_end.close()
+        self._waits = self._has_reported_all = False
 
     def _receive(self) -> Metrics:
         try:
@@ -86,23 +88,23 @@ class TrainingProcess:
             self._process.join()
             raise ProcessDied(_death(self._process.exitcode, self._job)) from None
         self._waits = True
-        self._told_all = _is_last(metrics)
+        self._has_reported_all = _is_last(metrics)
         return metrics
 
 
 def _train(job: Job, connection: Connection) -> None:
-    """What the process does."""
+    """Run the training; the main function of its process."""
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
     def tell(metrics: Metrics) -> None:
         connection.send(metrics)
         if not _is_last(metrics):
-            connection.recv()  # who listens may decide to end the trial here
+            connection.recv()  # the driver may end the trial instead of asking for more
 
     try:
         work(job, local_runtime() if job.on_gpu else Runtime(), tell)
     except Exception as error:
-        connection.send({"error": in_words(error)})
+        connection.send({"error": cause_of(error)})
 
 
 def _is_last(metrics: Metrics) -> bool:
@@ -110,7 +112,7 @@ def _is_last(metrics: Metrics) -> bool:
 
 
 def _die_with_parent() -> None:
-    """A training whose driver was killed must not keep the GPU for the rest of an epoch."""
+    """End this process when its driver is killed, so that it does not keep the GPU."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -124,7 +126,7 @@ def _death(exitcode: int | None, job: Job) -> str:
         # Reading the stacks of threads that run may itself end the process by a signal: half a file
         where = _innermost(stacks) if exitcode == 1 else "an unknown place"
         kept = job.folder / hang.name
-        if kept.local is None:  # the machine may be gone tomorrow
+        if kept.local is None:  # this machine may soon be gone
             with suppress(OSError):
                 kept.write(stacks.encode())
         return (
@@ -139,7 +141,7 @@ def _death(exitcode: int | None, job: Job) -> str:
 
 
 def _innermost(stacks: str) -> str:
-    """Where the main thread was: it stands last, its innermost call first."""
+    """The innermost call of the main thread, which is the last in the file."""
     main = stacks.split("\n\n")[-1]
     calls = [line.strip() for line in main.splitlines() if line.strip().startswith("File ")]
     return calls[0] if calls else "an unknown place"

@@ -1,4 +1,4 @@
-"""A trial of a study as Ray Tune runs it: alone in a process, or a team of workers."""
+"""A trial of a study as Ray Tune runs it: in a process of its own, or on several workers."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,8 +15,8 @@ from segtune.results.storage import Storage
 from segtune.study.spec import Trial
 
 DRIVER_MEMORY = 500 * 2**20
-"""Bytes that the driver of a team asks Ray for, and all it asks for: a share of a CPU would keep a
-trial whose workers take every CPU from ever starting."""
+"""Bytes that the driver of a trial of several workers asks Ray for. It asks for nothing else: with
+a share of a CPU, a trial whose workers need every CPU could never start."""
 
 
 def trainable(study: str, storage: Storage, origin: Origin, resources: Resources) -> Any:
@@ -36,9 +36,9 @@ def trainable(study: str, storage: Storage, origin: Origin, resources: Resources
     if resources.most > 1:
         driver = partial(distributed.drive, job=job, resources=resources)
         return ray.tune.with_resources(driver, {"CPU": 0, "memory": DRIVER_MEMORY})
-    alone = ray.tune.with_parameters(OneWorkerTrial, job=job)
+    one_worker = ray.tune.with_parameters(OneWorkerTrial, job=job)
     asked = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
-    return ray.tune.with_resources(alone, asked)
+    return ray.tune.with_resources(one_worker, asked)
 
 
 class OneWorkerTrial(ray.tune.Trainable):
@@ -52,7 +52,7 @@ class OneWorkerTrial(ray.tune.Trainable):
     _training: TrainingProcess
 
     def setup(self, config: dict[str, Any], job: Callable[[Trial], Job] | None = None) -> None:
-        """Start training `config["trial"]`; `ray.tune.with_parameters` hands over the rest."""
+        """Start training `config["trial"]`; `ray.tune.with_parameters` passes `job`."""
         assert job is not None
         self._job = job
         self._training = TrainingProcess(job(config["trial"]))
@@ -69,5 +69,5 @@ class OneWorkerTrial(ray.tune.Trainable):
         return {**metrics, "done": "error" in metrics or bool(metrics["final"])}
 
     def cleanup(self) -> None:
-        """End the training, wherever it is."""
+        """End the training, whatever it is doing."""
         self._training.end()

@@ -1,6 +1,7 @@
 """What one worker of a training does: train, keep checkpoints, write the tables.
 
-Knows no Ray: `solo` runs it in a process of its own, `team` in the workers of a Ray Train run.
+Knows no Ray: `subprocess_trainer` runs it in a process of its own, `distributed` in the workers of
+a Ray Train run.
 """
 
 import contextlib
@@ -14,22 +15,22 @@ from segcore.training.runtime import Runtime
 from segtune.execution import checkpoints
 from segtune.execution.recorder import Metrics, Recorder, TrialStopped
 from segtune.results.provenance import Origin
-from segtune.results.storage import Place, Storage, beside
+from segtune.results.storage import Place, Storage, local_folder
 from segtune.study.spec import TESTED, Trial
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is given."""
+    """What a worker needs to train a trial."""
 
     trial: Trial
     study: str
     storage: Storage
     origin: Origin
     patience: float
-    """Seconds without a sign of life (a step, a predicted batch) after which it is given up."""
+    """Seconds without a step or a predicted batch after which a worker counts as hanging."""
     on_gpu: bool
-    """Whether it was given a GPU. Ray hides none from a trial that asked for none."""
+    """Whether Ray gave it a GPU. Ray does not hide GPUs from a trial that asked for none."""
 
     @property
     def folder(self) -> Place:
@@ -37,8 +38,8 @@ class Job:
         return checkpoints.trial_folder(self.storage, self.study, self.trial.trial_id)
 
     def stacks(self, attempt: int) -> Path:
-        """The file that says where every thread was, should an attempt hang."""
-        folder = beside(self.storage, self.study) / "train" / self.trial.trial_id
+        """The file to which the stacks of all threads are written if an attempt hangs."""
+        folder = local_folder(self.storage, self.study) / "train" / self.trial.trial_id
         return folder / f"hang-a{attempt}.txt"
 
 
@@ -71,35 +72,35 @@ def work(job: Job, runtime: Runtime, tell: Callable[[Metrics], None]) -> None:
     except TrialStopped:
         return
     except TrainingDiverged as error:  # on every worker at the same step
-        cause = in_words(error)
+        cause = cause_of(error)
         if first:
             recorder.fail(cause)
         tell({"error": cause})
 
 
-def in_words(error: BaseException) -> str:
-    """What went wrong, its first cause, and for the commonest what to do."""
+def cause_of(error: BaseException) -> str:
+    """The first cause of an error, and for the commonest ones what to do."""
     while error.__cause__ is not None:
         error = error.__cause__
-    said = f"{type(error).__name__}: {error}"
+    message = f"{type(error).__name__}: {error}"
     if type(error).__name__ == "OutOfMemoryError":
-        said += (
+        message += (
             ". Give a smaller schedule.microbatch_size (the result stays the same), fewer trials "
             "at a time, or a larger GPU"
         )
-    return said
+    return message
 
 
 @contextlib.contextmanager
 def _watched(file: Path, patience: float, rank: int) -> Iterator[Callable[[], None]]:
-    """End this process when it has shown no sign of life for too long; gives what shows one.
+    """End this process when nothing has called the yielded function for too long.
 
-    The watch is a thread of the interpreter's own that needs no turn of Python's: a call that
-    never returns can't hold it up.
+    `faulthandler` watches in a thread that does not need Python's global lock, so that it works
+    even during a call that never returns.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     for left in file.parent.glob("hang-a[1-9]*.txt") if rank == 0 else ():
-        if not left.stat().st_size:  # of an attempt that was killed, and did not hang
+        if not left.stat().st_size:  # left by an attempt that was killed, not by one that hung
             left.unlink()
     name = file if rank == 0 else file.with_stem(f"{file.stem}-{rank}")
     try:

@@ -1,4 +1,4 @@
-"""Reach the jobs of a Ray cluster, or say in one message what is in the way."""
+"""Connect to the jobs of a Ray cluster, or say in one message why that fails."""
 
 import http.client
 import json
@@ -41,7 +41,7 @@ def connect(address: str) -> JobSubmissionClient:
 
 
 def authorization(environment: Mapping[str, str], home: Path) -> dict[str, str]:
-    """The header with the token, found where Ray looks for it; none where there is no token.
+    """The header with the token, from where Ray looks for it; empty where there is no token.
 
     Ray's own clients send a token only where RAY_AUTH_MODE says so; a head asks for one as soon as
     it has one.
@@ -68,7 +68,7 @@ def _checked(address: str) -> str:
 
 
 def _version(url: str, headers: Mapping[str, str]) -> str:
-    """Of the Ray that answers.
+    """Version of the Ray that answers.
 
     Raises:
         SpecError: none does.
@@ -78,8 +78,8 @@ def _version(url: str, headers: Mapping[str, str]) -> str:
         request.add_unredirected_header(name, value)  # the token is for this host
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
-            told: Any = json.load(reply)
-        return str(told["ray_version"])
+            answer: Any = json.load(reply)
+        return str(answer["ray_version"])
     except urllib.error.HTTPError as error:
         raise SpecError([_refusal(url, error.code, bool(headers))]) from error
     except (OSError, http.client.HTTPException) as error:

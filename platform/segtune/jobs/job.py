@@ -17,14 +17,14 @@ from segtune.study.overrides import SpecError
 STUDY, STORAGE = "segtune.execution.runner", "segtune.results.storage"
 """Keys of a job's metadata."""
 PATIENCE = 120.0
-"""Seconds without an answer after which a cluster is taken for gone."""
+"""Seconds without an answer after which the cluster is given up."""
 STOPPING = 60.0
 """Seconds that a job has to end; Ray kills it after three."""
 _NO_AGENT = "No available agent"
 _LOST = (RuntimeError, OSError, aiohttp.ClientError)
 
 
-def submit(
+def submit_job(
     client: JobSubmissionClient, request: Request, archive: Path, variables: Mapping[str, str]
 ) -> str:
     """Hand a study over to a cluster.
@@ -54,16 +54,16 @@ def submit(
             metadata={STUDY: request.name, STORAGE: request.storage},
         )
     except (RuntimeError, OSError) as error:
-        said = f"the cluster did not take the job: {error}"
-        if _NO_AGENT in said:
-            said += (
+        message = f"the cluster did not take the job: {error}"
+        if _NO_AGENT in message:
+            message += (
                 " The head's dashboard_agent.log says why: where two Rays share a machine, give "
                 "each `ray start` a --dashboard-agent-listen-port of its own"
             )
-        raise SpecError([said]) from error
+        raise SpecError([message]) from error
 
 
-def provenance(origin: Origin) -> dict[str, str]:
+def provenance_variables(origin: Origin) -> dict[str, str]:
     """Variables that tell a job which commits its code and its study are of.
 
     The job's archive has no git to ask. What is not known is set too, to nothing: the image of the
@@ -84,14 +84,14 @@ def submitted(client: JobSubmissionClient) -> list[JobDetails]:
 
 
 def check_free(jobs: Sequence[JobDetails], request: Request) -> None:
-    """Whether nobody runs this study at the same storage.
+    """Check that no job runs this study in the same storage now.
 
     Raises:
         SpecError: a job does.
     """
     for job in jobs:
-        told = job.metadata or {}
-        same = (told.get(STUDY), told.get(STORAGE)) == (request.name, request.storage)
+        metadata = job.metadata or {}
+        same = (metadata.get(STUDY), metadata.get(STORAGE)) == (request.name, request.storage)
         if same and not job.status.is_terminal():
             raise SpecError(
                 [
@@ -102,8 +102,8 @@ def check_free(jobs: Sequence[JobDetails], request: Request) -> None:
             )
 
 
-def find(client: JobSubmissionClient, name: str) -> JobDetails:
-    """A job by its id, or the latest one of a study.
+def find_job(client: JobSubmissionClient, name: str) -> JobDetails:
+    """Find a job by its id, or the latest job of a study.
 
     Raises:
         SpecError: there is none; names those that there are.
@@ -125,7 +125,7 @@ def follow(client: JobSubmissionClient, job_id: str, write: Callable[[str], obje
     Raises:
         SpecError: the cluster does not answer any more.
     """
-    log, heard = _Log(write), time.monotonic()
+    log, answered = _Log(write), time.monotonic()
     while True:
         try:
             asyncio.run(log.tail(client, job_id))
@@ -134,9 +134,9 @@ def follow(client: JobSubmissionClient, job_id: str, write: Callable[[str], obje
                 log.begin()
                 log.add(client.get_job_logs(job_id))
                 return job
-            heard = time.monotonic()
+            answered = time.monotonic()
         except _LOST as error:
-            if time.monotonic() - heard > PATIENCE:
+            if time.monotonic() - answered > PATIENCE:
                 raise SpecError(
                     [f"the cluster does not answer any more: {error}. The job may well go on"]
                 ) from error
@@ -151,11 +151,11 @@ class _Log:
         self._shown = self._read = 0
 
     def begin(self) -> None:
-        """The log is read from its beginning."""
+        """From here on the log is read from its beginning again."""
         self._read = 0
 
     def add(self, text: str) -> None:
-        """The next part of what is read."""
+        """Write the part of a text that was not written before."""
         new = text[max(0, self._shown - self._read) :]
         self._read += len(text)
         self._shown = max(self._shown, self._read)
@@ -163,13 +163,13 @@ class _Log:
             self._write(new)
 
     async def tail(self, client: JobSubmissionClient, job_id: str) -> None:
-        """All that a job says, as it says it."""
+        """Write what a job prints, as it prints it."""
         self.begin()
         async for text in client.tail_job_logs(job_id):
             self.add(text)
 
 
-def stop(client: JobSubmissionClient, job: JobDetails) -> JobDetails:
+def stop_job(client: JobSubmissionClient, job: JobDetails) -> JobDetails:
     """End a job.
 
     Raises:
@@ -187,7 +187,7 @@ def stop(client: JobSubmissionClient, job: JobDetails) -> JobDetails:
 
 def summary(job: JobDetails) -> str:
     """A job in a few lines: state, times, study, storage, command."""
-    told = job.metadata or {}
+    metadata = job.metadata or {}
     state = job.status.value.lower()
     if job.driver_exit_code is not None:
         state += f", exit code {job.driver_exit_code}"
@@ -196,8 +196,8 @@ def summary(job: JobDetails) -> str:
     if job.end_time:
         state += f", ended {_clock(job.end_time)}"
     lines = [f"{job.submission_id}: {state}"]
-    if STUDY in told:
-        lines.append(f"study {told[STUDY]}, results in {told.get(STORAGE)}")
+    if STUDY in metadata:
+        lines.append(f"study {metadata[STUDY]}, results in {metadata.get(STORAGE)}")
     return "\n".join([*lines, f"$ {job.entrypoint}", ""])
 
 

@@ -1,4 +1,4 @@
-"""A study as it is to run on a cluster, looked over before anything is sent there."""
+"""A study to be run on a cluster, checked before anything is sent there."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from segtune.results.storage import Place
 from segtune.study.catalog import YAML
 from segtune.study.overrides import Changes, SpecError, apply, flatten
 from segtune.study.spec import Ablation, Study
-from segtune.study.validate import check, check_name
+from segtune.study.validate import check_name, validate
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Request:
     """A study as a command of a cluster's head node."""
 
     name: str
-    """That it is run under."""
+    """The name that its results get."""
     study: str
     """Its name in `search_spaces/`, or its file."""
     storage: str
-    """Where every node finds its results."""
+    """The folder of results; every node reaches it by this path."""
     options: Sequence[str]
-    """More of `segtune run`."""
+    """More options of `segtune run`."""
     python: str
     """How the head node calls the Python that has Ray."""
 
@@ -53,20 +53,20 @@ def options(values: Mapping[str, Any]) -> list[str]:
     """
     words: list[str] = []
     for option, value in values.items():
-        several = value if isinstance(value, list) else [value]
-        words += [f"{option}={one}" for one in several if one is not None]
+        values_given = value if isinstance(value, list) else [value]
+        words += [f"{option}={one}" for one in values_given if one is not None]
     return words
 
 
-def look_over(study: Study, name: str, storage: str, resources: Resources) -> None:
-    """What can be told here is told here: a job that fails on a cluster costs a minute.
+def check_request(study: Study, name: str, storage: str, resources: Resources) -> None:
+    """Check what can be checked on this machine: a job that fails on a cluster costs a minute.
 
     Raises:
-        SpecError: all that is wrong with the study, its name, its resources and its places.
+        SpecError: all that is wrong with the study, its name, its resources and its paths.
     """
     faults = faults_of(
         partial(check_name, name),
-        partial(check, study),
+        partial(validate, study),
         partial(check_amounts, resources),
         partial(Place.of, storage),
     )
@@ -76,17 +76,17 @@ def look_over(study: Study, name: str, storage: str, resources: Resources) -> No
             "give a folder that every node reaches by the same path, such as /mnt/segtune/results"
         )
     if not faults:
-        faults += relative_places(study)
+        faults += relative_locations(study)
     if faults:
         raise SpecError(faults)
 
 
-def relative_places(study: Study) -> list[str]:
-    """One line for each place of data or weights that means nothing on another machine."""
+def relative_locations(study: Study) -> list[str]:
+    """One line for each path of data or weights that another machine would not find."""
     found: dict[str, str] = {}
     for changes in _changes(study):
         config = apply(study.baseline, changes)
-        kept = flatten(config, places=False)
+        kept = flatten(config, locations=False)
         for field, value in flatten(config).items():
             if field not in kept and isinstance(value, str) and not Path(value).is_absolute():
                 found[field] = value

@@ -1,7 +1,7 @@
-"""What a job brings along: segtune as it is installed here, and the study's file, in one archive.
+"""The archive that a job takes along: the installed segtune, and the study's file.
 
-The archive is segtune's wheel with the study's file beside the packages, and becomes the job's
-working directory. Ray would also take a wheel as a Python module, but then has pip install it on
+The archive is segtune's wheel with the study's file added to it, and becomes the job's working
+directory. Ray would also take a wheel as a Python module, but then has pip install it on
 every node, with all its dependencies anew, and keeps the first one of a version for good.
 """
 
@@ -29,31 +29,31 @@ def archive(folder: Path, study: Path | None) -> Path:
     """Make the archive.
 
     Args:
-        folder: where it is made.
+        folder: where it is written.
         study: the file of a study; None where the study comes with segtune.
 
     Raises:
-        SpecError: it can't be made, or Ray would not take it.
+        SpecError: it can't be packed, or Ray would not take it.
     """
     wheel = _wheel(folder, importlib.metadata.distribution("segtune"))
-    made = wheel.rename(folder / "segtune.zip")
+    packed = wheel.rename(folder / "segtune.zip")
     if study is not None:
-        with zipfile.ZipFile(made, "a") as out:
+        with zipfile.ZipFile(packed, "a") as out:
             _add(out, f"{STUDIES}/{study.name}", study.read_bytes())
-    check_size(made)
-    return made
+    check_size(packed)
+    return packed
 
 
-def check_size(made: Path, cap: int = CAP) -> None:
+def check_size(packed: Path, cap: int = CAP) -> None:
     """Whether Ray takes an archive.
 
     Raises:
         SpecError: it is too large; names its largest files.
     """
-    size = made.stat().st_size
+    size = packed.stat().st_size
     if size <= cap:
         return
-    with zipfile.ZipFile(made) as inside:
+    with zipfile.ZipFile(packed) as inside:
         largest = sorted(inside.infolist(), key=lambda i: -i.compress_size)[:3]
     named = ", ".join(f"{i.filename} ({_mib(i.compress_size)})" for i in largest)
     raise SpecError(
@@ -69,11 +69,11 @@ def _mib(size: int) -> str:
 
 
 def _wheel(folder: Path, installed: importlib.metadata.Distribution) -> Path:
-    """Of a checkout its wheel, built anew; of an installed wheel its files, packed again."""
+    """The wheel of a checkout is built; the files of an installed wheel are packed again."""
     url = json.loads(installed.read_text(_LOCAL) or "{}")
     if url.get("dir_info", {}).get("editable"):
-        place = urllib.parse.urlparse(url["url"]).path
-        return _build(folder, Path(urllib.request.url2pathname(place)))
+        source = urllib.parse.urlparse(url["url"]).path
+        return _build(folder, Path(urllib.request.url2pathname(source)))
     return _pack(folder, installed)
 
 
@@ -94,13 +94,13 @@ def _build(folder: Path, source: Path) -> Path:
 
 
 def _pack(folder: Path, installed: importlib.metadata.Distribution) -> Path:
-    """The files of an installed wheel, without the commands and what its installation left."""
-    made = folder / f"segtune-{installed.version}-py3-none-any.whl"
-    with zipfile.ZipFile(made, "w") as out:
+    """The files of an installed wheel, without its commands and what pip added."""
+    packed = folder / f"segtune-{installed.version}-py3-none-any.whl"
+    with zipfile.ZipFile(packed, "w") as out:
         for file in sorted(installed.files or []):
             if file.parts[0] != ".." and file.suffix != ".pyc" and file.name != _LOCAL:
                 _add(out, str(file), file.read_binary())
-    return made
+    return packed
 
 
 def _add(out: zipfile.ZipFile, name: str, content: bytes) -> None:

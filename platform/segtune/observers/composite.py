@@ -7,16 +7,16 @@ from segtune.execution.runner import Observer
 from segtune.study.spec import Trial
 
 
-class Several:
-    """An observer that tells others, in order."""
+class CompositeObserver:
+    """An observer that passes every event on to several others, in their order."""
 
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
 
-    def begin(self, total: int, done: int, together: int) -> None:
+    def begin(self, total: int, done: int, concurrent: int) -> None:
         """A stage starts."""
         for observer in self._observers:
-            observer.begin(total, done, together)
+            observer.begin(total, done, concurrent)
 
     def started(self, trial: Trial) -> None:
         """A trial was given its resources."""

@@ -16,7 +16,7 @@ from segtune.study.scores import ScoreKind, headline, scores
 from segtune.study.spec import Trial
 
 
-class Progress:
+class ConsoleObserver:
     """An observer of a study that shows it."""
 
     def __init__(self, console: Console, name: str) -> None:
@@ -42,12 +42,12 @@ class Progress:
     ) -> None:
         self._live.stop()
 
-    def begin(self, total: int, done: int, together: int) -> None:
+    def begin(self, total: int, done: int, concurrent: int) -> None:
         """A stage starts."""
         self._total, self._before = self._total + total, self._before + done
         already = f", {done} of them finished before" if done else ""
         self._console.print(
-            f"[bold]{self._name}[/]: {total} trials{already}; {together} at a time. "
+            f"[bold]{self._name}[/]: {total} trials{already}; {concurrent} at a time. "
             "The first take some 15 s to start.",
             highlight=False,
         )

@@ -1,4 +1,4 @@
-"""Where a study that runs can be looked at, and how."""
+"""Where a running study can be watched, and with which command."""
 
 import logging
 import shlex
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from segtune.observers.tensorboard import FOLDER
-from segtune.results.storage import Place, Storage, beside
+from segtune.results.storage import Place, Storage, local_folder
 from segtune.search.searchers import JOURNAL
 from segtune.study.spec import Trial
 
@@ -19,11 +19,8 @@ DISCOVERY = "prom_metrics_service_discovery.json"
 """File of a Ray session that tells Prometheus where its nodes are."""
 
 
-class Places:
-    """An observer that says it once, when the first trials are about to start.
-
-    Also that there are `others`: addresses of clusters that this machine is part of, unasked.
-    """
+class LinksObserver:
+    """An observer that prints the links once, before the first trials start."""
 
     def __init__(
         self,
@@ -34,17 +31,27 @@ class Places:
         is_search: bool,
         others: Collection[str] = (),
     ) -> None:
+        """Keep what is to be printed.
+
+        Args:
+            console: where to print.
+            storage: the folder that holds the studies.
+            study: its name.
+            is_search: whether there is an Optuna study too.
+            others: addresses of Ray clusters that already ran on this machine; the study does not
+                use them, and a warning says so.
+        """
         self._console, self._others = console, others
         self._storage, self._study = Place.of(storage), study
-        self._is_search, self._said = is_search, False
+        self._is_search, self._shown = is_search, False
 
-    def begin(self, total: int, done: int, together: int) -> None:
-        """The study starts: Ray runs."""
-        if self._said:
+    def begin(self, total: int, done: int, concurrent: int) -> None:
+        """Print the links; by now Ray is running."""
+        if self._shown:
             return
-        self._said = True
+        self._shown = True
         context = ray.init(ignore_reinit_error=True, logging_level=logging.ERROR)  # what is there
-        for what, where in places(
+        for what, where in links(
             self._storage,
             self._study,
             is_search=self._is_search,
@@ -72,10 +79,10 @@ class Places:
         """Nothing to say."""
 
 
-def places(
+def links(
     storage: Storage, study: str, *, is_search: bool, dashboard: str | None, session: str | None
 ) -> dict[str, str]:
-    """What there is to look at -> where it is, or the command that opens it.
+    """What can be watched -> where it is, or the command that opens it.
 
     Args:
         storage: the folder that holds the studies.
@@ -84,16 +91,16 @@ def places(
         dashboard: `host:port` of Ray's dashboard.
         session: folder of Ray's session on the head node.
     """
-    root, here = Place.of(storage), beside(storage, study)
+    root, local = Place.of(storage), local_folder(storage, study)
     given = shlex.quote(str(root))
     found = {
         "results": str(root / study),
         "now": f"segtune status {study} --storage {given} --watch",
         "report": f"segtune report {study} --storage {given} --serve",
-        "curves": f"tensorboard --logdir {shlex.quote(str(here / FOLDER))}",
+        "curves": f"tensorboard --logdir {shlex.quote(str(local / FOLDER))}",
     }
     if is_search:
-        found["search"] = f"optuna-dashboard {shlex.quote(str(here / JOURNAL))}"
+        found["search"] = f"optuna-dashboard {shlex.quote(str(local / JOURNAL))}"
     if dashboard:
         found["jobs, nodes, logs"] = f"http://{dashboard} (Ray; it knows no trials)"
     if session:

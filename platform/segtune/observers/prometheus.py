@@ -1,6 +1,6 @@
 """Each trial's latest numbers as gauges of Ray, which Prometheus scrapes from every node.
 
-They are those of the trials that the launching process has seen, and go with it.
+The process that runs the study sets the gauges. They disappear when it ends.
 """
 
 import math
@@ -28,16 +28,16 @@ STATE = "segtune_trial_state"
 STATES = ("running", "finished", "pruned", "failed")
 
 
-class Gauges:
-    """An observer that keeps the gauges up to date."""
+class PrometheusObserver:
+    """An observer that sets the gauges."""
 
     def __init__(self, study: str) -> None:
         self._study = study
         self._gauges: dict[str, Gauge] = {}
-        self._whole: set[str] = set()
+        self._finished: set[str] = set()
 
-    def begin(self, total: int, done: int, together: int) -> None:
-        """Ray runs: make the gauges."""
+    def begin(self, total: int, done: int, concurrent: int) -> None:
+        """Create the gauges; by now Ray is running."""
         for name, (_, about) in SHOWN.items():
             self._gauges[name] = Gauge(name, description=about, tag_keys=TAGS)
         for name, when in ((SCORE, "after the latest epoch"), (BEST_SCORE, "at the best epoch")):
@@ -47,13 +47,14 @@ class Gauges:
         self._gauges[STATE] = Gauge(STATE, description=about, tag_keys=(*TAGS, "state"))
 
     def started(self, trial: Trial) -> None:
-        """It runs."""
-        self._is(trial, "running")
+        """Set the trial's state to running."""
+        self._set_state(trial, "running")
 
     def reported(self, trial: Trial, metrics: Mapping[str, Any]) -> None:
-        """Its latest numbers; those of the test at the end are none of val's."""
+        """Set the trial's latest numbers. Those of the final test are left out: gauges are of
+        val."""
         if metrics.get("final"):
-            self._whole.add(trial.trial_id)
+            self._finished.add(trial.trial_id)
             return
         for name, (key, _) in SHOWN.items():
             value = metrics.get(key)
@@ -67,11 +68,11 @@ class Gauges:
                     self._gauges[name].set(value, tags=tags)
 
     def ended(self, trial: Trial, error: str | None) -> None:
-        """It came to its end, was stopped before, or failed."""
-        whole = trial.trial_id in self._whole
-        self._is(trial, "failed" if error else "finished" if whole else "pruned")
+        """Set the trial's last state: finished, pruned or failed."""
+        finished = trial.trial_id in self._finished
+        self._set_state(trial, "failed" if error else "finished" if finished else "pruned")
 
-    def _is(self, trial: Trial, present: str) -> None:
+    def _set_state(self, trial: Trial, present: str) -> None:
         for state in STATES:
             self._gauges[STATE].set(
                 int(state == present), tags={**self._tags(trial), "state": state}

@@ -1,7 +1,7 @@
-"""Event files for TensorBoard, `tensorboard/<trial>/` beside a study: a run per trial.
+"""Event files for TensorBoard in `tensorboard/<trial>/` of a study's folder: one run per trial.
 
-They repeat what the tables hold, for those who like to look there. A trial that goes on, or begins
-anew, has its file written again from the tables: no point stands there twice.
+They repeat what the tables hold. When a trial resumes or starts again, its file is written anew
+from the tables, so that no point is in it twice.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.summary import scalar, text
 
 from segtune.results import tables
-from segtune.results.storage import Storage, beside
+from segtune.results.storage import Storage, local_folder
 from segtune.study.scores import scores
 from segtune.study.spec import Trial
 
@@ -38,8 +38,9 @@ def curves(trial: Trial) -> dict[str, str]:
     return {**CURVES, **of_scores}
 
 
-class EventFiles:
-    """An observer that writes them. A disk that takes no more ends them, and no study."""
+class TensorBoardObserver:
+    """An observer that writes event files. If the disk is full it stops writing; the study goes
+    on."""
 
     def __init__(self, storage: Storage, study: str) -> None:
         self._storage, self._study = storage, study
@@ -47,14 +48,15 @@ class EventFiles:
         self._last: dict[str, int] = {}
         self._curves: dict[str, dict[str, str]] = {}
 
-    def begin(self, total: int, done: int, together: int) -> None:
+    def begin(self, total: int, done: int, concurrent: int) -> None:
         """Nothing to write yet."""
 
     def started(self, trial: Trial) -> None:
         """Nothing to write yet."""
 
     def reported(self, trial: Trial, metrics: Mapping[str, Any]) -> None:
-        """A point on each curve; those of the test at the end are none of val's."""
+        """Add a point to each curve. The scores of the final test are left out: curves are of
+        val."""
         if metrics.get("final"):
             return
         try:
@@ -67,16 +69,16 @@ class EventFiles:
             self._last.pop(trial.trial_id, None)
 
     def ended(self, trial: Trial, error: str | None) -> None:
-        """No more points."""
+        """Close the trial's file."""
         if writer := self._writers.pop(trial.trial_id, None):
             with contextlib.suppress(OSError):
                 writer.close()
 
     def _open(self, trial: Trial, epoch: int) -> None:
-        """Begin a trial's file anew, with the points of the epochs before this one."""
+        """Start a trial's file again, with the points of all epochs before this one."""
         if writer := self._writers.pop(trial.trial_id, None):
             writer.close()
-        folder = beside(self._storage, self._study) / FOLDER / trial.trial_id
+        folder = local_folder(self._storage, self._study) / FOLDER / trial.trial_id
         for file in folder.glob("events.out.tfevents.*"):
             file.unlink()
         folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +103,7 @@ class EventFiles:
 
 
 def history(storage: Storage, study: str, trial_id: str) -> Iterator[tuple[int, dict[str, float]]]:
-    """A trial's epochs and what it reported of them, from the tables."""
+    """Epoch by epoch, what a trial reported, read from the tables."""
     steps = tables.read(storage, study, "steps", trial_id=trial_id).to_pandas()
     scores = tables.read(storage, study, "scores", trial_id=trial_id).to_pandas()
     macro = scores[(scores["split"] == "val") & (scores["class_name"] == "macro")]

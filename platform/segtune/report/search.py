@@ -20,7 +20,7 @@ from optuna.distributions import (
 from segtune.report.cost import OBJECTIVES, objective_costs
 from segtune.report.text import MISSING, changes_text, dotted
 from segtune.results.measures import Measure, best_epochs, choose, values
-from segtune.results.study_rows import MACRO, Objective, StudyRows
+from segtune.results.study_rows import MACRO, RecordedObjective, StudyRows
 
 _LIMIT = re.compile(r"(\w+) at (most|least) (\S+)")
 
@@ -54,7 +54,7 @@ class SearchTrial:
 class SearchRows:
     """All trials of a search, in the order in which they were drawn."""
 
-    objectives: tuple[Objective, ...]
+    objectives: tuple[RecordedObjective, ...]
     measures: tuple[Measure | None, ...]
     """Per objective; None for a cost, and where no trial was scored in it yet."""
     space: Mapping[str, BaseDistribution]

@@ -1,4 +1,4 @@
-"""Numbers of papers, to stand beside the study's own: reported, not reproduced.
+"""Numbers of papers, shown next to the study's own: reported, not reproduced.
 
 They are written by hand into `reported.toml` beside the study's `study.json`:
 

@@ -1,7 +1,7 @@
 """Where a study stands, computed from its tables and `study.json` alone.
 
-Nobody writes down that a run was killed: its trials stay `running` in the tables. Those that have
-been quiet for longer than their own epochs explain are told apart here, as `silent`.
+A run that is killed can't record it: its trials stay `running` in the tables. Those that have
+written nothing for much longer than one of their epochs takes are shown as `silent` here.
 """
 
 import itertools
@@ -27,16 +27,17 @@ from segtune.study.scores import ScoreKind, headline
 
 RUNNING, SILENT = "running", "silent"
 ORDER = (RUNNING, SILENT, "failed", "cancelled", "pruned", "finished")
-"""States of a trial, those that a person looks for first."""
+"""States of a trial, in the order in which they are shown: the most interesting ones first."""
 FINALIST = "finalist"
-"""Stands for the arm of a finalist that is not chosen yet."""
+"""Stands in for the arm of a finalist that is not chosen yet."""
 SILENT_EPOCHS = 5
-"""A trial without a new row for this many of its epochs is silent. The test at its end, over other
-sizes and sets, may well take several."""
+"""A trial without a new row for the time of this many epochs is silent. The test at its end may
+well take several epochs' time, where it has further sizes and data sets."""
 SILENT_LEAST = timedelta(minutes=2)
-"""No trial is silent before that: a worker that died is started anew within a minute."""
+"""No trial is silent sooner: a worker that died is restarted within a minute."""
 SILENT_UNKNOWN = timedelta(minutes=15)
-"""The same where no trial of the study has finished an epoch: reading data and weights."""
+"""The same while no trial of the study has finished an epoch: reading data and weights takes
+time."""
 
 _OF_STEPS = ["trial_id", "attempt", "epoch", "peak_memory_bytes"]
 
@@ -59,11 +60,11 @@ class TrialStatus:
     epoch_seconds: float | None
     """Mean wall-clock time of the epochs that this attempt finished, starting up included."""
     seconds_left: float | None
-    """At that pace, without the test at the end; None where there is none, or nothing to do."""
+    """At that pace, without the test at the end; None where there is no pace, or nothing left."""
     memory_bytes: int | None
-    """Most that the first worker held at once."""
+    """Largest memory of the first worker, bytes."""
     written: datetime
-    """When its last row was."""
+    """When its last row was written."""
     error: str | None
 
 
@@ -72,7 +73,7 @@ class TimeLeft:
     """How long what is left will take, at the pace of what has run."""
 
     seconds: float
-    together: int
+    concurrent: int
     """Trials taken to run at a time: as many as do now, at least one."""
     guessed: int
     """Trials without an epoch of their own, at the median pace of their arm, else of the study."""
@@ -90,14 +91,14 @@ class StudyStatus:
     waiting: int
     """Trials of the definition that have not begun."""
     time_left: TimeLeft | None
-    """None where nothing is left, or no epoch has been finished to go by."""
+    """None where nothing is left, or no trial has finished an epoch yet."""
     trials: tuple[TrialStatus, ...]
     """In the order of `ORDER`, then of the definition."""
     shown: Mapping[str, ScoreKind]
     """The scores that stand for a trial where there is room for few, by name."""
 
 
-def look(storage: Storage, study: str, now: datetime) -> StudyStatus:
+def read_status(storage: Storage, study: str, now: datetime) -> StudyStatus:
     """Where a study stands.
 
     Args:
@@ -134,7 +135,7 @@ def look(storage: Storage, study: str, now: datetime) -> StudyStatus:
 
 
 def _rank(state: str) -> int:
-    """Place in `ORDER`; states of a later version come last."""
+    """Position in `ORDER`; states that a later version of segtune wrote come last."""
     return ORDER.index(state) if state in ORDER else len(ORDER)
 
 
@@ -343,6 +344,6 @@ def _time_left(
     if pace is None or not (own or paceless):
         return None
     guessed = [epochs * pace(arm) for arm, epochs in paceless]
-    together = max(1, sum(t.state == RUNNING for t in begun))
-    seconds = max([*own, *guessed, sum(own + guessed) / together])
-    return TimeLeft(seconds, together, len(guessed))
+    concurrent = max(1, sum(t.state == RUNNING for t in begun))
+    seconds = max([*own, *guessed, sum(own + guessed) / concurrent])
+    return TimeLeft(seconds, concurrent, len(guessed))

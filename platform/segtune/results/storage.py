@@ -1,7 +1,7 @@
 """Where studies are kept: a folder of a file system, or a folder of an S3 object store.
 
-All that a study leaves behind goes through `Place`, so that tables and checkpoints know no
-difference. Credentials, region and endpoint of a store are taken from the environment of each
+All that a study writes goes through `Place`, so that tables and checkpoints need not know which of
+the two it is. Credentials, region and endpoint of a store are taken from the environment of each
 process, as AWS's own tools take them, and are never handed from one to another.
 """
 
@@ -20,7 +20,7 @@ S3 = "s3://"
 
 @dataclass(frozen=True)
 class Place:
-    """A file or folder of a storage, which need not be there."""
+    """A file or folder of a storage. It need not exist."""
 
     root: str
     """The storage: an absolute path, or `s3://BUCKET/FOLDER`."""
@@ -56,22 +56,22 @@ class Place:
 
     @property
     def name(self) -> str:
-        """Its own."""
+        """Last part of the path: the name of the file or folder itself."""
         return self.inside[-1]
 
     @property
     def local(self) -> Path | None:
-        """Its path where it lies on a file system; None in an object store."""
+        """Its path on a file system; None in an object store."""
         return None if self.root.startswith(S3) else Path(self.root, *self.inside)
 
     @property
     def filesystem(self) -> FileSystem:
-        """What reads and writes `path`."""
+        """The pyarrow file system on which `path` lies."""
         return _opened(self.root)[0]
 
     @property
     def path(self) -> str:
-        """Where it is on `filesystem`."""
+        """Its path on `filesystem`."""
         return "/".join((_opened(self.root)[1], *self.inside))
 
     def is_file(self) -> bool:
@@ -100,7 +100,7 @@ class Place:
         return [self / info.base_name for info in self._inside(FileType.Directory, pattern)]
 
     def stamps(self, pattern: str = "*") -> dict[str, tuple[int, int]]:
-        """File of this folder -> what changes with it: nanoseconds of its last change, bytes."""
+        """File of this folder -> (time of its last change in nanoseconds, size in bytes)."""
         found = self._inside(FileType.File, pattern)
         return {info.base_name: (info.mtime_ns, info.size) for info in found}
 
@@ -115,7 +115,7 @@ class Place:
         return content
 
     def write(self, content: bytes) -> None:
-        """Put a file here, in place of the one before: nobody ever sees half of one.
+        """Write the file, or replace it as a whole: a reader never sees half of it.
 
         Raises:
             OSError: the storage takes no more.
@@ -153,14 +153,14 @@ class Place:
 
 
 Storage = Place | Path | str
-"""What may stand for a place where studies are kept."""
+"""What can name the folder in which studies are kept."""
 
 
-def beside(storage: Storage, study: str) -> Path:
-    """A folder of this machine for files of a study that need a file system to be used.
+def local_folder(storage: Storage, study: str) -> Path:
+    """The folder of this machine for those files of a study that need a file system.
 
-    Those are Optuna's journal, TensorBoard's files and the stacks of a hang. Where the study lies
-    on a file system that is its own folder; else one in $SEGTUNE_CACHE or ~/.cache/segtune.
+    They are Optuna's journal, TensorBoard's files and the stacks of a hang. It is the study's own
+    folder where that lies on a file system; else one in $SEGTUNE_CACHE or ~/.cache/segtune.
     """
     folder = Place.of(storage) / study
     if folder.local is not None:

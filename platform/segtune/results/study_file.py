@@ -1,4 +1,4 @@
-"""`study.json`: the definition of a study as it was run, kept beside its tables."""
+"""`study.json`: the definition of a study as it was run, in the same folder as its tables."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ def path_of(storage: Storage, study: str) -> Place:
 
 
 def write(storage: Storage, study: str, definition: dict[str, Any]) -> None:
-    """Keep a definition, in place of the one before."""
+    """Write a study's definition, in place of the one before."""
     content = json.dumps(definition, indent=2) + "\n"
     path_of(storage, study).write(content.encode())
 

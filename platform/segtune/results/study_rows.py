@@ -23,8 +23,8 @@ DEFAULT_OBJECTIVES = (
 
 
 @dataclass(frozen=True)
-class Objective:
-    """What is to be made large or small."""
+class RecordedObjective:
+    """An objective as `study.json` has it: a score or a cost, and which way is better."""
 
     metric: str
     maximize: bool
@@ -53,17 +53,17 @@ class StudyRows:
     @property
     def kind(self) -> str:
         """`ablation` or `search`; told from the trials where `study.json` is missing."""
-        told = self.definition.get("kind")
-        return str(told) if told else "search" if (self.trials["role"] == "search").any() else ""
+        kind = self.definition.get("kind")
+        return str(kind) if kind else "search" if (self.trials["role"] == "search").any() else ""
 
     @property
-    def objectives(self) -> tuple[Objective, ...]:
+    def objectives(self) -> tuple[RecordedObjective, ...]:
         """Scores on val and, in a search, costs; the first one ranks the trials."""
         given: Sequence[Mapping[str, str]] = self.definition.get("objectives") or DEFAULT_OBJECTIVES
-        return tuple(Objective(o["metric"], o["direction"] == "maximize") for o in given)
+        return tuple(RecordedObjective(o["metric"], o["direction"] == "maximize") for o in given)
 
     @property
-    def selects(self) -> Objective:
+    def selects(self) -> RecordedObjective:
         """The first objective that is a score, not a cost: what the best epoch is told by."""
         known = set(self.scored["metric"])
         there = (o for o in self.objectives if o.metric in known)

@@ -1,4 +1,4 @@
-"""The row of a trial: how it begins, how it may end, and what is read back from it."""
+"""The row of a trial in `trials`: when it starts, when it ends, and how it is read."""
 
 import json
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ SELECTION = "selection"
 def record_failure(
     storage: Storage, study: str, trial: Trial, origin: Origin, workers: int, error: str
 ) -> None:
-    """Mark a trial's last attempt as failed; make one up where it died before it wrote a row."""
+    """Mark a trial's last attempt as failed; write a row where it died before it had one."""
     rows = tables.read(storage, study, "trials", trial_id=trial.trial_id).to_pylist()
     row = rows[0] if rows else trial_row(trial, origin, workers) | {"attempt": 1}
     if row["status"] in ("running", None):
@@ -54,7 +54,7 @@ def failure(storage: Storage, study: str, trial_id: str) -> str | None:
 
 
 def trial_row(trial: Trial, origin: Origin, workers: int) -> dict[str, Any]:
-    """A trial that has just begun."""
+    """The row of a trial that starts now."""
     return {
         "trial_id": trial.trial_id,
         "role": trial.role,

@@ -2,8 +2,7 @@
 
 finalists      Which trials of a search were the best, by its tables.
 results_store  The tables of a search, as its driver writes and reads them while it runs.
-schedulers     Ray Tune's schedulers, told of epochs and nothing else.
+schedulers     Ray Tune's schedulers, which get the results of epochs and no others.
 searchers      Where Ray Tune takes its next trial from: a list, or Optuna.
-trial_history  What became of a search's trials, read back from the tables: all that Optuna is
-               told of them.
+trial_history  How a search's trials ended, read from the tables and translated for Optuna.
 """

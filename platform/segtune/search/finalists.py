@@ -6,32 +6,32 @@ from collections.abc import Sequence
 from optuna.trial import TrialState
 
 from segtune.results.storage import Storage
-from segtune.search.trial_history import ENDED, Past, Verdict, read_past, verdict
+from segtune.search.trial_history import ENDED, OptunaOutcome, PastTrial, optuna_outcome, read_past
 from segtune.study.overrides import Changes, SpecError
 from segtune.study.spec import Search
 
 
-def ranked(search: Search, past: Sequence[Past]) -> list[Past]:
+def ranked(search: Search, past: Sequence[PastTrial]) -> list[PastTrial]:
     """The trials that finished within the constraints, best first: see `Search.finalists`."""
-    told = {p.number: verdict(search, p.values) for p in past if p.status == "finished"}
-    there = [p for p in past if p.number in told and _counts(told[p.number])]
+    outcomes = {p.number: optuna_outcome(search, p.values) for p in past if p.status == "finished"}
+    there = [p for p in past if p.number in outcomes and _is_allowed(outcomes[p.number])]
     signs = [-1.0 if o.direction == "maximize" else 1.0 for o in search.objectives]
     points = {
-        p.number: tuple(s * v for s, v in zip(signs, told[p.number].values or (), strict=True))
+        p.number: tuple(s * v for s, v in zip(signs, outcomes[p.number].values or (), strict=True))
         for p in there
     }
 
-    def beaten(number: int) -> bool:
+    def is_dominated(number: int) -> bool:
         mine = points[number]
         return any(
             other != mine and all(a <= b for a, b in zip(other, mine, strict=True))
             for other in points.values()
         )
 
-    return sorted(there, key=lambda p: (beaten(p.number), points[p.number][0], p.number))
+    return sorted(there, key=lambda p: (is_dominated(p.number), points[p.number][0], p.number))
 
 
-def choose(search: Search, past: Sequence[Past]) -> dict[int, Changes] | None:
+def choose_finalists(search: Search, past: Sequence[PastTrial]) -> dict[int, Changes] | None:
     """The finalists of a search: number of the trial -> its changes.
 
     None while any trial has not ended: a search that goes on may find better ones.
@@ -79,10 +79,12 @@ def best_changes(
     return best[0].changes
 
 
-def _ended(past: Sequence[Past]) -> int:
-    """How many trials have; a failed one has ended too, though the next run tries it again."""
+def _ended(past: Sequence[PastTrial]) -> int:
+    """How many trials have ended. Failed ones count, although the next run tries them again."""
     return sum(p.status in (*ENDED, "failed") for p in past)
 
 
-def _counts(told: Verdict) -> bool:
-    return told.state == TrialState.COMPLETE and all(v <= 0 for v in told.constraints.values())
+def _is_allowed(outcome: OptunaOutcome) -> bool:
+    return outcome.state == TrialState.COMPLETE and all(
+        v <= 0 for v in outcome.constraints.values()
+    )

@@ -1,7 +1,8 @@
-"""Ray Tune's schedulers, told of epochs and nothing else.
+"""Ray Tune's schedulers, which get the results of epochs and no others.
 
-By themselves they take Tune's counter for time, which starts anew with each launch, take the final
-result (it names the best epoch) for one of that epoch, and forget what earlier launches saw.
+Used directly, they would measure time by Tune's counter, which restarts with each launch; they
+would take a trial's final result for one of its best epoch; and they would not know the trials of
+earlier launches.
 """
 
 import math
@@ -17,7 +18,13 @@ from ray.tune.schedulers import (
 )
 
 from segtune.results.trial_rows import SELECTION
-from segtune.search.trial_history import ENDED, Course, Past, begun_course, pruning_metric
+from segtune.search.trial_history import (
+    ENDED,
+    LearningCurve,
+    PastTrial,
+    begun_curve,
+    pruning_metric,
+)
 from segtune.study.overrides import flatten
 from segtune.study.scores import scores
 from segtune.study.space import corners, distributions
@@ -30,44 +37,45 @@ PAUSE = str(TrialScheduler.PAUSE)
 
 @dataclass(frozen=True)
 class _Known:
-    """A trial as Ray's rules know it: by our name, which stays the same from launch to launch."""
+    """A trial as Ray's schedulers see it: its id is ours, which is the same at each launch."""
 
     trial_id: str
 
 
 class EpochScheduler(FIFOScheduler):
-    """Stops trials by one of Ray's rules; those that have reached their last epoch never."""
+    """Stops trials by one of Ray's schedulers, but never one that has reached its last epoch."""
 
     def __init__(
-        self, rule: Any, metric: str, courses: dict[str, Course], past: Iterable[Past]
+        self, rule: Any, metric: str, curves: dict[str, LearningCurve], past: Iterable[PastTrial]
     ) -> None:
-        """Tell the rule what earlier launches saw.
+        """Replay the results of earlier launches to Ray's scheduler.
 
         Args:
             rule: a scheduler of Ray's that compares trials by `value` over `epoch`, and asks a
                 trial for its id alone.
             metric: what that value is.
-            courses: trial -> its scores so far; those of live trials are added to.
+            curves: trial -> its scores so far; those of live trials are added to.
             past: the trials of earlier launches.
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self.stopped: dict[str, int] = {}
         """Trial -> the epoch after which it was stopped."""
-        self._rule, self._compared, self._courses = rule, metric, courses
+        self._rule, self._compared, self._curves = rule, metric, curves
         self._live: set[str] = set()
         self._doomed: set[str] = set()
-        """Trials that go on though the rule, told of what they had reached, would have stopped."""
-        for trial in past:  # those that go on do so after their checkpoint
+        """Trials to stop after their next epoch: the replay of their earlier ones already said
+        so."""
+        for trial in past:  # a trial that resumes does so from its checkpoint
             known = _Known(trial.trial_id)
             rule.on_trial_add(None, known)
-            told = [self._decide(None, known, e, m) for e, m in trial.course.at_best.items()]
+            decisions = [self._decide(None, known, e, m) for e, m in trial.curve.at_best.items()]
             if trial.status in ENDED:
                 rule.on_trial_remove(None, known)
-            elif STOP in told:
+            elif STOP in decisions:
                 self._doomed.add(trial.trial_id)
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """A trial is to run."""
+        """Register a trial that is about to run."""
         self._live.add(_known(trial).trial_id)
         self._rule.on_trial_add(tune_controller, _known(trial))
 
@@ -78,8 +86,8 @@ class EpochScheduler(FIFOScheduler):
         if metrics is None:
             return CONTINUE
         name, epoch = _known(trial).trial_id, result["epoch"]
-        course = self._courses.setdefault(name, begun_course(config))
-        at_best = course.add(epoch, metrics, result[SELECTION])
+        curve = self._curves.setdefault(name, begun_curve(config))
+        at_best = curve.add(epoch, metrics, result[SELECTION])
         if at_best is None or epoch >= result["epochs"]:
             return CONTINUE
         decision = STOP
@@ -92,24 +100,24 @@ class EpochScheduler(FIFOScheduler):
     def on_trial_complete(
         self, tune_controller: Any, trial: Any, result: Mapping[str, Any]
     ) -> None:
-        """Nothing that its epochs have not told."""
+        """Remove the trial: its epochs were all seen already."""
         self.on_trial_remove(tune_controller, trial)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """What it reached still counts for the others. It may be added again."""
+        """Remove the trial; others are still compared with its epochs. It may be added again."""
         self.on_trial_remove(tune_controller, trial)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
-        """A trial is gone."""
+        """Remove a trial that runs no more."""
         known = _known(trial)
         if known.trial_id in self._live:
             self._live.remove(known.trial_id)
             self._rule.on_trial_remove(tune_controller, known)
 
     def debug_string(self) -> str:
-        """The rule's."""
-        said: str = self._rule.debug_string()
-        return said
+        """State of Ray's scheduler, for its logs."""
+        state: str = self._rule.debug_string()
+        return state
 
     def _decide(
         self, controller: Any, known: _Known, epoch: int, metrics: Mapping[str, float]
@@ -123,13 +131,13 @@ class EpochScheduler(FIFOScheduler):
 
 
 def scheduler(
-    search: Search, courses: dict[str, Course], past: Iterable[Past]
+    search: Search, curves: dict[str, LearningCurve], past: Iterable[PastTrial]
 ) -> EpochScheduler | None:
     """The scheduler that a search asks for; None where every trial runs to its end.
 
     Args:
         search: what is searched.
-        courses: as of `EpochScheduler`.
+        curves: as of `EpochScheduler`.
         past: as of `EpochScheduler`.
     """
     asked, found = search.scheduler, pruning_metric(search)
@@ -146,15 +154,15 @@ def scheduler(
     if isinstance(asked, Asha):
         rule: Any = AsyncHyperBandScheduler(
             **common,
-            max_t=most_epochs(search) + 1,  # whoever gets there is killed
+            max_t=most_epochs(search) + 1,  # a trial that reached `max_t` would be stopped
             reduction_factor=asked.reduction_factor,
         )
     else:
         common["min_time_slice"] = math.inf  # else trials take turns while there are few
-        # A hard stop would refuse to hear of a trial that got further, as several at a time do.
+        # With a hard stop, a trial that trained past the decision would raise an error.
         common["hard_stop"] = False
         rule = MedianStoppingRule(**common, min_samples_required=asked.min_trials)
-    return EpochScheduler(rule, metric, courses, past)
+    return EpochScheduler(rule, metric, curves, past)
 
 
 def most_epochs(search: Search) -> int:

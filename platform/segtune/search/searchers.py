@@ -22,12 +22,12 @@ from segtune.results.trial_rows import BEST, SELECTION
 from segtune.search.schedulers import epoch_metrics
 from segtune.search.trial_history import (
     ENDED,
-    Course,
-    Past,
-    Verdict,
-    begun_course,
+    LearningCurve,
+    OptunaOutcome,
+    PastTrial,
+    begun_curve,
     needs_costs,
-    verdict,
+    optuna_outcome,
 )
 from segtune.study.overrides import Changes
 from segtune.study.samplers import sampler
@@ -39,7 +39,7 @@ JOURNAL = "optuna.journal"
 """Name of the file that `optuna-dashboard` opens."""
 
 
-class Listed(Searcher):
+class ListSearcher(Searcher):
     """Hands out given trials, in their order."""
 
     def __init__(self, trials: Iterable[Trial]) -> None:
@@ -55,38 +55,38 @@ class Listed(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Nothing to learn from a result."""
+        """Do nothing: the list does not depend on results."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing to keep: the tables tell what is done."""
+        """Do nothing: the tables record which trials are done."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Never asked for: a study goes on from its tables."""
+        """Never called: a study resumes from its tables."""
         raise NotImplementedError
 
 
-class Ledger(Protocol):
+class ResultsStore(Protocol):
     """The tables, as a search writes and reads them while it runs."""
 
     def stopped(self, trial: Trial, epoch: int) -> None:
         """Write down that a scheduler stopped a trial after an epoch."""
         ...
 
-    def failed(self, trial: Trial) -> Past:
-        """Write down that a trial failed, where it could not itself; what there is of it."""
+    def failed(self, trial: Trial) -> PastTrial:
+        """Mark a trial as failed unless it did so itself; returns what the tables record of it."""
         ...
 
     def costs(self, trial: Trial) -> Mapping[str, float]:
-        """What a trial cost."""
+        """A trial's costs, by name."""
         ...
 
 
 class OptunaSearcher(Searcher):
-    """Asks Optuna for configurations and tells it what they reached.
+    """Asks Optuna for configurations and tells it their results.
 
-    Made anew from the tables at each launch, so that Optuna and the tables agree. Its journal
-    file is for `optuna-dashboard`. The tables are written first: a search that is killed between
-    the two is rebuilt from them.
+    Optuna's study is rebuilt from the tables at each launch, so that the two agree. Its journal
+    file is for `optuna-dashboard`. The tables are written first: if a search is killed between
+    the two writes, the rebuilt study still has everything.
     """
 
     def __init__(
@@ -94,10 +94,10 @@ class OptunaSearcher(Searcher):
         search: Search,
         name: str,
         journal: Path,
-        past: Sequence[Past],
-        ledger: Ledger,
+        past: Sequence[PastTrial],
+        store: ResultsStore,
         stopped: Mapping[str, int],
-        courses: dict[str, Course] | None = None,
+        curves: dict[str, LearningCurve] | None = None,
     ) -> None:
         """Rebuild the study.
 
@@ -106,13 +106,13 @@ class OptunaSearcher(Searcher):
             name: of the study.
             journal: the journal file; one that is there is replaced.
             past: the trials of earlier launches.
-            ledger: the tables.
+            store: the tables.
             stopped: trial -> epoch, filled by the scheduler.
-            courses: trial -> its scores so far, which the scheduler may fill too.
+            curves: trial -> its scores so far, which the scheduler may fill too.
         """
         super().__init__()
-        self._search, self._ledger, self._stopped = search, ledger, stopped
-        self._courses = {} if courses is None else courses
+        self._search, self._store, self._stopped = search, store, stopped
+        self._curves = {} if curves is None else curves
         self._drawn = collections.Counter(_key(p.changes) for p in past)
         self._unfinished = collections.deque(p for p in past if p.status not in ENDED)
         self._study = rebuild(search, name, journal, past, retry=True)
@@ -140,11 +140,9 @@ class OptunaSearcher(Searcher):
         )
         if metrics is None:
             return
-        course = self._courses.setdefault(
-            running.trial.trial_id, begun_course(self._search.baseline)
-        )
-        course.add(result["epoch"], metrics, result[SELECTION])
-        self._report(running, course)
+        curve = self._curves.setdefault(running.trial.trial_id, begun_curve(self._search.baseline))
+        curve.add(result["epoch"], metrics, result[SELECTION])
+        self._report(running, curve)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -153,43 +151,43 @@ class OptunaSearcher(Searcher):
         if result and not error:
             self.on_trial_result(trial_id, result)
         running = self._running.pop(trial_id)
-        self._tell(running.asked, self._verdict(running, None if error else result))
+        self._tell(running.asked, self._outcome(running, None if error else result))
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing to keep: the study is rebuilt from the tables."""
+        """Do nothing: the study is rebuilt from the tables."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Never asked for: a study goes on from its tables."""
+        """Never called: a study resumes from its tables."""
         raise NotImplementedError
 
-    def _verdict(self, running: "_Running", result: Mapping[str, Any] | None) -> Verdict:
+    def _outcome(self, running: "_Running", result: Mapping[str, Any] | None) -> OptunaOutcome:
         trial = running.trial
         if result is None or "error" in result or not self._ended(trial, result):
-            past = self._ledger.failed(trial)
-            self._report(running, past.course)
-            return verdict(self._search, {}, error=past.error or "it ended without a result")
-        costs = self._ledger.costs(trial) if needs_costs(self._search) else {}
+            past = self._store.failed(trial)
+            self._report(running, past.curve)
+            return optuna_outcome(self._search, {}, error=past.error or "it ended without a result")
+        costs = self._store.costs(trial) if needs_costs(self._search) else {}
         epoch = self._stopped.get(trial.trial_id)
         if epoch is not None:
-            self._ledger.stopped(trial, epoch)
-            at_best = self._courses[trial.trial_id].at_best[epoch]
-            return verdict(self._search, {**at_best, **costs}, stopped_epoch=epoch)
+            self._store.stopped(trial, epoch)
+            at_best = self._curves[trial.trial_id].at_best[epoch]
+            return optuna_outcome(self._search, {**at_best, **costs}, stopped_epoch=epoch)
         known = scores(self._search.baseline)
         at_end = {m: float(result[f"{BEST}{m}"]) for m in known if f"{BEST}{m}" in result}
-        return verdict(self._search, {**at_end, **costs})
+        return optuna_outcome(self._search, {**at_end, **costs})
 
     def _ended(self, trial: Trial, result: Mapping[str, Any]) -> bool:
         return trial.trial_id in self._stopped or bool(result.get("final"))
 
-    def _tell(self, asked: optuna.Trial, told: Verdict) -> None:
-        for key, value in told.attributes.items():
+    def _tell(self, asked: optuna.Trial, outcome: OptunaOutcome) -> None:
+        for key, value in outcome.attributes.items():
             asked.set_user_attr(key, value)
-        for key, value in told.constraints.items():
+        for key, value in outcome.constraints.items():
             asked.set_constraint(key, value)
-        self._study.tell(asked, told.values, state=told.state)
+        self._study.tell(asked, outcome.values, state=outcome.state)
 
-    def _report(self, running: "_Running", course: Course) -> None:
-        for epoch, value in intermediate(self._search, course).items():
+    def _report(self, running: "_Running", curve: LearningCurve) -> None:
+        for epoch, value in intermediate(self._search, curve).items():
             if epoch not in running.reported:
                 running.asked.report(value, epoch)
                 running.reported.add(epoch)
@@ -205,32 +203,32 @@ class OptunaSearcher(Searcher):
     def _again(self, asked: optuna.Trial) -> "_Running":
         past = self._unfinished.popleft()
         assert past.number == asked.number
-        self._courses[past.trial_id] = past.course
+        self._curves[past.trial_id] = past.curve
         repeats = past.seed - self._search.seed
         running = _Running(asked, self._search.trial(past.number, past.changes, repeats))
-        self._report(running, past.course)
+        self._report(running, past.curve)
         return running
 
 
 @dataclass
 class _Running:
-    """A trial between Optuna's asking and our telling."""
+    """A trial that Optuna was asked for and whose result it has not been told yet."""
 
     asked: optuna.Trial
     trial: Trial
     reported: set[int] = field(default_factory=set)
-    """Epochs whose value Optuna has."""
+    """Epochs whose value was reported to Optuna."""
 
 
 def rebuild(
-    search: Search, name: str, journal: Path, past: Sequence[Past], *, retry: bool = False
+    search: Search, name: str, journal: Path, past: Sequence[PastTrial], *, retry: bool = False
 ) -> optuna.Study:
-    """An Optuna study that says what the tables say: states, values, intermediate values, user
+    """An Optuna study with what the tables hold: states, values, intermediate values, user
     attributes and constraints are those that a live one has.
 
-    What the tables do not hold, and a rebuilt study lacks: when a trial was asked and told, and
-    what a sampler noted for itself (system attributes). What the journal does not hold: everything
-    but the objectives at the best epoch; the tables can't be rebuilt from it.
+    The tables do not hold, and so a rebuilt study lacks, when Optuna was asked for a trial and told
+    of its end, and what a sampler noted for itself (system attributes). The journal holds nothing
+    but the objectives at the best epoch: the tables can't be rebuilt from it.
 
     Args:
         search: what is searched.
@@ -260,12 +258,12 @@ def rebuild(
     )
 
 
-def intermediate(search: Search, course: Course) -> dict[int, float]:
+def intermediate(search: Search, curve: LearningCurve) -> dict[int, float]:
     """Epoch -> value of the one objective; nothing for several, of which Optuna takes none."""
     if len(search.objectives) > 1:
         return {}
     metric = search.objectives[0].metric
-    found = {epoch: at.get(metric, math.nan) for epoch, at in course.at_best.items()}
+    found = {epoch: at.get(metric, math.nan) for epoch, at in curve.at_best.items()}
     return {epoch: value for epoch, value in found.items() if not math.isnan(value)}
 
 
@@ -287,28 +285,30 @@ def _storage(path: Path) -> JournalStorage:
 
 
 def _sampler(search: Search, trials: int) -> BaseSampler:
-    """A launch that goes on must not draw the first launch's configurations again."""
+    """The seed depends on the number of trials, so that a later launch draws new configurations."""
     return sampler(search.sampler, search.sampler_options, search.seed + trials)
 
 
-def _frozen(search: Search, past: Past) -> FrozenTrial:
-    told = verdict(search, past.values, stopped_epoch=past.stopped_epoch, error=past.error)
-    reported = intermediate(search, past.course)
-    values = told.values
-    if told.state == TrialState.PRUNED and reported:
+def _frozen(search: Search, past: PastTrial) -> FrozenTrial:
+    outcome = optuna_outcome(
+        search, past.values, stopped_epoch=past.stopped_epoch, error=past.error
+    )
+    reported = intermediate(search, past.curve)
+    values = outcome.values
+    if outcome.state == TrialState.PRUNED and reported:
         values = (reported[max(reported)],)  # as Optuna itself does
     return create_trial(
-        state=told.state,
+        state=outcome.state,
         values=values,
         params=dict(past.changes),
         distributions={f: distribution(search.space, f) for f in past.changes},
-        user_attrs={**_identity(past), **told.attributes},
+        user_attrs={**_identity(past), **outcome.attributes},
         intermediate_values=reported,
-        constraints=dict(told.constraints),
+        constraints=dict(outcome.constraints),
     )
 
 
-def _identity(past: Past) -> dict[str, Any]:
+def _identity(past: PastTrial) -> dict[str, Any]:
     return {"trial_id": past.trial_id, "seed": past.seed}
 
 

@@ -1,6 +1,7 @@
-"""What became of a search's trials, read back from the tables: all that Optuna is told of them.
+"""How a search's trials ended, read from the tables and translated for Optuna.
 
-A live search and one that is rebuilt go through the same `verdict`, so that they say the same.
+A live search and one that is rebuilt both use `optuna_outcome`, so that Optuna holds the same after
+either.
 """
 
 import json
@@ -22,12 +23,12 @@ from segtune.study.spec import Search
 from segtune.study.stopping import NAMES, Direction
 
 ENDED = ("finished", "pruned")
-"""States of trials that no later run takes up again."""
+"""States of trials that a later run leaves as they are."""
 
 
 @dataclass
-class Course:
-    """A trial's scores on val, epoch by epoch: what it would be worth if it ended there.
+class LearningCurve:
+    """A trial's scores on val after each epoch: its result if it had ended there.
 
     The best epoch is the one that the training keeps: by what it selects on, the first of equals.
     """
@@ -57,19 +58,19 @@ class Course:
         return self._best
 
 
-def begun_course(baseline: Any) -> Course:
-    """The course of a trial that has no epoch yet.
+def begun_curve(baseline: Any) -> LearningCurve:
+    """The curve of a trial that has no epoch yet.
 
     Args:
         baseline: of the search, which says what the best epoch is chosen by.
     """
     selects = selection(baseline)
-    return Course() if selects is None else Course(selects.direction)
+    return LearningCurve() if selects is None else LearningCurve(selects.direction)
 
 
 @dataclass(frozen=True)
-class Past:
-    """What the tables have of a trial of a search."""
+class PastTrial:
+    """A trial of a search, as the tables record it."""
 
     trial_id: str
     number: int
@@ -81,29 +82,29 @@ class Past:
     """The epoch after which a scheduler stopped it."""
     values: Mapping[str, float] = field(default_factory=dict)
     """Metrics at the best epoch, and costs."""
-    course: Course = field(default_factory=Course)
+    curve: LearningCurve = field(default_factory=LearningCurve)
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """A trial's end as Optuna keeps it."""
+class OptunaOutcome:
+    """How a trial ended, in the form that Optuna records."""
 
     state: TrialState
     values: tuple[float, ...] | None
     attributes: Mapping[str, Any]
-    """User attributes that say why: `stopped_by` and `epochs_done`, or `error`."""
+    """Optuna's user attributes: `stopped_by` and `epochs_done`, or `error`."""
     constraints: Mapping[str, float]
-    """Zero or less is allowed."""
+    """Constraint -> by how much it is exceeded; zero or less means that it holds."""
 
 
-def verdict(
+def optuna_outcome(
     search: Search,
     values: Mapping[str, float],
     *,
     stopped_epoch: int | None = None,
     error: str | None = None,
-) -> Verdict:
-    """What Optuna is told of a trial that ended.
+) -> OptunaOutcome:
+    """How a trial that ended is recorded in Optuna.
 
     Finished is COMPLETE, stopped by the scheduler PRUNED (with several objectives too, where Optuna
     takes no intermediate values), failed FAIL, and so is one that finished without a number for an
@@ -120,16 +121,16 @@ def verdict(
         str(c): c.excess(known[c.metric]) for c in search.constraints if c.metric in known
     }
     if error is not None:
-        return Verdict(TrialState.FAIL, None, {"error": error}, {})
+        return OptunaOutcome(TrialState.FAIL, None, {"error": error}, {})
     if stopped_epoch is not None:
         assert search.scheduler is not None
         why = {"stopped_by": NAMES[type(search.scheduler)], "epochs_done": stopped_epoch}
-        return Verdict(TrialState.PRUNED, None, why, constraints)
+        return OptunaOutcome(TrialState.PRUNED, None, why, constraints)
     needed = dict.fromkeys(x.metric for x in (*search.objectives, *search.constraints))
     if missing := [f"{m} is {values.get(m, 'not there')}" for m in needed if m not in known]:
-        return Verdict(TrialState.FAIL, None, {"error": "; ".join(missing)}, {})
-    told = tuple(known[o.metric] for o in search.objectives)
-    return Verdict(TrialState.COMPLETE, told, {}, constraints)
+        return OptunaOutcome(TrialState.FAIL, None, {"error": "; ".join(missing)}, {})
+    reached = tuple(known[o.metric] for o in search.objectives)
+    return OptunaOutcome(TrialState.COMPLETE, reached, {}, constraints)
 
 
 def pruning_metric(search: Search) -> tuple[str, Direction] | None:
@@ -150,7 +151,7 @@ def needs_costs(search: Search) -> bool:
 
 def read_past(
     search: Search, storage: Storage, name: str, *, only: str | None = None
-) -> list[Past]:
+) -> list[PastTrial]:
     """The trials of a search, by their numbers.
 
     Args:
@@ -165,11 +166,11 @@ def read_past(
         return []
     ids = [r["trial_id"] for r in rows]
     selects = selection(search.baseline)
-    courses = _courses(tables.read(storage, name, "scores", trial_id=only), ids, selects)
+    curves = _curves(tables.read(storage, name, "scores", trial_id=only), ids, selects)
     steps = tables.read(storage, name, "steps", trial_id=only) if needs_costs(search) else None
     cost = {} if steps is None else _costs(steps, rows)
     direction = "maximize" if selects is None else selects.direction
-    return [_past(row, courses.get(row["trial_id"], {}), cost, direction) for row in rows]
+    return [_past(row, curves.get(row["trial_id"], {}), cost, direction) for row in rows]
 
 
 def _past(
@@ -177,14 +178,14 @@ def _past(
     epochs: Mapping[int, "_Epoch"],
     cost: Mapping[str, Mapping[str, float]],
     direction: Direction,
-) -> Past:
+) -> PastTrial:
     stopped = row["stopped_epoch"] if row["status"] == "pruned" else None
-    course = Course(direction)
+    curve = LearningCurve(direction)
     for epoch in sorted(epochs):
         if stopped is None or epoch <= stopped:  # its worker may have got further
-            course.add(epoch, epochs[epoch].metrics, epochs[epoch].selection)
+            curve.add(epoch, epochs[epoch].metrics, epochs[epoch].selection)
     best = epochs[row["best_epoch"]].metrics if row["best_epoch"] in epochs else {}
-    return Past(
+    return PastTrial(
         trial_id=row["trial_id"],
         number=int(row["number"]),
         seed=int(row["seed"]),
@@ -193,7 +194,7 @@ def _past(
         error=row["error"] if row["status"] == "failed" else None,
         stopped_epoch=stopped,
         values={**best, **cost.get(row["trial_id"], {})},
-        course=course,
+        curve=curve,
     )
 
 
@@ -211,7 +212,7 @@ class _Epoch:
     selection: float = math.nan
 
 
-def _courses(
+def _curves(
     scored: pa.Table, ids: Sequence[str], selects: Selection | None
 ) -> dict[str, dict[int, _Epoch]]:
     """Trial -> epoch -> macro metrics on val, and the value that the best epoch is chosen by."""

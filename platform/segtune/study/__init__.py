@@ -2,8 +2,7 @@
 
 arms             Arms of an ablation, made from factors: dotted fields and their values.
 catalog          Find a study: by its name in `search_spaces/`, or in a user's own file.
-costs            What a trial cost, as one number each: objectives and constraints beside the
-                 scores.
+costs            What a trial cost, as numbers that a search can minimize or limit.
 definition       The definition of a study as plain values, and whether a later one is the same
                  study grown.
 overrides        Change a configuration by dotted fields, lay it out flat, and name what it

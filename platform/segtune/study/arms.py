@@ -113,14 +113,14 @@ def _xor(columns: Sequence[int]) -> int:
     return total
 
 
-def difference(start: Any, target: Any) -> Changes:
+def changes_between(start: Any, target: Any) -> Changes:
     """The changes that lead from one configuration to another, as few as will do.
 
     Args:
         start: a configuration.
-        target: another of the same class; places are taken to be the same.
+        target: another of the same class; locations on disk are taken to be the same.
     """
-    before, after = flatten(start, places=False), flatten(target, places=False)
+    before, after = flatten(start, locations=False), flatten(target, locations=False)
     changes = {f: v for f, v in after.items() if f not in before or before[f] != v}
     changes.pop("seed", None)
     wanted = apply(start, changes)
@@ -153,7 +153,7 @@ def leave_out(baseline: Any, parts: Mapping[str, Changes]) -> tuple[Any, dict[st
     for part in parts:
         rest = {f: v for name, c in parts.items() if name != part for f, v in c.items()}
         try:
-            arms[f"no-{part}"] = difference(whole, apply(baseline, rest))
+            arms[f"no-{part}"] = changes_between(whole, apply(baseline, rest))
         except SpecError as error:
             faults += [f"without {part}: {fault}" for fault in error.faults]
     if faults:

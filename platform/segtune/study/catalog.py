@@ -68,7 +68,7 @@ def find(study: str) -> Named:
     try:
         value: Any = make()
     except Exception as error:
-        raise _said(study, error) from error
+        raise _refusal(study, error) from error
     if not isinstance(value, Ablation | Search):
         raise SpecError(
             [f"{study}: study() returned {type(value).__name__}, not an Ablation or a Search"]
@@ -113,10 +113,10 @@ def load_file(path: Path) -> ModuleType:
     try:
         return plugins.load(path)
     except Exception as error:
-        raise _said(str(path), error) from error
+        raise _refusal(str(path), error) from error
 
 
-def _said(study: str, error: Exception) -> SpecError:
+def _refusal(study: str, error: Exception) -> SpecError:
     """What went wrong in a study's file, as far as a person needs it."""
     if isinstance(error, ValueError):
         return SpecError([f"{study}: {fault}" for fault in value_faults(error, "")])

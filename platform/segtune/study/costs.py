@@ -1,4 +1,4 @@
-"""What a trial cost, as one number each: objectives and constraints beside the scores."""
+"""What a trial cost, as numbers that a search can minimize or limit."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,18 +14,18 @@ COSTS: Mapping[str, Direction] = {
     "seconds_per_step": "minimize",
     "trainable_parameters": "minimize",
 }
-"""Names of costs; less is better.
+"""Name of a cost -> its direction: less is better.
 
 `peak_memory_bytes` and `optimizer_state_bytes` are the most that the first worker held at once;
-`seconds_per_step` is a mean, since low-rank bases are refreshed once in many steps, over all steps
-but the first, which pays for starting up.
+`seconds_per_step` is the mean over all steps but the first, which includes starting up. It is a
+mean and no median because low-rank bases are refreshed once in many steps.
 """
 _SECONDS = [f"seconds_{p}" for p in ("data", "forward", "backward", "optimizer", "refresh")]
 STEP_COLUMNS = ["trial_id", "step", "peak_memory_bytes", "optimizer_state_bytes", *_SECONDS]
 
 
 def costs(trials: Sequence[Mapping[str, Any]], steps: pa.Table) -> dict[str, dict[str, float]]:
-    """Trial -> cost -> value; what was not measured is left out.
+    """Compute the costs of trials: trial -> cost -> value. What was not measured is left out.
 
     Args:
         trials: rows of `trials`.

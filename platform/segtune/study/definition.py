@@ -1,6 +1,6 @@
 """The definition of a study as plain values, and whether a later one is the same study grown.
 
-`segtune.results.study_file` keeps it beside the study's tables as `study.json`.
+`segtune.results.study_file` writes it to `study.json` in the study's folder.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ def define(name: str, study: Study) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "study": name,
         "question": study.question,
-        "baseline": flatten(study.baseline, places=False),
+        "baseline": flatten(study.baseline, locations=False),
         "not_default": sorted(non_default(study.baseline)),
         SCORES: {name: kind._asdict() for name, kind in scores(study.baseline).items()},
     }
@@ -94,10 +94,10 @@ def check_grown(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
             [head, f"  it was of kind {old.get('kind')}, now of kind {new.get('kind')}", tail]
         )
     faults = []
-    told = {"question", "not_default", "schema_version", "objectives", SCORES, CHOSEN}
+    not_compared = {"question", "not_default", "schema_version", "objectives", SCORES, CHOSEN}
     if new.get("kind") == "search":
-        told.remove("objectives")
-    for key in sorted((old.keys() | new.keys()) - told):
+        not_compared.remove("objectives")
+    for key in sorted((old.keys() | new.keys()) - not_compared):
         before: Any = old.get(key)
         now: Any = new.get(key)
         if key == "baseline":

@@ -1,4 +1,4 @@
-"""Change a configuration by dotted fields, lay it out flat, and name what it computes.
+"""Change a configuration by dotted fields, flatten it, and hash what it computes.
 
 Works on any frozen dataclass. A change is a dotted field and its value, such as
 `{"method.rank": 8}`. A field whose value was chosen from a table by name takes the name of another
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 Changes = Mapping[str, Any]
-_SAID = {"tuple_type": "write a tuple, such as (0, 1)", "missing": "Field required"}
+_MESSAGES = {"tuple_type": "write a tuple, such as (0, 1)", "missing": "Field required"}
 
 
 class SpecError(ValueError):
@@ -39,22 +39,22 @@ def apply(config: Any, changes: Changes) -> Any:
     return changed
 
 
-def flatten(config: Any, *, places: bool = True) -> dict[str, Any]:
+def flatten(config: Any, *, locations: bool = True) -> dict[str, Any]:
     """Every setting by its dotted field; a choice from a table stands as its name.
 
     Args:
         config: a dataclass.
-        places: whether fields that only say where something lies are among them.
+        locations: whether fields that only say where something lies on disk are among them.
     """
     out: dict[str, Any] = {}
     for f in dataclasses.fields(config):
-        if f.metadata.get("place") and not places:
+        if f.metadata.get("place") and not locations:
             continue
         value = getattr(config, f.name)
         if dataclasses.is_dataclass(value):
             if isinstance(name := getattr(value, "name", None), str):
                 out[f.name] = name
-            inner = flatten(value, places=places)
+            inner = flatten(value, locations=locations)
             out |= {f"{f.name}.{key}": item for key, item in inner.items()}
         else:
             out[f.name] = value
@@ -81,7 +81,7 @@ def nested(config: Any, *, places: bool = True) -> dict[str, Any]:
 
 
 def non_default(config: Any) -> dict[str, Any]:
-    """The settings that differ from their class's defaults, places apart.
+    """The settings that differ from their class's defaults, locations on disk left out.
 
     A field that is added to the code later, with a default, changes nothing here.
     """
@@ -99,13 +99,13 @@ def non_default(config: Any) -> dict[str, Any]:
     return out
 
 
-def resolve_places(config: Any) -> Any:
-    """The configuration with absolute places: a Ray worker runs in a folder of its own."""
+def resolve_locations(config: Any) -> Any:
+    """The configuration with absolute paths, since a Ray worker runs in a folder of its own."""
     new: dict[str, Any] = {}
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
         if dataclasses.is_dataclass(value):
-            new[f.name] = resolve_places(value)
+            new[f.name] = resolve_locations(value)
         elif f.metadata.get("place") and isinstance(value, str):
             new[f.name] = str(Path(value).expanduser().absolute())
     return dataclasses.replace(config, **new)
@@ -115,7 +115,7 @@ def config_hash(config: Any, **contents: str) -> str:
     """A name for what a trial computes: 16 hexadecimal digits.
 
     Args:
-        config: its configuration; places do not count.
+        config: its configuration; locations on disk do not count.
         contents: hashes of what the configuration refers to (data, weights).
     """
     text = json.dumps({**non_default(config), **contents}, sort_keys=True, default=str)
@@ -204,7 +204,7 @@ def value_faults(error: ValueError, path: str) -> list[str]:
         where = path + ".".join(str(part) for part in e["loc"])
         shown = e["loc"] and e["type"] != "missing" and not dataclasses.is_dataclass(e["input"])
         given = f" = {e['input']!r}" if shown else ""
-        said = _SAID.get(e["type"], e["msg"].removeprefix("Value error, "))
+        message = _MESSAGES.get(e["type"], e["msg"].removeprefix("Value error, "))
         head = f"{where.rstrip('.')}{given}: " if where else ""
-        lines.append(head + said)
+        lines.append(head + message)
     return lines

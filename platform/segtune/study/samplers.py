@@ -24,10 +24,10 @@ class EveryCombination(BruteForceSampler):
         state: TrialState,
         values: Any,
     ) -> None:
-        """As it is, but for the end."""
+        """Do as the base class does, but never end the study."""
         try:
             super().after_trial(study, trial, state, values)
-        except RuntimeError:  # of `Study.stop`
+        except RuntimeError:  # `Study.stop` raises outside of `Study.optimize`
             return
 
 
@@ -35,9 +35,9 @@ def names() -> list[str]:
     """The samplers that can be used, whatever options they may need."""
     found = []
     for name in optuna.samplers.__all__:
-        made = getattr(optuna.samplers, name)
-        if name.endswith("Sampler") and name != "GridSampler" and inspect.isclass(made):
-            parameters = inspect.signature(made).parameters
+        cls = getattr(optuna.samplers, name)
+        if name.endswith("Sampler") and name != "GridSampler" and inspect.isclass(cls):
+            parameters = inspect.signature(cls).parameters
             if "seed" in parameters:
                 found.append(name)
     return found
@@ -51,8 +51,8 @@ def sampler(name: str, options: Mapping[str, Any], seed: int) -> BaseSampler:
         options: its keyword arguments, but for the seed.
         seed: of its draws.
     """
-    made = EveryCombination if name == EXHAUSTIVE else getattr(optuna.samplers, name)
+    cls = EveryCombination if name == EXHAUSTIVE else getattr(optuna.samplers, name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        sampler: BaseSampler = made(seed=seed, **options)
+        sampler: BaseSampler = cls(seed=seed, **options)
     return sampler

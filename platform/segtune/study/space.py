@@ -37,17 +37,17 @@ class When:
 
 
 Space = Mapping[str, BaseDistribution | When]
-"""Dotted field -> where its values may lie."""
+"""Dotted field -> the distribution of its values, or `When` for a field with a condition."""
 
 
 def distribution(space: Space, field: str) -> BaseDistribution:
-    """Where a field's values may lie, when it has any."""
+    """The distribution of a field, whatever condition it has."""
     found = space[field]
     return found.distribution if isinstance(found, When) else found
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """As `distribution`, of every field."""
+    """Field -> its distribution: see `distribution`."""
     return {field: distribution(space, field) for field in space}
 
 
@@ -66,7 +66,7 @@ def ordered(space: Space) -> list[str]:
 
 
 def holds(space: Space, field: str, values: Changes) -> bool:
-    """Whether a trial with these values has the field."""
+    """Whether a trial with these values of other fields has this field at all."""
     when = space[field]
     if not isinstance(when, When):
         return True
@@ -74,7 +74,7 @@ def holds(space: Space, field: str, values: Changes) -> bool:
 
 
 def active(space: Space, values: Changes) -> dict[str, Any]:
-    """Of values, those whose fields a trial with them has."""
+    """Leave out the values of fields that such a trial does not have."""
     out: dict[str, Any] = {}
     for field in ordered(space):
         if field in values and holds(space, field, out):
@@ -130,21 +130,21 @@ def contains(where: BaseDistribution, value: Any) -> bool:
 
 
 def ends(space: Space) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each field with each of its corners, and what it depends on beside it."""
+    """Each field with each of its corners, together with values of the fields it depends on."""
     for field in ordered(space):
         for value in corners(distribution(space, field)):
-            for beside in _beside(space, field):
-                yield field, {**beside, field: value}
+            for others in _others(space, field):
+                yield field, {**others, field: value}
 
 
-def _beside(space: Space, field: str) -> Iterator[dict[str, Any]]:
-    """The ways in which a field can be there."""
+def _others(space: Space, field: str) -> Iterator[dict[str, Any]]:
+    """Values of the fields that it depends on, in every combination in which it exists."""
     when = space[field]
     if not isinstance(when, When):
         yield {}
         return
-    for beside in _beside(space, when.field):
-        yield from ({**beside, when.field: value} for value in when.values)
+    for others in _others(space, when.field):
+        yield from ({**others, when.field: value} for value in when.values)
 
 
 def combinations(

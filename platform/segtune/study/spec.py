@@ -1,6 +1,6 @@
-"""What a study is: frozen values, no machine and no clock in them.
+"""What a study is: frozen values that depend on no machine and no clock.
 
-Any frozen dataclass will do as the configuration of a trial.
+The configuration of a trial may be any frozen dataclass.
 """
 
 import itertools
@@ -14,8 +14,8 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as checked
 
 from segtune.study import plugins
-from segtune.study.arms import difference, leave_out, unique_name
-from segtune.study.overrides import Changes, SpecError, apply, flatten, resolve_places
+from segtune.study.arms import changes_between, leave_out, unique_name
+from segtune.study.overrides import Changes, SpecError, apply, flatten, resolve_locations
 from segtune.study.scores import headline, scores
 from segtune.study.space import When, active
 from segtune.study.stopping import Direction, Scheduler
@@ -73,7 +73,7 @@ class AtMost:
     away from where trials broke it; a trial that does is never among the best."""
 
     metric: str
-    """A cost, or a metric as of `Objective`."""
+    """A cost or a metric, as in `Objective`."""
     limit: float
 
     def __str__(self) -> str:
@@ -86,7 +86,7 @@ class AtMost:
 
 @checked(frozen=True, config=_STRICT)
 class AtLeast:
-    """A floor, as of `AtMost`: `AtLeast("dice", 0.5)`."""
+    """A floor, the counterpart of `AtMost`: `AtLeast("dice", 0.5)`."""
 
     metric: str
     limit: float
@@ -95,7 +95,7 @@ class AtLeast:
         return f"{self.metric} at least {_exactly(self.limit)}"
 
     def excess(self, value: float) -> float:
-        """As of `AtMost`."""
+        """How far a value is below the limit; zero or less is allowed."""
         return self.limit - value
 
 
@@ -172,11 +172,11 @@ class Ablation:
         for name in best:
             default = search.default(name, best)
             back = apply(search.baseline, active(search.space, {**best, name: default}))
-            if changes := difference(whole, back):
+            if changes := changes_between(whole, back):
                 arms[unique_name(name, default, arms)] = changes
         if not arms:
             raise SpecError(["the trial has the baseline's configuration: nothing to go back to"])
-        if (everything := difference(whole, search.baseline)) not in arms.values():
+        if (everything := changes_between(whole, search.baseline)) not in arms.values():
             arms["default"] = everything
         question = question or f"What of the best configuration matters? ({search.question})"
         return cls(question=question, baseline=whole, baseline_arm="best", arms=arms, seeds=seeds)
@@ -228,7 +228,7 @@ class Ablation:
     ) -> Trial:
         seed = self.tune_seed if seed is None else seed
         both = {**changes, **chosen}
-        config = resolve_places(apply(self.baseline, {**both, "seed": seed}))
+        config = resolve_locations(apply(self.baseline, {**both, "seed": seed}))
         return Trial(trial_id, role, seed, config, both, arm, number)
 
 
@@ -275,7 +275,7 @@ class Search:
             repeats: how often the same were drawn before; each time takes another seed.
         """
         seed = self.seed + repeats
-        config = resolve_places(apply(self.baseline, {**changes, "seed": seed}))
+        config = resolve_locations(apply(self.baseline, {**changes, "seed": seed}))
         return Trial(f"t{number}", "search", seed, config, dict(changes), None, number, repeats)
 
     def finalist_trials(self, chosen: Mapping[int, Changes]) -> Iterator[Trial]:
@@ -286,7 +286,7 @@ class Search:
         """
         for seed in self.finalist_seeds:
             for number, changes in chosen.items():
-                config = resolve_places(apply(self.baseline, {**changes, "seed": seed}))
+                config = resolve_locations(apply(self.baseline, {**changes, "seed": seed}))
                 name = f"t{number}"
                 yield Trial(
                     f"{name}-s{seed}", "finalist", seed, config, dict(changes), name, number
@@ -297,18 +297,18 @@ class Search:
         current = flatten(self.baseline)
         return active(self.space, {f: current[f] for f in self.space if f in current})
 
-    def default(self, name: str, beside: Changes) -> Any:
+    def default(self, name: str, others: Changes) -> Any:
         """A searched field's value where nothing changes it.
 
         Args:
             name: the field.
-            beside: a trial's values; those that the field depends on decide where the baseline
-                does not have it.
+            others: a trial's values of other fields. They matter where the field depends on
+                them and the baseline does not have it.
         """
         needed: dict[str, Any] = {}
         when = self.space[name]
         while isinstance(when, When):
-            needed[when.field] = beside[when.field]
+            needed[when.field] = others[when.field]
             when = self.space[when.field]
         return flatten(apply(self.baseline, needed))[name]
 

@@ -1,5 +1,5 @@
-"""When a search stops a trial early, as values. Ray's schedulers are made of them in
-`schedulers.py`."""
+"""When a search stops a trial early. `segtune.search.schedulers` makes Ray's schedulers of these
+values."""
 
 from typing import Annotated, Literal
 
@@ -37,13 +37,13 @@ class MedianStopping:
     others' means up to the same epoch."""
 
     metric: str | None = None
-    """As of `Asha`."""
+    """See `Asha.metric`."""
     grace_period: Annotated[int, Field(ge=1)] = 1
     """Epochs that every trial gets."""
     min_trials: Annotated[int, Field(ge=1)] = 3
-    """Others that must have come as far before any trial is stopped."""
+    """How many other trials must have reached the same epoch before any trial is stopped."""
 
 
 Scheduler = Asha | MedianStopping
 NAMES: dict[type[Asha] | type[MedianStopping], str] = {Asha: "asha", MedianStopping: "median"}
-"""What a stopped trial is said to be stopped by."""
+"""Name of each scheduler, as Optuna's attribute `stopped_by` has it."""

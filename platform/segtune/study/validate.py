@@ -1,4 +1,4 @@
-"""Look a study over before anything starts: every mistake at once."""
+"""Find every mistake in a study before anything starts."""
 
 import dataclasses
 import re
@@ -11,7 +11,7 @@ from segtune.study.validate_search import faults_of_search, try_changes
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
 
 
-def check(study: Study) -> None:
+def validate(study: Study) -> None:
     """Find every mistake in a study.
 
     Raises:
@@ -98,4 +98,4 @@ def _check_tune(study: Ablation) -> list[str]:
 
 
 def _identity(config: Any) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((k, repr(v)) for k, v in flatten(config, places=False).items()))
+    return tuple(sorted((k, repr(v)) for k, v in flatten(config, locations=False).items()))

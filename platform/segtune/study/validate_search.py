@@ -1,4 +1,4 @@
-"""Every mistake in a search, at once."""
+"""Find every mistake in a search."""
 
 import itertools
 import warnings
@@ -27,9 +27,11 @@ from segtune.study.spec import Search
 from segtune.study.stopping import EPOCHS
 
 COMBINATIONS = 1024
-"""Combinations of a space's ends and choices that are tried beforehand; of more, a sample."""
+"""How many combinations of a space's ends and choices are checked; where there are more, a
+sample."""
 DRAWS = 3
-"""Trials that a sampler is made to draw beforehand: some refuse a study only then."""
+"""How many trials the sampler draws as a check: some samplers refuse a study only when they
+draw."""
 
 
 def faults_of_search(study: Search) -> list[str]:
@@ -182,7 +184,7 @@ def _finalists(study: Search) -> Iterator[str]:
 
 
 def _sampler(study: Search, *, drawable: bool) -> list[str]:
-    """Whether the sampler can be made, and draws from this space for these objectives."""
+    """Check that the sampler can be built, and can draw from this space for these objectives."""
     if study.sampler == "GridSampler":
         return [f"sampler GridSampler keeps no grid from one run to the next: use {EXHAUSTIVE}"]
     if study.sampler not in names():
@@ -190,9 +192,9 @@ def _sampler(study: Search, *, drawable: bool) -> list[str]:
     if "seed" in study.sampler_options:
         return ["sampler_options: a seed is the study's own: give it in seed"]
     try:
-        made = sampler(study.sampler, study.sampler_options, 0)
+        optuna_sampler = sampler(study.sampler, study.sampler_options, 0)
         if drawable and study.space:
-            _draw(study, made)
+            _draw(study, optuna_sampler)
     except Exception as error:  # each sampler has its own
         options = f" with {dict(study.sampler_options)}" if study.sampler_options else ""
         return [f"sampler {study.sampler}{options} can't be used: {error}"]
@@ -206,12 +208,12 @@ def _sampler(study: Search, *, drawable: bool) -> list[str]:
     return []
 
 
-def _draw(study: Search, made: optuna.samplers.BaseSampler) -> None:
+def _draw(study: Search, optuna_sampler: optuna.samplers.BaseSampler) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         trial_run = optuna.create_study(
-            sampler=made, directions=[o.direction for o in study.objectives]
+            sampler=optuna_sampler, directions=[o.direction for o in study.objectives]
         )
         for number in range(DRAWS):
             asked = trial_run.ask()

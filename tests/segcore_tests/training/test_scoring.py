@@ -35,7 +35,7 @@ from segcore.training.loop import Training
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
 from segcore.training.scoring import PICTURES, Target, predict, score_predictions
-from segtune.execution.preflight import check_places
+from segtune.execution.preflight import check_data_and_weights
 from segtune.execution.resources import Resources
 from segtune.study.overrides import SpecError, config_hash, non_default
 from segtune.study.spec import Ablation
@@ -267,7 +267,7 @@ def test_a_study_on_such_data_does_not_start(tiny: TrainConfig, folder: Path) ->
         seeds=(0,),
     )
     with pytest.raises(SpecError, match="val000_001 and other_000"):
-        check_places(study, Resources())
+        check_data_and_weights(study, Resources())
 
 
 def test_an_image_in_train_and_val_is_no_matter_of_the_test(
@@ -405,7 +405,7 @@ def test_an_external_set_without_test_images_is_refused_beforehand(
         assert "evaluation.external has no depth maps" in str(refused.value), "told together"
         assert "evaluation.external has the classes" in str(refused.value)
     with pytest.raises(SpecError, match=r"evaluation\.external: no image is in test"):
-        check_places(study_of(config), Resources())
+        check_data_and_weights(study_of(config), Resources())
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -458,7 +458,7 @@ def test_sets_without_depth_are_refused_before_anything_starts(
         config.open_data()
     assert "evaluation.external has no depth maps" in str(refused.value)
     with pytest.raises(SpecError, match=r"evaluation\.external has no depth maps"):
-        check_places(study_of(config), Resources())
+        check_data_and_weights(study_of(config), Resources())
     system: Any = tiny.system
     for without in (
         dataclasses.replace(system, depth=dataclasses.replace(system.depth, source="image")),
@@ -466,11 +466,11 @@ def test_sets_without_depth_are_refused_before_anything_starts(
     ):
         able = dataclasses.replace(config, system=without)
         able.open_data()
-        check_places(study_of(able), Resources())
+        check_data_and_weights(study_of(able), Resources())
         arm = {"depth": {"system": tiny.system}}
         study = dataclasses.replace(study_of(able), arms=arm)
         with pytest.raises(SpecError, match="data has no depth maps"):
-            check_places(study, Resources())
+            check_data_and_weights(study, Resources())
 
 
 def test_a_loss_that_the_classes_cannot_have_is_refused_beforehand(
@@ -482,7 +482,7 @@ def test_a_loss_that_the_classes_cannot_have_is_refused_beforehand(
         config.open_data()
     assert "data has no depth maps" in str(refused.value), "faults are told together"
     with pytest.raises(SpecError, match="system.loss.background and .entropy"):
-        check_places(study_of(config), Resources())
+        check_data_and_weights(study_of(config), Resources())
 
 
 @pytest.mark.parametrize(
@@ -506,7 +506,7 @@ def test_nothing_to_train_or_to_select_on(
         next(train(config, Runtime()))
     assert all(line in str(refused.value) for line in told)
     with pytest.raises(SpecError, match=told[-1]):
-        check_places(study_of(config), Resources())
+        check_data_and_weights(study_of(config), Resources())
 
 
 def test_sizes_stand_once_and_are_sizes() -> None:

@@ -132,7 +132,7 @@ def test_report_of_a_study_that_never_ran(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "fault"),
     [
         ("x = 1", "no function `study()`"),
         ("def study():\n    return 3", "returned int"),
@@ -140,10 +140,10 @@ def test_report_of_a_study_that_never_ran(capsys: pytest.CaptureFixture[str]) ->
     ],
 )
 def test_a_file_that_gives_no_study(
-    capsys: pytest.CaptureFixture[str], body: str, told: str
+    capsys: pytest.CaptureFixture[str], body: str, fault: str
 ) -> None:
     Path("mine.py").write_text(body)
-    assert told in refused(capsys, "run", "mine.py")
+    assert fault in refused(capsys, "run", "mine.py")
 
 
 def test_an_arm_like_the_baseline(capsys: pytest.CaptureFixture[str]) -> None:

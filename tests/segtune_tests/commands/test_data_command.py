@@ -41,17 +41,17 @@ def test_what_is_made_can_be_checked_and_read(
     options = ["--train", "4", "--val", "2", "--test", "2", "--images-per-patient", "2"]
     root = str(tmp_path / "made")
     assert main(["data", "make", root, *options, "--size", "64", "--domain", "b"]) == 0
-    told = capsys.readouterr().out
-    assert "4 train, 2 val, 2 test images" in told
+    output = capsys.readouterr().out
+    assert "4 train, 2 val, 2 test images" in output
     same = SyntheticLiver(
         train=4, val=2, test=2, images_per_patient=2, size=64, domain="b", root=root
     )
-    assert same.open().content_hash()[:16] in told
+    assert same.open().content_hash()[:16] in output
     assert main(["data", "check", "l3d", "--root", root, "--sheet", "deep/er/sheet.png"]) == 0
-    told = capsys.readouterr().out
-    assert "64x64 (8)" in told
-    assert "in order" in told
-    assert "ridge" in told
+    output = capsys.readouterr().out
+    assert "64x64 (8)" in output
+    assert "in order" in output
+    assert "ridge" in output
     with Image.open(tmp_path / "deep" / "er" / "sheet.png") as sheet:
         assert np.array(sheet).std() > 10
 
@@ -65,9 +65,9 @@ def test_make_leaves_another_folder_alone(
     assert "name another root" in capsys.readouterr().err
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
     assert main(["data", "make", str(tmp_path / "new"), "--train", "0", "--domain", "c"]) == 2
-    told = capsys.readouterr().err
-    assert "train = 0" in told
-    assert "domain = 'c'" in told
+    output = capsys.readouterr().err
+    assert "train = 0" in output
+    assert "domain = 'c'" in output
     assert not (tmp_path / "new").exists()
 
 
@@ -105,9 +105,9 @@ def test_images_that_are_there_twice_are_told(polyps: Path) -> None:
     assert not found.faults
     leaked = data.ids("test")[0]
     shutil.copy(polyps / "images" / f"{first}.png", polyps / "images" / f"{leaked}.png")
-    told = "\n".join(survey(config).faults.lines())
-    assert "same image in two splits: 1" in told
-    assert f"{leaked} (test)" in told
+    output = "\n".join(survey(config).faults.lines())
+    assert "same image in two splits: 1" in output
+    assert f"{leaked} (test)" in output
 
 
 def test_all_faults_are_told_at_once_and_the_rest_is_counted_and_drawn(
@@ -129,7 +129,7 @@ def test_all_faults_are_told_at_once_and_the_rest_is_counted_and_drawn(
             root / "Test" / part / f"val000_000.{suffix}",
         )
     assert main(["data", "check", "l3d", "--root", str(root)]) == 2
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for fault in (
         "unknown label",
         "'vessel'",
@@ -138,16 +138,16 @@ def test_all_faults_are_told_at_once_and_the_rest_is_counted_and_drawn(
         "patient in more than one split: 1",
         "same image in two splits: 1",
     ):
-        assert fault in told
-    assert "in order" not in told
-    assert "64x64 (8)" in told
+        assert fault in output
+    assert "in order" not in output
+    assert "64x64 (8)" in output
     assert (tmp_path / "l3d-sheet.png").is_file()
 
 
 def test_fields_and_places_that_cannot_be_are_refused(
     polyps: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for command, told in (
+    for command, output in (
         (["folder"], "say where it lies with --root DIR"),
         (["polyps", "--root", str(polyps)], "unknown data set 'polyps': choose one of"),
         (["folder", "--root", str(polyps), "--set", "classes"], "write FIELD=VALUE"),
@@ -155,7 +155,7 @@ def test_fields_and_places_that_cannot_be_are_refused(
         (["folder", "--root", str(polyps / "x")], "no such folder"),
     ):
         assert main(["data", "check", *command]) == 2
-        assert told in capsys.readouterr().err
+        assert output in capsys.readouterr().err
     classes = "classes=('polyp=255',)"
     assert main(["data", "check", "folder", "--root", str(polyps), "--set", classes]) == 0
     assert "polyp" in capsys.readouterr().out

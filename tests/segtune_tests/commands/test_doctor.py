@@ -406,9 +406,9 @@ def test_a_study_is_looked_over_with_its_data_and_weights(
     main(["doctor", "demo", *storage])
     assert re.search(r"ok +demo ", capsys.readouterr().out)
     assert main(["doctor", "srft_vs_svd", *storage]) == 2
-    said = " ".join(capsys.readouterr().out.split())
-    assert "data/L3D" in said
-    assert "sam2.1_hiera_large.pt" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "data/L3D" in output
+    assert "sam2.1_hiera_large.pt" in output
     assert main(["doctor", "dmeo", *storage]) == 2
     assert "unknown study 'dmeo'" in " ".join(capsys.readouterr().out.split())
 

@@ -9,12 +9,12 @@ import pytest
 from segcore.config import TrainConfig
 from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.presets import nano
-from segtune.execution.duplicate_arms import fingerprint, inert_arms
-from segtune.execution.preflight import check_places
+from segtune.execution.duplicate_arms import build_fingerprint, find_duplicate_arms
+from segtune.execution.preflight import check_data_and_weights
 from segtune.execution.resources import Resources
 from segtune.study.overrides import SpecError, apply
 from segtune.study.spec import Ablation
-from segtune.study.validate import check
+from segtune.study.validate import validate
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def study(baseline: Any, **arms: dict[str, Any]) -> Ablation:
 def test_depth_settings_without_a_depth_encoder_are_named(tiny: TrainConfig) -> None:
     """The configuration takes them: they belong to a part that is not built."""
     blind = apply(tiny, {"system.fusion.mode": "rgb_only"})
-    made = study(blind, sees_image={"system.depth.source": "image"})
-    check(made)
+    ablation = study(blind, sees_image={"system.depth.source": "image"})
+    validate(ablation)
     with pytest.raises(SpecError) as refused:
-        check_places(made, Resources())
+        check_data_and_weights(ablation, Resources())
     (fault,) = refused.value.faults
     assert "arm sees_image is inert" in fault
     assert "differs from baseline in system.depth.source" in fault
@@ -43,16 +43,16 @@ def test_depth_settings_without_a_depth_encoder_are_named(tiny: TrainConfig) -> 
 
 def test_a_default_spelled_out_is_the_default(tiny: TrainConfig) -> None:
     lora = apply(tiny, {"method": "lora", "method.rank": 4})
-    made = study(lora, same={"method.alpha": 8}, other={"method.alpha": 16})
-    check(made)
-    (fault,) = inert_arms(made)
+    ablation = study(lora, same={"method.alpha": 8}, other={"method.alpha": 16})
+    validate(ablation)
+    (fault,) = find_duplicate_arms(ablation)
     assert "arm same is inert" in fault
     assert "method.alpha" in fault
 
 
 def test_what_changes_a_training_is_not_refused(tiny: TrainConfig) -> None:
     """Each of these is the same network, tensor by tensor, when it is built."""
-    made = study(
+    ablation = study(
         tiny,
         query={"system.fusion.query": "rgb"},
         heads={"system.fusion.heads": 4},
@@ -65,13 +65,16 @@ def test_what_changes_a_training_is_not_refused(tiny: TrainConfig) -> None:
         epochs={"schedule.epochs": 3},
         data={"data.train": 2},
     )
-    check(made)
-    assert inert_arms(made) == []
+    validate(ablation)
+    assert find_duplicate_arms(ablation) == []
 
 
 def test_a_method_that_acts_between_steps_counts_by_its_settings(tiny: TrainConfig) -> None:
     ada = apply(tiny, {"method": "adalora", "method.rank": 4})
-    assert inert_arms(study(ada, late={"method.end": 0.9}, memory={"method.beta1": 0.5})) == []
+    assert (
+        find_duplicate_arms(study(ada, late={"method.end": 0.9}, memory={"method.beta1": 0.5}))
+        == []
+    )
 
 
 def test_what_cannot_be_built_is_said_before_it_runs(
@@ -82,17 +85,17 @@ def test_what_cannot_be_built_is_said_before_it_runs(
             raise ValueError("no target has that many rows")
         return "one and the same"
 
-    monkeypatch.setattr("segtune.execution.duplicate_arms.fingerprint", build)
-    made = study(tiny, low={"method.rank": 2}, high={"method.rank": 16})
-    assert [f.partition(":")[0] for f in inert_arms(made)] == [
+    monkeypatch.setattr("segtune.execution.duplicate_arms.build_fingerprint", build)
+    ablation = study(tiny, low={"method.rank": 2}, high={"method.rank": 16})
+    assert [f.partition(":")[0] for f in find_duplicate_arms(ablation)] == [
         "arm low",
         "arm high is inert",
     ]
 
 
 def test_a_fingerprint_is_the_same_each_time(tiny: TrainConfig) -> None:
-    assert fingerprint(tiny) == fingerprint(tiny)
-    assert fingerprint(tiny) != fingerprint(replace(tiny, seed=1))
+    assert build_fingerprint(tiny) == build_fingerprint(tiny)
+    assert build_fingerprint(tiny) != build_fingerprint(replace(tiny, seed=1))
 
 
 def test_large_networks_are_left_to_the_other_check(
@@ -101,7 +104,9 @@ def test_large_networks_are_left_to_the_other_check(
     def built(config: Any) -> str:
         raise AssertionError("too large to build")
 
-    monkeypatch.setattr("segtune.execution.duplicate_arms.fingerprint", built)
+    monkeypatch.setattr("segtune.execution.duplicate_arms.build_fingerprint", built)
     large = apply(tiny, {"system.image_size": 1024})
-    assert inert_arms(study(large, heads={"system.fusion.heads": 4})) == []
-    assert inert_arms(study(tiny, other={"method": "galore"})) == [], "names tell them apart"
+    assert find_duplicate_arms(study(large, heads={"system.fusion.heads": 4})) == []
+    assert find_duplicate_arms(study(tiny, other={"method": "galore"})) == [], (
+        "names tell them apart"
+    )

@@ -61,10 +61,10 @@ def rows(storage: Storage, name: tables.TableName) -> list[dict[str, Any]]:
 
 
 def drain(process: TrainingProcess) -> list[Metrics]:
-    told: list[Metrics] = []
-    while not told or not (told[-1].get("final") or "error" in told[-1]):
-        told.append(process.next())
-    return told
+    reports: list[Metrics] = []
+    while not reports or not (reports[-1].get("final") or "error" in reports[-1]):
+        reports.append(process.next())
+    return reports
 
 
 def kill(process: TrainingProcess) -> None:
@@ -80,12 +80,12 @@ def losses(storage: Storage) -> dict[int, float]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, scenes: Path) -> dict[int, float]:
     storage = tmp_path_factory.mktemp("undisturbed")
     process = TrainingProcess(job(storage, scenes))
-    told = drain(process)
+    reports = drain(process)
     process.end()
-    assert [m["epoch"] for m in told[:-1]] == [1, 2, 3]
-    assert told[-1]["final"]
-    assert float(told[0]["images_per_second"]) > 0
-    assert float(told[0]["peak_memory_bytes"]) > 1e8
+    assert [m["epoch"] for m in reports[:-1]] == [1, 2, 3]
+    assert reports[-1]["final"]
+    assert float(reports[0]["images_per_second"]) > 0
+    assert float(reports[0]["peak_memory_bytes"]) > 1e8
     (trial,) = rows(storage, "trials")
     assert trial["status"] == "finished"
     return losses(storage)
@@ -96,8 +96,8 @@ def test_a_killed_training_goes_on_from_its_checkpoint(
 ) -> None:
     assert started.next()["epoch"] == 1
     kill(started)
-    told = drain(started)
-    assert [m["epoch"] for m in told[:-1]] == [2, 3], "what was done is not done again"
+    reports = drain(started)
+    assert [m["epoch"] for m in reports[:-1]] == [2, 3], "what was done is not done again"
     assert losses(storage) == undisturbed
     (trial,) = rows(storage, "trials")
     assert (trial["status"], trial["attempt"], trial["error"]) == ("finished", 2, None)
@@ -135,12 +135,12 @@ def test_a_hanging_training_is_given_up_and_says_where(tmp_path: Path) -> None:
     image = next((tmp_path / "scenes" / "Test").rglob("*.jpg"))
     image.unlink()
     os.mkfifo(image)
-    told = drain(process)
+    reports = drain(process)
     process.end()
-    assert [m["epoch"] for m in told[:-1]] == [3]
-    assert "hung: no step for 0.333333 minutes" in str(told[-1]["error"])
-    assert ", in File" in str(told[-1]["error"]), "the innermost call"
-    assert "_die_with_parent" not in str(told[-1]["error"]), "of the main thread"
+    assert [m["epoch"] for m in reports[:-1]] == [3]
+    assert "hung: no step for 0.333333 minutes" in str(reports[-1]["error"])
+    assert ", in File" in str(reports[-1]["error"]), "the innermost call"
+    assert "_die_with_parent" not in str(reports[-1]["error"]), "of the main thread"
     (trial,) = rows(tmp_path, "trials")
     assert (trial["status"], trial["attempt"]) == ("failed", 2)
     stacks = sorted(first.parent.glob("hang-*.txt"))
@@ -154,8 +154,8 @@ def test_a_process_that_died_while_it_said_where_it_hung_did_hang(
     """Stacks are read while their threads run: that itself may end the process by a signal."""
     gone = job(tmp_path, scenes)
     (gone.folder / "hang-a0.txt").write(b"Timeout (0:00:06)!\nThread 0x1 (most recent call")
-    said = _death(-signal.SIGSEGV, gone)
-    assert said.startswith("hung: no step for 10 minutes, in an unknown place")
+    message = _death(-signal.SIGSEGV, gone)
+    assert message.startswith("hung: no step for 10 minutes, in an unknown place")
 
 
 def _drive(storage: Path, scenes: Path) -> None:
@@ -195,9 +195,9 @@ def test_stopped_between_epochs_it_leaves_everything_whole(
 
 
 def told_by(work_job: Job) -> list[Metrics]:
-    told: list[Metrics] = []
-    worker.work(work_job, Runtime(), told.append)
-    return told
+    reports: list[Metrics] = []
+    worker.work(work_job, Runtime(), reports.append)
+    return reports
 
 
 def test_out_of_memory_says_what_to_do(
@@ -210,9 +210,9 @@ def test_out_of_memory_says_what_to_do(
     monkeypatch.setattr(worker, "train", full)
     with pytest.raises(torch.OutOfMemoryError) as caught:
         told_by(job(tmp_path, scenes))
-    said = worker.in_words(caught.value)
-    assert said.startswith("OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.")
-    assert "smaller schedule.microbatch_size" in said
+    message = worker.cause_of(caught.value)
+    assert message.startswith("OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.")
+    assert "smaller schedule.microbatch_size" in message
 
 
 def test_a_half_written_checkpoint_is_not_gone_on_from(tmp_path: Path) -> None:
@@ -249,14 +249,14 @@ def test_where_a_trial_comes_from_is_in_its_row(monkeypatch: pytest.MonkeyPatch)
 
 def test_what_a_scheduler_stopped_stays_stopped(tmp_path: Path, scenes: Path) -> None:
     """The workers of several train on while their driver is being ended."""
-    stopped, told = job(tmp_path, scenes), list[Metrics]()
+    stopped, reports = job(tmp_path, scenes), list[Metrics]()
 
     def tell(metrics: Metrics) -> None:
-        told.append(metrics)
+        reports.append(metrics)
         record_pruned(tmp_path, "study", stopped.trial.trial_id, 1)
 
     worker.work(stopped, Runtime(), tell)
-    assert len(told) == 1
+    assert len(reports) == 1
     (trial,) = rows(tmp_path, "trials")
     assert (trial["status"], trial["stopped_epoch"]) == ("pruned", 1)
     assert {r["epoch"] for r in rows(tmp_path, "steps")} == {1}

@@ -79,10 +79,10 @@ def cluster(version: str = ray.__version__, token: str | None = None) -> SERVED:
 
 def refused(capsys: pytest.CaptureFixture[str], *command: str) -> str:
     assert main(command) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("segtune: ")
-    assert "Traceback" not in said
-    return said
+    message = capsys.readouterr().err
+    assert message.startswith("segtune: ")
+    assert "Traceback" not in message
+    return message
 
 
 def submit(capsys: pytest.CaptureFixture[str], address: str, *more: str) -> str:
@@ -90,9 +90,9 @@ def submit(capsys: pytest.CaptureFixture[str], address: str, *more: str) -> str:
 
 
 def test_no_cluster(capsys: pytest.CaptureFixture[str]) -> None:
-    said = submit(capsys, "http://127.0.0.1:1")
-    assert "no Ray cluster answers at http://127.0.0.1:1" in said
-    assert "8265" in said
+    message = submit(capsys, "http://127.0.0.1:1")
+    assert "no Ray cluster answers at http://127.0.0.1:1" in message
+    assert "8265" in message
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:6379", "ray://127.0.0.1:10001", "auto", "http://"])
@@ -121,8 +121,8 @@ def test_tokens(
     assert "refuses the token" in submit(capsys, address)
     monkeypatch.delenv("RAY_AUTH_TOKEN")
     (tmp_path / "none").write_text(f"{TOKEN}\n")  # where RAY_AUTH_TOKEN_PATH points
-    said = refused(capsys, "stop", "demo", "--address", address)
-    assert "knows no job demo" in said, "the token was taken"
+    message = refused(capsys, "stop", "demo", "--address", address)
+    assert "knows no job demo" in message, "the token was taken"
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     assert "asks for a token" in submit(capsys, address)
 
@@ -159,28 +159,28 @@ def test_the_token_is_found_where_ray_looks(tmp_path: Path) -> None:
 
 
 def test_another_ray(capsys: pytest.CaptureFixture[str], serve: Callable[[SERVED], str]) -> None:
-    said = submit(capsys, serve(cluster(version="2.9.0")))
-    assert "runs Ray 2.9.0" in said
-    assert f"this machine has {ray.__version__}" in said
-    assert "pip install" in said
+    message = submit(capsys, serve(cluster(version="2.9.0")))
+    assert "runs Ray 2.9.0" in message
+    assert f"this machine has {ray.__version__}" in message
+    assert "pip install" in message
 
 
 def test_what_the_cluster_could_not_find_is_told_at_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    said = refused(
+    message = refused(
         capsys,
         *("submit", "srft_vs_svd", "--address", "http://127.0.0.1:1", "--storage", "/shared"),
     )
     for field in ("data.root", "system.sam2.checkpoint", "system.depth.checkpoint"):
-        assert f"--set {field}=PATH" in said
-    said = refused(
+        assert f"--set {field}=PATH" in message
+    message = refused(
         capsys,
         *("submit", "demo", "--address", "http://127.0.0.1:1", "--storage", "results"),
         *("--workers", "0", "--name", "../up"),
     )
     for fault in ("--storage results is relative", "workers = 0", "can't name a study"):
-        assert fault in said
+        assert fault in message
 
 
 def test_every_option_reaches_the_job() -> None:
@@ -214,23 +214,23 @@ def test_a_checkout_needs_hatchling(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "hatchling", None)  # as where the extra is not installed
-    said = submit(capsys, serve(cluster()))
-    assert said.strip().count("\n") == 0
-    assert "pip install 'segtune[submit]'" in said
+    message = submit(capsys, serve(cluster()))
+    assert message.strip().count("\n") == 0
+    assert "pip install 'segtune[submit]'" in message
 
 
 def test_the_archive_runs_without_anything_installed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     study = tmp_path / "elsewhere" / "statistics.py"  # a name that could shadow a module
     study.write_text("from search_spaces.demo import study")
-    made = archive(tmp_path, study)
-    assert zipfile.ZipFile(made).testzip() is None
-    names = zipfile.ZipFile(made).namelist()
+    packed = archive(tmp_path, study)
+    assert zipfile.ZipFile(packed).testzip() is None
+    names = zipfile.ZipFile(packed).namelist()
     assert "segcore/weights/nano_sam2.safetensors" in names
     assert "segtune/report/report.html.j2" in names
     assert not [n for n in names if n.partition("/")[0] in ("platform", "model", "tests")]
     folder = tmp_path / "job"
-    zipfile.ZipFile(made).extractall(folder)
+    zipfile.ZipFile(packed).extractall(folder)
     code = "import segtune, segcore, statistics; print(segtune.__file__, statistics.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
@@ -272,13 +272,13 @@ def test_an_installed_wheel_is_packed_again(tmp_path: Path) -> None:
 
 
 def test_too_large_an_archive_names_its_largest_files(tmp_path: Path) -> None:
-    made = tmp_path / "segtune.zip"
-    with zipfile.ZipFile(made, "w") as out:
+    packed = tmp_path / "segtune.zip"
+    with zipfile.ZipFile(packed, "w") as out:
         out.writestr("segcore/weights/huge.safetensors", bytes(3 * 2**20))
         out.writestr("segtune/cli.py", "x")
-    check_size(made, cap=4 * 2**20)
+    check_size(packed, cap=4 * 2**20)
     with pytest.raises(SpecError, match=r"3\.0 MiB, Ray takes 2\.0 MiB.*huge\.safetensors"):
-        check_size(made, cap=2 * 2**20)
+        check_size(packed, cap=2 * 2**20)
 
 
 def test_the_cap_is_rays() -> None:
@@ -301,9 +301,9 @@ class Cluster:
     def list_jobs(self) -> list[JobDetails]:
         return self.jobs
 
-    def submit_job(self, **told: Any) -> str:
-        assert told["submission_id"] not in {j.submission_id for j in self.jobs}
-        return str(told["submission_id"])
+    def submit_job(self, **given: Any) -> str:
+        assert given["submission_id"] not in {j.submission_id for j in self.jobs}
+        return str(given["submission_id"])
 
 
 def job(job_id: str, status: str, study: str = "demo", storage: str = "/shared") -> JobDetails:
@@ -326,23 +326,23 @@ REQUEST = Request("demo", "demo", "/shared", (), "python")
 
 def test_a_study_that_is_submitted_again_gets_the_next_number() -> None:
     before = client(job("demo-1", "STOPPED"), job("demo-2", "FAILED"))
-    assert jobs.submit(before, REQUEST, Path("x.zip"), {}) == "demo-3"
-    assert jobs.submit(client(), REQUEST, Path("x.zip"), {}) == "demo-1"
+    assert jobs.submit_job(before, REQUEST, Path("x.zip"), {}) == "demo-3"
+    assert jobs.submit_job(client(), REQUEST, Path("x.zip"), {}) == "demo-1"
 
 
 def test_a_study_is_run_by_one_job_at_a_time() -> None:
     with pytest.raises(SpecError, match="already, by job demo-1"):
-        jobs.submit(client(job("demo-1", "RUNNING")), REQUEST, Path("x.zip"), {})
+        jobs.submit_job(client(job("demo-1", "RUNNING")), REQUEST, Path("x.zip"), {})
     elsewhere = client(job("demo-1", "RUNNING", storage="/other"))
-    assert jobs.submit(elsewhere, REQUEST, Path("x.zip"), {}) == "demo-2"
+    assert jobs.submit_job(elsewhere, REQUEST, Path("x.zip"), {}) == "demo-2"
 
 
 def test_a_job_is_found_by_its_id_or_its_study() -> None:
     there = client(job("demo-1", "STOPPED"), job("demo-2", "RUNNING"), job("b-3", "RUNNING", "b"))
-    assert jobs.find(there, "demo-1").submission_id == "demo-1"
-    assert jobs.find(there, "demo").submission_id == "demo-2"
+    assert jobs.find_job(there, "demo-1").submission_id == "demo-1"
+    assert jobs.find_job(there, "demo").submission_id == "demo-2"
     with pytest.raises(SpecError, match="jobs: demo-1, demo-2, b-3"):
-        jobs.find(there, "dmeo")
+        jobs.find_job(there, "dmeo")
 
 
 @pytest.mark.parametrize(

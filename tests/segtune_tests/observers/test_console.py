@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from support.score_kinds import Scored
 
-from segtune.observers.console import Progress
+from segtune.observers.console import ConsoleObserver
 from segtune.study.spec import Trial
 
 
@@ -23,10 +23,10 @@ def trial(**changes: Any) -> Trial:
     )
 
 
-def shown(terminal: bool = False) -> tuple[Progress, io.StringIO]:
+def shown(terminal: bool = False) -> tuple[ConsoleObserver, io.StringIO]:
     text = io.StringIO()
     console = Console(file=text, force_terminal=terminal, width=100)
-    return Progress(console, "mine"), text
+    return ConsoleObserver(console, "mine"), text
 
 
 REPORT = {"epoch": 1, "epochs": 2, "loss": 0.5, "dice": 0.25, "assd": 3.0, "best_dice": 0.25}
@@ -35,7 +35,7 @@ REPORT = {"epoch": 1, "epochs": 2, "loss": 0.5, "dice": 0.25, "assd": 3.0, "best
 def test_without_a_terminal_there_is_a_line_per_epoch_and_one_at_the_end() -> None:
     progress, text = shown()
     with progress:
-        progress.begin(total=1, done=0, together=1)
+        progress.begin(total=1, done=0, concurrent=1)
         progress.started(trial())
         progress.reported(trial(), REPORT)
         progress.reported(trial(), REPORT | {"final": True})
@@ -47,7 +47,7 @@ def test_without_a_terminal_there_is_a_line_per_epoch_and_one_at_the_end() -> No
 def test_a_trial_that_was_stopped_early_is_told_from_one_that_ended() -> None:
     progress, text = shown()
     with progress:
-        progress.begin(total=1, done=0, together=1)
+        progress.begin(total=1, done=0, concurrent=1)
         progress.reported(trial(), REPORT | {"final": False})
         progress.ended(trial(), None)
     assert "a-s0: stopped after epoch 1 of 2, best val Dice 0.250  (1/1)" in text.getvalue()
@@ -69,7 +69,7 @@ def test_a_repeated_configuration_is_said() -> None:
 def test_on_a_terminal_there_is_a_table_with_what_is_left() -> None:
     progress, text = shown(terminal=True)
     with progress:
-        progress.begin(total=3, done=1, together=1)
+        progress.begin(total=3, done=1, concurrent=1)
         progress.started(trial())
         progress.reported(trial(), REPORT)
     assert "1/2" in text.getvalue()

@@ -15,9 +15,9 @@ from tensorboardX.proto.event_pb2 import Event
 
 from segtune.cli import _parser
 from segtune.observers import prometheus
-from segtune.observers.composite import Several
-from segtune.observers.links import Places, places
-from segtune.observers.tensorboard import EventFiles
+from segtune.observers.composite import CompositeObserver
+from segtune.observers.links import LinksObserver, links
+from segtune.observers.tensorboard import TensorBoardObserver
 from segtune.results import tables
 from segtune.results.storage import Place
 from segtune.study.spec import Trial
@@ -54,7 +54,7 @@ def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def test_curves_have_names_and_epochs(tmp_path: Path) -> None:
-    files = EventFiles(tmp_path, "mine")
+    files = TensorBoardObserver(tmp_path, "mine")
     for epoch in (1, 2):
         files.reported(TRIAL, report(epoch, images_per_second=5.0, nsd=NAN))
     files.reported(TRIAL, report(1, final=True, dice=0.77))
@@ -87,13 +87,13 @@ def written(storage: Path, *epochs: int) -> None:
 @pytest.mark.parametrize("goes_on_at", [3, 2, 1])
 def test_a_resumed_trial_has_no_point_twice(tmp_path: Path, goes_on_at: int) -> None:
     """From its last checkpoint, from the one before, or from its beginning."""
-    first = EventFiles(tmp_path, "mine")
+    first = TensorBoardObserver(tmp_path, "mine")
     for epoch in (1, 2):
         first.reported(TRIAL, report(epoch))
     (file,) = (tmp_path / "mine" / "tensorboard" / "a-s0").iterdir()
     file.rename(file.with_name("events.out.tfevents.1000000000.host"))  # of an earlier second
     written(tmp_path, 1, 2)
-    again = EventFiles(tmp_path, "mine")  # the first was killed
+    again = TensorBoardObserver(tmp_path, "mine")  # the first was killed
     for epoch in range(goes_on_at, 4):
         again.reported(TRIAL, report(epoch))
     found = curves(tmp_path / "mine" / "tensorboard" / "a-s0")
@@ -103,7 +103,7 @@ def test_a_resumed_trial_has_no_point_twice(tmp_path: Path, goes_on_at: int) -> 
 
 
 def test_a_worker_that_begins_again_within_a_run_doubles_nothing(tmp_path: Path) -> None:
-    files = EventFiles(tmp_path, "mine")
+    files = TensorBoardObserver(tmp_path, "mine")
     written(tmp_path, 1, 2)
     for epoch in (1, 2, 2, 3):
         files.reported(TRIAL, report(epoch))
@@ -113,7 +113,7 @@ def test_a_worker_that_begins_again_within_a_run_doubles_nothing(tmp_path: Path)
 
 def test_a_disk_that_takes_nothing_ends_no_study(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("a file where the folder would be")
-    files = EventFiles(tmp_path, "mine")
+    files = TensorBoardObserver(tmp_path, "mine")
     files.reported(TRIAL, report(1))
     files.ended(TRIAL, None)
 
@@ -138,7 +138,7 @@ class Fake:
 def test_gauges_hold_the_latest_numbers_and_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prometheus, "Gauge", Fake)
     monkeypatch.setattr(Fake, "values", {})
-    observer = prometheus.Gauges("mine")
+    observer = prometheus.PrometheusObserver("mine")
     observer.begin(2, 0, 1)
     observer.started(TRIAL)
     observer.reported(TRIAL, report(1, images_per_second=5.0, peak_memory_bytes=100))
@@ -166,9 +166,9 @@ def test_gauges_hold_the_latest_numbers_and_the_state(monkeypatch: pytest.Monkey
 NO_PLACES = SimpleNamespace(dashboard_url=None, address_info={})
 
 
-def test_places_are_commands_that_work() -> None:
+def test_links_are_commands_that_work() -> None:
     storage = Path("/big disk/results")
-    found = places(storage, "mine", is_search=True, dashboard="127.0.0.1:8265", session="/tmp/s")
+    found = links(storage, "mine", is_search=True, dashboard="127.0.0.1:8265", session="/tmp/s")
     assert found["results"] == "/big disk/results/mine"
     for what in ("now", "report"):
         args = _parser().parse_args(shlex.split(found[what])[1:])
@@ -177,7 +177,7 @@ def test_places_are_commands_that_work() -> None:
     assert shlex.split(found["search"])[-1] == "/big disk/results/mine/optuna.journal"
     assert "http://127.0.0.1:8265" in found["jobs, nodes, logs"]
     assert "/tmp/s/prom_metrics_service_discovery.json" in found["metrics"]
-    fewer = places(storage, "mine", is_search=False, dashboard=None, session=None)
+    fewer = links(storage, "mine", is_search=False, dashboard=None, session=None)
     assert set(found) - set(fewer) == {"search", "jobs, nodes, logs", "metrics"}
 
 
@@ -186,7 +186,7 @@ def test_places_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     text = io.StringIO()
     console = Console(file=text, width=40)
     storage = Path("/a/folder/with/a/name/that/is/longer/than/a/line")
-    observer = Several(Places(console, storage, "mine", is_search=False))
+    observer = CompositeObserver(LinksObserver(console, storage, "mine", is_search=False))
     observer.begin(1, 0, 1)
     once = text.getvalue()
     observer.begin(1, 0, 1)
@@ -200,6 +200,6 @@ def test_another_ray_on_this_machine_is_named(monkeypatch: pytest.MonkeyPatch) -
     text = io.StringIO()
     console = Console(file=text, width=300)
     others = {"10.0.0.1:6379"}
-    Places(console, Path("r"), "mine", is_search=False, others=others).begin(1, 0, 1)
+    LinksObserver(console, Path("r"), "mine", is_search=False, others=others).begin(1, 0, 1)
     assert "running on this machine already (10.0.0.1:6379)" in text.getvalue()
     assert "--address 10.0.0.1:6379" in text.getvalue()

@@ -22,7 +22,7 @@ from support.score_kinds import KINDS
 from segtune.cli import main
 from segtune.commands.status import draw, duration
 from segtune.results import study_file, tables
-from segtune.results.status import SILENT_EPOCHS, StudyStatus, TrialStatus, look
+from segtune.results.status import SILENT_EPOCHS, StudyStatus, TrialStatus, read_status
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 ARMS = {"frozen": {}, "lora": {"method": "lora", "schedule.epochs": 20}}
@@ -77,7 +77,7 @@ def train(
 
 
 def seen(storage: Path) -> dict[str, TrialStatus]:
-    return {t.trial_id: t for t in look(storage, "mine", NOW).trials}
+    return {t.trial_id: t for t in read_status(storage, "mine", NOW).trials}
 
 
 def test_a_running_trial_at_its_best_epoch_and_its_own_pace(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_the_whole_definition_is_counted(tmp_path: Path) -> None:
     train(tmp_path, "frozen-s0", range(1, 11), status="finished")
     train(tmp_path, "frozen-s1", range(1, 3), status="failed", error="RuntimeError: no")
     train(tmp_path, "lora-t0", range(1, 2))
-    study = look(tmp_path, "mine", NOW)
+    study = read_status(tmp_path, "mine", NOW)
     assert study.total == 4 + 3
     assert study.counts == {"running": 1, "failed": 1, "finished": 1}
     assert study.waiting == 4
@@ -104,7 +104,7 @@ def test_the_whole_definition_is_counted(tmp_path: Path) -> None:
 
 def test_nothing_has_begun(tmp_path: Path) -> None:
     begin(tmp_path)
-    study = look(tmp_path, "mine", NOW)
+    study = read_status(tmp_path, "mine", NOW)
     assert (study.total, study.waiting, study.time_left, study.trials) == (4, 4, None, ())
 
 
@@ -151,21 +151,21 @@ def test_time_left_takes_the_pace_of_the_arm_for_what_has_not_begun(tmp_path: Pa
     begin(tmp_path)
     train(tmp_path, "frozen-s0", range(1, 6), pace=10)  # 50 s left
     train(tmp_path, "lora-s0", range(1, 11), pace=100, epochs=20)  # 1000 s left
-    left = look(tmp_path, "mine", NOW).time_left
+    left = read_status(tmp_path, "mine", NOW).time_left
     assert left is not None
     # frozen-s1: 10 epochs of 10 s; lora-s1: 20 of 100 s, which nothing can shorten.
-    assert (left.seconds, left.together, left.guessed) == (2000, 2, 2)
+    assert (left.seconds, left.concurrent, left.guessed) == (2000, 2, 2)
     train(tmp_path, "lora-s0", range(1, 21), pace=100, epochs=20, status="finished")
-    left = look(tmp_path, "mine", NOW).time_left
+    left = read_status(tmp_path, "mine", NOW).time_left
     assert left is not None
-    assert (left.seconds, left.together) == (50 + 100 + 2000, 1)
+    assert (left.seconds, left.concurrent) == (50 + 100 + 2000, 1)
 
 
 def test_a_search_waits_for_its_samples(tmp_path: Path) -> None:
     begin(tmp_path, kind="search", num_samples=5)
     train(tmp_path, "t0", range(1, 11), status="finished", arm=None, number=0)
     train(tmp_path, "t1", range(1, 3), arm=None, number=1, pace=60)
-    study = look(tmp_path, "mine", NOW)
+    study = read_status(tmp_path, "mine", NOW)
     assert (study.total, study.waiting) == (5, 3)
     assert study.time_left is not None
     assert study.time_left.seconds == 8 * 60 + 3 * 10 * 60
@@ -178,7 +178,7 @@ def test_finalists_that_others_have_overtaken_are_waited_for_no_more(tmp_path: P
     train(tmp_path, "t0", range(1, 11), status="finished", arm=None, number=0)
     for trial in ("t2-s100", "t2-s101", "t4-s100"):
         train(tmp_path, trial, range(1, 11), status="finished", number=int(trial[1]))
-    assert look(tmp_path, "mine", NOW).waiting == 1
+    assert read_status(tmp_path, "mine", NOW).waiting == 1
 
 
 def test_no_epoch_yet_takes_the_number_of_epochs_from_the_configuration(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def some(storage: Path) -> StudyStatus:
     train(storage, "frozen-s0", range(1, 11), status="finished")
     train(storage, "frozen-s1", range(1, 5), status="failed", error=ERROR)
     train(storage, "lora-s0", range(1, 3), quiet=timedelta(hours=1), epochs=20)
-    return look(storage, "mine", NOW)
+    return read_status(storage, "mine", NOW)
 
 
 @pytest.mark.parametrize("width", [80, 140])
@@ -260,9 +260,9 @@ def test_the_screen_says_it_all(tmp_path: Path, width: int) -> None:
 
 def test_a_long_error_takes_no_room_from_the_rest(tmp_path: Path) -> None:
     begin(tmp_path)
-    said = "OutOfMemoryError: CUDA out of memory " + "and more " * 30
-    train(tmp_path, "frozen-s0", range(1, 5), status="failed", error=f"{said}\n  and so on")
-    lines = shown(look(tmp_path, "mine", NOW), 120).splitlines()
+    error = "OutOfMemoryError: CUDA out of memory " + "and more " * 30
+    train(tmp_path, "frozen-s0", range(1, 5), status="failed", error=f"{error}\n  and so on")
+    lines = shown(read_status(tmp_path, "mine", NOW), 120).splitlines()
     table_line = next(line for line in lines if line.startswith("frozen-s0 "))
     assert re.match(r"frozen-s0 +failed +4/10 +0.540 +5.40 +4 +60.0 +- +1.0 GB +1 ", table_line)
     assert "OutOfMemoryError: CUDA out of" in table_line
@@ -272,7 +272,7 @@ def test_a_low_screen_counts_what_does_not_fit(tmp_path: Path) -> None:
     begin(tmp_path, seeds=list(range(40)))
     for seed in range(40):
         train(tmp_path, f"frozen-s{seed}", range(1, 3))
-    study = look(tmp_path, "mine", NOW)
+    study = read_status(tmp_path, "mine", NOW)
     text = shown(study, 80, 24)
     assert len(text.splitlines()) <= 24
     hidden = int(text.rpartition("and ")[2].split()[0])

@@ -19,7 +19,7 @@ from segtune.execution.lock import AlreadyRunning, only_run
 from segtune.execution.preflight import check_store
 from segtune.report.serve import fingerprint
 from segtune.results import study_file, tables
-from segtune.results.storage import Place, beside
+from segtune.results.storage import Place, local_folder
 from segtune.study.overrides import SpecError
 
 
@@ -77,8 +77,8 @@ def test_files_that_need_a_file_system_lie_on_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEGTUNE_CACHE", "/cache")
-    assert beside(tmp_path, "demo") == tmp_path / "demo"
-    assert beside("s3://bucket/results", "demo") == Path("/cache/bucket/results/demo")
+    assert local_folder(tmp_path, "demo") == tmp_path / "demo"
+    assert local_folder("s3://bucket/results", "demo") == Path("/cache/bucket/results/demo")
 
 
 def test_tables_and_definition(storage: Place) -> None:

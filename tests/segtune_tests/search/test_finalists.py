@@ -18,12 +18,12 @@ from segtune.execution.resources import Resources
 from segtune.report.search import read_search
 from segtune.results import study_file, tables
 from segtune.results.provenance import Origin
-from segtune.results.status import look
+from segtune.results.status import read_status
 from segtune.results.storage import Place
 from segtune.results.study_rows import load
 from segtune.search import finalists
-from segtune.search.results_store import DIED, Tables
-from segtune.search.trial_history import Past, read_past
+from segtune.search.results_store import DIED, ParquetResultsStore
+from segtune.search.trial_history import PastTrial, read_past
 from segtune.study import catalog, definition
 from segtune.study.overrides import SpecError
 from segtune.study.space import When
@@ -41,13 +41,13 @@ SEARCH = Search(
 )
 
 
-def past(number: int, dice: float, assd: float, status: str = "finished", **more: Any) -> Past:
+def past(number: int, dice: float, assd: float, status: str = "finished", **more: Any) -> PastTrial:
     changes = {"tool.teeth": more.pop("teeth", number + 1)}
     values = {"dice": dice, "assd": assd, **more}
-    return Past(f"t{number}", number, 0, changes, status, values=values)
+    return PastTrial(f"t{number}", number, 0, changes, status, values=values)
 
 
-def numbers(search: Search, trials: list[Past]) -> list[int]:
+def numbers(search: Search, trials: list[PastTrial]) -> list[int]:
     return [p.number for p in finalists.ranked(search, trials)]
 
 
@@ -87,15 +87,18 @@ def test_what_has_no_value_or_broke_a_limit_is_not_among_them() -> None:
 
 def test_nobody_is_chosen_while_any_trial_may_still_come() -> None:
     trials = [past(0, 0.9, 1.0), past(1, 0.8, 2.0, "failed"), past(2, 0.7, 3.0)]
-    assert finalists.choose(SEARCH, trials) is None
-    assert finalists.choose(SEARCH, [*trials, past(3, 0.6, 4.0, "running")]) is None
-    chosen = finalists.choose(SEARCH, [*trials, past(3, 0.6, 4.0, "pruned")])
+    assert finalists.choose_finalists(SEARCH, trials) is None
+    assert finalists.choose_finalists(SEARCH, [*trials, past(3, 0.6, 4.0, "running")]) is None
+    chosen = finalists.choose_finalists(SEARCH, [*trials, past(3, 0.6, 4.0, "pruned")])
     assert chosen == {0: {"tool.teeth": 1}, 2: {"tool.teeth": 3}}
 
 
 def test_a_configuration_drawn_twice_counts_once() -> None:
     trials = [past(i, 0.9 - i / 10, 1.0 + i, teeth=5 if i < 3 else 6) for i in range(4)]
-    assert finalists.choose(SEARCH, trials) == {0: {"tool.teeth": 5}, 3: {"tool.teeth": 6}}
+    assert finalists.choose_finalists(SEARCH, trials) == {
+        0: {"tool.teeth": 5},
+        3: {"tool.teeth": 6},
+    }
 
 
 def write(storage: Path, number: int, dices: list[float], status: str, **more: Any) -> None:
@@ -153,8 +156,8 @@ def test_the_past_is_read_from_the_tables(tmp_path: Path) -> None:
     read = read_past(costly, tmp_path, "s")
     assert [p.number for p in read] == [2, 3, 10]
     pruned, failed, finished = read
-    assert list(pruned.course.at_best) == [1, 2], "its worker wrote a third"
-    assert [m["dice"] for m in finished.course.at_best.values()] == [0.5, 0.7, 0.7]
+    assert list(pruned.curve.at_best) == [1, 2], "its worker wrote a third"
+    assert [m["dice"] for m in finished.curve.at_best.values()] == [0.5, 0.7, 0.7]
     assert failed.error == "boom"
     assert finished.values == pytest.approx(
         {
@@ -182,19 +185,19 @@ def test_a_run_says_that_there_are_fewer_finalists_than_asked_for(tmp_path: Path
 
 
 def test_what_a_driver_writes_while_a_search_runs(tmp_path: Path) -> None:
-    ledger = Tables(SEARCH, tmp_path, "s", Origin(None, None, {}), 1)
+    store = ParquetResultsStore(SEARCH, tmp_path, "s", Origin(None, None, {}), 1)
     write(tmp_path, 1, [0.5, 0.7], "running")
     trial = Trial("t1", "search", 0, Job(), {"tool.teeth": 2}, None, 1)
-    assert (ledger.failed(trial).error, ledger.failed(trial).status) == (DIED, "failed")
+    assert (store.failed(trial).error, store.failed(trial).status) == (DIED, "failed")
     write(tmp_path, 2, [0.5, 0.7], "running")
-    ledger.stopped(Trial("t2", "search", 0, Job(), {}, None, 2), 1)
+    store.stopped(Trial("t2", "search", 0, Job(), {}, None, 2), 1)
     (past,) = read_past(SEARCH, tmp_path, "s", only="t2")
-    assert (past.status, past.stopped_epoch, list(past.course.at_best)) == ("pruned", 1, [1])
+    assert (past.status, past.stopped_epoch, list(past.curve.at_best)) == ("pruned", 1, [1])
     write(tmp_path, 2, [0.5, 0.7, 0.8], "finished")  # its workers were just writing
-    ledger.confirm({"t2": 1})
+    store.confirm({"t2": 1})
     (past,) = read_past(SEARCH, tmp_path, "s", only="t2")
     assert (past.status, past.stopped_epoch) == ("pruned", 1)
-    nowhere = Tables(SEARCH, tmp_path / "file", "s", Origin(None, None, {}), 1)
+    nowhere = ParquetResultsStore(SEARCH, tmp_path / "file", "s", Origin(None, None, {}), 1)
     (tmp_path / "file").write_text("no folder: as a full disk, nothing can be written")
     assert nowhere.failed(trial).error == DIED
 
@@ -207,8 +210,8 @@ def test_an_ablation_is_made_around_the_best_of_a_finished_search(tmp_path: Path
     write(tmp_path, 3, [0.99], "failed")
     best = finalists.best_changes(SEARCH, "s", storage=tmp_path)
     assert best == {"tool.teeth": 3}
-    made = Ablation.around(SEARCH, best, seeds=(100,))
-    assert made.arms == {"teeth-8": {"tool.teeth": 8}}
+    ablation = Ablation.around(SEARCH, best, seeds=(100,))
+    assert ablation.arms == {"teeth-8": {"tool.teeth": 8}}
     assert finalists.best_changes(SEARCH, "s", storage=tmp_path, trial=0) == {"tool.teeth": 1}
     with pytest.raises(SpecError, match="t3 has not finished"):
         finalists.best_changes(SEARCH, "s", storage=tmp_path, trial=3)
@@ -247,7 +250,7 @@ def test_status_waits_for_finalists(tmp_path: Path) -> None:
     study_file.write(tmp_path, "s", definition.define("s", SEARCH))
     for number in range(4):
         write(tmp_path, number, [0.5], "finished", config="{}", started=NOW, ended=NOW)
-    seen = look(tmp_path, "s", NOW)
+    seen = read_status(tmp_path, "s", NOW)
     assert (seen.total, seen.waiting) == (4 + 3, 3)
     tables.write(
         tmp_path,
@@ -265,7 +268,7 @@ def test_status_waits_for_finalists(tmp_path: Path) -> None:
             }
         ],
     )
-    seen = look(tmp_path, "s", NOW)
+    seen = read_status(tmp_path, "s", NOW)
     assert (seen.total, seen.waiting) == (4 + 3, 2)
 
 

@@ -9,7 +9,7 @@ from optuna.distributions import IntDistribution
 from support.score_kinds import Scored
 
 from segtune.search.schedulers import CONTINUE, STOP, EpochScheduler, most_epochs, scheduler
-from segtune.search.trial_history import Course, Past
+from segtune.search.trial_history import LearningCurve, PastTrial
 from segtune.study.spec import Objective, Search, Trial
 from segtune.study.stopping import Asha, MedianStopping, Scheduler
 
@@ -47,7 +47,7 @@ def search(asked: Scheduler | None, **more: Any) -> Search:
     return Search(**{**base, **more})
 
 
-def made(asked: Search, past: list[Past] | None = None) -> EpochScheduler:
+def make_scheduler(asked: Search, past: list[PastTrial] | None = None) -> EpochScheduler:
     found = scheduler(asked, {}, past or [])
     assert found is not None
     return found
@@ -55,9 +55,9 @@ def made(asked: Search, past: list[Past] | None = None) -> EpochScheduler:
 
 def result(epoch: int, dice: float, **more: Any) -> dict[str, Any]:
     """Tune's own counter says something else on purpose."""
-    told = {"epoch": epoch, "epochs": EPOCHS, "final": False, "dice": dice, "assd": 1.0,
-            "selection": dice}  # fmt: skip
-    return {**told, "training_iteration": 100 - epoch, **more}
+    metrics = {"epoch": epoch, "epochs": EPOCHS, "final": False, "dice": dice, "assd": 1.0,
+               "selection": dice}  # fmt: skip
+    return {**metrics, "training_iteration": 100 - epoch, **more}
 
 
 def run(stops: EpochScheduler, name: str, dices: list[float]) -> int:
@@ -71,11 +71,11 @@ def run(stops: EpochScheduler, name: str, dices: list[float]) -> int:
     return len(dices)
 
 
-def gone(number: int, dices: list[float], status: str = "finished") -> Past:
-    course = Course()
+def gone(number: int, dices: list[float], status: str = "finished") -> PastTrial:
+    curve = LearningCurve()
     for epoch, dice in enumerate(dices, start=1):
-        course.add(epoch, {"dice": dice}, dice)
-    return Past(f"t{number}", number, 0, {}, status, course=course)
+        curve.add(epoch, {"dice": dice}, dice)
+    return PastTrial(f"t{number}", number, 0, {}, status, curve=curve)
 
 
 def test_none_is_none() -> None:
@@ -83,7 +83,7 @@ def test_none_is_none() -> None:
 
 
 def test_asha_stops_the_worse_at_its_rungs_and_the_winner_ends_by_itself() -> None:
-    stops = made(search(Asha(grace_period=1, reduction_factor=3)))
+    stops = make_scheduler(search(Asha(grace_period=1, reduction_factor=3)))
     epochs = {
         name: run(stops, name, [dice] * EPOCHS) for name, dice in zip("abc", (3, 2, 1), strict=True)
     }
@@ -94,7 +94,7 @@ def test_asha_stops_the_worse_at_its_rungs_and_the_winner_ends_by_itself() -> No
 
 
 def test_nobody_is_stopped_at_the_last_epoch() -> None:
-    stops = made(search(Asha(grace_period=3, reduction_factor=3)))  # rungs 3 and 9
+    stops = make_scheduler(search(Asha(grace_period=3, reduction_factor=3)))  # rungs 3 and 9
     assert run(stops, "a", [5.0] * EPOCHS) == 9
     assert run(stops, "b", [*[6.0] * 8, 20.0]) == 9
     assert run(stops, "c", [5.9] * EPOCHS) == 9, "good enough at rung 3, too bad at 9"
@@ -102,14 +102,14 @@ def test_nobody_is_stopped_at_the_last_epoch() -> None:
 
 
 def test_what_counts_is_the_best_epoch_so_far() -> None:
-    stops = made(search(Asha(grace_period=3, reduction_factor=3)))
+    stops = make_scheduler(search(Asha(grace_period=3, reduction_factor=3)))
     run(stops, "a", [0.5] * EPOCHS)
     assert run(stops, "b", [0.9, 0.1, 0.1, *[0.1] * 6]) == 9
     assert run(stops, "c", [0.1, 0.1, 0.7, *[0.1] * 6]) == 3
 
 
 def test_the_final_result_names_the_best_epoch_and_is_no_epoch() -> None:
-    stops = made(search(Asha(grace_period=1, reduction_factor=3)))
+    stops = make_scheduler(search(Asha(grace_period=1, reduction_factor=3)))
     run(stops, "a", [0.5] * EPOCHS)
     trial = TuneTrial("b")
     stops.on_trial_add(None, trial)
@@ -120,7 +120,7 @@ def test_the_final_result_names_the_best_epoch_and_is_no_epoch() -> None:
 
 
 def test_a_repeated_epoch_decides_nothing() -> None:
-    stops = made(search(MedianStopping(min_trials=1)))
+    stops = make_scheduler(search(MedianStopping(min_trials=1)))
     run(stops, "a", [0.5] * EPOCHS)
     trial = TuneTrial("b")
     stops.on_trial_add(None, trial)
@@ -132,7 +132,7 @@ def test_a_repeated_epoch_decides_nothing() -> None:
 
 
 def test_the_median_rule() -> None:
-    stops = made(search(MedianStopping(grace_period=2, min_trials=2)))
+    stops = make_scheduler(search(MedianStopping(grace_period=2, min_trials=2)))
     for name, dice in (("a", 0.9), ("b", 0.5)):
         assert run(stops, name, [dice] * EPOCHS) == 9, "too few to compare with, and no waiting"
     assert run(stops, "c", [0.6] * EPOCHS) == 2, "worse than the median of a and b"
@@ -141,7 +141,7 @@ def test_the_median_rule() -> None:
 
 def test_smaller_may_be_better() -> None:
     asked = search(Asha(metric="assd", reduction_factor=3))
-    stops = made(asked)
+    stops = make_scheduler(asked)
     trials = [TuneTrial(name) for name in "ab"]
     for trial, assd in zip(trials, (2.0, 5.0), strict=True):
         stops.on_trial_add(None, trial)
@@ -152,16 +152,16 @@ def test_smaller_may_be_better() -> None:
 @pytest.mark.parametrize("asked", [Asha(reduction_factor=3), MedianStopping(min_trials=2)])
 def test_a_later_launch_knows_what_earlier_ones_saw(asked: Scheduler) -> None:
     past = [gone(0, [0.9] * EPOCHS), gone(1, [0.8] * EPOCHS), gone(2, [0.7], "pruned")]
-    assert run(made(search(asked), past), "t3", [0.1] * EPOCHS) < EPOCHS
-    assert run(made(search(asked)), "t3", [0.1] * EPOCHS) == EPOCHS
+    assert run(make_scheduler(search(asked), past), "t3", [0.1] * EPOCHS) < EPOCHS
+    assert run(make_scheduler(search(asked)), "t3", [0.1] * EPOCHS) == EPOCHS
 
 
 def test_a_trial_that_goes_on_is_compared_from_its_checkpoint_on() -> None:
     """It is known to the rule neither twice nor as stopped."""
     past = [gone(0, [0.9] * EPOCHS), gone(1, [0.8] * EPOCHS), gone(2, [0.1] * 4, "running")]
     asked = search(MedianStopping(min_trials=2))
-    courses = {p.trial_id: p.course for p in past}
-    stops = scheduler(asked, courses, past)
+    curves = {p.trial_id: p.curve for p in past}
+    stops = scheduler(asked, curves, past)
     assert stops is not None
     trial = TuneTrial("t2")
     stops.on_trial_add(None, trial)
@@ -177,7 +177,7 @@ def test_the_longest_trial_sets_the_rungs() -> None:
 
 def test_a_cost_as_first_objective_leaves_the_first_score() -> None:
     objectives = (Objective("peak_memory_bytes", "minimize"), Objective("dice", "maximize"))
-    stops = made(search(Asha(reduction_factor=3), objectives=objectives))
+    stops = make_scheduler(search(Asha(reduction_factor=3), objectives=objectives))
     assert [run(stops, n, [d] * EPOCHS) for n, d in (("a", 0.9), ("b", 0.1))] == [9, 1]
 
 
@@ -185,11 +185,11 @@ def test_a_cost_as_first_objective_leaves_the_first_score() -> None:
 def test_a_study_is_resumed_whatever_its_trials_had_reached(status: str) -> None:
     """Trials at a time get further than they would have got one after another."""
     past = [*(gone(n, [0.8] * 5) for n in range(3)), gone(3, [0.1] * 5, status)]
-    stops = made(search(MedianStopping(grace_period=1, min_trials=3)), past)
+    stops = make_scheduler(search(MedianStopping(grace_period=1, min_trials=3)), past)
     assert run(stops, "t4", [0.1] * EPOCHS) < EPOCHS, "the rule still stops what is worse"
 
 
 def test_epochs_of_trials_that_go_on_count_for_the_others() -> None:
     past = [gone(n, [0.8, 0.8], "cancelled") for n in range(3)]
-    stops = made(search(Asha(grace_period=1, reduction_factor=2)), past)
+    stops = make_scheduler(search(Asha(grace_period=1, reduction_factor=2)), past)
     assert run(stops, "t3", [0.1] * EPOCHS) == 1

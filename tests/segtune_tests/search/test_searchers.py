@@ -14,8 +14,8 @@ from optuna.storages.journal import JournalFileBackend
 from ray.tune.search import Searcher
 from support.score_kinds import Scored
 
-from segtune.search.searchers import Listed, OptunaSearcher, rebuild
-from segtune.search.trial_history import Course, Past
+from segtune.search.searchers import ListSearcher, OptunaSearcher, rebuild
+from segtune.search.trial_history import LearningCurve, PastTrial
 from segtune.study.space import Space, When
 from segtune.study.spec import Ablation, AtMost, Objective, Search, Trial
 from segtune.study.stopping import Asha
@@ -51,16 +51,16 @@ class Notes:
 
     costs_of: Mapping[str, float] = field(default_factory=dict)
     reason: str = "RuntimeError: out of luck"
-    course: Course = field(default_factory=Course)
+    curve: LearningCurve = field(default_factory=LearningCurve)
     pruned: dict[str, int] = field(default_factory=dict)
 
     def stopped(self, trial: Trial, epoch: int) -> None:
         self.pruned[trial.trial_id] = epoch
 
-    def failed(self, trial: Trial) -> Past:
+    def failed(self, trial: Trial) -> PastTrial:
         number = trial.number or 0
         kept = trial.trial_id, number, trial.seed, trial.changes
-        return Past(*kept, "failed", self.reason, course=self.course)
+        return PastTrial(*kept, "failed", self.reason, curve=self.curve)
 
     def costs(self, trial: Trial) -> Mapping[str, float]:
         return self.costs_of
@@ -69,16 +69,16 @@ class Notes:
 def make(
     search: Search,
     journal: Path,
-    past: list[Past] | None = None,
+    past: list[PastTrial] | None = None,
     notes: Notes | None = None,
     stopped: Mapping[str, int] | None = None,
 ) -> OptunaSearcher:
     return OptunaSearcher(search, "s", journal, past or [], notes or Notes(), stopped or {})
 
 
-def gone(number: int, changes: Mapping[str, Any], *, seed: int = 0, **more: Any) -> Past:
+def gone(number: int, changes: Mapping[str, Any], *, seed: int = 0, **more: Any) -> PastTrial:
     """A trial of an earlier launch."""
-    return Past(f"t{number}", number, seed, changes, **{"status": "finished", **more})
+    return PastTrial(f"t{number}", number, seed, changes, **{"status": "finished", **more})
 
 
 def epoch(number: int, dice: float, *, of: int = 9, **more: float) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def journal(path: Path) -> list[optuna.trial.FrozenTrial]:
 def test_a_list_is_handed_out_in_order_and_ends() -> None:
     arms = {"a": {"rank": 1}}
     trials = list(Ablation(question="?", baseline=Config(), arms=arms, seeds=(0, 1)).trials({}))
-    listed = Listed(trials)
+    listed = ListSearcher(trials)
     assert [trial_of(listed.suggest(str(i))) for i in range(4)] == trials
     assert is_finished(listed.suggest("more"))
 
@@ -112,9 +112,9 @@ def test_the_baseline_is_the_first_trial_and_the_last_is_the_last(tmp_path: Path
     assert [t.trial_id for t in trials] == ["t0", "t1", "t2", "t3", "t4"]
     assert [t.config.rank for t in trials] == [t.changes["rank"] for t in trials]
     assert is_finished(searcher.suggest("more"))
-    told = journal(tmp_path / "j")
-    assert [t.values for t in told] == [[0.8, 3.0]] * 5
-    assert [t.params for t in told] == [t.changes for t in trials]
+    recorded = journal(tmp_path / "j")
+    assert [t.values for t in recorded] == [[0.8, 3.0]] * 5
+    assert [t.params for t in recorded] == [t.changes for t in trials]
 
 
 @pytest.mark.filterwarnings("error")
@@ -133,8 +133,8 @@ def test_what_has_no_values_has_failed(
     searcher = make(SEARCH, tmp_path / "j")
     searcher.suggest("a")
     searcher.on_trial_complete("a", result, error)
-    (told,) = journal(tmp_path / "j")
-    assert told.state.name == "FAIL"
+    (recorded,) = journal(tmp_path / "j")
+    assert recorded.state.name == "FAIL"
 
 
 def test_a_search_goes_on_where_it_stopped(tmp_path: Path) -> None:
@@ -182,8 +182,8 @@ def test_a_configuration_drawn_again_gets_another_seed(tmp_path: Path) -> None:
     only = replace(SEARCH, space={"rank": CategoricalDistribution((8,))}, num_samples=3)
     searcher = make(only, tmp_path / "j")
     assert [trial_of(searcher.suggest(str(i))).seed for i in range(3)] == [0, 1, 2]
-    told = journal(tmp_path / "j")
-    assert [t.user_attrs["seed"] for t in told] == [0, 1, 2]
+    recorded = journal(tmp_path / "j")
+    assert [t.user_attrs["seed"] for t in recorded] == [0, 1, 2]
 
 
 ONE = replace(SEARCH, objectives=(Objective("dice", "maximize"),), scheduler=Asha())
@@ -197,9 +197,9 @@ def test_intermediate_values_are_what_a_trial_is_worth_so_far(tmp_path: Path) ->
         searcher.on_trial_result("a", epoch(number, dice))
         searcher.on_trial_result("a", epoch(number, dice))  # once more, after a worker died
     searcher.on_trial_complete("a", GOOD)
-    (told,) = journal(tmp_path / "j")
-    assert told.intermediate_values == {1: 0.4, 2: 0.6, 3: 0.6}
-    assert (told.state.name, told.value) == ("COMPLETE", 0.8)
+    (recorded,) = journal(tmp_path / "j")
+    assert recorded.intermediate_values == {1: 0.4, 2: 0.6, 3: 0.6}
+    assert (recorded.state.name, recorded.value) == ("COMPLETE", 0.8)
 
 
 @pytest.mark.parametrize("search", [ONE, replace(SEARCH, scheduler=Asha())])
@@ -211,14 +211,14 @@ def test_a_stopped_trial_is_pruned_in_optuna_and_in_the_tables(
     searcher.suggest("a")
     searcher.on_trial_result("a", epoch(1, 0.4, assd=9.0))
     searcher.on_trial_complete("a", epoch(2, 0.3, assd=8.0))  # Tune has told of it to nobody else
-    (told,) = journal(tmp_path / "j")
-    assert told.state.name == "PRUNED"
-    assert told.user_attrs["stopped_by"] == "asha"
-    assert told.user_attrs["epochs_done"] == 2
+    (recorded,) = journal(tmp_path / "j")
+    assert recorded.state.name == "PRUNED"
+    assert recorded.user_attrs["stopped_by"] == "asha"
+    assert recorded.user_attrs["epochs_done"] == 2
     assert notes.pruned == {"t0": 2}
     single = len(search.objectives) == 1
-    assert told.intermediate_values == ({1: 0.4, 2: 0.4} if single else {})
-    assert told.values == ([0.4] if single else None)
+    assert recorded.intermediate_values == ({1: 0.4, 2: 0.4} if single else {})
+    assert recorded.values == ([0.4] if single else None)
 
 
 @pytest.mark.parametrize(("result", "error"), [(None, True), ({"error": "boom"}, False)])
@@ -228,9 +228,9 @@ def test_a_failed_trial_says_why(
     searcher = make(SEARCH, tmp_path / "j")
     searcher.suggest("a")
     searcher.on_trial_complete("a", result, error)
-    (told,) = journal(tmp_path / "j")
-    assert told.state.name == "FAIL"
-    assert told.user_attrs["error"] == "RuntimeError: out of luck"
+    (recorded,) = journal(tmp_path / "j")
+    assert recorded.state.name == "FAIL"
+    assert recorded.user_attrs["error"] == "RuntimeError: out of luck"
 
 
 def test_what_is_no_number_is_a_failure_with_its_reason(tmp_path: Path) -> None:
@@ -250,9 +250,9 @@ def test_costs_are_objectives_and_constraints(tmp_path: Path) -> None:
     searcher = make(search, tmp_path / "j", notes=Notes(costs))
     searcher.suggest("a")
     searcher.on_trial_complete("a", GOOD)
-    (told,) = journal(tmp_path / "j")
-    assert told.values == [0.8, 0.25]
-    assert told.constraints == {"peak_memory_bytes at most 100": 30.0}, "more than zero: broken"
+    (recorded,) = journal(tmp_path / "j")
+    assert recorded.values == [0.8, 0.25]
+    assert recorded.constraints == {"peak_memory_bytes at most 100": 30.0}, "more than zero: broken"
 
 
 CONDITIONAL: Space = {
@@ -314,9 +314,9 @@ def test_a_rebuilt_study_says_what_the_live_one_said(
         space={"rank": IntDistribution(1, 64), "speed": FloatDistribution(0.0, 1.0)},
         baseline=Speeding(),
     )
-    course = Course()
-    course.add(1, {"dice": 0.4, "assd": 9.0}, 0.4)
-    notes, stopped = Notes({"peak_memory_bytes": 130.0}, course=course), {"t1": 1}
+    curve = LearningCurve()
+    curve.add(1, {"dice": 0.4, "assd": 9.0}, 0.4)
+    notes, stopped = Notes({"peak_memory_bytes": 130.0}, curve=curve), {"t1": 1}
     searcher = make(search, tmp_path / "live", notes=notes, stopped=stopped)
     ends: list[tuple[dict[str, Any] | None, bool]] = [
         (GOOD, False),
@@ -338,7 +338,7 @@ def test_a_rebuilt_study_says_what_the_live_one_said(
         {"status": "running"},
     ]
     past = [
-        gone(i, t.changes, seed=t.seed, course=course if i < 4 else Course(), **m)
+        gone(i, t.changes, seed=t.seed, curve=curve if i < 4 else LearningCurve(), **m)
         for i, (t, m) in enumerate(zip(trials, more, strict=True))
     ]
     rebuild(search, "s", tmp_path / "again", past)

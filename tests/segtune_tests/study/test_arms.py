@@ -9,11 +9,11 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from support.spec_jobs import Drill, Jigsaw, Job, Plane, Saw, refusal
 
-from segtune.study.arms import difference, factorial, fractional_factorial
+from segtune.study.arms import changes_between, factorial, fractional_factorial
 from segtune.study.overrides import Changes, SpecError, apply
 from segtune.study.space import When
 from segtune.study.spec import Ablation, Search
-from segtune.study.validate import check
+from segtune.study.validate import validate
 
 
 def signs(arms: Mapping[str, Mapping[str, Any]], factors: list[str]) -> np.ndarray[Any, Any]:
@@ -28,7 +28,7 @@ def test_a_factorial_leaves_the_baselines_own_combination_out() -> None:
     assert len(factorial(factors)) == 4
     arms = factorial(factors, baseline=Job())
     assert list(arms) == ["2_0-9", "3_0-8", "3_0-9"]
-    check(Ablation(question="?", baseline=Job(), arms=arms, seeds=(0,)))
+    validate(Ablation(question="?", baseline=Job(), arms=arms, seeds=(0,)))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_the_difference_is_what_leads_there(target: Job, changes: dict[str, Any]
     start = Job(tool=Saw(teeth=3))
     if target.tool == Saw():
         changes = {**changes, "tool.teeth": 8}
-    assert difference(start, target) == changes
+    assert changes_between(start, target) == changes
     assert apply(start, changes) == target
 
 
@@ -91,7 +91,7 @@ def test_leave_one_out_starts_from_everything() -> None:
         "bound": {"limit": 1.0},
     }
     study = Ablation.leave_one_out(question="?", baseline=Job(), parts=parts, seeds=(0,))
-    check(study)
+    validate(study)
     configs = {t.arm: t.config for t in study.trials({})}
     assert configs["full"].tool == Saw(teeth=32)
     assert (configs["no-fine"].tool, configs["no-fine"].length) == (Saw(), 9.0)
@@ -131,7 +131,7 @@ SEARCH = Search(
 def test_around_goes_back_to_the_default_field_by_field() -> None:
     best = {"tool": "drill", "tool.speed": 1.5, "length": 3.0}
     study = Ablation.around(SEARCH, best, seeds=(100, 101))
-    check(study)
+    validate(study)
     configs = {t.arm: t.config for t in study.trials({}) if t.seed == 100}
     assert configs["best"].tool == Drill(speed=1.5)
     assert configs["tool-saw"].tool == Saw(teeth=12), "as the search's baseline has it"

@@ -18,16 +18,16 @@ from segtune.study.overrides import (
     config_hash,
     flatten,
     non_default,
-    resolve_places,
+    resolve_locations,
 )
 from segtune.study.spec import Ablation, Search
-from segtune.study.validate import check, check_name
+from segtune.study.validate import check_name, validate
 
 
 def placed(job: Job) -> Job:
     """As a trial has it."""
-    made: Job = resolve_places(job)
-    return made
+    resolved: Job = resolve_locations(job)
+    return resolved
 
 
 def ablation(**changes: Any) -> Ablation:
@@ -77,7 +77,7 @@ def test_a_choice_takes_the_fields_it_needs_from_the_same_changes() -> None:
 
 
 def test_flatten_names_the_choice_and_leaves_places_out() -> None:
-    assert flatten(Job(), places=False) == {
+    assert flatten(Job(), locations=False) == {
         "tool": "saw",
         "tool.teeth": 8,
         "length": 2.0,
@@ -105,7 +105,7 @@ def test_tuned_arms_run_with_what_was_chosen() -> None:
     study = ablation(
         tune={arm: {"length": (1.0, 3.0)} for arm in ("baseline", "fine", "drill")}, tune_seed=9
     )
-    check(study)
+    validate(study)
     tuning = list(study.tuning_trials())
     assert [t.trial_id for t in tuning][:2] == ["baseline-t0", "baseline-t1"]
     assert {t.seed for t in tuning} == {9}
@@ -122,8 +122,8 @@ def test_factors_name_their_arms() -> None:
 
 
 def test_a_sound_study_passes() -> None:
-    check(ablation())
-    check(search())
+    validate(ablation())
+    validate(search())
 
 
 def test_an_arm_like_the_baseline_is_refused() -> None:
@@ -157,7 +157,7 @@ def test_what_has_no_number_cannot_be_searched_from() -> None:
 )
 def test_a_study_of_wrong_types_is_a_value_error(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        check(ablation(**wrong))
+        validate(ablation(**wrong))
 
 
 def test_the_same_choice_keeps_its_settings_and_a_relative_what_they_share() -> None:
@@ -217,7 +217,7 @@ def test_a_name_must_serve_as_a_folder() -> None:
 def test_more_than_there_is_would_wait_for_ever() -> None:
     there = [{"CPU": 2.0}]
     check_resources(Resources(workers=2), there, "this machine")
-    check_resources(Resources(workers=2, most_workers=8), there, "this machine")
+    check_resources(Resources(workers=2, max_workers=8), there, "this machine")
     with pytest.raises(SpecError) as caught:
         check_resources(Resources(workers=3, gpus_per_worker=1), there, "this machine")
     assert len(caught.value.faults) == 2
@@ -230,8 +230,8 @@ def test_as_many_trials_as_fit() -> None:
     assert fitting_trials(Resources(workers=2), there) == 4
     assert fitting_trials(Resources(gpus_per_worker=0.5), there) == 2
     assert fitting_trials(Resources(concurrent=3), there) == 3
-    assert fitting_trials(Resources(workers=2, most_workers=4), there) == 2
-    assert fitting_trials(Resources(workers=2, most_workers=64), there) == 1
+    assert fitting_trials(Resources(workers=2, max_workers=4), there) == 2
+    assert fitting_trials(Resources(workers=2, max_workers=64), there) == 1
 
 
 def test_hash_forgets_places_and_defaults() -> None:

@@ -13,7 +13,7 @@ from segtune.study.overrides import Changes
 from segtune.study.space import When
 from segtune.study.spec import Ablation, AtLeast, AtMost, Objective, Search
 from segtune.study.stopping import Asha, MedianStopping
-from segtune.study.validate import check
+from segtune.study.validate import validate
 
 
 def search(**changes: Any) -> Search:
@@ -31,7 +31,7 @@ def search(**changes: Any) -> Search:
 
 
 def test_a_conditional_space_passes() -> None:
-    check(search())
+    validate(search())
     assert search().first() == {"tool": "saw", "tool.teeth": 8}
 
 
@@ -81,7 +81,7 @@ def test_the_values_of_a_field_are_tried_beside_what_they_need() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"finalists": 2}, "finalist_seeds is empty"),
         ({"finalist_seeds": (100,)}, "no finalists"),
@@ -101,20 +101,20 @@ def test_the_values_of_a_field_are_tried_beside_what_they_need() -> None:
         ),
     ],
 )
-def test_what_cannot_work_is_refused(changes: dict[str, Any], said: str) -> None:
-    assert said in faults(search(**changes))
+def test_what_cannot_work_is_refused(changes: dict[str, Any], message: str) -> None:
+    assert message in faults(search(**changes))
 
 
 def test_any_sampler_takes_its_options() -> None:
-    check(search(sampler="NSGAIISampler", sampler_options={"population_size": 4}))
-    check(search(sampler="RandomSampler", constraints=(AtMost("peak_memory_bytes", 8e9),)))
-    check(
+    validate(search(sampler="NSGAIISampler", sampler_options={"population_size": 4}))
+    validate(search(sampler="RandomSampler", constraints=(AtMost("peak_memory_bytes", 8e9),)))
+    validate(
         search(
             objectives=(Objective("dice", "maximize"), Objective("seconds_per_step", "minimize"))
         )
     )
     space = {"tool.teeth": IntDistribution(7, 9)}
-    check(search(sampler="BruteForceSampler", space=space, num_samples=3))
+    validate(search(sampler="BruteForceSampler", space=space, num_samples=3))
 
 
 def test_an_empty_choice_names_itself() -> None:
@@ -124,7 +124,7 @@ def test_an_empty_choice_names_itself() -> None:
 
 def test_finalists_are_trained_with_fresh_seeds() -> None:
     study = search(finalists=2, finalist_seeds=(100, 101))
-    check(study)
+    validate(study)
     chosen = {5: {"tool": "drill", "tool.speed": 1.5}, 2: {"tool": "saw", "tool.teeth": 9}}
     trials = list(study.finalist_trials(chosen))
     assert [t.trial_id for t in trials] == ["t5-s100", "t2-s100", "t5-s101", "t2-s101"]
@@ -170,7 +170,7 @@ def test_every_arm_is_tuned_over_the_same_candidates() -> None:
         seeds=(0, 1),
         tune_each_arm={"length": (1.0, 3.0)},
     )
-    check(study)
+    validate(study)
     assert [t.trial_id for t in study.tuning_trials()] == [
         f"{arm}-t{k}" for arm in ("baseline", "fine", "drill") for k in range(2)
     ]
