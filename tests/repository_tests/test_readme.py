@@ -18,7 +18,7 @@ PACKAGES = [
     folder.parent
     for root in ("platform/segtune", "model/segcore")
     for folder in sorted((ROOT / root).rglob("__init__.py"))
-    if folder.parent.name not in ("segtune", "segcore", "report")
+    if folder.parent.name not in ("segtune", "segcore")
 ]
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from segtune.commands.shared import changed_study, storage_argument, study_arguments
 from segtune.doctor import Finding, examine
-from segtune.report.text import count
+from segtune.report.page.text import count
 from segtune.study.overrides import SpecError
 
 HELP = "whether this machine has what a study needs, and what to do where not"

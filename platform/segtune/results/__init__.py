@@ -1,14 +1,15 @@
 """A study's results on disk: where they lie, their tables, and what is read back from them.
 
-images      Scores image by image, side by side for all trials.
-measures    Which number stands for a trial: one protocol and size per metric, at the best epoch
-            on val.
-provenance  Which code ran, of which commit, and which command line started it.
-reported    Numbers of papers, to stand beside the study's own: reported, not reproduced.
-status      Where a study stands, computed from its tables and `study.json` alone.
-storage     Where studies are kept: a folder of a file system, or a folder of an S3 object store.
-study_file  `study.json`: the definition of a study as it was run, kept beside its tables.
-study_rows  A study's rows as the report uses them.
-tables      The result tables: Parquet files, one per trial attempt and table.
-trial_rows  The row of a trial: how it begins, how it may end, and what is read back from it.
+images        Scores image by image, side by side for all trials.
+measures      Which number stands for a trial: one protocol and size per metric, at the best epoch
+              on val.
+provenance    Which code ran, of which commit, and which command line started it.
+reported      Numbers of papers, to stand beside the study's own: reported, not reproduced.
+status        Where a study stands, computed from its tables and `study.json` alone.
+storage       Where studies are kept: a folder of a file system, or a folder of an S3 object store.
+study_file    `study.json`: the definition of a study as it was run, kept beside its tables.
+study_rows    A study's rows as the report uses them.
+study_scores  What a study's tables say of its scores, derived once and handed down.
+tables        The result tables: Parquet files, one per trial attempt and table.
+trial_rows    The row of a trial: how it begins, how it may end, and what is read back from it.
 """

@@ -1,6 +1,5 @@
 """Which number stands for a trial: one protocol and size per metric, at the best epoch on val."""
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +12,12 @@ _HIGHER_IS_BETTER = frozenset({"dice", "iou", "nsd"})
 _FRACTIONS = frozenset({"dice", "iou", "nsd"})
 _DISTANCES = frozenset({"assd", "hd", "hd95"})
 STACKED = "stacked"
+_DEFINITIONS = {
+    "dice": "Twice the overlap over the sum of both areas; 1 is perfect.",
+    "iou": "Overlap over union; 1 is perfect.",
+    "assd": "Average symmetric surface distance: how far the two outlines are apart on average.",
+    "hd95": "95th percentile of the distances between the two outlines.",
+}
 DEFAULT_PROTOCOLS = ("per_image", "per_class_px", "pooled", "tolerance_1pct")
 """Where a metric was computed by several protocols, the report shows the first of these."""
 
@@ -30,6 +35,11 @@ class Measure:
     def name(self) -> str:
         """The metric as it is written, without its unit."""
         return _NAMES.get(self.metric, self.metric)
+
+    @property
+    def definition(self) -> str:
+        """What the metric computes, in one sentence; empty for a metric that is not known here."""
+        return _DEFINITIONS.get(self.metric, "")
 
     @property
     def unit(self) -> str:
@@ -93,7 +103,6 @@ def select(frame: pd.DataFrame, measure: Measure, split: str) -> pd.DataFrame:
     ]
 
 
-@functools.lru_cache(maxsize=2)
 def best_epochs(rows: StudyRows) -> Mapping[str, int]:
     """Per trial: the epoch that was best on val.
 
@@ -111,18 +120,6 @@ def best_epochs(rows: StudyRows) -> Mapping[str, int]:
         best.update(_by_trial(ranked.drop_duplicates("trial_id"), "epoch"))
     best.update(_by_trial(rows.trials[rows.trials["best_epoch"].notna()], "best_epoch"))
     return best
-
-
-def values(rows: StudyRows, measure: Measure, split: str) -> Mapping[tuple[str, str], float]:
-    """(trial, class) -> value at the trial's best epoch on val; NaN is kept."""
-    best = pd.Series(best_epochs(rows), dtype="int64", name="epoch").rename_axis("trial_id")
-    found = select(rows.scores, measure, split).merge(best.reset_index(), on=["trial_id", "epoch"])
-    return {
-        (str(trial), str(class_name)): float(value)
-        for trial, class_name, value in zip(
-            found["trial_id"], found["class_name"], found["value"], strict=True
-        )
-    }
 
 
 def _of(rows: StudyRows, metric: str, split: str, class_name: str) -> pd.DataFrame:
