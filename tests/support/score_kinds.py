@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from segcore.metrics import METRICS, default_protocol
+
 KINDS: dict[str, dict[str, Any]] = {
     "dice": {"direction": "maximize", "unit": "fraction", "label": "Dice"},
     "iou": {"direction": "maximize", "unit": "fraction", "label": "IoU"},
@@ -12,6 +14,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "hd95": {"direction": "minimize", "unit": "px", "label": "HD95"},
 }
 """The columns `direction`, `unit` and `label`, by metric."""
+DEFINED: dict[str, dict[str, Any]] = {
+    name: {**kind, "about": METRICS[f"{name}.{default_protocol(name)}"].load().about}
+    for name, kind in KINDS.items()
+}
+"""What `study.json` says of them."""
 
 
 class Scored:
