@@ -70,14 +70,14 @@ class TrainConfig:
         """The boxes that the system is told; None: none."""
         return None if self.prompts.source == "none" else self.prompts
 
-    def scores(self) -> Mapping[str, tuple[Direction, str, str]]:
-        """What every epoch has on val, macro, by the metric's name: which values are better, unit
-        and label. The metric that chooses the best epoch comes first."""
+    def scores(self) -> Mapping[str, tuple[Direction, str, str, str]]:
+        """What every epoch has on val, macro, by the metric's name: which values are better, unit,
+        label and what it computes. The metric that chooses the best epoch comes first."""
         found = self.evaluation.scores(self.data)
         first = self.evaluation.select_on[0]
         return {
-            name: (found[name].direction, found[name].unit, found[name].label)
-            for name in sorted(found, key=lambda name: name != first)
+            name: (m.direction, m.unit, m.label, m.about)
+            for name, m in sorted(found.items(), key=lambda item: item[0] != first)
         }
 
     def selects(self) -> tuple[str, str, str, Direction]:

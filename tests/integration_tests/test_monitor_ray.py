@@ -58,6 +58,9 @@ def prometheus(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         process.wait(30)
 
 
+DICE = 'segtune_trial_score{metric="dice"}'
+
+
 def query(address: str, expression: str) -> dict[str, float]:
     """A value per trial."""
     asked = urllib.parse.urlencode({"query": expression})
@@ -82,7 +85,7 @@ def test_prometheus_finds_a_trials_dice(prometheus: tuple[str, Path], tmp_path: 
         seen: dict[str, dict[str, float]] = {}
         states: dict[str, float] = {}
         while run.poll() is None:  # the gauges go with the process
-            for name in SHOWN:
+            for name in (*SHOWN, DICE):
                 seen.setdefault(name, {}).update(_last(address, f"max by (trial) (ray_{name})"))
             ended = 'max by (trial) (ray_segtune_trial_state{state="finished"} == 1)'
             states.update(_last(address, ended))
@@ -90,7 +93,7 @@ def test_prometheus_finds_a_trials_dice(prometheus: tuple[str, Path], tmp_path: 
         output = run.stdout.read()
     assert run.returncode == 0, output
     assert "prom_metrics_service_discovery.json" in output
-    assert set(seen["segtune_trial_dice"]) == {"frozen-s0", "srft_galore-s0"}
+    assert set(seen[DICE]) == {"frozen-s0", "srft_galore-s0"}
     assert "frozen-s0" in states
     scores = tables.read(tmp_path / "results", "mine", "scores").to_pylist()
     dice = [
@@ -99,7 +102,7 @@ def test_prometheus_finds_a_trials_dice(prometheus: tuple[str, Path], tmp_path: 
         if (s["trial_id"], s["split"], s["class_name"], s["metric"])
         == ("frozen-s0", "val", "macro", "dice")
     ]
-    assert any(seen["segtune_trial_dice"]["frozen-s0"] == pytest.approx(d) for d in dice)
+    assert any(seen[DICE]["frozen-s0"] == pytest.approx(d) for d in dice)
     for name in SHOWN:
         assert "frozen-s0" in seen[name], name
     assert seen["segtune_trial_peak_memory_bytes"]["frozen-s0"] > 1e6

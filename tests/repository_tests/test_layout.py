@@ -101,6 +101,22 @@ def test_imports_go_one_way() -> None:
                     assert parts[1] in {package, *others}, f"{file} imports {name}"
 
 
+REPORT_MAY_IMPORT = {
+    "evidence": ("segtune.report.evidence", "segtune.report.page.text"),
+    "page": ("segtune.report.page", "segtune.report.evidence.estimate"),
+    "parts": ("segtune.report.parts", "segtune.report.evidence", "segtune.report.page"),
+}
+"""Package of the report -> what of the report it may import."""
+
+
+def test_a_reports_conclusions_know_no_part_and_its_page_no_study() -> None:
+    for package, allowed in REPORT_MAY_IMPORT.items():
+        for file in (ROOT / "platform" / "segtune" / "report" / package).rglob("*.py"):
+            for name in imports(file):
+                if name.startswith("segtune.report."):
+                    assert name.startswith(allowed), f"{file} imports {name}"
+
+
 def test_every_package_has_its_rule() -> None:
     packages = {f.parent.name for f in (ROOT / "platform" / "segtune").glob("*/__init__.py")}
     assert packages == {*MAY_IMPORT, "commands"}

@@ -29,7 +29,6 @@ PACKAGES = [
     folder.parent
     for root in ("platform/segtune", "model/segcore")
     for folder in sorted((ROOT / root).rglob("__init__.py"))
-    if folder.parent.name != "report"
 ]
 
 

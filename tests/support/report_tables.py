@@ -17,7 +17,7 @@ from optuna.distributions import (
     distribution_to_json,
 )
 from PIL import Image
-from support.score_kinds import KINDS
+from support.score_kinds import DEFINED, KINDS
 
 from segtune.results import study_file, tables
 
@@ -190,7 +190,7 @@ def write_ablation(
 ) -> None:
     """Four arms, each with all seeds; on an external set and larger masks too where asked."""
     study_file.write(storage, study, {
-        "schema_version": 2, "study": study, "kind": "ablation",
+        "schema_version": 2, "study": study, "scores": DEFINED, "kind": "ablation",
         "question": "Does a low-rank projection of the gradient cost accuracy?",
         "baseline": {"method": "full"}, "baseline_arm": "full", "arms": ARMS,
         "seeds": list(seeds), "objectives": [{"metric": "dice", "direction": "maximize"},
@@ -225,7 +225,8 @@ def spoil(storage: Path, study: str) -> None:
 def write_search(storage: Path, study: str = "rank", trials: int = 10) -> None:
     """Random trials of which one failed and one was pruned; the rank decides the score."""
     study_file.write(storage, study, {
-        "schema_version": 2, "study": study, "kind": "search", "question": "Which rank?",
+        "schema_version": 2, "study": study, "scores": DEFINED, "kind": "search",
+        "question": "Which rank?",
         "baseline": {"method.rank": 8, "method.side": "left"}, "num_samples": trials,
         "objectives": [{"metric": "dice", "direction": "maximize"},
                        {"metric": "assd", "direction": "minimize"}],

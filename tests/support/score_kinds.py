@@ -1,6 +1,9 @@
 """What the tables say of a metric beside its value, for tests that write rows themselves."""
 
+from collections.abc import Mapping
 from typing import Any
+
+from segcore.metrics import METRICS, default_protocol
 
 KINDS: dict[str, dict[str, Any]] = {
     "dice": {"direction": "maximize", "unit": "fraction", "label": "Dice"},
@@ -11,3 +14,20 @@ KINDS: dict[str, dict[str, Any]] = {
     "hd95": {"direction": "minimize", "unit": "px", "label": "HD95"},
 }
 """The columns `direction`, `unit` and `label`, by metric."""
+DEFINED: dict[str, dict[str, Any]] = {
+    name: {**kind, "about": METRICS[f"{name}.{default_protocol(name)}"].load().about}
+    for name, kind in KINDS.items()
+}
+"""What `study.json` says of them."""
+
+
+class Scored:
+    """What a configuration says of its scores, for trainings that never run."""
+
+    def scores(self) -> Mapping[str, tuple[str, str, str]]:
+        """As a training of segcore's has them."""
+        return {m: (k["direction"], k["unit"], k["label"]) for m, k in KINDS.items()}
+
+    def selects(self) -> tuple[str, str, str, str]:
+        """As a training of segcore's has it."""
+        return "dice", "macro", "per_image", "maximize"

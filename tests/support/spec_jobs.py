@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 import pytest
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked
+from support.score_kinds import Scored
 
 from segtune.study.overrides import SpecError
 from segtune.study.spec import Ablation, Search
@@ -56,7 +57,7 @@ class Plane(Tool):
 
 
 @checked(frozen=True, kw_only=True, config=STRICT)
-class Job:
+class Job(Scored):
     """A training of nothing, which says what it is scored with."""
 
     tool: Tool = field(default_factory=Saw)
@@ -64,19 +65,6 @@ class Job:
     folder: str = field(default="here", metadata={"place": True})
     limit: float | None = None
     seed: Annotated[int, Field(ge=0)] = 0
-
-    def scores(self) -> Mapping[str, tuple[str, str, str]]:
-        """As a training of segcore's has them."""
-        fractions = {"dice": "Dice", "iou": "IoU", "nsd": "NSD"}
-        distances = {"assd": "ASSD", "hd": "HD", "hd95": "HD95"}
-        return {
-            **{name: ("maximize", "fraction", label) for name, label in fractions.items()},
-            **{name: ("minimize", "px", label) for name, label in distances.items()},
-        }
-
-    def selects(self) -> tuple[str, str, str, str]:
-        """As a training of segcore's has it."""
-        return "dice", "macro", "per_image", "maximize"
 
 
 def faults(study: Ablation | Search) -> str:

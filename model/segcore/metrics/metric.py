@@ -68,6 +68,8 @@ class Metric:
     """Which values are better."""
     label: str
     """The name as it is written for a person: `Dice`."""
+    about: str = ""
+    """What it computes, in one sentence for a person: a report's notes have it."""
     unit: str
     """`fraction` (0 to 1), `px`, `mm`, or any other."""
     compute: Callable[[Pair], Value]

@@ -2,23 +2,39 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from segtune.report.ablation import ablation_parts, comparison_parts, finalist_parts
-from segtune.report.export import export, write_atomically
-from segtune.report.figure_files import write_figures
-from segtune.report.finalists import finalists
-from segtune.report.head import banners, facts, unlike_banners
-from segtune.report.notes import notes
-from segtune.report.page import render
-from segtune.report.searching import search_parts
-from segtune.report.section import Part, Section
-from segtune.report.sheets_search import failure_sheet
-from segtune.report.stopped import failures, stopped_early
-from segtune.report.summarize import summarize_rows
-from segtune.report.together import comparable, placed, shared, together
+from segtune.report.page.files import export, write_atomically, write_figures
+from segtune.report.page.look import Looks, looks
+from segtune.report.page.page import Part, Section, render
+from segtune.report.parts.budget import budget_part, tuning_part
+from segtune.report.parts.classes import classes_part
+from segtune.report.parts.cost import memory_part, refreshes_part, time_part
+from segtune.report.parts.differences import differences_part, external_part
+from segtune.report.parts.domains import domains_part
+from segtune.report.parts.factors import factors_part
+from segtune.report.parts.head import banners, facts, unlike_banners
+from segtune.report.parts.importance import importance_part
+from segtune.report.parts.notes import notes
+from segtune.report.parts.per_image import agreement_part, spread_part
+from segtune.report.parts.pictures import arms_gallery_part, search_gallery_part
+from segtune.report.parts.rank_by_interval import rank_by_interval_part
+from segtune.report.parts.reported import reported_part
+from segtune.report.parts.scores import scores_part
+from segtune.report.parts.search import best_trials_part, trial_looks
+from segtune.report.parts.search_history import history_part, pareto_part
+from segtune.report.parts.search_settings import parallel_part, slices_part
+from segtune.report.parts.search_training import search_training_part
+from segtune.report.parts.tradeoff import arms_tradeoff_part, search_tradeoff_part
+from segtune.report.parts.training import training_part
+from segtune.report.parts.unfinished import unfinished_part
+from segtune.report.parts.validity import validity_part
+from segtune.report.summarize import Findings, findings
+from segtune.report.together import comparable, looks_within, shared_protocol, together
 from segtune.results.storage import Storage
-from segtune.results.study_rows import StudyRows, load
+from segtune.results.study_rows import load
+from segtune.results.study_scores import StudyScores, derive
 
 
 def build(
@@ -42,7 +58,7 @@ def build(
         tables: a folder for `<study>-<table>.csv`, `.tex` and `.md`; none are written without.
         figures: a folder for `<study>-<figure>.svg`, `.pdf` and `.png`, likewise.
         separate: do not compare the studies, so that unlike ones may share a page.
-        tell: is handed, in one line, why figures could not be written as files.
+        tell: is called with one line that says why figures could not be written as files.
 
     Returns:
         `out`.
@@ -78,68 +94,143 @@ def assemble(storage: Storage, studies: Sequence[str], *, separate: bool = False
     """
     if not studies:
         raise ValueError("name at least one study to report on")
-    rows = [load(storage, study) for study in dict.fromkeys(studies)]
-    tested = [of_study for of_study in rows if comparable(of_study)]
+    scores = [derive(load(storage, study)) for study in dict.fromkeys(studies)]
+    tested = [study for study in scores if comparable(study.rows)]
     if len(tested) < 2 or separate:
-        return [section(of_study) for of_study in rows]
+        return [study_section(findings(study), _arm_looks(study)) for study in scores]
     whole = together(tested)
-    alone = [section(of_study) for of_study in placed(rows, whole)]
+    alone = [study_section(findings(s), looks_within(s.rows, whole.rows)) for s in scores]
     return [comparison_section(whole, tested), *alone]
 
 
-def comparison_section(rows: StudyRows, studies: Sequence[StudyRows]) -> Section:
+def comparison_section(whole: StudyScores, studies: Sequence[StudyScores]) -> Section:
     """The arms of several studies side by side, on their common protocol.
 
     Args:
-        rows: of all studies, together.
+        whole: all studies put together.
         studies: each of them.
     """
-    found = summarize_rows(rows)
+    found = findings(whole)
     protocol = Part(
         "Common protocol",
         "Checked before anything was compared. Arms are paired by seed where studies share seeds.",
-        sentences=shared(studies),
+        sentences=shared_protocol(studies),
     )
+    return _section(found, [protocol, *_score_parts(found, _arm_looks(whole))])
+
+
+def study_section(found: Findings, arm_looks: Looks) -> Section:
+    """Everything that the page says of one study.
+
+    Args:
+        found: what the study found.
+        arm_looks: how its arms are drawn.
+    """
+    rows, tested = found.study.rows, found.finalists
+    parts = [] if tested is None else finalist_parts(found)
+    parts += search_parts(found) if rows.kind == "search" else ablation_parts(found, arm_looks)
+    parts.append(unfinished_part(rows))
+    return _section(found, parts)
+
+
+def ablation_parts(found: Findings, arm_looks: Looks) -> list[Part | None]:
+    """Scores, differences, budget, costs, curves, spread and pictures of the arms."""
+    study, summary, costs = found.study, found.summary, found.costs
+    return [
+        scores_part(summary.summary, summary.comparisons, arm_looks),
+        differences_part(study.rows, summary.comparisons, arm_looks),
+        external_part(summary.external, arm_looks),
+        factors_part(study.rows, arm_looks),
+        validity_part(summary.caveats),
+        budget_part(study.rows, summary.budget, arm_looks),
+        arms_tradeoff_part(study.rows, summary.summary, costs.arms, arm_looks),
+        time_part(costs, arm_looks),
+        memory_part(study.rows, costs, arm_looks),
+        refreshes_part(study.rows, arm_looks),
+        rank_by_interval_part(study, "arm"),
+        *_training_and_image_parts(study, arm_looks),
+        tuning_part(study, arm_looks),
+        reported_part(summary.reported),
+    ]
+
+
+def finalist_parts(found: Findings) -> list[Part | None]:
+    """A search's finalists as arms: what was tested comes before what was searched."""
+    arm_looks = _arm_looks(found.tested)
+    parts = [
+        *_score_parts(found, arm_looks),
+        *_training_and_image_parts(found.tested, arm_looks),
+    ]
+    return [_of_finalists(p) for p in parts if p is not None]
+
+
+def search_parts(found: Findings) -> list[Part | None]:
+    """Best trials, Pareto front, settings, importances, costs and curves."""
+    study, search = found.study, found.search
+    if search is None or not search.trials:
+        return [Part("Search", missing="No search trial was recorded yet.")]
+    tested = found.finalists
+    named = trial_looks(search, None if tested is None else tested.rows)
+    finished = study.rows.of("search", status="finished")["trial_id"]
+    costs = found.costs.of_trials(str(t) for t in finished)
+    return [
+        best_trials_part(study, search, costs),
+        history_part(search),
+        pareto_part(search),
+        parallel_part(search),
+        slices_part(search),
+        rank_by_interval_part(study, "search"),
+        importance_part(search),
+        search_tradeoff_part(search, costs, named, tested=tested is not None),
+        search_training_part(study, search, named, tested=tested is not None),
+        search_gallery_part(study, search),
+    ]
+
+
+def _score_parts(found: Findings, arm_looks: Looks) -> list[Part | None]:
+    """What arms are compared in, wherever they come from."""
+    rows, summary = found.tested.rows, found.summary
+    return [
+        scores_part(summary.summary, summary.comparisons, arm_looks),
+        differences_part(rows, summary.comparisons, arm_looks),
+        external_part(summary.external, arm_looks),
+        validity_part(summary.caveats),
+        budget_part(rows, summary.budget, arm_looks),
+        arms_tradeoff_part(rows, summary.summary, found.tested_costs.arms, arm_looks),
+    ]
+
+
+def _training_and_image_parts(study: StudyScores, arm_looks: Looks) -> list[Part | None]:
+    return [
+        training_part(study, arm_looks),
+        classes_part(study, arm_looks),
+        spread_part(study, arm_looks),
+        agreement_part(study, arm_looks),
+        domains_part(study, arm_looks),
+        arms_gallery_part(study),
+    ]
+
+
+def _of_finalists(part: Part) -> Part:
+    """A part with a title and a file name that differ from those of the search's part."""
+    sheet = part.sheet and replace(part.sheet, name=f"finalists_{part.sheet.name}")
+    title = f"Finalists: {part.title[0].lower()}{part.title[1:]}"
+    return replace(part, title=title, sheet=sheet)
+
+
+def _section(found: Findings, parts: Sequence[Part | None]) -> Section:
+    study, summary = found.study, found.summary
+    unlike = () if found.finalists is None else unlike_banners(found.finalists.rows)
     return Section(
-        name=rows.name,
-        question=found.question,
-        answer=found.answer,
-        banners=banners(rows),
-        facts=facts(rows),
-        parts=(protocol, *comparison_parts(rows, found)),
-        notes=notes(rows),
+        name=study.rows.name,
+        question=summary.question,
+        answer=summary.answer,
+        banners=(*banners(study.rows), *unlike),
+        facts=facts(study.rows),
+        parts=tuple(p for p in parts if p is not None),
+        notes=notes(study),
     )
 
 
-def section(rows: StudyRows) -> Section:
-    """Everything that the page says of one study."""
-    parts: list[Part] = []
-    found, tested = summarize_rows(rows), finalists(rows)
-    if tested is not None:
-        parts += finalist_parts(tested, found)
-    if rows.kind == "search":
-        parts += search_parts(rows)
-    else:
-        parts += ablation_parts(rows, found)
-    stopped, early = failures(rows), stopped_early(rows)
-    if stopped or early:
-        parts.append(
-            Part(
-                "Trials that did not finish",
-                f"Failed, cancelled, stopped and still running trials (n={len(stopped)}), their "
-                "latest attempt."
-                if stopped
-                else "",
-                sheet=failure_sheet(stopped) if stopped else None,
-                sentences=(early,) if early else (),
-            )
-        )
-    return Section(
-        name=rows.name,
-        question=found.question,
-        answer=found.answer,
-        banners=(*banners(rows), *(unlike_banners(tested) if tested is not None else ())),
-        facts=facts(rows),
-        parts=tuple(parts),
-        notes=notes(rows),
-    )
+def _arm_looks(study: StudyScores) -> Looks:
+    return looks(study.rows.arms, study.rows.baseline)

@@ -11,8 +11,8 @@ from html import escape
 from http import HTTPStatus
 
 from segtune.report.build import assemble
-from segtune.report.head import status_text
-from segtune.report.page import render
+from segtune.report.page.page import render
+from segtune.report.parts.head import status_text
 from segtune.results import tables
 from segtune.results.storage import Place, Storage
 
@@ -23,19 +23,19 @@ LOOK_EVERY = 2.0
 
 @dataclass(frozen=True)
 class State:
-    """What there is to show."""
+    """The page at one moment."""
 
     page: str
     version: str
-    """Of the tables that the page was built from."""
+    """Fingerprint of the tables that the page was built from."""
     text: str
     """`demo: 3 finished, 1 running`."""
     error: bool
-    """Whether the last build failed, and the page is of the one before or says why."""
+    """Whether the last build failed; the page is then the one before, or says why."""
 
 
 class Live:
-    """A page that follows its tables. One thread looks and builds, others only ask for `state`."""
+    """A page that follows its tables: one thread builds it, others only read `state`."""
 
     def __init__(self, storage: Storage, studies: Sequence[str], *, separate: bool = False) -> None:
         """Build the first page.
@@ -47,12 +47,14 @@ class Live:
         if all((Place.of(storage) / study).is_folder() for study in self._studies):
             self._state = _waiting(self._studies)
         else:
-            assemble(storage, self._studies, separate=separate)  # says what is there instead
+            assemble(
+                storage, self._studies, separate=separate
+            )  # raises, and names the studies there
         self.look()
 
     @property
     def state(self) -> State:
-        """The newest."""
+        """The newest page."""
         return self._state
 
     def look(self) -> None:
@@ -61,7 +63,7 @@ class Live:
         Raises:
             ValueError: the first page cannot be built.
         """
-        version = "unread"  # is no fingerprint: the next look that reads the tables builds again
+        version = "unread"  # not a fingerprint, so that the next look builds again
         try:
             version = fingerprint(self._storage, self._studies)
             if version == self._state.version:
@@ -71,22 +73,22 @@ class Live:
                 return  # one of them has only just begun
             sections = assemble(self._storage, self._studies, separate=self._separate)
             self._state = State(render(sections, live=version), version, "; ".join(counted), False)
-        except Exception as error:  # a server that stops at one bad file tells nobody
+        except Exception as error:  # one bad file must not end the server
             if isinstance(error, ValueError) and not self._state.version:
-                raise  # what was asked for cannot be had
+                raise  # the very first page cannot be built
             why = traceback.format_exc()
-            page = self._state.page if self._state.version else _says(self._studies, why)
-            said = f"This page could not be built anew: {why.splitlines()[-1]}"
-            self._state = State(page, version, said, True)
+            page = self._state.page if self._state.version else _text_page(self._studies, why)
+            text = f"This page could not be built anew: {why.splitlines()[-1]}"
+            self._state = State(page, version, text, True)
 
     def follow(self, stopped: threading.Event) -> None:
-        """Look again and again until told to stop."""
+        """Look every `LOOK_EVERY` seconds until the event is set."""
         while not stopped.wait(LOOK_EVERY):
             self.look()
 
 
 def fingerprint(storage: Storage, studies: Sequence[str]) -> str:
-    """Changes with every file that a report is made of."""
+    """A digest that changes with every file that a report is made of."""
     digest = hashlib.sha256()
     for study in studies:
         folder = Place.of(storage) / study
@@ -111,7 +113,7 @@ def serve(
         studies: their names, in the order of their sections.
         port: 0 takes a free one.
         separate: do not compare the studies.
-        tell: is handed the address.
+        tell: is called with the address.
 
     Raises:
         ValueError: a study is not there, or the port is taken.
@@ -136,7 +138,7 @@ def serve(
 
 
 def handler(live: Live) -> type[http.server.BaseHTTPRequestHandler]:
-    """Answers `/` and `/state`, and nobody who calls this machine by another name."""
+    """Answers `/` and `/state`; refuses requests that call this machine by another name."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -178,11 +180,11 @@ def _counted(storage: Storage, study: str) -> str:
 
 def _waiting(studies: Sequence[str]) -> State:
     text = f"{', '.join(studies)}: no trial on record yet"
-    return State(_says(studies, text), "", text, False)
+    return State(_text_page(studies, text), "", text, False)
 
 
-def _says(studies: Sequence[str], text: str) -> str:
-    """A page of words that asks for a better one."""
+def _text_page(studies: Sequence[str], text: str) -> str:
+    """A page with nothing but text, which reloads itself until there is a report."""
     return (
         '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="2">'
         '<meta name="color-scheme" content="light dark">'

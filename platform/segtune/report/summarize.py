@@ -1,4 +1,4 @@
-"""All that a study's tables can say, in one frozen value.
+"""What a study found, as values: for the page and for a notebook.
 
     from segtune.report import summarize
 
@@ -7,21 +7,25 @@
     for d in found.comparisons[0].differences:
         print(d.arm, d.verdict.text, d.shown)
 
-The page is drawn from the same value, so a notebook and the report never differ.
+The page is drawn from the same values, so a notebook and the report never differ.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from segtune.report.answer import answer
-from segtune.report.budget import Budget, budget
-from segtune.report.caveats import Caveat, caveats
-from segtune.report.finalists import finalists
-from segtune.report.paired import Comparison, compare
-from segtune.report.summary import Summary, summarise
+from segtune.report.evidence.answer import ablation_answer, finalists_answer, search_answer
+from segtune.report.evidence.compare import Comparison, compare
+from segtune.report.evidence.finalists import finalists
+from segtune.report.evidence.measured_costs import MeasuredCosts, measure_costs
+from segtune.report.evidence.objections.all_caveats import caveats
+from segtune.report.evidence.objections.caveat import Caveat
+from segtune.report.evidence.objections.fairness import Budget, budget
+from segtune.report.evidence.search_results import SearchResults, search_results
+from segtune.report.evidence.summary import Summary, score_summary
 from segtune.results.reported import Reported
 from segtune.results.storage import Storage
-from segtune.results.study_rows import StudyRows, load
+from segtune.results.study_rows import load
+from segtune.results.study_scores import StudyScores, derive
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,26 @@ class StudySummary:
     """Papers' numbers, reported and not reproduced; in none of the others."""
 
 
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What is derived from a study's tables, and what may be concluded from it."""
+
+    study: StudyScores
+    costs: MeasuredCosts
+    search: SearchResults | None
+    """None unless the study is a search."""
+    finalists: StudyScores | None
+    """A search's finalists as the arms of a study; None where none were started."""
+    tested_costs: MeasuredCosts
+    """Of the arms that are compared: the finalists, or the study's own arms."""
+    summary: StudySummary
+
+    @property
+    def tested(self) -> StudyScores:
+        """The study whose arms are compared: of a search its finalists, where there are any."""
+        return self.study if self.finalists is None else self.finalists
+
+
 def summarize(storage: Storage, study: str) -> StudySummary:
     """Read a study's tables and compute everything that its report says.
 
@@ -61,22 +85,34 @@ def summarize(storage: Storage, study: str) -> StudySummary:
     Raises:
         ValueError: no trial of this name was ever recorded under `storage`.
     """
-    return summarize_rows(load(storage, study))
+    return findings(derive(load(storage, study))).summary
 
 
-def summarize_rows(rows: StudyRows) -> StudySummary:
-    """The same, of rows that were read."""
-    tested = finalists(rows) or rows
-    summary, comparisons = summarise(tested), compare(tested)
-    external = compare(tested, "external")
-    given = budget(tested)
+def findings(study: StudyScores) -> Findings:
+    """Draw the conclusions from a study's scores and costs."""
+    rows, costs, search, repeated = study.rows, measure_costs(study.rows), None, None
+    if rows.kind == "search" or (rows.trials["role"] == "finalist").any():
+        search = search_results(study, costs)
+        repeated = finalists(study, search)
+    tested = study if repeated is None else repeated
+    tested_costs = costs if repeated is None else measure_costs(repeated.rows)
+    summary, comparisons = score_summary(tested), compare(tested)
+    external, given = compare(tested, "external"), budget(tested.rows)
     objections = caveats(tested, comparisons, given)
+    if rows.kind != "search":
+        answer = ablation_answer(rows, summary, comparisons, external, objections, costs.arms)
+    elif repeated is not None and any(a.values for a in summary.arms):
+        assert search is not None
+        answer = finalists_answer(repeated.rows, search, summary, comparisons, external, objections)
+    else:
+        assert search is not None
+        answer = search_answer(search, rows.definition.get("finalists"))
     counts = rows.trials["status"].value_counts().to_dict()
-    return StudySummary(
+    found = StudySummary(
         study=rows.name,
         question=str(rows.definition.get("question") or ""),
-        baseline=tested.baseline,
-        answer=answer(rows, summary, comparisons, external, objections),
+        baseline=tested.rows.baseline,
+        answer=answer,
         trials={str(status): int(n) for status, n in counts.items()},
         summary=summary,
         comparisons=comparisons,
@@ -85,3 +121,4 @@ def summarize_rows(rows: StudyRows) -> StudySummary:
         caveats=objections,
         reported=rows.reported,
     )
+    return Findings(study, costs, search, repeated, tested_costs, found)

@@ -1,4 +1,4 @@
-"""Several studies on one protocol: whether they may be compared, and their rows as one study's."""
+"""Several studies on one protocol: whether they may be compared, and their rows as one study."""
 
 import hashlib
 import json
@@ -8,14 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from segtune.report.style import BASELINE
-from segtune.report.text import count, listing, setting
-from segtune.results.measures import choose
+from segtune.report.page.look import Looks, looks
+from segtune.report.page.text import count, listing, setting
 from segtune.results.study_rows import StudyRows
+from segtune.results.study_scores import StudyScores, derive
 
 _SAME = ("data.", "schedule.")
-"""Settings that decide what is asked and how long an arm may learn."""
+"""Settings that must be the same: the data, and how long an arm may train."""
 _MOST_SHOWN = 6
+"""Values of a field that are written out."""
 
 
 class UnfairError(ValueError):
@@ -23,16 +24,17 @@ class UnfairError(ValueError):
 
 
 def comparable(rows: StudyRows) -> bool:
-    """Whether a study has what can be compared: arms that were tested."""
+    """Whether a study can be compared: it has a baseline, and arms of it were tested."""
     arms = rows.of("arm", status="finished")["trial_id"]
     tested = rows.scores.loc[rows.scores["split"] == "test", "trial_id"]
     return rows.baseline is not None and bool(arms.isin(tested).any())
 
 
-def together(studies: Sequence[StudyRows]) -> StudyRows:
+def together(studies: Sequence[StudyScores]) -> StudyScores:
     """The arms of all studies as arms of one, against the first study's baseline.
 
-    Arms are paired where studies share seeds: the same data in the same order.
+    Arms of different studies are paired by seed, since equal seeds see the same data in the same
+    order.
 
     Args:
         studies: at least two that are `comparable`.
@@ -42,7 +44,8 @@ def together(studies: Sequence[StudyRows]) -> StudyRows:
             them ran with uncommitted code and another did not.
     """
     faults = unfair(studies)
-    names = [rows.name for rows in studies]
+    own = [study.rows for study in studies]
+    names = [rows.name for rows in own]
     if faults:
         raise UnfairError(
             "\n".join(
@@ -54,14 +57,12 @@ def together(studies: Sequence[StudyRows]) -> StudyRows:
                 ]
             )
         )
-    first = studies[0]
-    moved = [_renamed(rows, _baseline_config(first)) for rows in studies]
-    if not _one_place(studies):
-        moved = [_at_home(rows) for rows in moved]
-    tune = {
-        _arm(r.name, a): t for r in studies for a, t in (r.definition.get("tune") or {}).items()
-    }
-    return replace(
+    first = own[0]
+    renamed = [_renamed(rows, _baseline_config(first)) for rows in own]
+    if not _same_external_images(own):
+        renamed = [_without_external(rows) for rows in renamed]
+    tune = {_arm(r.name, a): t for r in own for a, t in (r.definition.get("tune") or {}).items()}
+    whole = replace(
         first,
         name=" + ".join(names),
         definition={
@@ -69,104 +70,106 @@ def together(studies: Sequence[StudyRows]) -> StudyRows:
             "question": f"How do the arms of {listing(names)} compare?",
             "objectives": first.definition.get("objectives"),
             "baseline_arm": _arm(first.name, str(first.baseline)),
-            "arms": {_arm(r.name, arm): {} for r in studies for arm in r.arms},
+            "arms": {_arm(r.name, arm): {} for r in own for arm in r.arms},
             "tune": tune,
         },
-        trials=pd.concat([r.trials for r in moved], ignore_index=True),
-        steps=pd.concat([r.steps for r in moved], ignore_index=True),
-        scores=pd.concat([r.scores for r in moved], ignore_index=True),
-        images=pd.concat([r.images for r in moved], ignore_index=True),
-        pictures=pd.concat([r.pictures for r in moved], ignore_index=True),
-        reported=tuple(dict.fromkeys(n for r in studies for n in r.reported)),
+        trials=pd.concat([r.trials for r in renamed], ignore_index=True),
+        steps=pd.concat([r.steps for r in renamed], ignore_index=True),
+        scores=pd.concat([r.scores for r in renamed], ignore_index=True),
+        images=pd.concat([r.images for r in renamed], ignore_index=True),
+        pictures=pd.concat([r.pictures for r in renamed], ignore_index=True),
+        reported=tuple(dict.fromkeys(n for r in own for n in r.reported)),
     )
+    return derive(whole)
 
 
-def placed(studies: Sequence[StudyRows], whole: StudyRows) -> list[StudyRows]:
-    """The same studies, whose arms look as they do where all stand together.
+def looks_within(rows: StudyRows, whole: StudyRows) -> Looks:
+    """How a study's arms are drawn: as in the comparison, where they are in it.
 
     Args:
-        studies: as they were put together, and others beside them, which are left as they are.
-        whole: what `together` made of them.
+        rows: one study of the page.
+        whole: what `together` made of those that are compared.
     """
-    others = [arm for arm in whole.arms if arm != whole.baseline]
-    place = {arm: i for i, arm in enumerate(others)} | {str(whole.baseline): BASELINE}
-    return [
-        replace(rows, places={a: place[_arm(rows.name, a)] for a in rows.arms})
-        if all(_arm(rows.name, a) in place for a in rows.arms)
-        else rows
-        for rows in studies
-    ]
+    everywhere = looks(whole.arms, whole.baseline)
+    names = {arm: _arm(rows.name, arm) for arm in rows.arms}
+    if any(named not in everywhere for named in names.values()):
+        return looks(rows.arms, rows.baseline)
+    return {arm: everywhere[named] for arm, named in names.items()}
 
 
-def unfair(studies: Sequence[StudyRows]) -> list[str]:
-    """What must be the same and is not, one line for each field; empty where it is."""
-    told = {rows.name: _protocol(rows) for rows in studies}
-    fields = dict.fromkeys(field for of_study in told.values() for field in of_study)
+def unfair(studies: Sequence[StudyScores]) -> list[str]:
+    """What must be the same and is not, one line for each field; empty where all is the same."""
+    protocols = {study.rows.name: _protocol(study) for study in studies}
+    fields = dict.fromkeys(field for protocol in protocols.values() for field in protocol)
     return [
         f"{field}: "
         + ", ".join(
-            f"{of_study.get(field, 'not there')} in {name}" for name, of_study in told.items()
+            f"{protocol.get(field, 'not there')} in {name}" for name, protocol in protocols.items()
         )
         for field in fields
-        if len({of_study.get(field) for of_study in told.values()}) > 1
+        if len({protocol.get(field) for protocol in protocols.values()}) > 1
     ]
 
 
-def shared(studies: Sequence[StudyRows]) -> tuple[str, ...]:
-    """The common protocol in words; what else differs between the baselines."""
+def shared_protocol(studies: Sequence[StudyScores]) -> tuple[str, ...]:
+    """The common protocol in sentences; what else differs between the baselines."""
     protocol = _protocol(studies[0])
     held = [f"{field} {value}" for field, value in protocol.items()]
-    configs = [_flat(_baseline_config(rows)) for rows in studies]
+    configs = [_flat(_baseline_config(study.rows)) for study in studies]
     fields = sorted({field for config in configs for field in config} - {"seed"})
     differ = [f for f in fields if len({setting(c.get(f)) for c in configs}) > 1]
-    said = [f"The same in all of them: {'; '.join(held)}."]
+    sentences = [f"The same in all of them: {'; '.join(held)}."]
     if differ:
-        said.append(f"The baselines differ in {listing(differ)}.")
-    if not _one_place(studies):
-        said.append("They were not tested on the same external images: those are left out here.")
-    return tuple(said)
+        sentences.append(f"The baselines differ in {listing(differ)}.")
+    if not _same_external_images([study.rows for study in studies]):
+        sentences.append(
+            "They were not tested on the same external images: those are left out here."
+        )
+    return tuple(sentences)
 
 
-def _protocol(rows: StudyRows) -> dict[str, str]:
-    """What makes scores comparable, by field, as words."""
+def _protocol(study: StudyScores) -> dict[str, str]:
+    """What makes scores comparable: field -> its value as text."""
+    rows = study.rows
     finished = rows.of("arm", status="finished")
-    told: dict[str, set[str]] = {}
+    values: dict[str, set[str]] = {}
     for text in finished["config"].dropna().unique():
         for field, value in _flat(json.loads(text)).items():
             if f"{field}.".startswith(_SAME):
-                told.setdefault(field, set()).add(setting(value))
-    protocol = {"data hash": _words({str(h)[:12] for h in finished["data_hash"].dropna()})}
+                values.setdefault(field, set()).add(setting(value))
+    protocol = {"data hash": _joined({str(h)[:12] for h in finished["data_hash"].dropna()})}
     ids = _tested(rows, "test")
     protocol["test images"] = f"{count(len(ids), 'image')} (list {_digest(ids)})"
-    protocol["initial weights"] = _words({str(h)[:12] for h in finished["weights_hash"].dropna()})
-    protocol |= {field: _words(values) for field, values in sorted(told.items())}
+    protocol["initial weights"] = _joined({str(h)[:12] for h in finished["weights_hash"].dropna()})
+    protocol |= {field: _joined(found) for field, found in sorted(values.items())}
     selects = rows.selects
     protocol["best epoch by"] = f"{'highest' if selects.maximize else 'lowest'} {selects.metric}"
     for objective in rows.objectives:
-        measure = choose(rows, objective.metric, "test")
-        words = "not scored" if measure is None else f"{measure.protocol} at {measure.masks}"
-        protocol[f"metric {objective.metric}"] = words
+        measure = study.measure(objective.metric, "test")
+        protocol[f"metric {objective.metric}"] = (
+            "not scored" if measure is None else f"{measure.protocol} at {measure.masks}"
+        )
     tries = {len(rows.of("tune", arm=arm)) for arm in rows.arms}
-    protocol["tuning trials of an arm"] = _words({str(n) for n in tries})
+    protocol["tuning trials of an arm"] = _joined({str(n) for n in tries})
     dirty = finished["git_dirty"].fillna(False).astype(bool)
     protocol["code"] = "uncommitted" if dirty.any() else "committed"
     return protocol
 
 
 def _tested(rows: StudyRows, split: str) -> list[tuple[str, str]]:
-    """(Patient, image) of a split."""
+    """(Patient, image) of all scored images of a split."""
     images = rows.images[rows.images["split"] == split]
     pairs = zip(images["patient_id"], images["sample_id"], strict=True)
     return sorted({(str(patient), str(sample)) for patient, sample in pairs})
 
 
-def _one_place(studies: Sequence[StudyRows]) -> bool:
+def _same_external_images(studies: Sequence[StudyRows]) -> bool:
     """Whether all studies were tested on the same external images, or none on any."""
     return len({_digest(_tested(rows, "external")) for rows in studies}) == 1
 
 
-def _at_home(rows: StudyRows) -> StudyRows:
-    """Without what was scored on an external set."""
+def _without_external(rows: StudyRows) -> StudyRows:
+    """A study without its scores on external images."""
     return replace(
         rows,
         scores=rows.scores[rows.scores["split"] != "external"],
@@ -178,27 +181,28 @@ def _digest(ids: Sequence[tuple[str, str]]) -> str:
     return hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:8]
 
 
-def _words(values: set[str]) -> str:
+def _joined(values: set[str]) -> str:
+    """The distinct values of a field as text."""
     found = sorted(values)
     more = len(found) - _MOST_SHOWN
     return "/".join(found[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _renamed(rows: StudyRows, baseline: Mapping[str, Any]) -> StudyRows:
-    """Trials and arms under their study's name, changes against another baseline."""
+    """A study whose trials and arms begin with its name, with changes against a given baseline."""
 
-    def moved(frame: pd.DataFrame) -> pd.DataFrame:
+    def with_study(frame: pd.DataFrame) -> pd.DataFrame:
         return frame.assign(trial_id=rows.name + "/" + frame["trial_id"].astype(str))
 
     arms = rows.trials[rows.trials["role"] != "search"]
     base = _flat(baseline)
-    trials = moved(arms).assign(
+    trials = with_study(arms).assign(
         arm=[_arm(rows.name, str(arm)) for arm in arms["arm"]],
         changes=[json.dumps(_changes(text, base)) for text in arms["config"]],
     )
     return replace(
-        rows, trials=trials, steps=moved(rows.steps), scores=moved(rows.scores),
-        images=moved(rows.images), pictures=moved(rows.pictures),
+        rows, trials=trials, steps=with_study(rows.steps), scores=with_study(rows.scores),
+        images=with_study(rows.images), pictures=with_study(rows.pictures),
     )  # fmt: skip
 
 
@@ -210,13 +214,13 @@ def _changes(config: Any, base: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _baseline_config(rows: StudyRows) -> Mapping[str, Any]:
-    """Of the baseline arm's first trial."""
+    """The configuration of the baseline arm's first trial."""
     texts = rows.of("arm", arm=rows.baseline)["config"].dropna()
     return json.loads(texts.iloc[0]) if len(texts) else {}
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted field -> setting; a choice by name stands under its own field."""
+    """Dotted field -> setting; the name of a choice is the value of the choice's own field."""
     found: dict[str, Any] = {}
     for key, value in config.items():
         field = f"{prefix}{key}"

@@ -9,6 +9,7 @@ status      Where a study stands, computed from its tables and `study.json` alon
 storage     Where studies are kept: a folder of a file system, or a folder of an S3 object store.
 study_file  `study.json`: the definition of a study as it was run.
 study_rows  A study's rows as the report uses them.
+study_scores  What a study's tables say of its scores, derived once and handed down.
 tables      The result tables: Parquet files, one per trial attempt and table.
 trial_rows  The row of a trial in `trials`: when it starts, when it ends, and how it is read.
 """

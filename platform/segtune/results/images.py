@@ -3,7 +3,6 @@
 Shape suffixes: T trials, S seeds, I images, C classes.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,9 +36,8 @@ class ImageScores:
         return stacked[:, :, keep]
 
 
-@functools.lru_cache(maxsize=4)
 def image_scores(rows: StudyRows, measure: Measure, split: str) -> ImageScores:
-    """The images' own scores, without their means over classes."""
+    """Scores of each class in each image, without the means over classes."""
     own = select(rows.images, measure, split)
     own = own[~own["class_name"].isin([MACRO, POOLED])]
     there = {str(c) for c in own["class_name"].unique()}
@@ -56,3 +54,15 @@ def image_scores(rows: StudyRows, measure: Measure, split: str) -> ImageScores:
         classes=classes,
         of_trial={str(name): scores_TIC[i] for i, name in enumerate(trials)},
     )
+
+
+def image_means(rows: StudyRows, measure: Measure, split: str) -> pd.DataFrame:
+    """Per trial and image the mean over the classes that the image defines.
+
+    Returns:
+        Columns `trial_id`, `sample_id`, `patient_id` and `value`.
+    """
+    own = select(rows.images, measure, split)
+    own = own[own["class_name"].isin(rows.classes)]
+    keys = ["trial_id", "sample_id", "patient_id"]
+    return own.groupby(keys, dropna=False)["value"].mean().reset_index()

@@ -1,6 +1,5 @@
 """Which number stands for a trial: one protocol and size per metric, at the best epoch on val."""
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -29,6 +28,8 @@ class Measure:
     """The metric as it is written, without its unit."""
     is_fraction: bool = False
     """Whether its values lie between 0 and 1."""
+    definition: str = ""
+    """What the metric computes, in one sentence; empty where the study does not say."""
 
     @property
     def masks(self) -> str:
@@ -83,7 +84,6 @@ def select(frame: pd.DataFrame, measure: Measure, split: str) -> pd.DataFrame:
     ]
 
 
-@functools.lru_cache(maxsize=2)
 def best_epochs(rows: StudyRows) -> Mapping[str, int]:
     """Per trial: the epoch that was best on val.
 
@@ -103,18 +103,6 @@ def best_epochs(rows: StudyRows) -> Mapping[str, int]:
     return best
 
 
-def values(rows: StudyRows, measure: Measure, split: str) -> Mapping[tuple[str, str], float]:
-    """(trial, class) -> value at the trial's best epoch on val; NaN is kept."""
-    best = pd.Series(best_epochs(rows), dtype="int64", name="epoch").rename_axis("trial_id")
-    found = select(rows.scores, measure, split).merge(best.reset_index(), on=["trial_id", "epoch"])
-    return {
-        (str(trial), str(class_name)): float(value)
-        for trial, class_name, value in zip(
-            found["trial_id"], found["class_name"], found["value"], strict=True
-        )
-    }
-
-
 def _of(rows: StudyRows, metric: str, split: str, class_name: str) -> pd.DataFrame:
     scored = rows.scored
     return scored[
@@ -128,6 +116,7 @@ def _measure(rows: StudyRows, there: pd.DataFrame) -> Measure:
     """One metric by one protocol, at the native resolution where it is there, else the largest."""
     row = there.iloc[0]
     is_fraction = row["unit"] == FRACTION
+    defined = rows.definition.get("scores") or {}
     sizes, native = {str(r) for r in there["resolution"].unique()}, rows.native_resolution
     return Measure(
         metric=str(row["metric"]),
@@ -137,6 +126,7 @@ def _measure(rows: StudyRows, there: pd.DataFrame) -> Measure:
         unit="" if is_fraction else str(row["unit"]),
         name=str(row["label"]),
         is_fraction=is_fraction,
+        definition=str(defined.get(row["metric"], {}).get("about", "")),
     )
 
 

@@ -1,7 +1,7 @@
 """A study's rows as the report uses them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -46,15 +46,14 @@ class StudyRows:
     pictures: pd.DataFrame
     reported: tuple[Reported, ...] = ()
     """Papers' numbers: shown, in no statistic."""
-    places: Mapping[str, int] = field(default_factory=dict)
-    """Arm -> its place among the looks of the whole page, -1 for the page's baseline; empty where
-    the study has a page of its own."""
 
     @property
     def kind(self) -> str:
-        """`ablation` or `search`; told from the trials where `study.json` is missing."""
-        kind = self.definition.get("kind")
-        return str(kind) if kind else "search" if (self.trials["role"] == "search").any() else ""
+        """`ablation` or `search`; where `study.json` is missing, `search` if a trial is of one."""
+        defined = self.definition.get("kind")
+        if defined:
+            return str(defined)
+        return "search" if (self.trials["role"] == "search").any() else ""
 
     @property
     def objectives(self) -> tuple[RecordedObjective, ...]:
@@ -64,7 +63,7 @@ class StudyRows:
 
     @property
     def selects(self) -> RecordedObjective:
-        """The first objective that is a score, not a cost: what the best epoch is told by."""
+        """The first objective that is a score, not a cost: it decides which epoch is best."""
         known = set(self.scored["metric"])
         there = (o for o in self.objectives if o.metric in known)
         return next(there, self.objectives[0])

@@ -18,6 +18,8 @@ class ScoreKind(NamedTuple):
     """`fraction` (0 to 1), `px`, `mm`, or any other."""
     label: str
     """As it is written for a person: `Dice`."""
+    about: str = ""
+    """What it computes, in one sentence for a person."""
 
     @property
     def digits(self) -> int:

@@ -87,7 +87,7 @@ def test_a_storage_of_another_version(tmp_path: Path, capsys: pytest.CaptureFixt
     tables.write(tmp_path, "demo", "trials", [{"trial_id": "frozen-s0", "attempt": 1}])
     out = str(tmp_path / "report.html")
     message = refused(capsys, "report", "demo", "--storage", str(tmp_path), "--out", out)
-    assert "this segtune reads and writes version 1" in message
+    assert "this segtune reads and writes version 2" in message
 
 
 def test_more_cpus_than_there_are(capsys: pytest.CaptureFixture[str]) -> None:

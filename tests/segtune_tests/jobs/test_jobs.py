@@ -227,7 +227,7 @@ def test_the_archive_runs_without_anything_installed(tmp_path: Path) -> None:
     assert zipfile.ZipFile(packed).testzip() is None
     names = zipfile.ZipFile(packed).namelist()
     assert "segcore/weights/nano_sam2.safetensors" in names
-    assert "segtune/report/report.html.j2" in names
+    assert "segtune/report/page/report.html.j2" in names
     assert not [n for n in names if n.partition("/")[0] in ("platform", "model", "tests")]
     folder = tmp_path / "job"
     zipfile.ZipFile(packed).extractall(folder)

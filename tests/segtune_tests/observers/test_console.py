@@ -4,6 +4,7 @@ import io
 from typing import Any
 
 from rich.console import Console
+from support.score_kinds import Scored
 
 from segtune.observers.console import ConsoleObserver
 from segtune.study.spec import Trial
@@ -11,7 +12,14 @@ from segtune.study.spec import Trial
 
 def trial(**changes: Any) -> Trial:
     return Trial(
-        **{"trial_id": "a-s0", "role": "arm", "seed": 0, "config": None, "changes": {}, **changes}
+        **{
+            "trial_id": "a-s0",
+            "role": "arm",
+            "seed": 0,
+            "config": Scored(),
+            "changes": {},
+            **changes,
+        }
     )
 
 
@@ -32,7 +40,7 @@ def test_without_a_terminal_there_is_a_line_per_epoch_and_one_at_the_end() -> No
         progress.reported(trial(), REPORT)
         progress.reported(trial(), REPORT | {"final": True})
         progress.ended(trial(), None)
-    assert "a-s0: epoch 1/2, loss 0.500 val Dice 0.250 ASSD 3.00 px" in text.getvalue()
+    assert "a-s0: epoch 1/2, loss 0.500, on val: Dice 0.250, ASSD 3.00 px" in text.getvalue()
     assert "a-s0: best val Dice 0.250  (1/1)" in text.getvalue()
 
 

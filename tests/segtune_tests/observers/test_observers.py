@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from support.score_kinds import KINDS
+from support.score_kinds import KINDS, Scored
 from tensorboardX.proto.event_pb2 import Event
 
 from segtune.cli import _parser
@@ -22,7 +22,7 @@ from segtune.results import tables
 from segtune.results.storage import Place
 from segtune.study.spec import Trial
 
-TRIAL = Trial("a-s0", "arm", 0, None, {"method": "lora"}, "a")
+TRIAL = Trial("a-s0", "arm", 0, Scored(), {"method": "lora"}, "a")
 NAN = float("nan")
 
 
@@ -146,14 +146,14 @@ def test_gauges_hold_the_latest_numbers_and_the_state(monkeypatch: pytest.Monkey
     observer.reported(TRIAL, report(1, final=True, dice=0.77))
     tags = ("mine", "a-s0", "a", "0")
     now = Fake.values
-    assert now["segtune_trial_dice", *tags] == 0.1, "no number is no value"
+    assert now["segtune_trial_score", *tags, "dice"] == 0.1, "no number is no value"
     assert now["segtune_trial_epoch", *tags] == 2
     assert now["segtune_trial_peak_memory_bytes", *tags] == 100
     assert now["segtune_trial_state", *tags, "running"] == 1
     observer.ended(TRIAL, None)
     assert now["segtune_trial_state", *tags, "running"] == 0
     assert now["segtune_trial_state", *tags, "finished"] == 1
-    other = Trial("t1", "search", 0, None, {}, None, 1)
+    other = Trial("t1", "search", 0, Scored(), {}, None, 1)
     observer.ended(other, None)
     assert now["segtune_trial_state", "mine", "t1", "search", "0", "pruned"] == 1
     observer.ended(other, "lost")

@@ -12,7 +12,7 @@ from support.devtools import CHROMIUM, WITHOUT, chromium
 from support.report_tables import write_ablation, write_search
 
 from segtune.report import build
-from segtune.report.style import DARK, LIGHT
+from segtune.report.page.look import DARK, LIGHT
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT)
 ALL_DRAWN = "document.documentElement.dataset.drawn === 'all'"

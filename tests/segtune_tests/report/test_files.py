@@ -15,10 +15,9 @@ from PIL import Image
 from support.report_tables import DICE, write_ablation, write_finalists, write_search, write_trial
 
 from segtune.report import build
-from segtune.report.export import to_latex
-from segtune.report.figure_files import FORMATS, for_print, write_figures
-from segtune.report.sheet import Cell, Sheet
-from segtune.report.style import Key, figure
+from segtune.report.page.files import FORMATS, for_print, to_latex, write_figures
+from segtune.report.page.look import Key, figure
+from segtune.report.page.sheet import Cell, Sheet
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from scipy import stats
 from support.report_tables import spoil, write_finalists, write_search
+from support.report_values import found as findings_of
 
 from segtune.report import build
-from segtune.report.answer import answer
-from segtune.report.finalists import finalists
-from segtune.report.marks import arm_looks
-from segtune.report.search import read_search
-from segtune.report.searching import trial_looks
-from segtune.report.stopped import failures, stopped_early
-from segtune.report.summarize import summarize, summarize_rows
+from segtune.report.evidence.answer import search_answer
+from segtune.report.evidence.search_results import SearchResults
+from segtune.report.page.look import looks
+from segtune.report.parts.search import trial_looks
+from segtune.report.parts.unfinished import failures, stopped_early
+from segtune.report.summarize import summarize
 from segtune.results import study_file, tables
 from segtune.results.study_rows import StudyRows, load
 
@@ -26,6 +26,12 @@ def redefine(storage: Path, **changes: Any) -> None:
     known = study_file.read(storage, "rank")
     assert known is not None
     study_file.write(storage, "rank", {**known, **changes})
+
+
+def search_of(storage: Path) -> SearchResults:
+    search = findings_of(storage, "rank").search
+    assert search is not None
+    return search
 
 
 @pytest.fixture
@@ -81,11 +87,11 @@ def test_they_come_first_and_look_as_they_do_in_the_search(storage: Path, tmp_pa
     assert places == sorted(places)
     assert (tables / "rank-summary.csv").is_file()
     assert (tables / "rank-finalists_summary.csv").is_file()
-    rows = load(storage, "rank")
-    tested = finalists(rows)
-    assert tested is not None
-    everywhere = trial_looks(rows, read_search(rows))
-    assert {arm: everywhere[arm] for arm in tested.arms} == arm_looks(tested)
+    found = findings_of(storage, "rank")
+    assert found.search is not None
+    tested = found.tested.rows
+    everywhere = trial_looks(found.search, tested)
+    assert {arm: everywhere[arm] for arm in tested.arms} == looks(tested.arms, tested.baseline)
 
 
 def test_finalists_that_count_for_nothing_move_nothing(storage: Path) -> None:
@@ -116,8 +122,7 @@ def test_costs_are_objectives(metric: str, label: str, first: bool, storage: Pat
     dice = {"metric": "dice", "direction": "maximize"}
     cost = {"metric": metric, "direction": "minimize"}
     redefine(storage, objectives=[cost, dice] if first else [dice, cost])
-    rows = load(storage, "rank")
-    search = read_search(rows)
+    rows, search = load(storage, "rank"), search_of(storage)
     k = 0 if first else 1
     assert search.labels[k] == label
     assert len(search.complete) == 8
@@ -138,13 +143,13 @@ def state(rows: StudyRows) -> float:
 
 
 def test_trials_beyond_a_limit_are_among_no_best(storage: Path) -> None:
-    free = read_search(load(storage, "rank"))
+    free = search_of(storage)
     rows = load(storage, "rank")
     largest = rows.steps.groupby("trial_id")["peak_memory_bytes"].max()
     best = free.best(1)[0]
     limit = float(f"{largest[best.trial_id] * 0.999:g}")
     redefine(storage, constraints=[f"peak_memory_bytes at most {limit:g}", "dice at least 0.1"])
-    search = read_search(load(storage, "rank"))
+    search = search_of(storage)
     beyond = {t.trial_id for t in search.trials if t.status == "finished" and not t.allowed}
     finished = {t.trial_id for t in search.trials if t.status == "finished"}
     assert beyond == finished & set(largest.index[largest > limit])
@@ -178,7 +183,7 @@ def test_an_interrupted_run_is_told_in_words(storage: Path) -> None:
 
 
 def test_answers_need_no_finalist(storage: Path) -> None:
-    rows = load(storage, "rank")
-    found = summarize_rows(rows)
-    assert found.answer == answer(rows, found.summary, (), (), ())
-    assert json.dumps(found.answer)
+    found = findings_of(storage, "rank")
+    assert found.search is not None
+    assert found.summary.answer == search_answer(found.search, None)
+    assert json.dumps(found.summary.answer)

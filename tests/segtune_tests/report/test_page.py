@@ -1,4 +1,4 @@
-"""The report, from tables written here: what it computes, and the page that shows it."""
+"""The page as a whole: built from tables written here, complete or spoilt."""
 
 import itertools
 import json
@@ -14,277 +14,19 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from optuna.distributions import distribution_to_json
-from scipy import stats
-from support.report_tables import (
-    ARMS,
-    CLASSES,
-    DICE,
-    EPOCHS,
-    IMAGES,
-    PATIENTS,
-    SPACE,
-    STEPS,
-    write_ablation,
-    write_search,
-    write_trial,
-)
-from support.score_kinds import KINDS
+from support.report_tables import ARMS, DICE, write_ablation, write_search, write_trial
+from support.report_values import markup
 
 from segtune.report import build
-from segtune.report.cost import arm_costs
-from segtune.report.curves import loss_curves, val_curves
-from segtune.report.export import to_latex, to_markdown
-from segtune.report.head import banners, facts
-from segtune.report.importance import MIN_TRIALS, importances
-from segtune.report.paired import compare, conclusions
-from segtune.report.pictures import grid
-from segtune.report.search import read_search
-from segtune.report.sheet import Cell, Sheet
-from segtune.report.spread import spreads
-from segtune.report.stopped import failures
-from segtune.report.summary import summarise
-from segtune.report.tuning import candidates
+from segtune.report.page.files import to_latex, to_markdown
+from segtune.report.page.sheet import Cell, Sheet
 from segtune.results import study_file, tables
-from segtune.results.study_rows import StudyRows, load
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("storage")
-    write_ablation(folder)
-    write_search(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def methods(storage: Path) -> StudyRows:
-    return load(storage, "methods")
-
-
-@pytest.fixture(scope="module")
-def page(storage: Path) -> Path:
-    return build(storage, ["methods", "rank"], storage / "report.html", storage / "tables")
-
-
-def test_summary_is_mean_and_t_interval_over_seeds(methods: StudyRows) -> None:
-    summary = summarise(methods)
-    assert [a.arm for a in summary.arms] == ["full", "galore", "lora", "srft_galore"]
-    assert [a.is_baseline for a in summary.arms] == [True, False, False, False]
-    assert [c.key for c in summary.columns] == [
-        "dice_macro", "assd_macro", "iou_macro", "hd95_macro", "dice_pooled",
-        "dice_ridge", "dice_silhouette", "dice_ligament",
-    ]  # fmt: skip
-    assert summary.columns[1].label == "ASSD (px)"
-    for arm in summary.arms:
-        dice = arm.values["dice_macro"]
-        low, high = stats.t.interval(
-            0.95, 2, loc=np.mean(DICE[arm.arm]), scale=stats.sem(DICE[arm.arm])
-        )
-        assert (dice.mean, dice.low, dice.high) == pytest.approx(
-            (np.mean(DICE[arm.arm]), low, high)
-        )
-        assert arm.values["dice_ridge"].mean == pytest.approx(dice.mean - 0.06)
-        assert (dice.n, arm.seeds, arm.planned) == (3, (0, 1, 2), 3)
-    assert summary.arms[1].changes == "method=galore, method.rank=4"
-
-
-def test_differences_are_paired_by_seed(methods: StudyRows) -> None:
-    dice, assd = compare(methods)
-    assert [d.arm for d in dice.differences] == ["galore", "lora", "srft_galore"]
-    p_values = []
-    for d in dice.differences:
-        expected = stats.ttest_rel(DICE[d.arm], DICE["full"])
-        limits = expected.confidence_interval(0.95)
-        assert (d.over_seeds.low, d.over_seeds.high) == pytest.approx((limits.low, limits.high))
-        assert d.p_seeds == pytest.approx(expected.pvalue)
-        assert (d.seeds, d.over_seeds.n) == ((0, 1, 2), 3)
-        assert d.p is not None
-        assert d.p >= expected.pvalue
-        p_values.append(d.p)
-    assert sorted(p_values) == [p_values[1], p_values[0], p_values[2]]
-    corrected = [2 * p_values[0], 3 * p_values[1], p_values[2]]  # from the smallest: x3, x2, x1
-    assert [d.p_holm for d in dice.differences] == pytest.approx(corrected)
-    assert assd.differences[0].over_seeds.mean == pytest.approx(
-        -30 * dice.differences[0].over_seeds.mean
-    )
-
-
-def test_patients_are_drawn_whole_and_empty_masks_left_out(methods: StudyRows) -> None:
-    lora = compare(methods)[0].differences[1]
-    assert lora.over_patients is not None
-    assert (lora.over_patients.patients, lora.over_patients.images) == (PATIENTS, IMAGES)
-    images = methods.images
-    dice = images[(images["metric"] == "dice") & (images["split"] == "test")]
-    wide = dice.pivot_table(index=["class_name", "sample_id"], columns="trial_id", values="value")
-    macro = {t: wide[t].groupby("class_name").mean().mean() for t in wide}
-    expected = np.mean([macro[f"lora-s{s}"] - macro[f"full-s{s}"] for s in range(3)])
-    assert lora.over_patients.mean == pytest.approx(expected)
-    assert lora.over_patients.low < expected < lora.over_patients.high < 0
-
-
-def test_conclusions_do_not_overclaim(methods: StudyRows, tmp_path: Path) -> None:
-    said = " ".join(conclusions(compare(methods)[0]))
-    assert "lora scored worse than full" in said
-    assert "one cannot tell srft_galore from full with n = 3 seeds and 6 patients" in said
-    assert "not evidence that there is no difference" in said
-    write_ablation(tmp_path, seeds=(0,))
-    alone = compare(load(tmp_path, "methods"))[0]
-    assert {(d.over_seeds.low, d.p, d.p_holm) for d in alone.differences} == {(None, None, None)}
-    assert "says nothing about" in " ".join(conclusions(alone))
-
-
-def test_cost_leaves_out_the_first_step_and_spreads_the_refresh(methods: StudyRows) -> None:
-    costs = {c.name: c for c in arm_costs(methods)}
-    assert costs["full"].values["state"].mean == pytest.approx(84)
-    assert costs["full"].values["peak"].mean == pytest.approx(900 + 2 * 84)
-    assert costs["full"].values["seconds"].mean == pytest.approx(0.01 + 1.4 * 0.3 + 0.05)
-    assert costs["galore"].parts["optimizer"].mean == pytest.approx(0.05)
-    assert costs["galore"].parts["refresh"].mean == pytest.approx(0.04 * 4 / (STEPS - 1))
-    assert costs["lora"].parts["refresh"].mean == 0
-
-
-def test_curves_and_spread(methods: StudyRows) -> None:
-    measure, val = val_curves(methods, "arm")
-    assert measure is not None
-    assert (len(val.lines), len(val.means)) == (12, 4)
-    assert val.means[0].x == tuple(range(1, EPOCHS + 1))
-    first = [line.y[0] for line in val.lines if line.arm == "full"]
-    assert val.means[0].y[0].mean == pytest.approx(np.mean(first))
-    assert all(len(line.x) == STEPS for line in loss_curves(methods, "arm").lines)
-    _, found = spreads(methods)
-    ligament = next(s for s in found if s.arm == "lora" and s.class_name == "ligament")
-    assert (len(ligament.values), ligament.undefined) == (12, 6)
-
-
-def test_pictures_compose(methods: StudyRows) -> None:
-    found = grid(methods, [("full", "full-s0"), ("gone", "none"), ("lora", "lora-s0")])
-    assert found is not None
-    assert found.blocks[0].heads == ("image, truth", "full", "lora")
-    assert [(e.name, e.color) for e in found.legend[: len(CLASSES)]] == [
-        (name, f"rgb{color}") for name, color in CLASSES.items()
-    ]
-    rows = found.blocks[0].rows
-    assert [row.label.partition(":")[0] for row in rows] == [
-        "best pictured", "pictured nearest to the median", "worst pictured",
-    ]  # fmt: skip
-    cells = [cell for row in rows for cell in row.cells]
-    assert len(cells) == 3 * 3
-    assert all(c.above.startswith("data:image/webp;base64,") for c in cells)
-    assert all(c.below.startswith("data:image/webp;base64,") for c in cells)
-    assert rows[0].cells[1].note.startswith("Dice 0.")
-
-
-def test_head_says_what_ran(methods: StudyRows, storage: Path) -> None:
-    told = {f.name: f.value for f in facts(methods)}
-    assert told["commands"] == "segtune run mine.py --set data.root='my data'"
-    assert told["trials"] == "12: 12 finished"
-    assert told["images"] == f"val 8, test {IMAGES} (of {PATIENTS} patients)"
-    assert [b.text for b in banners(methods)] == [
-        "Synthetic data, nano encoders: these numbers say nothing about the paper's results."
-    ]
-    rank = load(storage, "rank")
-    assert any("1 pruned, 1 failed" in b.text for b in banners(rank))
-    assert [(f.trial_id, f.status, f.epochs) for f in failures(rank)] == [("t3", "failed", 2)]
-
-
-def test_unlike_conditions_and_uncommitted_code_are_told(tmp_path: Path) -> None:
-    write_ablation(tmp_path, seeds=(0,))
-    write_trial(tmp_path, "methods", "lora-s1", 0.6, role="arm", arm="lora", seed=1,
-                device="NVIDIA H200")  # fmt: skip
-    write_trial(tmp_path, "methods", "lora-s2", 0.6, role="arm", arm="lora", seed=2,
-                git_dirty=True)  # fmt: skip
-    said = [b.text for b in banners(load(tmp_path, "methods"))]
-    assert any("2 different devices" in text for text in said)
-    assert any("1 trial ran from a work tree with uncommitted changes" in text for text in said)
-
-
-def test_real_data_and_encoders_carry_no_such_banner(tmp_path: Path) -> None:
-    config = {"data": {"name": "l3d"}, "system": {"sam2": {"size": "hiera_large"}}}
-    write_trial(tmp_path, "own", "lora-s0", 0.6, role="arm", arm="lora", seed=0,
-                config=json.dumps(config))  # fmt: skip
-    assert not any("nano" in b.text for b in banners(load(tmp_path, "own")))
-
-
-def test_search_takes_values_at_the_best_epoch(storage: Path) -> None:
-    search = read_search(load(storage, "rank"))
-    assert [t.number for t in search.trials] == list(range(10))
-    assert [t.status for t in search.trials[3:5]] == ["failed", "pruned"]
-    assert search.trials[0].params["method.side"] == "left"
-    assert {t.best_epoch for t in search.trials if t.status == "finished"} == {EPOCHS - 1}
-    points = [(t.values[0] or 0.0, t.values[1] or 0.0, t.on_front) for t in search.complete]
-    for dice, assd, on_front in points:
-        beaten = any(d >= dice and a <= assd and (d, a) != (dice, assd) for d, a, _ in points)
-        assert on_front == (not beaten)
-    best = sorted((dice for dice, _, _ in points), reverse=True)[:3]
-    assert [t.values[0] for t in search.best(3)] == best
-
-
-def test_importance_needs_enough_trials(storage: Path, tmp_path: Path) -> None:
-    found, why = importances(read_search(load(storage, "rank")))
-    assert found == ()
-    assert f"at least {MIN_TRIALS}" in why
-    write_search(tmp_path, trials=MIN_TRIALS + 4)
-    found, _ = importances(read_search(load(tmp_path, "rank")))
-    assert [(i.metric, i.method, i.n) for i in found] == [
-        (metric, method, MIN_TRIALS + 2)
-        for metric in ("dice", "assd")
-        for method in ("PED-ANOVA", "fANOVA")
-    ]
-    for importance in found[:2]:  # the rank decides Dice, and half of ASSD
-        assert importance.shares[0][0] == "method.rank"
-    for importance in found:
-        assert sum(share for _, share in importance.shares) == pytest.approx(1)
-
-
-def test_importance_explains_good_trials_whichever_way_is_good(tmp_path: Path) -> None:
-    """PED-ANOVA asks what reaches low values: of Dice it must be handed the negative.
-
-    The best trials share a rank and any rate, the worst share a rate and any rank: whoever asks
-    about the wrong end finds the rate.
-    """
-    study_file.write(tmp_path, "x", {
-        "schema_version": 2, "study": "x", "kind": "search", "num_samples": 60, "baseline": {},
-        "objectives": [{"metric": "dice", "direction": "maximize"}],
-        "space": {f: distribution_to_json(SPACE[f]) for f in ("method.rank", "method.lr")},
-    })  # fmt: skip
-    rng = np.random.default_rng(0)
-    for number in range(60):
-        rank, rate = int(rng.integers(2, 65)), float(10 ** rng.uniform(-5, -2))
-        good, bad = rank > 48, rate > 10**-2.75
-        value = (0.9 if good else 0.3 if bad else 0.6) + 0.001 * number / 60
-        tables.write(tmp_path, "x", "trials", [{
-            "trial_id": f"t{number}", "attempt": 1, "role": "search", "seed": 0, "number": number,
-            "status": "finished", "best_epoch": 1, "config": "{}",
-            "changes": json.dumps({"method.rank": rank, "method.lr": rate}),
-        }])  # fmt: skip
-        tables.write(tmp_path, "x", "scores", [{
-            "trial_id": f"t{number}", "attempt": 1, "step": 1, "epoch": 1, "split": "val",
-            "resolution": "96x96", "class_name": "macro", "metric": "dice", "protocol": "per_image",
-            **KINDS["dice"],
-            "value": value, "n": 4,
-        }])  # fmt: skip
-    (ped_anova, _), _ = importances(read_search(load(tmp_path, "x")))
-    assert ped_anova.shares[0][0] == "method.rank"
-
-
-def test_tuning_names_the_best_of_each_arm(tmp_path: Path) -> None:
-    write_ablation(tmp_path, seeds=(0,))
-    for number, lr in enumerate((1e-3, 1e-4)):
-        write_trial(tmp_path, "methods", f"lora-t{number}", 0.6 + 0.01 * number, role="tune",
-                    arm="lora", seed=1000, number=number, tested=False,
-                    changes=json.dumps({"method": "lora", "method.lr": lr}))  # fmt: skip
-    _, found = candidates(load(tmp_path, "methods"))
-    assert [(c.changes, c.chosen) for c in found] == [
-        ("method=lora, method.lr=0.001", False), ("method=lora, method.lr=0.0001", True),
-    ]  # fmt: skip
-    page = build(tmp_path, ["methods"], tmp_path / "r.html")
-    assert "full 0, galore 0, lora 2, srft_galore 0" in markup(page)
-
-
-def markup(page: Path) -> str:
-    """The page without what stands inside its scripts."""
-    return re.sub(r"(<script[^>]*>).*?</script>", r"\1", page.read_text(), flags=re.DOTALL)
+def page(storage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    return build(storage, ["methods", "rank"], folder / "report.html", folder / "tables")
 
 
 def test_page_asks_no_address_and_holds_plotly_once(page: Path) -> None:
@@ -464,16 +206,18 @@ def test_a_search_that_has_just_begun(trials: int, tmp_path: Path) -> None:
     assert 'class="missing"' in markup(build(tmp_path, ["rank"], tmp_path / "r.html"))
 
 
-def test_unknown_studies_are_refused_with_those_that_are_there(storage: Path) -> None:
+def test_unknown_studies_are_refused_with_those_that_are_there(
+    storage: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match="methods, rank"):
-        build(storage, ["method"], storage / "x.html")
+        build(storage, ["method"], tmp_path / "x.html")
     with pytest.raises(ValueError, match="at least one study"):
-        build(storage, [], storage / "x.html")
-    assert not (storage / "x.html").exists()
+        build(storage, [], tmp_path / "x.html")
+    assert not (tmp_path / "x.html").exists()
 
 
-def test_the_same_tables_give_the_same_page(page: Path) -> None:
-    again = build(page.parent, ["methods", "rank"], page.with_name("again.html"))
+def test_the_same_tables_give_the_same_page(storage: Path, page: Path) -> None:
+    again = build(storage, ["methods", "rank"], page.with_name("again.html"))
     assert again.read_bytes() == page.read_bytes()
 
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from segtune.report.patients import bootstrap, by_patient, shares
-from segtune.report.stats import Estimate, Values, over_both, paired_t, sign_flips, t_interval
+from segtune.report.evidence.estimate import Estimate
+from segtune.report.evidence.patients import bootstrap, by_patient, shares
+from segtune.report.evidence.stats import Values, over_both, paired_t, sign_flips, t_interval
 
 STUDIES = 1000
 SEEDS, PATIENTS, IMAGES = 5, 10, 3

@@ -13,55 +13,62 @@ from typing import Any
 
 import pytest
 from support.report_tables import ABSURD, SPOILT, spoil, write_ablation, write_search
+from support.report_values import found as findings_of
 
 from segtune.report import build
-from segtune.report.ablation import ablation_parts
-from segtune.report.agreement import agreements
-from segtune.report.budget import budget
-from segtune.report.cost import arm_costs, step_costs, trial_costs
-from segtune.report.curves import learning_curves
-from segtune.report.factors import factors
-from segtune.report.heat import rank_by_interval
-from segtune.report.importance import importances
-from segtune.report.paired import compare
-from segtune.report.panels import gallery_part
-from segtune.report.perclass import class_scores
-from segtune.report.pictures import grid
-from segtune.report.search import read_search
-from segtune.report.shift import shifts
-from segtune.report.spread import spreads
-from segtune.report.summarize import summarize_rows
-from segtune.report.summary import summarise
+from segtune.report.build import ablation_parts
+from segtune.report.evidence.compare import compare
+from segtune.report.evidence.objections.fairness import budget
+from segtune.report.evidence.search_results import SearchResults
+from segtune.report.page.look import looks
+from segtune.report.parts.classes import class_scores
+from segtune.report.parts.cost import step_costs
+from segtune.report.parts.domains import shifts
+from segtune.report.parts.factors import factors
+from segtune.report.parts.importance import importances
+from segtune.report.parts.per_image import agreements, spreads
+from segtune.report.parts.pictures import arms_gallery_part, gallery
+from segtune.report.parts.rank_by_interval import rank_by_interval
+from segtune.report.parts.training import learning_curves
+from segtune.report.summarize import Findings
 from segtune.results import tables
-from segtune.results.study_rows import StudyRows, load
 
-OF_ARMS: Mapping[str, Callable[[StudyRows], Any]] = {
-    "summary": lambda rows: [(a.arm, a.seeds, a.values, a.patients) for a in summarise(rows).arms],
-    "paired": compare,
-    "paired elsewhere": lambda rows: compare(rows, "external"),
-    "caveats": lambda rows: summarize_rows(rows).caveats,
-    "answer": lambda rows: summarize_rows(rows).answer,
-    "budget": budget,
-    "factors": factors,
-    "classes": class_scores,
-    "spread": spreads,
-    "agreement": agreements,
-    "shift": shifts,
-    "costs": arm_costs,
-    "updates": step_costs,
-    "curves": learning_curves,
-    "heat": lambda rows: rank_by_interval(rows, "arm"),
-    "gallery": gallery_part,
+OF_ARMS: Mapping[str, Callable[[Findings], Any]] = {
+    "summary": lambda f: [(a.arm, a.seeds, a.values, a.patients) for a in f.summary.summary.arms],
+    "differences": lambda f: compare(f.study),
+    "differences elsewhere": lambda f: compare(f.study, "external"),
+    "caveats": lambda f: f.summary.caveats,
+    "answer": lambda f: f.summary.answer,
+    "budget": lambda f: budget(f.study.rows),
+    "factors": lambda f: factors(f.study.rows),
+    "classes": lambda f: class_scores(f.study),
+    "spread": lambda f: spreads(f.study),
+    "agreement": lambda f: agreements(f.study),
+    "shift": lambda f: shifts(f.study),
+    "costs": lambda f: f.costs.arms,
+    "refreshes": lambda f: step_costs(f.study.rows),
+    "curves": lambda f: learning_curves(f.study),
+    "rank by interval": lambda f: rank_by_interval(f.study, "arm"),
+    "gallery": lambda f: arms_gallery_part(f.study),
 }
-OF_SEARCHES: Mapping[str, Callable[[StudyRows], Any]] = {
-    "best": lambda rows: read_search(rows).best(50),
-    "front": lambda rows: [t for t in read_search(rows).trials if t.on_front],
-    "importances": lambda rows: importances(read_search(rows)),
-    "costs": trial_costs,
-    "heat": lambda rows: rank_by_interval(rows, "search"),
-    "answer": lambda rows: summarize_rows(rows).answer,
-    "pictures": lambda rows: grid(
-        rows, [(t.trial_id, t.trial_id) for t in read_search(rows).best(4)]
+
+
+def search_of(f: Findings) -> SearchResults:
+    assert f.search is not None
+    return f.search
+
+
+OF_SEARCHES: Mapping[str, Callable[[Findings], Any]] = {
+    "best": lambda f: search_of(f).best(50),
+    "front": lambda f: [t for t in search_of(f).trials if t.on_front],
+    "importances": lambda f: importances(search_of(f)),
+    "costs": lambda f: f.costs.of_trials(
+        str(t) for t in f.study.rows.of("search", status="finished")["trial_id"]
+    ),
+    "rank by interval": lambda f: rank_by_interval(f.study, "search"),
+    "answer": lambda f: f.summary.answer,
+    "pictures": lambda f: gallery(
+        f.study, [(t.trial_id, t.trial_id) for t in search_of(f).best(4)]
     ),
 }
 
@@ -71,7 +78,7 @@ def written(value: Any) -> str:
     return re.sub(r"\d+\.\d+(e-?\d+)?", lambda found: f"{float(found[0]):.9g}", repr(value))
 
 
-def both(folder: Path, study: str) -> tuple[StudyRows, StudyRows]:
+def both(folder: Path, study: str) -> tuple[Findings, Findings]:
     """A study clean, and with trials in it that count for nothing; ranks and intervals vary."""
     trials = tables.read(folder / "clean", study, "trials").to_pylist()
     names = sorted({t["arm"] or t["trial_id"] for t in trials})
@@ -82,25 +89,25 @@ def both(folder: Path, study: str) -> tuple[StudyRows, StudyRows]:
         tables.write(folder / "clean", study, "trials", [{**row, "changes": changes}])
     shutil.copytree(folder / "clean", folder / "spoilt")
     spoil(folder / "spoilt", study)
-    return load(folder / "clean", study), load(folder / "spoilt", study)
+    return findings_of(folder / "clean", study), findings_of(folder / "spoilt", study)
 
 
 @pytest.fixture(scope="module")
-def ablations(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyRows, StudyRows]:
+def ablations(tmp_path_factory: pytest.TempPathFactory) -> tuple[Findings, Findings]:
     folder = tmp_path_factory.mktemp("spoilt")
     write_ablation(folder / "clean", elsewhere=-0.2)
     return both(folder, "methods")
 
 
 @pytest.fixture(scope="module")
-def searches(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyRows, StudyRows]:
+def searches(tmp_path_factory: pytest.TempPathFactory) -> tuple[Findings, Findings]:
     folder = tmp_path_factory.mktemp("spoilt")
     write_search(folder / "clean", trials=26)
     return both(folder, "rank")
 
 
-def test_the_spoilt_study_is_spoilt(ablations: tuple[StudyRows, StudyRows]) -> None:
-    clean, spoilt = ablations
+def test_the_spoilt_study_is_spoilt(ablations: tuple[Findings, Findings]) -> None:
+    clean, spoilt = (found.study.rows for found in ablations)
     assert len(spoilt.trials) == len(clean.trials) + len(SPOILT) * len(clean.arms)
     assert set(spoilt.trials["status"]) == {"finished", *SPOILT}
     for split in ("test", "external"):
@@ -109,25 +116,26 @@ def test_the_spoilt_study_is_spoilt(ablations: tuple[StudyRows, StudyRows]) -> N
 
 
 @pytest.mark.parametrize("what", OF_ARMS)
-def test_nothing_of_an_ablation_moves(what: str, ablations: tuple[StudyRows, StudyRows]) -> None:
-    clean, spoilt = (OF_ARMS[what](rows) for rows in ablations)
+def test_nothing_of_an_ablation_moves(what: str, ablations: tuple[Findings, Findings]) -> None:
+    clean, spoilt = (OF_ARMS[what](found) for found in ablations)
     assert clean
     assert written(spoilt) == written(clean)
 
 
 @pytest.mark.parametrize("what", OF_SEARCHES)
-def test_nothing_of_a_search_moves(what: str, searches: tuple[StudyRows, StudyRows]) -> None:
-    clean, spoilt = (OF_SEARCHES[what](rows) for rows in searches)
+def test_nothing_of_a_search_moves(what: str, searches: tuple[Findings, Findings]) -> None:
+    clean, spoilt = (OF_SEARCHES[what](found) for found in searches)
     assert clean
     assert written(spoilt) == written(clean)
 
 
-def test_every_table_of_the_page_is_the_same(ablations: tuple[StudyRows, StudyRows]) -> None:
+def test_every_table_of_the_page_is_the_same(ablations: tuple[Findings, Findings]) -> None:
     """But for the counts: how many of the trials that were started finished."""
     sheets = []
-    for rows in ablations:
-        parts = ablation_parts(rows, summarize_rows(rows))
-        sheets.append({p.sheet.name: p.sheet.raw_rows for p in parts if p.sheet is not None})
+    for found in ablations:
+        rows = found.study.rows
+        parts = ablation_parts(found, looks(rows.arms, rows.baseline))
+        sheets.append({p.sheet.name: p.sheet.raw_rows for p in parts if p and p.sheet})
     assert sheets[0] == sheets[1]
     assert {"summary", "paired", "paired_external", "budget", "time", "memory"} <= set(sheets[0])
 

@@ -18,15 +18,22 @@ from support.report_tables import (
     write_search,
     write_trial,
 )
+from support.report_values import scores
 
 from segtune.cli import main
 from segtune.report import build
 from segtune.report.build import comparison_section
-from segtune.report.marks import arm_looks
-from segtune.report.summarize import summarize_rows
-from segtune.report.together import UnfairError, comparable, placed, shared, together, unfair
+from segtune.report.page.look import looks
+from segtune.report.summarize import findings
+from segtune.report.together import (
+    UnfairError,
+    comparable,
+    looks_within,
+    shared_protocol,
+    together,
+    unfair,
+)
 from segtune.results import study_file, tables
-from segtune.results.study_rows import load
 
 CONFIG: dict[str, Any] = {
     "data": {"name": "synthetic_liver", "size": 96},
@@ -75,9 +82,10 @@ def storage(written: Path, tmp_path: Path) -> Path:
 
 
 def test_arms_of_both_are_compared_with_the_firsts_baseline(storage: Path) -> None:
-    rows = together([load(storage, "first"), load(storage, "second")])
+    whole = together([scores(storage, "first"), scores(storage, "second")])
+    rows = whole.rows
     assert rows.arms == ("first: full", "first: galore", "second: lora", "second: srft_galore")
-    found = summarize_rows(rows)
+    found = findings(whole).summary
     assert found.baseline == "first: full"
     lora = next(d for d in found.comparisons[0].differences if d.arm == "second: lora")
     assert lora.seeds == (0, 1, 2)
@@ -88,7 +96,7 @@ def test_arms_of_both_are_compared_with_the_firsts_baseline(storage: Path) -> No
 
 
 def test_the_common_protocol_is_written_out(storage: Path) -> None:
-    said = shared([load(storage, "first"), load(storage, "second")])
+    said = shared_protocol([scores(storage, "first"), scores(storage, "second")])
     assert "schedule.epochs 6" in said[0]
     assert f"metric dice per_image at {SIDE} px" in said[0]
     assert "test images 18 images" in said[0]
@@ -96,24 +104,25 @@ def test_the_common_protocol_is_written_out(storage: Path) -> None:
 
 
 def test_an_arm_looks_the_same_in_every_section(storage: Path) -> None:
-    studies = [load(storage, "first"), load(storage, "second")]
+    studies = [scores(storage, "first"), scores(storage, "second")]
     whole = together(studies)
-    first, second = placed(studies, whole)
-    everywhere = arm_looks(whole)
-    for rows in (first, second):
-        for arm, drawn in arm_looks(rows).items():
-            assert drawn == everywhere[f"{rows.name}: {arm}"]
+    everywhere = looks(whole.rows.arms, whole.rows.baseline)
+    for study in studies:
+        for arm, drawn in looks_within(study.rows, whole.rows).items():
+            assert drawn == everywhere[f"{study.rows.name}: {arm}"]
     assert len({(d.color, d.symbol) for d in everywhere.values()}) == 4
-    assert arm_looks(studies[1])["lora"] != arm_looks(second)["lora"]
+    second = studies[1].rows
+    alone = looks(second.arms, second.baseline)
+    assert alone["lora"] != looks_within(second, whole.rows)["lora"]
 
 
 def test_unlike_external_sets_are_left_out(tmp_path: Path) -> None:
     for study, elsewhere in (("one", -0.2), ("two", -0.1), ("three", None)):
         write_ablation(tmp_path, study, elsewhere=elsewhere)
-    one, two, three = (load(tmp_path, study) for study in ("one", "two", "three"))
-    assert summarize_rows(together([one, two])).external
-    assert not summarize_rows(together([one, three])).external
-    assert "not tested on the same external images" in shared([one, three])[-1]
+    one, two, three = (scores(tmp_path, study) for study in ("one", "two", "three"))
+    assert findings(together([one, two])).summary.external
+    assert not findings(together([one, three])).summary.external
+    assert "not tested on the same external images" in shared_protocol([one, three])[-1]
 
 
 def test_the_comparison_comes_first_on_the_page(storage: Path, tmp_path: Path) -> None:
@@ -146,7 +155,7 @@ def test_unfair_comparisons_are_refused(
     settings: dict[str, Any], told: str, storage: Path, tmp_path: Path
 ) -> None:
     write(storage, "other", ("lora",), **settings)
-    studies = [load(storage, "first"), load(storage, "other")]
+    studies = [scores(storage, "first"), scores(storage, "other")]
     assert unfair(studies) == [told]
     with pytest.raises(UnfairError, match="cannot be compared fairly") as caught:
         build(storage, ["first", "other"], tmp_path / "r.html")
@@ -165,20 +174,20 @@ def test_another_protocol_resolution_or_split_is_refused(storage: Path) -> None:
     for _, of_trial in itertools.groupby(images, lambda r: r["trial_id"]):
         fewer = [r for r in of_trial if r["patient_id"] != "p0"]
         tables.write(storage, "other", "images", fewer)
-    told = unfair([load(storage, "first"), load(storage, "other")])
+    told = unfair([scores(storage, "first"), scores(storage, "other")])
     assert [t.partition(":")[0] for t in told] == ["test images", "metric dice", "metric assd"]
     assert f"per_image at {2 * SIDE} px in other" in told[1]
 
 
 def test_all_differences_are_told_at_once(storage: Path) -> None:
     write(storage, "other", ("lora",), changed={**LONGER, **OTHER_DATA}, data_hash="e" * 40)
-    told = unfair([load(storage, "first"), load(storage, "other")])
+    told = unfair([scores(storage, "first"), scores(storage, "other")])
     assert [t.partition(":")[0] for t in told] == ["data hash", "data", "schedule.epochs"]
 
 
 def test_a_search_is_never_compared(storage: Path, tmp_path: Path) -> None:
     write_search(storage, "rank", trials=4)
-    assert not comparable(load(storage, "rank"))
+    assert not comparable(scores(storage, "rank").rows)
     html = build(storage, ["first", "rank"], tmp_path / "r.html").read_text()
     assert "Common protocol" not in html
 
@@ -199,7 +208,7 @@ def test_studies_without_shared_seeds_have_no_pairs(storage: Path) -> None:
     trials = tables.read(storage, "other", "trials").to_pylist()
     for row in trials:
         tables.write(storage, "other", "trials", [{**row, "seed": row["seed"] + 10}])
-    studies = [load(storage, "first"), load(storage, "other")]
+    studies = [scores(storage, "first"), scores(storage, "other")]
     section = comparison_section(together(studies), studies)
     paired = next(p for p in section.parts if p.title == "Differences to the baseline")
     assert paired.missing == "No seed in common with the baseline: other: lora."

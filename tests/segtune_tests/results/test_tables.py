@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from support.score_kinds import KINDS
 
 from segtune.results import tables
 
@@ -25,6 +26,8 @@ def score(
         "protocol": "per_image",
         "value": value,
         "n": 4,
+        "prompts": "none",
+        **KINDS["dice"],
     }
     return {**row, **more}
 

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 from optuna.distributions import CategoricalDistribution, IntDistribution
+from support.report_values import found
+from support.score_kinds import KINDS
 from support.spec_jobs import Job
 
 from segtune.commands.shared import changed_study
 from segtune.execution import runner
 from segtune.execution.resources import Resources
-from segtune.report.search import read_search
 from segtune.results import study_file, tables
 from segtune.results.provenance import Origin
 from segtune.results.status import read_status
 from segtune.results.storage import Place
-from segtune.results.study_rows import load
 from segtune.search import finalists
 from segtune.search.results_store import DIED, ParquetResultsStore
 from segtune.search.trial_history import PastTrial, read_past
@@ -117,7 +117,7 @@ def write(storage: Path, number: int, dices: list[float], status: str, **more: A
     tables.write(storage, "s", "trials", [row | more])
     macro = {"split": "val", "resolution": "64x64", "protocol": "per_image", "class_name": "macro"}
     values: list[Mapping[str, Any]] = [
-        {**key, **macro, "epoch": e, "metric": m, "value": v}
+        {**key, **macro, "epoch": e, "metric": m, "value": v, **KINDS[m]}
         for e, dice in enumerate(dices, start=1)
         for m, v in (("dice", dice), ("assd", 1 - dice))
     ]
@@ -284,7 +284,8 @@ def test_a_report_gives_a_trial_no_setting_that_it_lacks(tmp_path: Path) -> None
     study_file.write(tmp_path, "s", definition.define("s", search))
     for number, changes in enumerate(({"tool": "saw", "tool.teeth": 9}, {"tool": "drill"})):
         write(tmp_path, number, [0.5], "finished", changes=json.dumps(changes), config="{}")
-    read = read_search(load(tmp_path, "s"))
+    read = found(tmp_path, "s").search
+    assert read is not None
     assert [t.params for t in read.trials] == [{"tool": "saw", "tool.teeth": 9}, {"tool": "drill"}]
 
 

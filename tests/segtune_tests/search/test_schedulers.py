@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from optuna.distributions import IntDistribution
+from support.score_kinds import Scored
 
 from segtune.search.schedulers import CONTINUE, STOP, EpochScheduler, most_epochs, scheduler
 from segtune.search.trial_history import LearningCurve, PastTrial
@@ -21,7 +22,7 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Scored):
     schedule: Schedule = field(default_factory=Schedule)
     rank: int = 8
     seed: int = 0
@@ -54,7 +55,8 @@ def make_scheduler(asked: Search, past: list[PastTrial] | None = None) -> EpochS
 
 def result(epoch: int, dice: float, **more: Any) -> dict[str, Any]:
     """Tune's own counter says something else on purpose."""
-    metrics = {"epoch": epoch, "epochs": EPOCHS, "final": False, "dice": dice, "assd": 1.0}
+    metrics = {"epoch": epoch, "epochs": EPOCHS, "final": False, "dice": dice, "assd": 1.0,
+               "selection": dice}  # fmt: skip
     return {**metrics, "training_iteration": 100 - epoch, **more}
 
 

@@ -12,6 +12,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from ray.tune.search import Searcher
+from support.score_kinds import Scored
 
 from segtune.search.searchers import ListSearcher, OptunaSearcher, rebuild
 from segtune.search.trial_history import LearningCurve, PastTrial
@@ -21,7 +22,7 @@ from segtune.study.stopping import Asha
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Scored):
     rank: int = 8
     seed: int = 0
 
@@ -81,7 +82,7 @@ def gone(number: int, changes: Mapping[str, Any], *, seed: int = 0, **more: Any)
 
 
 def epoch(number: int, dice: float, *, of: int = 9, **more: float) -> dict[str, Any]:
-    return {"epoch": number, "epochs": of, "final": False, "dice": dice, **more}
+    return {"epoch": number, "epochs": of, "final": False, "dice": dice, "selection": dice, **more}
 
 
 def states(path: Path) -> list[str]:

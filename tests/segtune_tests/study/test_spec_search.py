@@ -7,7 +7,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from support.spec_jobs import Job, faults, refusal
 
-from segtune.report.search import in_distribution
+from segtune.report.evidence.search_results import in_distribution
 from segtune.study.definition import check_grown, define
 from segtune.study.overrides import Changes
 from segtune.study.space import When

@@ -1,0 +1,16 @@
+"""What may be concluded from a study, and what speaks against it: values, computed without plotly.
+
+answer          The study's answer in a few sentences.
+compare         Every arm against the baseline, seed by seed and patient by patient.
+conclusions     Differences to the baseline as sentences.
+estimate        A mean with its interval.
+finalists       A search's finalists as the arms of a study.
+measured_costs  What trials cost: parameters, memory, and time per step by part.
+objections/     What speaks against a conclusion.
+patients        Scores by test patient: patients resampled, left out one at a time, and weighted.
+search_results  A search's trials: what was drawn, what it scored, and the Pareto front.
+stats           Intervals and tests on one number per seed or per patient.
+summary         What each arm scores on the test split, over seeds and over patients.
+
+Of the rest of the report it imports `page.text` alone, for numbers in sentences.
+"""

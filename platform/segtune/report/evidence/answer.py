@@ -1,0 +1,246 @@
+"""The study's answer in a few sentences: what was found, what it costs, how sure it is."""
+
+from collections.abc import Sequence
+
+from segtune.report.evidence.compare import SIGNS, Comparison, Difference
+from segtune.report.evidence.conclusions import difference_text, shown_text
+from segtune.report.evidence.estimate import Estimate
+from segtune.report.evidence.measured_costs import Cost
+from segtune.report.evidence.objections.caveat import MATTERS, Caveat
+from segtune.report.evidence.search_results import SearchResults
+from segtune.report.evidence.summary import Summary
+from segtune.report.page.text import count, listing, number
+from segtune.results.study_rows import MACRO, StudyRows
+
+_MOST_NAMED = 4
+_MOST_CAVEATS = 3
+
+
+def ablation_answer(
+    rows: StudyRows,
+    summary: Summary,
+    comparisons: Sequence[Comparison],
+    external: Sequence[Comparison],
+    caveats: Sequence[Caveat],
+    costs: Sequence[Cost],
+) -> tuple[str, ...]:
+    """What was found, what it costs and how sure it is; fewer sentences where there is less.
+
+    Where images of another source were tested on, there is a sentence about them as well.
+    """
+    if not any(a.values for a in summary.arms):
+        return ("No trial has finished and been tested yet: there is no answer.",)
+    cost = _cost(rows, summary, comparisons, costs)
+    found = [*_results(rows, summary, comparisons, external), cost, _sure(caveats)]
+    return tuple(s for s in found if s)
+
+
+def finalists_answer(
+    rows: StudyRows,
+    search: SearchResults,
+    summary: Summary,
+    comparisons: Sequence[Comparison],
+    external: Sequence[Comparison],
+    caveats: Sequence[Caveat],
+) -> tuple[str, ...]:
+    """The answer of a search whose best trials were trained anew and tested.
+
+    Args:
+        rows: of the finalists.
+        search: all trials of the search.
+        summary: of the finalists, at least one of which was tested.
+        comparisons: of the finalists, on test.
+        external: of the finalists, on images of another source.
+        caveats: to the comparisons.
+    """
+    first, *rest = _results(rows, summary, comparisons, external)
+    return (f"{_repeated(rows)} {first}", *rest, _best_drawn(search), _sure(caveats))
+
+
+def search_answer(search: SearchResults, planned: int | None) -> tuple[str, ...]:
+    """The answer of a search whose best trials were not tested.
+
+    Args:
+        search: all its trials.
+        planned: finalists that the study is going to test; None for none.
+    """
+    if not search.best(1):
+        return ("No search trial has finished with a score yet: there is no answer.",)
+    sentences = [_best_drawn(search)]
+    front = [f"t{t.number}" for t in search.complete if t.on_front]
+    if len(search.objectives) > 1 and front:
+        shown = listing(front) if len(front) <= _MOST_NAMED else count(len(front), "trial")
+        n = len(search.objectives)
+        every = "both" if n == 2 else f"all {n}"
+        sentences.append(
+            f"On the Pareto front: {shown}; no trial beats one of these in {every} objectives."
+        )
+    sentences.append(
+        "This is the best of many draws on val, with one seed each: only a repetition with new "
+        "seeds on test can confirm it"
+        + (f" (planned for the {planned} best, not done yet)." if planned else ".")
+    )
+    return tuple(sentences)
+
+
+def _results(
+    rows: StudyRows,
+    summary: Summary,
+    comparisons: Sequence[Comparison],
+    external: Sequence[Comparison],
+) -> list[str]:
+    compared = [_compared(rows, c[0]) for c in (comparisons, external) if c and c[0].differences]
+    return compared or [_best_alone(summary, rows.baseline)]
+
+
+def _compared(rows: StudyRows, first: Comparison) -> str:
+    """What may be said of the arms in the first objective."""
+    clauses = []
+    for word in ("better", "worse"):
+        of_word = [d for d in first.differences if d.verdict.word == word]
+        if of_word:
+            verb = "is" if len(of_word) == 1 else "are"
+            small = _small(of_word, first)
+            clauses.append(f"{_named(of_word, first)} {verb} {word} than {first.baseline}{small}")
+    unsure = [d for d in first.differences if d.verdict.word == "cannot tell"]
+    for why in dict.fromkeys(d.verdict.why for d in unsure):
+        of_why = [d for d in unsure if d.verdict.why == why]
+        arms = [f"{d.arm} ({shown_text(d, first.measure)})" for d in of_why]
+        shown = listing(arms) if len(arms) <= _MOST_NAMED else count(len(arms), "arm")
+        clauses.append(f"one cannot tell {shown} from {first.baseline} {why}")
+    on = f"On {first.measure.name} ({_images(rows, first.split)})"
+    if first.split != "test":
+        on = f"Elsewhere (external set, {_images(rows, first.split)})"
+    return f"{on} {'; '.join(clauses)}."
+
+
+def _small(found: Sequence[Difference], comparison: Comparison) -> str:
+    """Which differences are smaller than what matters, though the test shows them."""
+    if not comparison.measure.is_fraction:
+        return ""
+    small = [d.arm for d in found if abs(d.shown.mean) < MATTERS]
+    if not small:
+        return ""
+    who = "" if len(small) == len(found) else f", {listing(small)}"
+    return f"{who or ', but'} by less than {MATTERS}"
+
+
+def _named(found: Sequence[Difference], comparison: Comparison) -> str:
+    """Arms with their differences, the largest first."""
+    ranked = sorted(found, key=lambda d: -abs(d.shown.mean))
+    named = [f"{d.arm} ({difference_text(d, comparison.measure)})" for d in ranked[:_MOST_NAMED]]
+    more = len(ranked) - len(named)
+    return listing([*named, count(more, "further arm")] if more else named)
+
+
+def _best_alone(summary: Summary, baseline: str | None) -> str:
+    column = summary.columns[0]
+    scored = [a for a in summary.arms if column.key in a.values]
+    sign = 1 if column.measure.higher_is_better else -1
+    best = max(scored, key=lambda a: sign * a.values[column.key].mean, default=None)
+    if best is None:
+        return ""
+    value = number(best.values[column.key].mean, column.measure.digits)
+    why = "the baseline is not among the arms"
+    if baseline is not None:
+        why = f"no arm shares a finished seed with {baseline}"
+    return (
+        f"{best.arm} has the best mean {column.measure.name} on {summary.split} ({value}), but "
+        f"{why}: nothing can be said about differences."
+    )
+
+
+def _cost(
+    rows: StudyRows, summary: Summary, comparisons: Sequence[Comparison], arm_costs: Sequence[Cost]
+) -> str:
+    """What the best-scoring arm costs, against the baseline or, if it is that, the next arm."""
+    costs = {c.name: c for c in arm_costs}
+    metric = rows.selects.metric
+    macros = (c for c in summary.columns if c.class_name == MACRO)
+    column = next((c for c in macros if c.measure.metric == metric), None)
+    if column is None:
+        return ""
+    sign = 1 if column.measure.higher_is_better else -1
+    ranked = sorted(
+        (a.arm for a in summary.arms if column.key in a.values and a.arm in costs),
+        key=lambda arm: -sign * _mean(summary, arm, column.key),
+    )
+    if len(ranked) < 2:
+        return ""
+    best = ranked[0]
+    other = rows.baseline if rows.baseline in ranked and rows.baseline != best else ranked[1]
+    assert other is not None
+    differing = [
+        f"{verb} {number(mine.mean, digits)} {unit} ({number(others.mean, digits)})"
+        for key, verb, unit, digits in (
+            ("trainable", "trains", "million parameters", 3),
+            ("state", "keeps", "MB of optimizer state", 2),
+            ("seconds", "takes", "s a step", 3),
+        )
+        if (mine := costs[best].values.get(key)) and (others := costs[other].values.get(key))
+        if key != "seconds" or _apart(mine, others)
+    ]
+    if not differing:
+        return ""
+    unsure = {d.arm for c in comparisons[:1] for d in c.differences if d.verdict.word not in SIGNS}
+    # The baseline's lead is over an arm that may be as good.
+    chance = ", which may be chance," if best in unsure or other in unsure else ""
+    return (
+        f"The best mean {column.measure.name}{chance} is {best}'s: it {listing(differing)} (in "
+        f"brackets: {other})."
+    )
+
+
+def _apart(a: Estimate, b: Estimate) -> bool:
+    """Whether both have an interval and the intervals do not overlap: timings are noisy."""
+    limits = (a.low, a.high, b.low, b.high)
+    if any(v is None for v in limits):
+        return False
+    return bool(a.low > b.high or b.low > a.high)  # type: ignore[operator]
+
+
+def _mean(summary: Summary, arm: str, key: str) -> float:
+    return next(a.values[key].mean for a in summary.arms if a.arm == arm)
+
+
+def _sure(caveats: Sequence[Caveat]) -> str:
+    if not caveats:
+        return "Nothing in these tables speaks against it; they say nothing of other data."
+    titles = [c.title for c in caveats[:_MOST_CAVEATS]]
+    more = len(caveats) - len(titles)
+    rest = f" and {count(more, 'further point')}" if more else ""
+    return f"What may change this: {'; '.join(titles)}{rest} (see below)."
+
+
+def _images(rows: StudyRows, split: str) -> str:
+    images = rows.images[rows.images["split"] == split]
+    if images.empty:
+        return split
+    patients = count(int(images["patient_id"].nunique()), "patient")
+    noun = "test image" if split == "test" else "image"
+    return f"{count(int(images['sample_id'].nunique()), noun)} of {patients}"
+
+
+def _best_drawn(search: SearchResults) -> str:
+    """The best trial on val, and how far it is from the baseline, which is the first one."""
+    [best] = search.best(1)
+    finished = [t for t in search.trials if t.status == "finished"]
+    value, start = best.values[0], next((t for t in finished if t.number == 0), None)
+    assert value is not None
+    against = ""
+    if start is not None and start is not best and start.values[0] is not None:
+        gain = number(value - start.values[0], search.digits, sign=True)
+        against = f", {gain} against the baseline's (t{start.number})"
+    on = " on val" if search.measures[0] is not None else ""
+    return (
+        f"The best of {count(len(finished), 'finished trial')} is t{best.number} "
+        f"({best.text or 'the baseline'}): {search.labels[0]} {number(value, search.digits)}{on}"
+        f"{against}."
+    )
+
+
+def _repeated(tested: StudyRows) -> str:
+    """With how many seeds the best were tested."""
+    seeds = tested.of("arm", status="finished")["seed"].nunique()
+    own = "" if tested.baseline is None else f"; {tested.baseline} has the baseline's settings"
+    return f"The best were trained anew with {count(int(seeds), 'new seed')} and tested{own}."

@@ -1,0 +1,240 @@
+"""Every arm against the baseline, seed by seed and patient by patient."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from segtune.report.evidence.estimate import Estimate
+from segtune.report.evidence.patients import PatientInterval, bootstrap, by_patient, shares
+from segtune.report.evidence.stats import (
+    ALPHA,
+    MIN_PATIENTS,
+    MIN_SEEDS,
+    effective,
+    hedges,
+    holm,
+    over_both,
+    paired_t,
+    sign_flips,
+    t_interval,
+)
+from segtune.report.page.text import count
+from segtune.results.images import ImageScores
+from segtune.results.measures import Measure
+from segtune.results.study_rows import MACRO, StudyRows
+from segtune.results.study_scores import StudyScores
+
+Word = Literal["better", "worse", "cannot tell"]
+SIGNS = {"better": "*", "worse": "\u2020"}
+"""Verdict that states a difference -> its sign in a table."""
+
+
+@dataclass(frozen=True)
+class ArmVerdict:
+    """What may be said of an arm."""
+
+    word: Word
+    why: str
+    """Where one cannot tell, the reason: `with n = 2 seeds`; else the data that it rests on."""
+
+    @property
+    def text(self) -> str:
+        """The word, and the reason where one cannot tell."""
+        return f"{self.word} {self.why}" if self.word == "cannot tell" else self.word
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An arm minus the baseline, in one measure."""
+
+    arm: str
+    seeds: tuple[int, ...]
+    """Seeds that both arms finished with a defined value."""
+    per_seed: tuple[float, ...]
+    """The difference with each seed."""
+    over_seeds: Estimate
+    """Mean difference and its t interval over seeds, with these patients."""
+    p_seeds: float | None
+    """Paired t test over seeds; None for fewer than 3."""
+    effect_seeds: float | None
+    """Hedges' g_z over seeds; None for fewer than 3."""
+    over_patients: PatientInterval | None
+    """Mean difference and its bootstrap interval over patients, with these trainings; None for
+    fewer than 6 patients."""
+    p_patients: float | None
+    """Permutation test of the patients' differences; None for fewer than 6."""
+    effect_patients: float | None
+    """Hedges' g_z over patients; None for fewer than 3."""
+    per_patient: tuple[float, ...]
+    """Each patient's share in the difference; empty without scores per image."""
+    patients: int
+    """Patients whose images were scored."""
+    effective_patients: float
+    """As many patients with equally many images would be as certain; 0 without scores per image."""
+    over_both: Estimate | None
+    """The difference to be expected with other seeds and other patients; the verdict rests on it.
+    Its n is the number of seeds or of patients, whichever is smaller. None for fewer than 3 of
+    either."""
+    p: float | None
+    """The p value of `over_both`."""
+    p_holm: float | None
+    """The p value, corrected across the arms of this measure."""
+    same_data: bool
+    """Whether arm and baseline ran on the same data with each seed; there is no test if not."""
+    verdict: ArmVerdict
+
+    @property
+    def shown(self) -> Estimate:
+        """The estimate to show: over seeds and patients where there is one, else over seeds."""
+        return self.over_seeds if self.over_both is None else self.over_both
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All arms against the baseline, in one measure."""
+
+    measure: Measure
+    baseline: str
+    differences: tuple[Difference, ...]
+    missing: tuple[str, ...]
+    """Arms that share no finished seed with the baseline."""
+    split: str = "test"
+    """The images: `test`, or `external` for images of another source."""
+
+
+def compare(study: StudyScores, split: str = "test") -> tuple[Comparison, ...]:
+    """One comparison per objective that was scored; none where there is no baseline."""
+    baseline = study.rows.baseline
+    if baseline is None:
+        return ()
+    chosen = [study.measure(o.metric, split) for o in study.rows.objectives]
+    return tuple(_compare(study, baseline, m, split) for m in chosen if m is not None)
+
+
+def paired_test(
+    arm: ImageScores, pairs: Sequence[tuple[str, str]], keep_I: Sequence[bool] | None = None
+) -> tuple[Estimate, float] | None:
+    """`stats.over_both` from the images' scores alone.
+
+    Args:
+        arm: scores of all trials.
+        pairs: per seed the arm's trial and the baseline's.
+        keep_I: the images to take; None takes all.
+    """
+    keep = np.full(len(arm.patients), True) if keep_I is None else np.asarray(keep_I, dtype=bool)
+    own, base = (arm.stack(side)[:, keep] for side in zip(*pairs, strict=True))
+    patients = [p for p, kept in zip(arm.patients, keep, strict=True) if kept]
+    (a, b), names, _ = by_patient((own, base), patients)
+    if len(names) < MIN_PATIENTS:
+        return None
+    once = np.ones((1, len(names)))
+    per_seed = a.by_seed(once)[:, 0] - b.by_seed(once)[:, 0]
+    return over_both(float(per_seed.mean()), per_seed, shares(a, b), a.weights_P)
+
+
+def trials_by_seed(rows: StudyRows, arm: str) -> dict[int, str]:
+    """Seed -> the arm's finished trial."""
+    finished = rows.of("arm", arm=arm, status="finished")
+    return {int(s): str(t) for s, t in zip(finished["seed"], finished["trial_id"], strict=True)}
+
+
+def _compare(study: StudyScores, baseline: str, measure: Measure, split: str) -> Comparison:
+    rows = study.rows
+    found, images = study.values(measure, split), study.images(measure, split)
+    base = trials_by_seed(rows, baseline)
+    untested, missing = [], []
+    for arm in rows.arms:
+        if arm == baseline:
+            continue
+        own = trials_by_seed(rows, arm)
+        pairs = {
+            seed: (own[seed], base[seed])
+            for seed in sorted(set(own) & set(base))
+            if np.isfinite(_gap(found, own[seed], base[seed]))
+        }
+        if pairs:
+            untested.append(_difference(arm, pairs, found, images, _same_data(rows, pairs)))
+        else:
+            missing.append(arm)
+    corrected = holm([d.p for d in untested])
+    differences = tuple(
+        replace(d, p_holm=p, verdict=_verdict(d, p, measure))
+        for d, p in zip(untested, corrected, strict=True)
+    )
+    return Comparison(measure, baseline, differences, tuple(missing), split)
+
+
+def _difference(
+    arm: str,
+    pairs: Mapping[int, tuple[str, str]],
+    found: Mapping[tuple[str, str], float],
+    images: ImageScores,
+    same_data: bool,
+) -> Difference:
+    per_seed = [_gap(found, *pair) for pair in pairs.values()]
+    over_seeds = t_interval(per_seed)
+    assert over_seeds is not None
+    there = [p for p in pairs.values() if p[0] in images.of_trial and p[1] in images.of_trial]
+    interval_, per_patient, weights_P = None, np.empty(0), np.empty(0)
+    names: tuple[str, ...] = ()
+    if there:
+        own, base = (images.stack(side) for side in zip(*there, strict=True))
+        (a, b), names, n = by_patient((own, base), images.patients)
+        interval_, weights_P = bootstrap(a, b, n), a.weights_P
+        if len(names) > 1 and np.isfinite(each := shares(a, b)).all():
+            per_patient = each
+    testable = same_data and per_patient.size > 0
+    both = over_both(over_seeds.mean, per_seed, per_patient, weights_P) if testable else None
+    return Difference(
+        arm=arm,
+        seeds=tuple(pairs),
+        per_seed=tuple(per_seed),
+        over_seeds=over_seeds,
+        p_seeds=paired_t(per_seed) if same_data else None,
+        effect_seeds=hedges(per_seed),
+        over_patients=interval_,
+        p_patients=sign_flips(per_patient) if same_data else None,
+        effect_patients=hedges(per_patient),
+        per_patient=tuple(float(v) for v in per_patient),
+        patients=len(names),
+        effective_patients=effective(weights_P),
+        over_both=None if both is None else both[0],
+        p=None if both is None else both[1],
+        p_holm=None,
+        same_data=same_data,
+        verdict=ArmVerdict("cannot tell", ""),
+    )
+
+
+def _verdict(d: Difference, p_holm: float | None, measure: Measure) -> ArmVerdict:
+    n, patients = len(d.seeds), d.patients
+    if not d.same_data:
+        return ArmVerdict("cannot tell", "where they ran on different data")
+    if n < MIN_SEEDS:
+        return ArmVerdict("cannot tell", f"with n = {count(n, 'seed')}")
+    if patients < MIN_PATIENTS:
+        return ArmVerdict("cannot tell", f"with scores of {count(patients, 'test patient')}")
+    if d.effective_patients < MIN_PATIENTS:
+        worth = f"{d.effective_patients:.1f}"
+        return ArmVerdict(
+            "cannot tell",
+            f"with {count(patients, 'patient')} so unequal in images that they weigh as {worth}",
+        )
+    if p_holm is None:
+        return ArmVerdict("cannot tell", "where seeds and patients do not vary")
+    rests = f"with n = {count(n, 'seed')} and {count(patients, 'patient')}"
+    if p_holm >= ALPHA:
+        return ArmVerdict("cannot tell", rests)
+    up = d.shown.mean > 0
+    return ArmVerdict("better" if up == measure.higher_is_better else "worse", rests)
+
+
+def _same_data(rows: StudyRows, pairs: Mapping[int, tuple[str, str]]) -> bool:
+    data = rows.trials.set_index("trial_id")["data_hash"]
+    return all(data.loc[list(pair)].dropna().nunique() <= 1 for pair in pairs.values())
+
+
+def _gap(found: Mapping[tuple[str, str], float], arm: str, baseline: str) -> float:
+    return found.get((arm, MACRO), np.nan) - found.get((baseline, MACRO), np.nan)

@@ -1,0 +1,177 @@
+"""The head of a section: what ran, and what a reader must know before any number."""
+
+import json
+from collections.abc import Sequence
+
+import pandas as pd
+
+from segtune.report.evidence.objections.conditions import unlike_conditions
+from segtune.report.page.page import Banner, Fact
+from segtune.report.page.text import MISSING, count, dotted, listing
+from segtune.report.parts.unfinished import by_scheduler, still_running
+from segtune.results.study_rows import DIRTY, StudyRows
+
+_STATUSES = ("finished", "dirty", "running", "pruned", "failed", "cancelled")
+_COMMIT_DIGITS = 10
+_MANY_SEEDS = 8
+
+
+def facts(rows: StudyRows) -> tuple[Fact, ...]:
+    """Trials, seeds, images, code, versions, device and data."""
+    trials = rows.trials
+    seeds = sorted({int(s) for s in trials.loc[trials["role"] != "tune", "seed"].dropna()})
+    found = [
+        Fact("kind", rows.kind or "unknown"),
+        Fact("trials", f"{len(trials)}: {status_text(trials)}{_roles(trials)}"),
+        Fact("seeds", _seeds_text(seeds)),
+        Fact("images", images_text(rows)),
+        Fact("code", listing(_commits(trials)) or "no commit recorded"),
+        Fact("versions", _versions(trials)),
+        Fact("commands", listing(_unique(trials["command"])) or "not recorded"),
+        Fact("device", listing(_unique(trials["device"])) or "not recorded"),
+        Fact("data", listing([d[:16] for d in _unique(trials["data_hash"])]) or "no hash recorded"),
+    ]
+    started, ended = trials["started"].min(), trials["ended"].max()
+    if pd.notna(started):
+        when = f"{started:%Y-%m-%d %H:%M}"
+        found.append(
+            Fact("ran", f"{when} to {ended:%Y-%m-%d %H:%M} UTC" if pd.notna(ended) else when)
+        )
+    return tuple(found)
+
+
+def banners(rows: StudyRows) -> tuple[Banner, ...]:
+    """Synthetic data, unfinished trials, code that was not committed, unlike conditions."""
+    trials, defined = rows.trials, rows.definition
+    found = []
+    small = [
+        words
+        for words, applies in (
+            ("synthetic data", _synthetic(rows)),
+            ("nano encoders", _nano(rows)),
+        )
+        if applies
+    ]
+    if small:
+        text = f"{', '.join(small)}: these numbers say nothing about the paper's results"
+        found.append(Banner(text[0].upper() + text[1:] + ".", True))
+    if not defined:
+        found.append(
+            Banner("study.json is missing: question, baseline and search space are unknown.", True)
+        )
+    unfinished = trials[~trials["status"].isin(["finished", DIRTY]) & ~by_scheduler(trials)]
+    if len(unfinished):
+        found.append(
+            Banner(
+                " ".join(
+                    [
+                        f"Not all trials finished ({status_text(trials)}). Summaries are over "
+                        "finished trials; the others are listed at the end.",
+                        *still_running(trials),
+                    ]
+                ),
+                bool((trials["status"] == "failed").any()),
+            )
+        )
+    found += _dirty(trials)
+    return (*found, *unlike_banners(rows))
+
+
+def unlike_banners(rows: StudyRows) -> tuple[Banner, ...]:
+    """Conditions that differ between arms."""
+    return tuple(Banner(f"{one.text}.", True) for one in unlike_conditions(rows))
+
+
+def _dirty(trials: pd.DataFrame) -> list[Banner]:
+    """Trials of uncommitted code, and whether they are averaged."""
+    dirty = trials[trials["git_dirty"].fillna(False).astype(bool)]
+    if dirty.empty:
+        return []
+    head = (
+        f"{count(len(dirty), 'trial')} ran from a work tree with uncommitted changes: the commit "
+        "alone does not reproduce them."
+    )
+    apart, averaged = (int((dirty["status"] == s).sum()) for s in (DIRTY, "finished"))
+    if apart:
+        return [Banner(f"{head} {apart} of them finished and are in no mean.", False)]
+    if averaged:
+        return [Banner(f"{head} No clean one finished, so they are what is averaged here.", True)]
+    return [Banner(head, False)]
+
+
+def status_text(trials: pd.DataFrame) -> str:
+    """`8 finished, 1 failed`."""
+    counts = trials["status"].value_counts().to_dict()
+    known = [*_STATUSES, *sorted(set(map(str, counts)) - set(_STATUSES))]
+    return ", ".join(f"{counts[s]} {s}" for s in known if counts.get(s))
+
+
+def _roles(trials: pd.DataFrame) -> str:
+    """` (20 of the search, 6 of finalists)`, where trials had several purposes."""
+    words = {"arm": "of arms", "tune": "of tuning", "search": "of the search",
+             "finalist": "of finalists"}  # fmt: skip
+    counts = trials["role"].value_counts().to_dict()
+    shown = [f"{counts[role]} {word}" for role, word in words.items() if counts.get(role)]
+    return f" ({', '.join(shown)})" if len(shown) > 1 else ""
+
+
+def images_text(rows: StudyRows) -> str:
+    """Images per split; with patients, where images were scored one by one."""
+    shown = []
+    for split in ("val", "test", "external"):
+        of_split = rows.images[rows.images["split"] == split]
+        scored = rows.scores[rows.scores["split"] == split]
+        if len(of_split):
+            patients = of_split["patient_id"].nunique()
+            images = of_split["sample_id"].nunique()
+            shown.append(f"{split} {images} (of {count(patients, 'patient')})")
+        elif len(scored):
+            shown.append(f"{split} {int(scored['n'].max())}")
+    return ", ".join(shown) or "none scored yet"
+
+
+def _seeds_text(seeds: Sequence[int]) -> str:
+    if len(seeds) > _MANY_SEEDS:
+        return f"{len(seeds)}, from {seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds)) or "none recorded"
+
+
+def _synthetic(rows: StudyRows) -> bool:
+    return any("synthetic" in name for name in _settings(rows, "data.name"))
+
+
+def _nano(rows: StudyRows) -> bool:
+    return _settings(rows, "system.sam2.size") == {"nano"}
+
+
+def _settings(rows: StudyRows, field: str) -> set[str]:
+    """What the trials' configurations say at a dotted field."""
+    found = set()
+    for text in rows.trials["config"].dropna().unique():
+        value = dotted(json.loads(text), field)
+        if value is not MISSING:
+            found.add(str(value))
+    return found
+
+
+def _unique(column: "pd.Series[str]") -> list[str]:
+    return sorted(str(v) for v in column.dropna().unique())
+
+
+def _commits(trials: pd.DataFrame) -> list[str]:
+    """Each commit, marked where a trial ran with changes on top of it."""
+    dirty = trials[trials["git_dirty"].fillna(False).astype(bool)]
+    changed = set(_unique(dirty["git_commit"]))
+    return [
+        c[:_COMMIT_DIGITS] + (" + uncommitted changes" if c in changed else "")
+        for c in _unique(trials["git_commit"])
+    ]
+
+
+def _versions(trials: pd.DataFrame) -> str:
+    packages: dict[str, set[str]] = {}
+    for text in _unique(trials["versions"]):
+        for package, version in json.loads(text).items():
+            packages.setdefault(package, set()).add(str(version))
+    shown = [f"{p} {'/'.join(sorted(v))}" for p, v in sorted(packages.items())]
+    return ", ".join(shown) or "not recorded"

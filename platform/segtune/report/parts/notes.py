@@ -1,0 +1,146 @@
+"""How to read a section: where each number comes from, and how sure it is."""
+
+from segtune.report.evidence.patients import DRAWS
+from segtune.report.evidence.stats import MIN_PATIENTS, MIN_SEEDS
+from segtune.report.parts.importance import MIN_TRIALS
+from segtune.results.study_rows import StudyRows
+from segtune.results.study_scores import StudyScores
+
+_PIXELS = " (between border pixels, in pixels; per image, then the mean over images)"
+_PROTOCOLS = {
+    "per_image": " (per image, then the mean over images)",
+    "per_class_px": _PIXELS,
+    "pooled": _PIXELS,
+}
+_EMPTY = {
+    "per_image": "Overlap: one empty mask scores 0; an image where truth and prediction are both "
+    "empty is not counted.",
+    "per_class_px": "Distances: one empty mask counts as the image's diagonal, a bound of every "
+    "distance; an image where both are empty is not counted.",
+}
+"""What an empty mask scores under the protocols that this project writes."""
+
+
+def notes(study: StudyScores) -> tuple[tuple[str, str], ...]:
+    """(Term, meaning), in the order of the page."""
+    rows = study.rows
+    objective = rows.selects.metric
+    split = "test" if (rows.scores["split"] == "test").any() else "val"
+    found = [
+        (
+            "Which epoch",
+            f"Every trial is judged at the epoch with the best macro {objective} on val. Arms of "
+            "an ablation are tested once, with the weights of that epoch; search trials never see "
+            "test.",
+        ),
+    ]
+    for measure in study.measures(split):
+        others = _others(rows, measure.metric, measure.protocol)
+        found.append(
+            (
+                measure.label,
+                f"{measure.definition} Protocol {measure.protocol}"
+                f"{_PROTOCOLS.get(measure.protocol, '')}, masks of "
+                f"{measure.masks}.{others}",
+            )
+        )
+    if split in study.stacked:
+        found.append(
+            (
+                "Dice, stacked",
+                "An image's classes laid side by side as one mask, per image, then the mean over "
+                "images: what D2GPLand and SRFT-GaLore report, but for their smoothing term.",
+            )
+        )
+    found += [
+        ("Macro", "Mean over the foreground classes; pooled: all foreground as one mask."),
+        ("Empty masks", f"{_empty(rows)} {_undefined(rows)}".strip()),
+        (
+            "95 % interval over seeds",
+            "Mean plus and minus Student's t over the seeds. It says how much the result varies "
+            "between trainings on these data, not between patients; limits beyond what a metric "
+            "can reach are a sign of too few seeds. With one seed there is none. p: paired t test.",
+        ),
+        (
+            "Paired difference",
+            "Arm minus baseline within each seed, so that what a seed does to both cancels.",
+        ),
+        (
+            "95 % interval over patients",
+            "The same score or difference, with whole test patients drawn "
+            f"{DRAWS:,} times with replacement (fixed seed), the same patients for all arms; "
+            "percentiles widened for few patients (Hesterberg 2015). It says how much the result "
+            "depends on the test patients, with these trainings given. Its p: permutation of the "
+            "signs of the patients' differences. Both from 6 patients on.",
+        ),
+        (
+            "95 % interval over both, and the verdict",
+            "Over seeds alone a difference may be the test patients', over patients alone it may "
+            "be the seeds'. Here both standard errors are added in squares, with Welch's degrees "
+            "of freedom (Clark's min F', 1973): the difference should show again with other seeds "
+            "and other patients. Skewed differences of patients are allowed for (Hall 1992; the "
+            "more careful result is kept): of true nulls 3 to 6 in 100 are rejected, up to 10 "
+            "where most patients are alike and a few very far off. p is of this test; Holm: "
+            "corrected across all arms of a metric. Better or worse: p < 0.05 after the "
+            "correction. Fewer than "
+            f"{MIN_SEEDS} seeds or {MIN_PATIENTS} patients give no p and no verdict; patients with "
+            "unlike numbers of images count as the equal ones that they are worth (Kish 1965).",
+        ),
+        (
+            "Effect size",
+            "Hedges' g: the mean of the paired differences over their standard deviation, "
+            "corrected for few of them; from 3 on.",
+        ),
+        (
+            "Trials in no mean",
+            "Means are over finished trials. Trials that run, failed, were pruned or cancelled are "
+            "counted and listed. Finished trials of uncommitted code are kept apart where clean "
+            "ones finished; where all are of uncommitted code they are averaged, and the head says "
+            "so.",
+        ),
+        (
+            "Time and memory",
+            "Seconds leave out each trial's first step. The median is of whole steps; parts are "
+            "means, since bases are refreshed once in many steps. Bytes are measured on the first "
+            "worker; 1 MB is 1,000,000 bytes. Peak memory is what the device allocated at most on "
+            "a GPU; on a CPU it is the largest resident size of the whole process, which hides "
+            "differences of small networks.",
+        ),
+    ]
+    if rows.kind == "search":
+        found.append(
+            (
+                "Importance",
+                "PED-ANOVA (optuna): which setting separates the best quarter of the trials from "
+                f"the rest; from {MIN_TRIALS} finished trials on. It tells of the trials that were "
+                "drawn, and a sampler draws more of what looked good.",
+            )
+        )
+    return tuple(found)
+
+
+def _empty(rows: StudyRows) -> str:
+    """What an empty mask scores, for each protocol that the tables have."""
+    protocols = sorted({str(p) for p in rows.scores["protocol"].unique()})
+    known = [_EMPTY[p] for p in protocols if p in _EMPTY]
+    return " ".join(known) or "What an empty mask scores is a matter of the protocol."
+
+
+def _others(rows: StudyRows, metric: str, shown: str) -> str:
+    """The metric's other protocols in the tables."""
+    of_metric = rows.scores[rows.scores["metric"] == metric]
+    others = sorted({str(p) for p in of_metric["protocol"].unique()} - {shown})
+    return f" Also in the tables: {', '.join(others)}." if others else ""
+
+
+def _undefined(rows: StudyRows) -> str:
+    """How many image scores are not a number, by metric, counted from the tables."""
+    images = rows.images
+    if images.empty:
+        return ""
+    undefined = images["value"].isna().groupby(images["metric"]).agg(["sum", "size"])
+    undefined = undefined[undefined["sum"] > 0]
+    if undefined.empty:
+        return "Here every image defines every score."
+    shown = [f"{metric} {row['sum']} of {row['size']}" for metric, row in undefined.iterrows()]
+    return f"Here undefined, over all trials, images and classes: {', '.join(shown)}."

@@ -1,0 +1,60 @@
+"""What the arms were given: budgets and tuning trials."""
+
+import json
+from pathlib import Path
+
+from support.known_study import NANO, write_study
+from support.report_tables import EPOCHS, write_ablation, write_trial
+from support.report_values import markup, scores
+
+from segtune.report import build, summarize
+from segtune.report.evidence.objections.tuning import candidates
+
+
+def test_budget_says_what_was_held_and_what_varied(tmp_path: Path) -> None:
+    write_study(tmp_path, {"base": (0.7, 0.71, 0.7), "up": (0.7, 0.7, 0.7)})
+    found = summarize(tmp_path, "known").budget
+    assert found.fixed == (
+        f"epochs {EPOCHS}", "batch size 8", "data", "seeds 0, 1, 2", "workers 1",
+    )  # fmt: skip
+    assert not found.varied  # nothing differs in what ran, whatever was asked
+    assert not found.unequal
+    longer = {**NANO, "schedule": {"epochs": 2 * EPOCHS, "batch_size": 8}}
+    write_trial(tmp_path, "known", "up-s3", 0.7, role="arm", arm="up", seed=3,
+                config=json.dumps(longer), data_hash="other")  # fmt: skip
+    told = " ".join(summarize(tmp_path, "known").budget.unequal)
+    assert f"epochs ({2 * EPOCHS}, {EPOCHS})" in told
+    assert "data are not the same" in told
+    assert "seeds are not the same" in told
+
+
+def test_budget_tells_what_ran_not_what_was_asked(tmp_path: Path) -> None:
+    """Both have rank 8; the learning rate came along with the method."""
+    write_study(tmp_path, {"base": (0.7, 0.71, 0.7), "up": (0.7, 0.7, 0.7)})
+    methods = {"base": {"name": "lora", "rank": 8, "lr": 0.01},
+               "up": {"name": "galore", "rank": 8, "lr": 0.003}}  # fmt: skip
+    asked = {"base": {}, "up": {"method": "galore", "method.rank": 8}}
+    for arm, method in methods.items():
+        for seed in range(3):
+            write_trial(tmp_path, "known", f"{arm}-s{seed}", 0.7, role="arm", arm=arm, seed=seed,
+                        config=json.dumps({**NANO, "method": method}),
+                        changes=json.dumps(asked[arm]))  # fmt: skip
+    found = summarize(tmp_path, "known").budget
+    assert found.varied == ("method", "method.lr")
+    assert {a.arm: dict(a.changes) for a in found.arms} == {
+        "base": {}, "up": {"method": "galore", "method.lr": 0.003},
+    }  # fmt: skip
+
+
+def test_tuning_names_the_best_of_each_arm(tmp_path: Path) -> None:
+    write_ablation(tmp_path, seeds=(0,))
+    for number, lr in enumerate((1e-3, 1e-4)):
+        write_trial(tmp_path, "methods", f"lora-t{number}", 0.6 + 0.01 * number, role="tune",
+                    arm="lora", seed=1000, number=number, tested=False,
+                    changes=json.dumps({"method": "lora", "method.lr": lr}))  # fmt: skip
+    _, found = candidates(scores(tmp_path, "methods"))
+    assert [(c.changes, c.chosen) for c in found] == [
+        ("method=lora, method.lr=0.001", False), ("method=lora, method.lr=0.0001", True),
+    ]  # fmt: skip
+    page = build(tmp_path, ["methods"], tmp_path / "r.html")
+    assert "full 0, galore 0, lora 2, srft_galore 0" in markup(page)

@@ -1,0 +1,42 @@
+"""What ran, and what a reader must know before any number."""
+
+import json
+from pathlib import Path
+
+from support.report_tables import IMAGES, PATIENTS, write_ablation, write_trial
+
+from segtune.report.parts.head import banners, facts
+from segtune.report.parts.unfinished import failures
+from segtune.results.study_rows import load
+from segtune.results.study_scores import StudyScores
+
+
+def test_head_says_what_ran(methods: StudyScores, storage: Path) -> None:
+    shown = {f.name: f.value for f in facts(methods.rows)}
+    assert shown["commands"] == "segtune run mine.py --set data.root='my data'"
+    assert shown["trials"] == "12: 12 finished"
+    assert shown["images"] == f"val 8, test {IMAGES} (of {PATIENTS} patients)"
+    assert [b.text for b in banners(methods.rows)] == [
+        "Synthetic data, nano encoders: these numbers say nothing about the paper's results."
+    ]
+    rank = load(storage, "rank")
+    assert any("1 pruned, 1 failed" in b.text for b in banners(rank))
+    assert [(f.trial_id, f.status, f.epochs) for f in failures(rank)] == [("t3", "failed", 2)]
+
+
+def test_unlike_conditions_and_uncommitted_code_are_told(tmp_path: Path) -> None:
+    write_ablation(tmp_path, seeds=(0,))
+    write_trial(tmp_path, "methods", "lora-s1", 0.6, role="arm", arm="lora", seed=1,
+                device="NVIDIA H200")  # fmt: skip
+    write_trial(tmp_path, "methods", "lora-s2", 0.6, role="arm", arm="lora", seed=2,
+                git_dirty=True)  # fmt: skip
+    said = [b.text for b in banners(load(tmp_path, "methods"))]
+    assert any("2 different devices" in text for text in said)
+    assert any("1 trial ran from a work tree with uncommitted changes" in text for text in said)
+
+
+def test_real_data_and_encoders_carry_no_such_banner(tmp_path: Path) -> None:
+    config = {"data": {"name": "l3d"}, "system": {"sam2": {"size": "hiera_large"}}}
+    write_trial(tmp_path, "own", "lora-s0", 0.6, role="arm", arm="lora", seed=0,
+                config=json.dumps(config))  # fmt: skip
+    assert not any("nano" in b.text for b in banners(load(tmp_path, "own")))
