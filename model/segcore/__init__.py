@@ -1,16 +1,19 @@
 """Networks, adaptation methods, data, metrics and one training. Knows no Ray.
 
-batch      What goes through a network: a batch of samples, and the classes of a data set.
+batch      What goes through a network: a batch of samples, prompts, a prediction.
+classes    The classes of a data set, and labels of them.
 config     `TrainConfig`: one training as one frozen value.
-losses     Dice and cross-entropy, by MONAI.
 presets    Complete configurations: `nano`, and three readings of the paper.
 pretrain   Makes the packaged nano weights.
-registry   Tables of names, whose rows are loaded when they are asked for.
-train      `train(config, runtime)`: one training, an `Evaluation` after each epoch.
+registry   Configurations that a table offers by name, and how they are validated and written.
+tables     Tables of names, whose rows are loaded when they are asked for.
+testing    The contract tests of the tables, for authors of rows of their own.
+train      `python -m segcore.train`, and `train(config, runtime)`.
 data/      Data sets, by name.
+losses/    Losses, by name.
 methods/   Ways of adapting pretrained weights, by name.
 metrics/   Overlap and surface distance of masks, with their protocols.
 predict/   Prediction from a checkpoint.
 systems/   Whole networks, by name.
-training/  What a training consists of: schedule, scoring, checkpoints, costs.
+training/  What a training consists of: loop, schedule, scoring, checkpoints, costs.
 """

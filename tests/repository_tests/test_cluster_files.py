@@ -24,7 +24,7 @@ from support.kuberay_schema import SCHEMAS
 
 from segtune.cli import _parser
 from segtune.execution.trainable import DRIVER_MEMORY
-from segtune.observers.prometheus import SHOWN, STATE
+from segtune.observers.prometheus import BEST_SCORE, SCORE, SHOWN, STATE
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"
@@ -430,7 +430,7 @@ def expressions() -> list[str]:
 
 def test_the_dashboard_shows_every_gauge_of_a_trial_and_no_other() -> None:
     shown = {n for e in expressions() for n in re.findall(r"\bray_(segtune_\w+)", e)}
-    assert shown == {*SHOWN, STATE}
+    assert shown == {*SHOWN, SCORE, BEST_SCORE, STATE}
 
 
 def test_the_dashboard_shows_metrics_that_ray_has() -> None:

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     found = list(examine(args.storage, os.environ))
     if args.study is not None:
         found += study_findings(args)
-    console.print(draw(found), soft_wrap=False)
+    console.print(findings_table(found), soft_wrap=False)
     return 2 if any(f.level == "fault" for f in found) else 0
 
 
@@ -56,7 +56,7 @@ def study_findings(args: argparse.Namespace) -> Iterator["Finding"]:
     yield Finding("ok", named.name, "the study, its data and its weights are in order")
 
 
-def draw(found: "Sequence[Finding]") -> Table:
+def findings_table(found: "Sequence[Finding]") -> Table:
     """One line per finding, what to do below it."""
     warnings = sum(f.level == "warning" for f in found)
     faults = sum(f.level == "fault" for f in found)

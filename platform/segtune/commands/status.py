@@ -55,7 +55,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         return read_status(args.storage, args.study, datetime.now(UTC))
 
     if not args.watch:
-        console.print(draw(now(), console.width), soft_wrap=False)
+        console.print(status_screen(now(), console.width), soft_wrap=False)
         return 0
     if not console.is_terminal:
         raise ValueError("--watch redraws a terminal, and the output is none: leave it out")
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         while True:
             began = time.monotonic()
             try:
-                shown = draw(now(), screen.width, screen.height)
+                shown = status_screen(now(), screen.width, screen.height)
             except OSError as error:  # a network's storage may be gone for a moment
                 shown = Text(f"{error}; looking again every few seconds", style="red")
             live.update(shown, refresh=True)
@@ -87,7 +87,7 @@ def _job(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def draw(study: "StudyStatus", width: int, height: int | None = None) -> RenderableType:
+def status_screen(study: "StudyStatus", width: int, height: int | None = None) -> RenderableType:
     """A study as a terminal shows it.
 
     Args:

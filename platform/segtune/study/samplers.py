@@ -31,7 +31,7 @@ class EveryCombination(BruteForceSampler):
             return
 
 
-def names() -> list[str]:
+def sampler_names() -> list[str]:
     """The samplers that can be used, whatever options they may need."""
     found = []
     for name in optuna.samplers.__all__:

@@ -10,7 +10,7 @@ from optuna.exceptions import ExperimentalWarning
 
 from segtune.study.costs import COSTS
 from segtune.study.overrides import Changes, SpecError, apply, flatten
-from segtune.study.samplers import EXHAUSTIVE, names, sampler
+from segtune.study.samplers import EXHAUSTIVE, sampler, sampler_names
 from segtune.study.scores import scores
 from segtune.study.space import (
     When,
@@ -187,8 +187,9 @@ def _sampler(study: Search, *, drawable: bool) -> list[str]:
     """Check that the sampler can be built, and can draw from this space for these objectives."""
     if study.sampler == "GridSampler":
         return [f"sampler GridSampler keeps no grid from one run to the next: use {EXHAUSTIVE}"]
-    if study.sampler not in names():
-        return [f"sampler {study.sampler!r} can't be used: choose one of {', '.join(names())}"]
+    known = sampler_names()
+    if study.sampler not in known:
+        return [f"sampler {study.sampler!r} can't be used: choose one of {', '.join(known)}"]
     if "seed" in study.sampler_options:
         return ["sampler_options: a seed is the study's own: give it in seed"]
     try:

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from segtune.cli import main
-from segtune.commands.doctor import draw
+from segtune.commands.doctor import findings_table
 from segtune.doctor.cluster import (
     check_address,
     check_instances,
@@ -417,7 +417,7 @@ def test_advice_stands_below_what_was_found_at_any_width() -> None:
     found = [Finding("ok", "a", "fine"), Finding("fault", "b", "broken " * 20, "mend [it]")]
     for width in (80, 140):
         text = io.StringIO()
-        Console(file=text, width=width).print(draw(found))
+        Console(file=text, width=width).print(findings_table(found))
         assert "-> mend [it]" in text.getvalue()
         assert "1 fault, 0 warnings" in text.getvalue()
         assert max(map(len, text.getvalue().splitlines())) <= width

@@ -20,7 +20,7 @@ from rich.console import Console
 from support.score_kinds import KINDS
 
 from segtune.cli import main
-from segtune.commands.status import draw, duration
+from segtune.commands.status import duration, status_screen
 from segtune.results import study_file, tables
 from segtune.results.status import SILENT_EPOCHS, StudyStatus, TrialStatus, read_status
 
@@ -230,7 +230,7 @@ ERROR = "Traceback (most recent call last):\n  File [a]\nValueError: loss is not
 
 def shown(study: StudyStatus, width: int, height: int | None = None) -> str:
     text = io.StringIO()
-    Console(file=text, width=width, height=height).print(draw(study, width, height))
+    Console(file=text, width=width, height=height).print(status_screen(study, width, height))
     return text.getvalue()
 
 
