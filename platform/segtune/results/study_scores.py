@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from segtune.results.images import ImageScores, image_means, image_scores
-from segtune.results.measures import Measure, best_epochs, choose, select, stacked_dice
+from segtune.results.measures import Measure, best_epochs, choose_measure, select, stacked_dice
 from segtune.results.study_rows import StudyRows
 
 SHOWN = ("dice", "assd", "iou", "hd95")
@@ -99,7 +99,7 @@ def derive(rows: StudyRows) -> StudyScores:
     chosen = {
         (metric, split): measure
         for metric, split in ((str(m), str(s)) for m, s in pairs)
-        if (measure := choose(rows, metric, split)) is not None
+        if (measure := choose_measure(rows, metric, split)) is not None
     }
     splits = {split for _, split in chosen}
     found = {split: stacked_dice(rows, split) for split in sorted(splits)}
