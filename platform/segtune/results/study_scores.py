@@ -93,8 +93,7 @@ class StudyScores:
 
 def derive(rows: StudyRows) -> StudyScores:
     """Choose the measures of a study's metrics and look up every trial's best epoch."""
-    best = best_epochs(rows)
-    epochs = pd.Series(best, dtype="int64", name="epoch").rename_axis("trial_id").reset_index()
+    best, scores = best_epochs(rows), rows.scores
     pairs = rows.scored[["metric", "split"]].drop_duplicates().itertuples(index=False, name=None)
     chosen = {
         (metric, split): measure
@@ -106,7 +105,7 @@ def derive(rows: StudyRows) -> StudyScores:
     return StudyScores(
         rows=rows,
         best_epochs=best,
-        at_best=rows.scores.merge(epochs, on=["trial_id", "epoch"]),
+        at_best=scores[scores["epoch"] == scores["trial_id"].map(best)],
         chosen=chosen,
         stacked={split: measure for split, measure in found.items() if measure is not None},
     )
