@@ -53,7 +53,7 @@ class Measure:
         return 3 if self.is_fraction else 2
 
 
-def choose(rows: StudyRows, metric: str, split: str) -> Measure | None:
+def choose_measure(rows: StudyRows, metric: str, split: str) -> Measure | None:
     """The protocol and size at which a metric is shown; None where it was not computed yet.
 
     The default protocol at the native size. Other protocols (a paper's own, say) and other sizes
@@ -92,7 +92,7 @@ def best_epochs(rows: StudyRows) -> Mapping[str, int]:
     """
     best: dict[str, int] = {}
     objective = rows.selects
-    measure = choose(rows, objective.metric, "val")
+    measure = choose_measure(rows, objective.metric, "val")
     if measure is not None:
         val = select(rows.scores, measure, "val")
         val = val[(val["class_name"] == MACRO) & val["value"].notna()].sort_values("epoch")

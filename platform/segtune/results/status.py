@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from segtune.results import study_file, tables
-from segtune.results.measures import best_epochs, choose, select
+from segtune.results.measures import best_epochs, choose_measure, select
 from segtune.results.storage import Place, Storage
 from segtune.results.study_rows import MACRO, StudyRows
 from segtune.study import definition
@@ -276,7 +276,7 @@ def _worked(rows: StudyRows) -> _Worked:
 
 def _at_best(rows: StudyRows, metric: str) -> dict[str, float]:
     """Trial -> macro value on val at its best epoch so far."""
-    measure = choose(rows, metric, "val")
+    measure = choose_measure(rows, metric, "val")
     if measure is None:
         return {}
     best = best_epochs(rows)

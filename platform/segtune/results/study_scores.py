@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from segtune.results.images import ImageScores, image_means, image_scores
-from segtune.results.measures import Measure, best_epochs, choose, select, stacked_dice
+from segtune.results.measures import Measure, best_epochs, choose_measure, select, stacked_dice
 from segtune.results.study_rows import StudyRows
 
 SHOWN = ("dice", "assd", "iou", "hd95")
@@ -93,20 +93,19 @@ class StudyScores:
 
 def derive(rows: StudyRows) -> StudyScores:
     """Choose the measures of a study's metrics and look up every trial's best epoch."""
-    best = best_epochs(rows)
-    epochs = pd.Series(best, dtype="int64", name="epoch").rename_axis("trial_id").reset_index()
+    best, scores = best_epochs(rows), rows.scores
     pairs = rows.scored[["metric", "split"]].drop_duplicates().itertuples(index=False, name=None)
     chosen = {
         (metric, split): measure
         for metric, split in ((str(m), str(s)) for m, s in pairs)
-        if (measure := choose(rows, metric, split)) is not None
+        if (measure := choose_measure(rows, metric, split)) is not None
     }
     splits = {split for _, split in chosen}
     found = {split: stacked_dice(rows, split) for split in sorted(splits)}
     return StudyScores(
         rows=rows,
         best_epochs=best,
-        at_best=rows.scores.merge(epochs, on=["trial_id", "epoch"]),
+        at_best=scores[scores["epoch"] == scores["trial_id"].map(best)],
         chosen=chosen,
         stacked={split: measure for split, measure in found.items() if measure is not None},
     )

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from segtune.report.evidence.patients import Scores, bootstrap, by_patient, difference, shares
+from segtune.report.evidence.patients import Scores, bootstrap, by_patient, macro_difference, shares
 
 
 def scores_of(values: NDArray[np.float64], patients: str) -> tuple[Scores, int]:
@@ -50,7 +50,7 @@ def test_macro_is_a_mean_of_class_means_over_defined_images() -> None:
     a = np.array([[0.2, 1.0], [0.4, nan], [nan, nan], [0.6, 0.5]])
     b = np.array([[0.1, 0.5], [0.1, 0.0], [nan, nan], [0.1, nan]])
     (left, right), names, images = by_patient((np.stack([a, b]), np.stack([b, b])), list("abab"))
-    [found] = difference(left, right, np.ones((1, 2)))
+    [found] = macro_difference(left, right, np.ones((1, 2)))
     assert found == pytest.approx(((0.4 + 0.75) / 2 - (0.1 + 0.25) / 2) / 2)
     assert (names, images) == (("a", "b"), 3)
 

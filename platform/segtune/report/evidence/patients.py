@@ -101,10 +101,10 @@ def bootstrap(
     """
     n, equal = arm.sum_SPC.shape[1], effective(arm.weights_P)
     enough = n >= MIN_FOR_INTERVAL and equal > 1
-    mean = float(difference(arm, baseline, np.ones((1, n)))[0]) if enough else np.nan
+    mean = float(macro_difference(arm, baseline, np.ones((1, n)))[0]) if enough else np.nan
     if not np.isfinite(mean):
         return None
-    drawn_D = difference(arm, baseline, _draws(n, seed))
+    drawn_D = macro_difference(arm, baseline, _draws(n, seed))
     t = stats.t.ppf((1 - LEVEL) / 2, equal - 1)
     tail = 100 * float(stats.norm.cdf(np.sqrt(equal / (equal - 1)) * t))
     # A draw whose patients define no class at all has no score.
@@ -112,7 +112,7 @@ def bootstrap(
     return PatientInterval(mean, float(low), float(high), n, images)
 
 
-def difference(arm: Scores, baseline: Scores | None, weights_DP: Values) -> Values:
+def macro_difference(arm: Scores, baseline: Scores | None, weights_DP: Values) -> Values:
     """The arm's macro score minus the baseline's, where there is one, (D,)."""
     own_D = arm.macro(weights_DP)
     return own_D if baseline is None else own_D - baseline.macro(weights_DP)
@@ -125,8 +125,8 @@ def shares(arm: Scores, baseline: Scores | None) -> Values:
     Source: Tukey, Annals of Mathematical Statistics 29 (1958), 614.
     """
     n = arm.sum_SPC.shape[1]
-    whole = difference(arm, baseline, np.ones((1, n)))[0]
-    without_P = difference(arm, baseline, 1 - np.eye(n))
+    whole = macro_difference(arm, baseline, np.ones((1, n)))[0]
+    without_P = macro_difference(arm, baseline, 1 - np.eye(n))
     return np.asarray(n * whole - (n - 1) * without_P, dtype=np.float64)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from segtune.report.evidence.compare import Comparison, Difference, paired_test, trials_by_seed
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.objections.caveat import Caveat
-from segtune.report.evidence.patients import by_patient, difference
+from segtune.report.evidence.patients import by_patient, macro_difference
 from segtune.report.evidence.stats import ALPHA, MIN_SEEDS, holm
 from segtune.report.page.text import listing, number
 from segtune.results.images import ImageScores
@@ -78,7 +78,7 @@ def influential(
     found = []
     for kind, names_I in kinds.items():
         (a, b), units, _ = by_patient((own, base), names_I)
-        without_P = difference(a, b, 1 - np.eye(len(units)))
+        without_P = macro_difference(a, b, 1 - np.eye(len(units)))
         for k in (int(np.nanargmin(without_P)), int(np.nanargmax(without_P))):
             keep_I = [name != units[k] for name in names_I]
             again = paired_test(images, list(pairs.values()), keep_I)
