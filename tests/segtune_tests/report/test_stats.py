@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
@@ -161,6 +161,7 @@ def test_holm_steps_down_and_never_decreases() -> None:
     assert holm([]) == ()
 
 
+@settings(deadline=None, max_examples=30)  # statsmodels collects garbage at every call
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
 def test_holm_is_statsmodels(p_values: list[float]) -> None:
     assert holm(p_values) == tuple(multipletests(p_values, method="holm")[1])
