@@ -70,13 +70,13 @@ class TrainConfig:
         """The boxes that the system is told; None: none."""
         return None if self.prompts.source == "none" else self.prompts
 
-    def scores(self) -> Mapping[str, tuple[Direction, str, str, str]]:
+    def scores(self) -> Mapping[str, tuple[Direction, str, str, str, str]]:
         """What every epoch has on val, macro, by the metric's name: which values are better, unit,
-        label and what it computes. The metric that chooses the best epoch comes first."""
+        label, what it computes and by which protocol. What chooses the best epoch comes first."""
         found = self.evaluation.scores(self.data)
         first = self.evaluation.select_on[0]
         return {
-            name: (m.direction, m.unit, m.label, m.about)
+            name: (m.direction, m.unit, m.label, m.about, m.protocol)
             for name, m in sorted(found.items(), key=lambda item: item[0] != first)
         }
 

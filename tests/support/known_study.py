@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from support.report_tables import EPOCHS, MASKS, write_trial
-from support.score_kinds import KINDS
+from support.score_kinds import DEFINED, KINDS
 
 from segtune.report.summarize import StudySummary
 from segtune.results import study_file, tables
@@ -52,7 +52,8 @@ def write_study(
     """
     seeds = range(max(len(values) for values in arms.values()))
     study_file.write(storage, study, {
-        "schema_version": 2, "study": study, "kind": "ablation", "question": "Which is best?",
+        "schema_version": 2, "study": study, "scores": DEFINED, "kind": "ablation",
+        "question": "Which is best?",
         "baseline": {}, "baseline_arm": next(iter(arms)), "arms": {a: {"method": a} for a in arms},
         "seeds": list(seeds), "tune": tune or {},
     })  # fmt: skip

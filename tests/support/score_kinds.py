@@ -15,7 +15,11 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 """The columns `direction`, `unit` and `label`, by metric."""
 DEFINED: dict[str, dict[str, Any]] = {
-    name: {**kind, "about": METRICS[f"{name}.{default_protocol(name)}"].load().about}
+    name: {
+        **kind,
+        "about": METRICS[f"{name}.{default_protocol(name)}"].load().about,
+        "protocol": default_protocol(name),
+    }
     for name, kind in KINDS.items()
 }
 """What `study.json` says of them."""

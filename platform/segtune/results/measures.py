@@ -63,8 +63,13 @@ def choose_measure(rows: StudyRows, metric: str, split: str) -> Measure | None:
     there = _of(rows, metric, split, MACRO)
     if there.empty:
         return None
-    first = there["protocol"].iloc[0]  # a training writes the one that stands for the metric first
-    return _measure(rows, there[there["protocol"] == first])
+    defined = rows.definition.get("scores") or {}
+    protocol = defined.get(metric, {}).get("protocol")
+    if protocol not in set(
+        there["protocol"]
+    ):  # not scored on val: a training writes the main first
+        protocol = there["protocol"].iloc[0]
+    return _measure(rows, there[there["protocol"] == protocol])
 
 
 def stacked_dice(rows: StudyRows, split: str) -> Measure | None:

@@ -20,6 +20,8 @@ class ScoreKind(NamedTuple):
     """As it is written for a person: `Dice`."""
     about: str = ""
     """What it computes, in one sentence for a person."""
+    protocol: str = ""
+    """How exactly: the one that stands for the metric where it is computed in several ways."""
 
     @property
     def digits(self) -> int:

@@ -98,7 +98,7 @@ def test_arms_of_both_are_compared_with_the_firsts_baseline(storage: Path) -> No
 def test_the_common_protocol_is_written_out(storage: Path) -> None:
     said = shared_protocol([scores(storage, "first"), scores(storage, "second")])
     assert "schedule.epochs 6" in said[0]
-    assert f"metric dice per_image at {SIDE} px" in said[0]
+    assert f"metric dice per_image at {SIDE} x {SIDE} pixels" in said[0]
     assert "test images 18 images" in said[0]
     assert said[1] == "The baselines differ in method."
 
@@ -176,7 +176,7 @@ def test_another_protocol_resolution_or_split_is_refused(storage: Path) -> None:
         tables.write(storage, "other", "images", fewer)
     told = unfair([scores(storage, "first"), scores(storage, "other")])
     assert [t.partition(":")[0] for t in told] == ["test images", "metric dice", "metric assd"]
-    assert f"per_image at {2 * SIDE} px in other" in told[1]
+    assert f"per_image at {2 * SIDE} x {2 * SIDE} pixels in other" in told[1]
 
 
 def test_all_differences_are_told_at_once(storage: Path) -> None:
