@@ -15,17 +15,17 @@ from segtune.report.parts.differences import differences_part, external_part
 from segtune.report.parts.domains import domains_part
 from segtune.report.parts.factors import factors_part
 from segtune.report.parts.head import banners, facts, unlike_banners
-from segtune.report.parts.importance import importance_part
 from segtune.report.parts.notes import notes
 from segtune.report.parts.per_image import agreement_part, spread_part
 from segtune.report.parts.pictures import arms_gallery_part, search_gallery_part
-from segtune.report.parts.rank_by_interval import rank_by_interval_part
 from segtune.report.parts.reported import reported_part
 from segtune.report.parts.scores import scores_part
-from segtune.report.parts.search import best_trials_part, trial_looks
-from segtune.report.parts.search_history import history_part, pareto_part
-from segtune.report.parts.search_settings import parallel_part, slices_part
-from segtune.report.parts.search_training import search_training_part
+from segtune.report.parts.searches.best_trials import best_trials_part, trial_looks
+from segtune.report.parts.searches.history import history_part, pareto_part
+from segtune.report.parts.searches.importance import importance_part
+from segtune.report.parts.searches.rank_by_interval import rank_by_interval_part
+from segtune.report.parts.searches.settings import parallel_part, slices_part
+from segtune.report.parts.searches.training import search_training_part
 from segtune.report.parts.tradeoff import arms_tradeoff_part, search_tradeoff_part
 from segtune.report.parts.training import training_part
 from segtune.report.parts.unfinished import unfinished_part

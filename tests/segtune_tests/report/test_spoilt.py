@@ -25,10 +25,10 @@ from segtune.report.parts.classes import class_scores
 from segtune.report.parts.cost import step_costs
 from segtune.report.parts.domains import shifts
 from segtune.report.parts.factors import factors
-from segtune.report.parts.importance import importances
 from segtune.report.parts.per_image import agreements, spreads
 from segtune.report.parts.pictures import arms_gallery_part, gallery
-from segtune.report.parts.rank_by_interval import rank_by_interval
+from segtune.report.parts.searches.importance import importances
+from segtune.report.parts.searches.rank_by_interval import rank_by_interval
 from segtune.report.parts.training import learning_curves
 from segtune.report.summarize import Findings
 from segtune.results import tables

@@ -6,7 +6,7 @@ patients would not show. Simulated with 5 seeds, 10 patients and no true differe
 of 5 % a t test over seeds rejects in 8 of 100 studies where both vary alike and in 30 where
 patients vary three times as much; a permutation over patients in 24, and in 56 where seeds vary
 three times as much. `over_both` rejects in about 5 throughout
-(`tests/segtune_tests/report/test_simulation.py`): the verdict rests on it.
+(`tests/segtune_tests/report/evidence/test_simulation.py`): the verdict rests on it.
 
 Why paired t tests, and not Wilcoxon or a permutation, over seeds: of five seeds the smallest
 two-sided p of either is 2 / 2^5 = 0.06, so neither can ever reject. The mean of a macro score over

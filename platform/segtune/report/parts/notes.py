@@ -2,7 +2,7 @@
 
 from segtune.report.evidence.patients import DRAWS
 from segtune.report.evidence.stats import MIN_PATIENTS, MIN_SEEDS
-from segtune.report.parts.importance import MIN_TRIALS
+from segtune.report.parts.searches.importance import MIN_TRIALS
 from segtune.results.study_rows import StudyRows
 from segtune.results.study_scores import StudyScores
 

@@ -13,7 +13,7 @@ from segtune.report import build
 from segtune.report.evidence.answer import search_answer
 from segtune.report.evidence.search_results import SearchResults
 from segtune.report.page.look import looks
-from segtune.report.parts.search import trial_looks
+from segtune.report.parts.searches.best_trials import trial_looks
 from segtune.report.parts.unfinished import failures, stopped_early
 from segtune.report.summarize import summarize
 from segtune.results import study_file, tables

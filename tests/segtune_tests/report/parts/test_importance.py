@@ -11,7 +11,7 @@ from support.report_values import found as findings_of
 from support.score_kinds import KINDS
 
 from segtune.report.evidence.search_results import SearchResults
-from segtune.report.parts.importance import MIN_TRIALS, importances
+from segtune.report.parts.searches.importance import MIN_TRIALS, importances
 from segtune.results import study_file, tables
 
 

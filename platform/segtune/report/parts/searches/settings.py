@@ -28,7 +28,7 @@ from segtune.report.page.look import (
 )
 from segtune.report.page.page import Part
 from segtune.report.page.text import setting
-from segtune.report.parts.search import trial_hover
+from segtune.report.parts.searches.best_trials import trial_hover
 
 _MANY_LINES = 60
 """With more lines than these, pointing at a line does not say what was drawn."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from segtune.report.evidence.search_results import SearchResults, SearchTrial
 from segtune.report.page.look import FRONT, MUTED, OTHER, Figure, Key, faded, figure, packed
 from segtune.report.page.page import Part
-from segtune.report.parts.search import SELECTION, trial_hover
+from segtune.report.parts.searches.best_trials import SELECTION, trial_hover
 
 _ENDS = (
     ("not finished", MUTED, "x"),

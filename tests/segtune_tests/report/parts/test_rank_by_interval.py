@@ -8,7 +8,7 @@ import pytest
 from support.report_tables import write_trial
 from support.report_values import scores
 
-from segtune.report.parts.rank_by_interval import rank_by_interval, rank_by_interval_figure
+from segtune.report.parts.searches.rank_by_interval import rank_by_interval, rank_by_interval_figure
 
 
 def test_rank_by_interval_means_per_cell(tmp_path: Path) -> None:
