@@ -1,7 +1,7 @@
 """Colours and the common style of all figures.
 
 Every colour stands out against white and against the dark page alike, and no two of the palette
-look the same to a colour-blind reader (tests/segtune_tests/report/page/test_look.py computes both). What
+look the same to a colour-blind reader (its tests compute both). What
 the theme decides (ink, grid, background) is left to the page, which knows whether it is light or
 dark.
 
