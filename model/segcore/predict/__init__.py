@@ -1,5 +1,6 @@
 """Prediction from a checkpoint: `Predictor` for arrays, `predict_files` for files.
 
+boxes      Box prompts of images to predict, from a file of the user's.
 drawing    What a prediction looks like: palette masks, contours, overlays.
 export     A trained network's SAM2 as plain weights, for programs without segtune.
 files      From files to files: decode ahead, predict in batches, write behind.

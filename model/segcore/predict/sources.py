@@ -12,11 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
 from segcore.data import pixels
 from segcore.data.faults import Faults
 from segcore.data.prompts import ImageBoxes
+from segcore.predict.boxes import read_boxes
 
 IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
@@ -167,29 +167,6 @@ def _boxes(
     names = {p.name for p in found}
     faults.extend("boxes of no image that was given", (n for n in given if n not in names))
     return given
-
-
-def read_boxes(file: Path) -> dict[str, ImageBoxes]:
-    """Box prompts from a JSON file, in pixels of each image: one box, or one for each class.
-
-        {"scene1.png": [10, 20, 110, 90],
-         "scene2.png": {"ridge": [0, 40, 60, 80], "ligament": [55, 0, 90, 30]}}
-
-    Raises:
-        ValueError: no such file, or something else than that in it.
-    """
-    try:
-        return _BOXES.validate_json(file.read_bytes())
-    except OSError as error:
-        raise ValueError(f"{file}: {error.strerror}") from error
-    except ValueError as error:
-        raise ValueError(
-            f'{file}: {error}. Write {{"IMAGE": [x0, y0, x1, y1]}}, or {{"IMAGE": {{"CLASS": '
-            "[x0, y0, x1, y1]}}"
-        ) from error
-
-
-_BOXES = TypeAdapter(dict[str, ImageBoxes])
 
 
 def _files(path: Path, faults: Faults) -> list[Path]:

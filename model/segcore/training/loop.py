@@ -20,7 +20,7 @@ from segcore.training.checkpoint import Checkpoint
 from segcore.training.costs import Stopwatch, memory
 from segcore.training.evaluation import better
 from segcore.training.events import Evaluation, Facts, ImageScore, Picture, Score, Seconds, Step
-from segcore.training.runtime import Runtime
+from segcore.training.runtime import Runtime, device_name
 from segcore.training.scoring import (
     Predicted,
     Target,
@@ -313,8 +313,3 @@ class Training:
         self.best_epoch, self.best_value = found.last["best_epoch"], found.last["best_value"]
         self.best_tensors = dict(found.best)
         torch.set_rng_state(found.last["rng"])
-
-
-def device_name(device: torch.device) -> str:
-    """The device as a person knows it."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

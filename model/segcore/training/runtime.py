@@ -65,3 +65,8 @@ def device_precision(device: torch.device) -> Precision:
     """bfloat16 where a GPU computes in it, else float32."""
     bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bfloat16" if bfloat16 else "float32"
+
+
+def device_name(device: torch.device) -> str:
+    """The device as a person knows it."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
