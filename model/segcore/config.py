@@ -66,17 +66,18 @@ class TrainConfig:
         yield from (METRICS[key].target.partition(":")[0] for key in keys)
 
     @property
-    def told(self) -> PromptConfig | None:
+    def boxes(self) -> PromptConfig | None:
         """The boxes that the system is told; None: none."""
         return None if self.prompts.source == "none" else self.prompts
 
-    def scores(self) -> Mapping[str, tuple[Direction, str, str, str, str]]:
+    def scores(self) -> Mapping[str, tuple[Direction, str, str, str, str, bool]]:
         """What every epoch has on val, macro, by the metric's name: which values are better, unit,
-        label, what it computes and by which protocol. What chooses the best epoch comes first."""
+        label, what it computes, by which protocol, and whether a report always shows it. What
+        chooses the best epoch comes first."""
         found = self.evaluation.scores(self.data)
         first = self.evaluation.select_on[0]
         return {
-            name: (m.direction, m.unit, m.label, m.about, m.protocol)
+            name: (m.direction, m.unit, m.label, m.about, m.protocol, m.shown)
             for name, m in sorted(found.items(), key=lambda item: item[0] != first)
         }
 
@@ -126,18 +127,18 @@ class TrainConfig:
         )
 
 
-def to_json(config: Any, *, places: bool = True) -> dict[str, Any]:
+def to_json(config: Any, *, locations: bool = True) -> dict[str, Any]:
     """A configuration as nested plain values; a choice carries its table name as `name`.
 
     Args:
         config: a configuration of segcore's.
-        places: whether fields that only say where something lies are among them.
+        locations: whether fields that only say where something lies are among them.
     """
     if isinstance(config, Choice):
         values = config.to_json()
     else:
         values = TypeAdapter(type(config)).dump_python(config, mode="json")
-    return values if places else _without_places(config, values)
+    return values if locations else _without_locations(config, values)
 
 
 def from_json(cls: type[T], values: Mapping[str, Any]) -> T:
@@ -149,12 +150,12 @@ def from_json(cls: type[T], values: Mapping[str, Any]) -> T:
     return TypeAdapter(cls).validate_json(json.dumps(values))
 
 
-def _without_places(config: Any, values: dict[str, Any]) -> dict[str, Any]:
+def _without_locations(config: Any, values: dict[str, Any]) -> dict[str, Any]:
     kept = dict(values)
     for field in dataclasses.fields(config):
         inner = getattr(config, field.name)
-        if field.metadata.get("place"):
+        if field.metadata.get("location"):
             del kept[field.name]
         elif dataclasses.is_dataclass(inner):
-            kept[field.name] = _without_places(inner, kept[field.name])
+            kept[field.name] = _without_locations(inner, kept[field.name])
     return kept

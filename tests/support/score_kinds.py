@@ -19,6 +19,7 @@ DEFINED: dict[str, dict[str, Any]] = {
         **kind,
         "about": METRICS[f"{name}.{default_protocol(name)}"].load().about,
         "protocol": default_protocol(name),
+        "shown": METRICS[f"{name}.{default_protocol(name)}"].load().shown,
     }
     for name, kind in KINDS.items()
 }

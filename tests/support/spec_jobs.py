@@ -62,7 +62,7 @@ class Job(Scored):
 
     tool: Tool = field(default_factory=Saw)
     length: Annotated[float, Field(gt=0)] = 2.0
-    folder: str = field(default="here", metadata={"place": True})
+    folder: str = field(default="here", metadata={"location": True})
     limit: float | None = None
     seed: Annotated[int, Field(ge=0)] = 0
 

@@ -95,8 +95,8 @@ def one_naming(data: DataConfig, external: DataConfig) -> str | None:
     """
     if not (data.names_patients and external.names_patients):
         return None
-    for one in _places(data):
-        for other in _places(external):
+    for one in _folders(data):
+        for other in _folders(external):
             if one.is_relative_to(other) or other.is_relative_to(one):
                 return f"both lie in {min(one, other, key=lambda p: len(p.parts))}"
     kinds = type(data), type(external)
@@ -105,10 +105,10 @@ def one_naming(data: DataConfig, external: DataConfig) -> str | None:
     return None
 
 
-def _places(config: Any) -> list[Path]:
+def _folders(config: Any) -> list[Path]:
     """The folders that a set is read from, where its fields say so."""
     values = [
-        getattr(config, f.name) for f in dataclasses.fields(config) if f.metadata.get("place")
+        getattr(config, f.name) for f in dataclasses.fields(config) if f.metadata.get("location")
     ]
     return [Path(v).resolve() for v in values if v is not None]
 

@@ -82,6 +82,8 @@ class Metric:
     """Whether an image or a case (all its slices, as a volume) has a value."""
     reduce: Callable[[Sequence[Value]], float] | None = None
     """How the values of a set become one; None: their mean. For a curve: of one image, too."""
+    shown: bool = False
+    """Whether a report has it wherever it was scored, not only where it is an objective."""
     only_at_test: bool = False
     """Whether it takes so long that val is not scored with it, unless it selects."""
 

@@ -41,6 +41,7 @@ DICE = Metric(
     direction="maximize",
     unit="fraction",
     compute=_dice,
+    shown=True,
 )
 IOU = Metric(
     name="iou",
@@ -50,6 +51,7 @@ IOU = Metric(
     direction="maximize",
     unit="fraction",
     compute=_iou,
+    shown=True,
 )
 NSD = Metric(
     name="nsd",
@@ -68,6 +70,7 @@ ASSD = Metric(
     direction="minimize",
     unit="px",
     compute=distance(SurfaceDistances.mean),
+    shown=True,
 )
 HD = Metric(
     name="hd",
@@ -86,6 +89,7 @@ HD95 = Metric(
     direction="minimize",
     unit="px",
     compute=distance(lambda d: d.percentile(95)),
+    shown=True,
 )
 ASSD_OF_DIRECTED = Metric(
     name="assd",

@@ -79,7 +79,7 @@ class Predictor:
         *,
         device: str | None = None,
         precision: Precision | None = None,
-        places: Mapping[str, str] | None = None,
+        locations: Mapping[str, str] | None = None,
     ) -> Self:
         """The best network of a training.
 
@@ -87,13 +87,13 @@ class Predictor:
             checkpoint: a checkpoint folder, or a trial's folder in a study's results.
             device: such as `cpu`, `cuda` or `cuda:1`; default: a GPU where there is one.
             precision: of the network; default: bfloat16 where a GPU computes in it.
-            places: where pretrained weights lie, as for `segcore.training.restore.restore`.
+            locations: where pretrained weights lie, as for `segcore.training.restore.restore`.
 
         Raises:
             ValueError: no such device, no checkpoint, or weights that do not fit it.
         """
         chosen = choose_device(device)
-        restored = restore(checkpoint, places)
+        restored = restore(checkpoint, locations)
         return cls(
             system=restored.system,
             classes=restored.classes,

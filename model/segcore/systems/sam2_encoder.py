@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from segcore.registry import STRICT
 from segcore.systems.pixels import standardise
 from segcore.systems.weights import (
-    PLACE,
+    LOCATION,
     Pretrained,
     check_source,
     from_hub,
@@ -70,7 +70,7 @@ class Sam2Config:
     size: Size = "nano"
     """Those from `hiera_tiny` to `hiera_large` are SAM2.1's."""
     pretrained: Pretrained = "packaged"
-    checkpoint: str | None = dataclasses.field(default=None, metadata=PLACE)
+    checkpoint: str | None = dataclasses.field(default=None, metadata=LOCATION)
     """Meta's `sam2.1_*.pt`, a safetensors file, or a folder of transformers' Sam2Model."""
     hub: str | None = None
     """Name on the Hugging Face hub of a Sam2Model, such as facebook/sam2.1-hiera-large."""

@@ -19,7 +19,7 @@ Pretrained = Literal["packaged", "random", "checkpoint", "hub"]
 """`packaged`: this project's own small weights; `checkpoint`: a file or folder of the user's;
 `hub`: by name from the Hugging Face hub, kept in its cache; `random`: none, asked for by name."""
 
-PLACE: Mapping[str, Any] = {"place": True}
+LOCATION: Mapping[str, Any] = {"location": True}
 """Metadata of a field that says where something lies on disk, and so is no part of a hash."""
 
 _downloads: ContextVar[bool] = ContextVar("_downloads", default=True)

@@ -83,7 +83,7 @@ class Training:
             config.augment,
             config.seed,
             epoch,
-            prompts=config.told,
+            prompts=config.boxes,
             remembers=self.system.remembers,
         )
         with closing(made):
@@ -269,7 +269,7 @@ class Training:
                 self.runtime,
                 input_size=self.config.system.input_size,
                 batch_size=schedule.microbatch_size or schedule.batch_size,
-                prompts=self.config.told,
+                prompts=self.config.boxes,
                 drawn=chosen,
             ):
                 if predicted.sample.sample_id in chosen:
@@ -287,7 +287,7 @@ class Training:
 
     def _description(self) -> dict[str, Any]:
         return {
-            "config": to_json(self.config, places=False),
+            "config": to_json(self.config, locations=False),
             "classes": dataclasses.asdict(self.dataset.classes),
             "weights_hash": self.facts.weights_hash,
             "data_hash": self.facts.data_hash,

@@ -40,12 +40,12 @@ class Restored:
     classes: ClassSpec
 
 
-def restore(path: Path, places: Mapping[str, str] | None = None) -> Restored:
+def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
     """Build the network of a checkpoint and put its best epoch's weights in.
 
     Args:
         path: a checkpoint folder, or a trial's folder in a study's results (see `find`).
-        places: where pretrained weights lie, by dotted field (`system.sam2.checkpoint`). A
+        locations: where pretrained weights lie, by dotted field (`system.sam2.checkpoint`). A
             checkpoint holds only what training changed, and no places. Weights that it knows by
             their name on the hub are used from the hub's cache, but never downloaded.
 
@@ -72,7 +72,7 @@ def restore(path: Path, places: Mapping[str, str] | None = None) -> Restored:
     ]
     if faults:
         raise CheckpointError("\n".join(faults))
-    config = from_json(SystemConfig, _placed(values["system"], places or {}))
+    config = from_json(SystemConfig, _located(values["system"], locations or {}))
     method = from_json(Method, values["method"])
     names, exclusive = description["classes"]["names"], description["classes"]["exclusive"]
     classes = ClassSpec(tuple(names), exclusive)
@@ -140,16 +140,16 @@ def _is_checkpoint(folder: Path) -> bool:
     return (folder / BEST).is_file() and (folder / CONFIG).is_file()
 
 
-def _placed(system: dict[str, Any], places: Mapping[str, str]) -> dict[str, Any]:
+def _located(system: dict[str, Any], locations: Mapping[str, str]) -> dict[str, Any]:
     """A system's values with the places of its weights among them.
 
     Raises:
         ValueError: a place that the system does not have, or lacks; all of them.
     """
-    known = {f"system.{p}": p for p in _places(SystemConfig.choice(system["name"]))}
+    known = {f"system.{p}": p for p in _locations(SystemConfig.choice(system["name"]))}
     faults = [
         f"{field} is no place of weights of this checkpoint, which has {', '.join(known) or 'none'}"
-        for field in places
+        for field in locations
         if field not in known
     ]
     out: dict[str, Any] = dict(system)
@@ -159,8 +159,8 @@ def _placed(system: dict[str, Any], places: Mapping[str, str]) -> dict[str, Any]
         for parent in parents:
             part[parent] = dict(part.get(parent, {}))
             part = part[parent]
-        if field in places:
-            part[name] = places[field]
+        if field in locations:
+            part[name] = locations[field]
             if part.get("pretrained") == "hub":  # the same weights, by place in place of name
                 part.update(pretrained="checkpoint", hub=None)
         elif part.get("pretrained") == "checkpoint":
@@ -170,11 +170,11 @@ def _placed(system: dict[str, Any], places: Mapping[str, str]) -> dict[str, Any]
     return out
 
 
-def _places(config: type[Any], prefix: str = "") -> Iterator[str]:
+def _locations(config: type[Any], prefix: str = "") -> Iterator[str]:
     """The dotted fields of a configuration that only say where something lies."""
     hints = typing.get_type_hints(config)
     for field in dataclasses.fields(config):
-        if field.metadata.get("place"):
+        if field.metadata.get("location"):
             yield prefix + field.name
         elif dataclasses.is_dataclass(hint := hints[field.name]) and isinstance(hint, type):
-            yield from _places(hint, f"{prefix}{field.name}.")
+            yield from _locations(hint, f"{prefix}{field.name}.")

@@ -81,7 +81,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     outputs = Outputs(args.out, args.write or KINDS)
     with on_this_machine(args.checkpoint) as checkpoint:
         predictor = Predictor.load(
-            checkpoint, device=args.device, precision=args.precision, places=locations(args)
+            checkpoint, device=args.device, precision=args.precision, locations=locations(args)
         )
     if args.write and "depth" in args.write and not predictor.needs_depth:
         raise ValueError(

@@ -13,10 +13,7 @@ import pandas as pd
 from segtune.results.images import ImageScores, image_means, image_scores
 from segtune.results.measures import Measure, best_epochs, choose_measure, select, stacked_dice
 from segtune.results.study_rows import StudyRows
-
-SHOWN = ("dice", "assd", "iou", "hd95")
-"""Metrics that are shown wherever they were scored, in this order. Others are shown where they are
-objectives of the study, and where none of these was scored."""
+from segtune.study.scores import ScoreKind, headline
 
 _Key = tuple[Measure, str]
 
@@ -45,10 +42,17 @@ class StudyScores:
     def measures(self, split: str) -> tuple[Measure, ...]:
         """Those that are shown of a split, in the order of the page."""
         scored = [metric for metric, of in self.chosen if of == split]
-        known = [metric for metric in SHOWN if metric in scored]
+        known = [metric for metric in self._shown() if metric in scored]
         asked = [o.metric for o in self.rows.objectives if o.metric in scored]
         order = dict.fromkeys([*known, *asked] or scored)
         return tuple(self.chosen[metric, split] for metric in order)
+
+    def _shown(self) -> list[str]:
+        """What the study's definition says is always shown: what stands for a trial first."""
+        defined = self.rows.definition.get("scores") or {}
+        kinds = {name: ScoreKind(**kind) for name, kind in defined.items()}
+        always = [name for name, kind in kinds.items() if kind.shown]
+        return [*dict.fromkeys([*headline(kinds), *always])]
 
     def leading(self, split: str) -> tuple[Measure, ...]:
         """The first measure between 0 and 1 and the first other one: an overlap and a distance."""

@@ -62,7 +62,7 @@ def trial_row(trial: Trial, origin: Origin, workers: int) -> dict[str, Any]:
         "seed": trial.seed,
         "number": trial.number,
         "status": "running",
-        "config": json.dumps(nested(trial.config, places=False)),
+        "config": json.dumps(nested(trial.config, locations=False)),
         "changes": json.dumps(dict(trial.changes), sort_keys=True),
         "train_run": trial.trial_id,
         "git_commit": origin.git_commit,

@@ -48,7 +48,7 @@ def flatten(config: Any, *, locations: bool = True) -> dict[str, Any]:
     """
     out: dict[str, Any] = {}
     for f in dataclasses.fields(config):
-        if f.metadata.get("place") and not locations:
+        if f.metadata.get("location") and not locations:
             continue
         value = getattr(config, f.name)
         if dataclasses.is_dataclass(value):
@@ -61,21 +61,21 @@ def flatten(config: Any, *, locations: bool = True) -> dict[str, Any]:
     return out
 
 
-def nested(config: Any, *, places: bool = True) -> dict[str, Any]:
+def nested(config: Any, *, locations: bool = True) -> dict[str, Any]:
     """Every setting as nested plain values; a choice from a table has its name as `name`.
 
     Args:
         config: a dataclass.
-        places: whether fields that only say where something lies are among them.
+        locations: whether fields that only say where something lies are among them.
     """
     name = getattr(config, "name", None)
     out: dict[str, Any] = {"name": name} if isinstance(name, str) else {}
     for f in dataclasses.fields(config):
-        if f.metadata.get("place") and not places:
+        if f.metadata.get("location") and not locations:
             continue
         value = getattr(config, f.name)
         if dataclasses.is_dataclass(value):
-            value = nested(value, places=places)
+            value = nested(value, locations=locations)
         out[f.name] = list(value) if isinstance(value, tuple) else value
     return out
 
@@ -88,7 +88,7 @@ def non_default(config: Any) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
-        if f.metadata.get("place"):
+        if f.metadata.get("location"):
             continue
         if dataclasses.is_dataclass(value):
             if isinstance(name := getattr(value, "name", None), str):
@@ -106,7 +106,7 @@ def resolve_locations(config: Any) -> Any:
         value = getattr(config, f.name)
         if dataclasses.is_dataclass(value):
             new[f.name] = resolve_locations(value)
-        elif f.metadata.get("place") and isinstance(value, str):
+        elif f.metadata.get("location") and isinstance(value, str):
             new[f.name] = str(Path(value).expanduser().absolute())
     return dataclasses.replace(config, **new)
 

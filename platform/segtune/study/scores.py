@@ -22,6 +22,8 @@ class ScoreKind(NamedTuple):
     """What it computes, in one sentence for a person."""
     protocol: str = ""
     """How exactly: the one that stands for the metric where it is computed in several ways."""
+    shown: bool = True
+    """Whether a report has it wherever it was scored, not only where it is an objective."""
 
     @property
     def digits(self) -> int:

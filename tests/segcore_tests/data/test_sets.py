@@ -207,7 +207,7 @@ def test_the_hash_is_of_content_and_splits_not_of_the_place(
     shutil.copytree(values["root"], there)
     moved = from_json(DataConfig, values | {"root": str(there)})
     assert moved.open().content_hash() == before
-    assert to_json(moved, places=False) == to_json(config, places=False)
+    assert to_json(moved, locations=False) == to_json(config, locations=False)
     image = next(p for p in sorted(there.rglob("*")) if p.suffix in (".jpg", ".png", ".tif"))
     with Image.open(image) as picture_:
         turned = np.array(picture_)[::-1]

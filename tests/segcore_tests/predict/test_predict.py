@@ -230,7 +230,7 @@ def test_weights_of_a_place_are_used(tiny: TrainConfig, tmp_path: Path) -> None:
     trained(tiny, tmp_path / "checkpoint", system=DualEncoderConfig(sam2=sam2))
     moved = weights.rename(tmp_path / "elsewhere.pt")
     places = {"system.sam2.checkpoint": str(moved)}
-    assert Predictor.load(tmp_path / "checkpoint", device="cpu", places=places).needs_depth
+    assert Predictor.load(tmp_path / "checkpoint", device="cpu", locations=places).needs_depth
 
 
 def test_weights_from_the_hub_are_found_by_place_or_in_the_cache_and_never_downloaded(

@@ -47,7 +47,7 @@ def save(config: TrainConfig, folder: Path) -> None:
     system = config.system.build(CLASSES)
     Method.named("frozen").adapt(system)
     description = {
-        "config": to_json(config, places=False) | {"method": {"name": "frozen"}},
+        "config": to_json(config, locations=False) | {"method": {"name": "frozen"}},
         "classes": {"names": list(CLASSES.names), "exclusive": True},
         "weights_hash": system.weights_hash(),
     }

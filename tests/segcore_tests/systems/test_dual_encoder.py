@@ -195,7 +195,7 @@ def test_configuration_survives_json_and_marks_places() -> None:
     config = fused(query="rgb", heads=4)
     assert from_json(SystemConfig, to_json(config)) == config
     for part in (Sam2Config, DepthConfig):
-        places = [f.name for f in dataclasses.fields(part) if f.metadata.get("place") is True]
+        places = [f.name for f in dataclasses.fields(part) if f.metadata.get("location") is True]
         assert places == ["checkpoint"]
 
 

@@ -55,7 +55,7 @@ class CVCClinicDB(MaskConfig):
 
     name: ClassVar[str] = "cvc_clinicdb"
 
-    root: str = dataclasses.field(metadata={"place": True})
+    root: str = dataclasses.field(metadata={"location": True})
     """The folder that holds Original and Ground Truth."""
     fractions: Fractions = (0.6, 0.2, 0.2)
     """Of train, val and test, in images; whole sequences come as near as they can. (0, 0, 1)

@@ -43,7 +43,7 @@ class Folder(MaskConfig):
 
     name: ClassVar[str] = "folder"
 
-    root: str = dataclasses.field(metadata={"place": True})
+    root: str = dataclasses.field(metadata={"location": True})
     """The folder below which all lies."""
     images: str = "images"
     """Folder of the images below root. `{split}` in it, as in `{split}/images`, stands for a

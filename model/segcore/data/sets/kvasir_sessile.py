@@ -34,7 +34,7 @@ class KvasirSessile(MaskConfig):
 
     name: ClassVar[str] = "kvasir_sessile"
 
-    root: str = dataclasses.field(metadata={"place": True})
+    root: str = dataclasses.field(metadata={"location": True})
     """The folder that holds images and masks, or train, val and test."""
     fractions: Fractions = FRACTIONS
     """Of train, val and test (I-MedSAM's), where the folder is not divided already; given for

@@ -34,7 +34,7 @@ class L3D(FolderConfig):
 
     name: ClassVar[str] = "l3d"
 
-    root: str = dataclasses.field(metadata={"place": True})
+    root: str = dataclasses.field(metadata={"location": True})
     """The folder that holds Train, Val and Test."""
     line_width: Annotated[float, Field(gt=0, le=0.25)] = 30 / 1080
     """Width of the landmark bands as a share of the image's height. 30 px on 1080 rows is

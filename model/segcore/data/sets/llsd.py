@@ -53,7 +53,7 @@ class LLSD(MaskConfig):
 
     name: ClassVar[str] = "llsd"
 
-    root: str = dataclasses.field(metadata={"place": True})
+    root: str = dataclasses.field(metadata={"location": True})
     """The folder that holds the patients' folders."""
     masks: Literal["masks_gt", "masks_original"] = "masks_gt"
     """Which of the two mask folders is read."""

@@ -52,7 +52,7 @@ class SyntheticLiver(FolderConfig):
     """Camera, light and tissue. `b` is another hospital with other patients: the external set."""
     line_width: Annotated[float, Field(gt=0, le=0.25)] = 0.06
     """Width of the landmark bands as a share of the image's height: 8 px at 128."""
-    root: str | None = dataclasses.field(default=None, metadata={"place": True})
+    root: str | None = dataclasses.field(default=None, metadata={"location": True})
     """Where the scenes are rendered to and read from; none: a folder named after the other fields
     in $SEGTUNE_CACHE or ~/.cache/segtune."""
 

@@ -18,7 +18,7 @@ from segcore.registry import STRICT
 from segcore.systems.features import KEPT_BYTES, KeptFeatures
 from segcore.systems.pixels import resize, standardise
 from segcore.systems.weights import (
-    PLACE,
+    LOCATION,
     Pretrained,
     check_source,
     from_hub,
@@ -76,7 +76,7 @@ class DepthConfig:
     """Keep the class token as the first feature and leave out the last patch: every feature moves
     by one place. SRFT-GaLore's code does."""
     pretrained: Pretrained = "packaged"
-    checkpoint: str | None = dataclasses.field(default=None, metadata=PLACE)
+    checkpoint: str | None = dataclasses.field(default=None, metadata=LOCATION)
     """Folder of Depth-Anything-V2-Small-hf (`small`), or a safetensors file (`nano`)."""
     hub: str | None = None
     """Name on the Hugging Face hub, such as depth-anything/Depth-Anything-V2-Small-hf."""
