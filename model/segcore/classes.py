@@ -14,6 +14,9 @@ from torch import Tensor
 COLOURS = ((230, 75, 53), (0, 160, 135), (60, 84, 200), (243, 155, 52), (145, 97, 177))
 """RGB of the foreground classes in every picture, in their order; then again from the first."""
 
+BITS = 8
+"""Of a label: as many classes may overlap."""
+
 Labels = NDArray[np.uint8]
 
 
@@ -26,6 +29,13 @@ class ClassSpec:
     exclusive: bool
     """One class per pixel (landmarks, organs): then channel 0 is background.
     Otherwise (binary, multi-label) there is no background channel."""
+
+    def __post_init__(self) -> None:
+        taken = sorted({"macro", "pooled"} & set(self.names))
+        if taken:
+            raise ValueError(f"a class can't be called {' or '.join(taken)}: scores have that name")
+        if not self.exclusive and len(self.names) > BITS:
+            raise ValueError(f"{len(self.names)} classes that may overlap: at most {BITS} can be")
 
     @property
     def foreground(self) -> tuple[str, ...]:

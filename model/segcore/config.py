@@ -14,6 +14,8 @@ from segcore.data.prompts import PromptConfig
 from segcore.data.separation import check_sets
 from segcore.methods import METHODS
 from segcore.methods.method import Method
+from segcore.metrics.aggregate import MACRO
+from segcore.metrics.images import POOLED
 from segcore.metrics.metric import Direction, Metric
 from segcore.metrics.table import METRICS
 from segcore.registry import STRICT, Choice
@@ -53,6 +55,11 @@ class TrainConfig:
                 f"prompts.source = {self.prompts.source!r} has no effect: the system "
                 f"{self.system.name} looks at no boxes"
             )
+        if unknown := [key for key in self.data.metrics if key not in METRICS]:
+            yield (
+                f"data {self.data.name} is scored with {', '.join(unknown)}, which no table has: "
+                f"choose of {', '.join(METRICS)}"
+            )
         if self.evaluation.metrics is None and self.evaluation.selecting not in self.data.metrics:
             yield (
                 f"evaluation.select_on: {self.evaluation.selecting} is not among the metrics of "
@@ -62,7 +69,9 @@ class TrainConfig:
 
     def modules(self) -> Iterator[str]:
         """The modules of the metrics that are named, so that a user's own go where trials run."""
+        external = self.evaluation.external
         keys = {self.evaluation.selecting, *(self.evaluation.metrics or self.data.metrics)}
+        keys |= set() if external is None else {*external.metrics}
         yield from (METRICS[key].target.partition(":")[0] for key in keys)
 
     @property
@@ -117,6 +126,12 @@ class TrainConfig:
             self.system.loss.build(dataset.classes)
         except ValueError as error:
             faults.append(str(error))
+        known = (*dataset.classes.foreground, MACRO, POOLED)
+        if self.evaluation.select_on[1] not in known:
+            faults.append(
+                f"evaluation.select_on: there is no class {self.evaluation.select_on[1]!r}: choose "
+                f"one of {', '.join(known)}"
+            )
         check_sets(
             (self.data, dataset),
             None

@@ -25,7 +25,8 @@ def check_registered(value: "Choice") -> None:
     if name is None or name not in value.table or value.table[name].load() is not kind:
         raise ValueError(
             f"the {value.table.kind} {kind.__name__} is not registered: write "
-            f"@TABLE.register(NAME, DESCRIPTION) above its class, TABLE that of {value.table.group}"
+            f"@{value.table.name}.register(NAME, DESCRIPTION) above its class, with "
+            f"{value.table.name} from {value.table.group}"
         )
 
 

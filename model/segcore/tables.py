@@ -31,6 +31,11 @@ class Entry:
     loaded: Any = None
     """The object itself, where it was registered and not named."""
 
+    @property
+    def module(self) -> str:
+        """Where the object lives."""
+        return self.target.partition(":")[0]
+
     def load(self) -> Any:
         """The object; imported where it was not."""
         if self.loaded is not None:
@@ -42,14 +47,15 @@ class Entry:
 class Table(Mapping[str, Entry]):
     """Rows by name: ours, those of installed packages, and those that were registered."""
 
-    def __init__(self, group: str, kind: str) -> None:
+    def __init__(self, name: str, group: str, kind: str) -> None:
         """Begin a table.
 
         Args:
-            group: of the entry points that add to it.
+            name: of the variable that it is, for messages.
+            group: of the entry points that add to it: the package that has the variable.
             kind: what it lists, for messages.
         """
-        self.group, self.kind = group, kind
+        self.name, self.group, self.kind = name, group, kind
         self._rows: dict[str, Entry] = {}
 
     def add(
@@ -84,9 +90,14 @@ class Table(Mapping[str, Entry]):
         module = sys._getframe(1).f_globals["__name__"]  # of a metric its object does not tell
 
         def insert(item: T) -> T:
-            if getattr(item, "key", name) != name:
+            if not isinstance(item, type) and getattr(item, "key", name) != name:
                 raise ValueError(f"register {item!r} as {getattr(item, 'key', '')!r}, its own key")
             target = f"{module}:{getattr(item, '__qualname__', name)}"
+            if name not in self._rows and name in _installed(self.group):
+                raise ValueError(
+                    f"there is a {self.kind} {name!r} already, {self[name].description}: give "
+                    "another name"
+                )
             self._insert(name, Entry(target, description, refuses or {}, loaded=item))
             if isinstance(item, type) and hasattr(item, "table"):
                 setattr(item, "name", name)  # noqa: B010  # a configuration says which row it is
@@ -96,7 +107,7 @@ class Table(Mapping[str, Entry]):
 
     def _insert(self, name: str, entry: Entry) -> None:
         there = self._rows.get(name)
-        if there is not None and there.target != entry.target:
+        if there is not None and there.module != entry.module:
             raise ValueError(
                 f"there is a {self.kind} {name!r} already ({there.target}): give another name"
             )

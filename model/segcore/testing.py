@@ -157,15 +157,25 @@ def check_method(method: Method, config: SystemConfig) -> None:
     """The contract of `Method` on a system: it lowers the loss, and merging changes nothing."""
     check_config(method)
     torch.manual_seed(0)
-    system = config.build(LANDMARKS)
+    system, size = config.build(LANDMARKS), config.input_size
+    batch = noise(2, size)
+    system.eval()
+    with torch.inference_mode():
+        pretrained = system(batch, size).logits_BKhw
     method.adapt(system)
+    system.eval()
+    with torch.inference_mode():
+        adapted = system(batch, size).logits_BKhw
+    assert torch.allclose(pretrained, adapted, atol=1e-4), (
+        "before the first step the prediction must be that of the pretrained network"
+    )
+    system.train()
     updater = method.updater(system, OptimConfig(lr=1e-3))
     optimizer = updater.optimizer
     moved = [p for group in optimizer.param_groups for p in group["params"]]
     assert len({id(p) for p in moved}) == len(moved), "a parameter is in two groups"
     trained = {id(p) for p in system.parameters() if p.requires_grad}
     assert {id(p) for p in moved} == trained, "the optimizer must move what requires a gradient"
-    batch, size = noise(2, config.input_size), config.input_size
     losses = []
     for step in range(1, 6):
         optimizer.zero_grad()

@@ -28,7 +28,7 @@ sets/          The data sets, one file each.
 
 from segcore.tables import Table
 
-DATASETS = Table("segcore.data", "data set")
+DATASETS = Table("DATASETS", "segcore.data", "data set")
 DATASETS.add(
     "synthetic_liver",
     "segcore.data.sets.synthetic_liver:SyntheticLiver",

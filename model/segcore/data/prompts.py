@@ -4,7 +4,7 @@ Shape suffixes: H W image size, N boxes of a sample.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
@@ -14,10 +14,15 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from segcore.batch import Prompts, Size
-from segcore.classes import ClassSpec, Labels
+from segcore.classes import ClassSpec
+from segcore.data.dataset import Sample
 from segcore.registry import STRICT
 
 PromptSource = Literal["none", "truth", "jittered", "image"]
+
+
+SALT = 0xB0C5
+"""Added to the key of a box's jitter: augmentation draws by the same key."""
 
 
 class Boxes(NamedTuple):
@@ -52,14 +57,17 @@ class PromptConfig:
         if self.source == "none" and self.per != "image":
             raise ValueError("per has no effect with source='none': leave it out")
 
-    def boxes(self, labels_HW: Labels, classes: ClassSpec, key: Sequence[int]) -> Boxes:
-        """The boxes of one sample.
+    def boxes(self, sample: Sample, classes: ClassSpec, key: Sequence[int]) -> Boxes:
+        """The boxes of one sample, around what is known of its truth.
 
         Args:
-            labels_HW: the truth that the system is trained on or scored by.
+            sample: as the system sees it, augmented if it is.
             classes: of the labels.
             key: seeds the jitter: the same key gives the same boxes.
         """
+        labels_HW = sample.labels_HW
+        if sample.ignore_HW is not None:
+            labels_HW = np.where(sample.ignore_HW, np.uint8(0), labels_HW)
         masks = [labels_HW > 0]
         if self.per == "class":
             masks = list(classes.foreground_masks(labels_HW).values())
@@ -67,7 +75,7 @@ class PromptConfig:
         if self.source == "image":
             found = [np.array([0, 0, 1, 1], np.float32) for _ in masks]
         if self.source == "jittered":
-            rng = np.random.default_rng(key)
+            rng = np.random.default_rng((*key, SALT))
             moves = rng.uniform(-self.jitter, self.jitter, (len(found), 4))
             pairs = zip(found, moves, strict=True)
             found = [None if box is None else _moved(box, move) for box, move in pairs]
@@ -88,20 +96,28 @@ def box_of(mask_HW: NDArray[np.bool_]) -> NDArray[np.float32] | None:
     return np.array(box, np.float32)
 
 
-def given_boxes(given: ImageBoxes | None, size: Size, classes: ClassSpec) -> Boxes:
+def given_boxes(
+    given: ImageBoxes | None, size: Size, classes: ClassSpec, *, by_class: bool
+) -> Boxes:
     """A user's boxes as a system is told them.
 
     Args:
         given: of one image; None: there is none.
         size: of that image.
         classes: which a mapping may name.
+        by_class: whether the images of the batch have a box for each class.
 
     Raises:
-        ValueError: a class that there is not, or a box that is empty or outside of the image.
+        ValueError: a class that there is not, a box that is empty or outside of the image, or one
+            box where others have one for each class.
     """
-    if not isinstance(given, Mapping):
-        box, there = _given(given, size)
+    if given is not None and isinstance(given, Mapping) != by_class:
+        raise ValueError("boxes: give every image one box, or every image boxes by class")
+    if not by_class:
+        box, there = _given(given, size)  # type: ignore[arg-type]  # no mapping, as just seen
         return Boxes(box[None], np.array([there]))
+    given = given or {}
+    assert isinstance(given, Mapping)
     if unknown := sorted(given.keys() - set(classes.foreground)):
         raise ValueError(
             f"boxes: no class {', '.join(unknown)}: there are {', '.join(classes.foreground)}"
@@ -122,6 +138,11 @@ def _given(box: Box | None, size: Size) -> tuple[NDArray[np.float32], bool]:
     return np.array([x0 / width, y0 / height, x1 / width, y1 / height], np.float32), True
 
 
+def are_by_class(boxes: Iterable[ImageBoxes | None]) -> bool:
+    """Whether any image has a box for each class."""
+    return any(isinstance(given, Mapping) for given in boxes)
+
+
 def stack_boxes(boxes: Sequence[Boxes]) -> Prompts:
     """The boxes of a batch as tensors."""
     return Prompts(
@@ -139,8 +160,9 @@ def seed_of(sample_id: str) -> tuple[int, ...]:
 def _moved(box: NDArray[np.float32], move: NDArray[np.float64]) -> NDArray[np.float32]:
     """Each side moved by a share of the box's size, and kept inside the image and in order."""
     width, height = box[2] - box[0], box[3] - box[1]
-    moved = np.clip(box + move * np.array([width, height, width, height]), 0, 1)
     least = 1e-3
+    moved = np.clip(box + move * np.array([width, height, width, height]), 0, 1)
+    moved[:2] = np.minimum(moved[:2], 1 - least)
     moved[2:] = np.maximum(moved[2:], moved[:2] + least)
     out: NDArray[np.float32] = moved.astype(np.float32)
     return out

@@ -6,5 +6,5 @@ loss     What every loss offers: a mean over samples.
 
 from segcore.tables import Table
 
-LOSSES = Table("segcore.losses", "loss")
+LOSSES = Table("LOSSES", "segcore.losses", "loss")
 LOSSES.add("dice_ce", "segcore.losses.dice_ce:DiceCe", "soft Dice and cross-entropy, by MONAI")

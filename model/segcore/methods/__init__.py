@@ -15,7 +15,7 @@ updater   What a training loop asks of an optimizer between the backward pass an
 
 from segcore.tables import Table
 
-METHODS = Table("segcore.methods", "method")
+METHODS = Table("METHODS", "segcore.methods", "method")
 METHODS.add("frozen", "segcore.methods.frozen:Frozen", "pretrained weights stay as they are")
 METHODS.add("full", "segcore.methods.full:Full", "every pretrained weight moves, plain AdamW")
 METHODS.add("lora", "segcore.methods.lora:Lora", "low-rank adapters beside the weights (peft)")

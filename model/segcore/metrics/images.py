@@ -66,18 +66,21 @@ def score(
 
 def _pairs(scored: Scored, classes: ClassSpec) -> dict[str, Pair]:
     """The pair of each foreground class by name, then of all foreground as one mask."""
-    prediction, truth = scored.prediction, scored.truth
+    prediction, truth, shares = scored.prediction, scored.truth, scored.probabilities
     if scored.ignore is not None:
         background = np.uint8(0)
         prediction, truth = (
             np.where(scored.ignore, background, labels) for labels in (prediction, truth)
         )
+        if shares is not None:  # certain of the background, which is channel 0 if there is one
+            certain = np.zeros((len(shares), *[1] * (shares.ndim - 1)), np.float32)
+            certain[0] = float(classes.exclusive)
+            shares = np.where(scored.ignore, certain, shares)
     masks = zip(
         classes.foreground_masks(prediction).items(),
         classes.foreground_masks(truth).values(),
         strict=True,
     )
-    shares = scored.probabilities
     of_class = {} if shares is None else dict(zip(classes.names, shares, strict=True))
     pairs = {
         name: Pair(mask, true, of_class.get(name), scored.spacing_mm)
@@ -101,7 +104,10 @@ def _together(
             yield metric, metric.compute(pairs[POOLED])
         elif metric.classes == "stacked":
             if stacked is None:
+                shares = [p.probability for p in own if p.probability is not None]
                 stacked = Pair(
-                    np.stack([p.prediction for p in own]), np.stack([p.truth for p in own])
+                    np.stack([p.prediction for p in own]),
+                    np.stack([p.truth for p in own]),
+                    np.stack(shares) if shares else None,
                 )
             yield metric, metric.compute(stacked)

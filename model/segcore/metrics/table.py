@@ -2,7 +2,7 @@
 
 from segcore.tables import Table
 
-METRICS = Table("segcore.metrics", "metric")
+METRICS = Table("METRICS", "segcore.metrics", "metric")
 _ROWS = {
     "dice.per_image": ("DICE", "overlap of the masks"),
     "iou.per_image": ("IOU", "intersection over union of the masks"),

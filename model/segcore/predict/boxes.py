@@ -24,6 +24,6 @@ def read_boxes(file: Path) -> dict[str, ImageBoxes]:
         raise ValueError(f"{file}: {error.strerror}") from error
     except ValueError as error:
         raise ValueError(
-            f'{file}: {error}. Write {{"IMAGE": [x0, y0, x1, y1]}}, or {{"IMAGE": {{"CLASS": '
-            "[x0, y0, x1, y1]}}"
+            f'{file} is not JSON of boxes: write {{"IMAGE": [x0, y0, x1, y1]}}, or {{"IMAGE": '
+            '{"CLASS": [x0, y0, x1, y1]}}, with numbers in pixels'
         ) from error

@@ -16,7 +16,7 @@ from torch import Tensor
 from segcore.batch import Batch, Prediction, Prompts, Size
 from segcore.classes import ClassSpec
 from segcore.data.pixels import resized
-from segcore.data.prompts import ImageBoxes, given_boxes, stack_boxes
+from segcore.data.prompts import ImageBoxes, are_by_class, given_boxes, stack_boxes
 from segcore.systems.system import System
 from segcore.training.costs import Stopwatch
 from segcore.training.restore import restore
@@ -223,8 +223,10 @@ class Predictor:
         if boxes is None:
             return None
         sizes = [(image.shape[0], image.shape[1]) for image in images]
+        by_class = are_by_class(boxes)
         found = [
-            given_boxes(given, size, self.classes) for given, size in zip(boxes, sizes, strict=True)
+            given_boxes(given, size, self.classes, by_class=by_class)
+            for given, size in zip(boxes, sizes, strict=True)
         ]
         return stack_boxes(found).to(self.device)
 

@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from segcore.classes import ClassSpec
 from segcore.data import pixels
 from segcore.data.faults import Faults
-from segcore.data.prompts import ImageBoxes
+from segcore.data.prompts import ImageBoxes, are_by_class, given_boxes
 from segcore.predict.boxes import read_boxes
 
 IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -105,7 +106,7 @@ def find_sources(
     boxes: Path | None = None,
     *,
     needs_depth: bool,
-    takes_boxes: bool = False,
+    prompted: ClassSpec | None = None,
 ) -> tuple[list[ImageFile], list[VideoFile]]:
     """Every image and video behind some paths, each looked over.
 
@@ -114,7 +115,7 @@ def find_sources(
         depth: folder with a depth map of each, of the same name.
         boxes: a file of prompts, as `read_boxes` reads it.
         needs_depth: whether the network looks at depth maps.
-        takes_boxes: whether it looks at boxes.
+        prompted: the classes of a network that looks at boxes; None: it does not.
 
     Raises:
         DataError: every fault of every file, in one message.
@@ -140,7 +141,7 @@ def find_sources(
         faults.extend(kind, (str(p) for p in found if not _map_of(p, maps)))
     elif depth is not None:
         faults.add("depth maps without use", f"{depth}: this network does not look at depth")
-    given = _boxes(boxes, found, faults, takes_boxes=takes_boxes)
+    given = _boxes(boxes, found, faults, prompted)
     images = [
         ImageFile(p.stem, p, _map_of(p, maps), given.get(p.name)) for p in found if _is(p, IMAGES)
     ]
@@ -151,12 +152,12 @@ def find_sources(
 
 
 def _boxes(
-    file: Path | None, found: Sequence[Path], faults: Faults, *, takes_boxes: bool
+    file: Path | None, found: Sequence[Path], faults: Faults, prompted: ClassSpec | None
 ) -> Mapping[str, ImageBoxes]:
-    """The boxes by the names of their images."""
+    """The boxes by the names of their images, each held against its image."""
     if file is None:
         return {}
-    if not takes_boxes:
+    if prompted is None:
         faults.add("boxes without use", f"{file}: this network looks at no boxes")
         return {}
     try:
@@ -164,8 +165,16 @@ def _boxes(
     except ValueError as error:
         faults.add("boxes that can't be read", str(error))
         return {}
-    names = {p.name for p in found}
-    faults.extend("boxes of no image that was given", (n for n in given if n not in names))
+    by_name, by_class = {p.name: p for p in found}, are_by_class(given.values())
+    faults.extend("boxes of no image that was given", (n for n in given if n not in by_name))
+    for name, boxes in given.items():
+        try:
+            width, height = pixels.check(by_name[name])
+            given_boxes(boxes, (height, width), prompted, by_class=by_class)
+        except (KeyError, OSError):
+            continue  # told already, or when the images are looked over
+        except ValueError as error:
+            faults.add("boxes that can't be", f"{name}: {error}")
     return given
 
 

@@ -14,7 +14,7 @@ dual_encoder/  SRFT-GaLore's system, a package.
 
 from segcore.tables import Table
 
-SYSTEMS = Table("segcore.systems", "system")
+SYSTEMS = Table("SYSTEMS", "segcore.systems", "system")
 SYSTEMS.add(
     "dual_encoder",
     "segcore.systems.dual_encoder.network:DualEncoderConfig",

@@ -1,5 +1,6 @@
 """How a training is scored: metrics, resolutions, and what chooses the best epoch."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -9,6 +10,7 @@ from segcore.batch import Size
 from segcore.data.dataset import DataConfig
 from segcore.metrics import METRICS
 from segcore.metrics.aggregate import MACRO
+from segcore.metrics.images import POOLED
 from segcore.metrics.metric import Direction, Metric
 from segcore.registry import STRICT
 from segcore.training.events import OWN_SIZE, resolution_of
@@ -37,7 +39,10 @@ class EvaluationConfig:
     def __post_init__(self) -> None:
         if len(set(self.sizes())) < len(self.resolutions):
             raise ValueError(f"resolutions = {self.resolutions}: each must stand once")
-        faults = [key for key in self.metrics or () if key not in METRICS]
+        named = self.metrics or ()
+        if len(set(named)) < len(named):
+            raise ValueError(f"metrics = {named}: each must stand once")
+        faults = [key for key in named if key not in METRICS]
         if faults:
             raise ValueError(
                 f"metrics: there is no {', '.join(faults)}: choose of {', '.join(METRICS)}"
@@ -45,6 +50,12 @@ class EvaluationConfig:
         if self.selecting not in METRICS:
             raise ValueError(
                 f"select_on: there is no metric {self.selecting}: choose of {', '.join(METRICS)}"
+            )
+        metric: Metric = METRICS[self.selecting].load()
+        if metric.classes != "each" and self.select_on[1] != POOLED:
+            raise ValueError(
+                f"select_on: {self.selecting} has one value for all classes: give the class "
+                f"{POOLED!r}"
             )
         if self.metrics is not None and self.selecting not in self.metrics:
             raise ValueError(f"select_on: {self.selecting} is not among the metrics: add it there")
@@ -84,5 +95,8 @@ class EvaluationConfig:
 
 
 def better(direction: Direction, value: float, than: float) -> bool:
-    """Whether a value is better than another one; nothing is better than NaN says, or equal."""
+    """Whether a value is better than another one. Every number is better than NaN, which is better
+    than nothing; equal values are not better."""
+    if math.isnan(than):
+        return not math.isnan(value)
     return value > than if direction == "maximize" else value < than

@@ -171,7 +171,7 @@ class Training:
             step=self.step,
             epoch=epoch,
             loss=loss.item(),
-            lr=self.optimizer.param_groups[0]["lr"],
+            lr=self.config.optim.lr * lr_ratio,
             images=len(batch),
             reduced_bytes=self.runtime.reduced_bytes - reduced_before,
             seconds=Seconds(**watch.seconds),
@@ -209,14 +209,8 @@ class Training:
         """The value on val that the best epoch is chosen by."""
         metric, class_name, protocol = self.config.evaluation.select_on
         wanted = (metric, class_name, protocol)
-        found = [s.value for s in scores if (s.metric, s.class_name, s.protocol) == wanted]
-        if not found:
-            there = dict.fromkeys(s.class_name for s in scores if s.metric == metric)
-            raise ValueError(
-                f"evaluation.select_on: there is no {metric} ({protocol}) of {class_name!r} on "
-                f"val: choose one of the classes {', '.join(there)}"
-            )
-        return float(found[0])
+        found = (s.value for s in scores if (s.metric, s.class_name, s.protocol) == wanted)
+        return float(next(found))
 
     def _test(self) -> tuple[list[ImageScore], list[Picture]]:
         """Test and external, each at the usual resolution first, then at the others asked for."""

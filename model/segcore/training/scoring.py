@@ -187,6 +187,12 @@ def _image_scores(predicted: Predicted, target: Target) -> list[ImageScore]:
 def _case_scores(slices: Sequence[Predicted], target: Target) -> list[ImageScore]:
     ordered = sorted(slices, key=lambda p: p.sample.slice)
     first = ordered[0].sample
+    sizes = {p.sample.labels_HW.shape for p in ordered}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"case {first.case_id} has slices of the sizes {', '.join(map(str, sorted(sizes)))}: "
+            "give them one, or set evaluation.size='system'"
+        )
     ignored = [p.sample.ignore_HW for p in ordered]
     nowhere = np.zeros(first.labels_HW.shape, bool)
     shares = [p.probabilities_KHW for p in ordered if p.probabilities_KHW is not None]
@@ -223,7 +229,8 @@ def _rows(
 def pictured(target: Target) -> set[str]:
     """The same few samples for every training: spread evenly over the split."""
     ids = target.dataset.ids(target.split)
-    return {ids[i * len(ids) // PICTURES] for i in range(min(PICTURES, len(ids)))}
+    count = min(PICTURES, len(ids))
+    return {ids[i * len(ids) // count] for i in range(count)}
 
 
 def draw_pictures(

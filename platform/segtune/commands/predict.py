@@ -93,7 +93,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         args.depth,
         args.boxes,
         needs_depth=predictor.needs_depth,
-        takes_boxes=predictor.takes_prompts,
+        prompted=predictor.classes if predictor.takes_prompts else None,
     )
     height, width = predictor.size
     total = len(images) + sum(video.count for video in videos)

@@ -6,8 +6,10 @@ carries the text of every file that its configuration needs. Nothing is ever tak
 checkpoint: whoever predicts with one names the file again.
 """
 
+import hashlib
 import importlib.util
 import linecache
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, is_dataclass
@@ -37,7 +39,10 @@ def load(path: Path) -> ModuleType:
     Raises:
         Exception: whatever the file raises.
     """
-    file = PluginFile(f"{PREFIX}{path.stem}", path.read_text())
+    # A hash of the path: two files of one name are two modules.
+    digest = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:8]
+    stem = re.sub(r"\W", "_", path.stem)
+    file = PluginFile(f"{PREFIX}{stem}_{digest}", path.read_text())
     return _execute(file, str(path))
 
 

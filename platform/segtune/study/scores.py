@@ -4,6 +4,7 @@ A configuration of segcore's says so; any other dataclass may, with methods of t
 that does not has no scores: a search over it can only look at costs.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -61,5 +62,9 @@ def headline(kinds: Mapping[str, ScoreKind]) -> tuple[str, ...]:
 
 
 def is_better(direction: Direction, value: float, than: float) -> bool:
-    """Whether a value is better than another; no value is better than NaN, and NaN than none."""
+    """Whether a value is better than another. Every number is better than NaN, which is better than
+    nothing; equal values are not better. (A training chooses its best epoch by the same rule:
+    `segcore.training.evaluation.better`.)"""
+    if math.isnan(than):
+        return not math.isnan(value)
     return value > than if direction == "maximize" else value < than

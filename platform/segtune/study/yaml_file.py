@@ -13,6 +13,7 @@
 `segtune show --schema` prints the JSON Schema, for editors that complete and check.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,7 +33,26 @@ from segtune.study.stopping import Asha, Direction, MedianStopping
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, and reads `1e-3` as a number, as YAML 1.2 does."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """As it is, but for keys that stand twice."""
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key!r} stands twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+"), list("-+0123456789")
+)
 
 
 class Baseline(_Strict):
@@ -167,7 +187,7 @@ def read(path: Path) -> Study:
         SpecError: it is no YAML, or a field is unknown, missing or wrong; all of them.
     """
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.load(path.read_text(), _Loader)
         fields = _FIELDS.validate_python(values)
         if isinstance(fields, AblationFields):
             return _ablation(fields)
@@ -214,10 +234,10 @@ def _baseline(baseline: Baseline) -> Any:
     from segcore import presets  # torch
 
     try:
-        made = getattr(presets, baseline.preset)(**_values(baseline.arguments))
+        preset = getattr(presets, baseline.preset)(**_values(baseline.arguments))
     except TypeError as error:
         raise SpecError([f"baseline.arguments: {error}"]) from error
-    return apply(made, _values(baseline.set))
+    return apply(preset, _values(baseline.set))
 
 
 def _values(values: dict[str, Any]) -> dict[str, Any]:

@@ -111,7 +111,10 @@ def test_a_folder_of_images(
         assert stage in shown
     suffixes = {"contours": "json"}
     assert files(here / "predictions") == sorted(
-        f"{kind}/frame{n}.{suffixes.get(kind, 'png')}" for kind in KINDS for n in range(5)
+        f"{kind}/frame{n}.{suffixes.get(kind, 'png')}"
+        for kind in KINDS
+        if kind != "maps"  # this network draws none
+        for n in range(5)
     )
     predictor = Predictor.load(checkpoint, device="cpu")
     for n in range(5):

@@ -16,6 +16,7 @@ from pydantic.dataclasses import dataclass
 
 from segcore.classes import ClassSpec
 from segcore.config import TrainConfig, from_json, to_json
+from segcore.data import DATASETS
 from segcore.data.dataset import DataConfig, Sample
 from segcore.data.faults import DataError
 from segcore.data.loader import THREADS
@@ -408,6 +409,7 @@ def test_an_external_set_without_test_images_is_refused_beforehand(
         check_data_and_weights(study_of(config), Resources())
 
 
+@DATASETS.register("two_classes", "scenes of other classes")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TwoClasses(DataConfig):
     """Scenes of which another data set says it has two classes."""

@@ -13,6 +13,7 @@ from medpy.metric.binary import dc
 
 from segcore.data.loader import cases_of, evaluation_batches
 from segcore.data.prompts import PromptConfig
+from segcore.metrics.metric import Metric
 from segcore.predict import Predictor
 from segcore.train import train
 from segcore.training.events import Evaluation
@@ -165,13 +166,14 @@ def test_ignored_pixels_count_in_no_score(plugins: ModuleType) -> None:
     training = Training(plugins.training(), Runtime())
     target = next(targets(training))
     (first, *_) = predict(training.system, target, Runtime(), input_size=(32, 48), batch_size=1)
-    spoilt = first.labels_HW.copy()
+    assert first.probabilities_KHW is not None
+    spoilt, shares = first.labels_HW.copy(), first.probabilities_KHW.copy()
     spoilt[:, :4] = 1
-    pair = (first, dataclasses.replace(first, labels_HW=spoilt))
+    shares[:, :, :4] = np.array([0.1, 0.8, 0.1])[:, None, None]
+    pair = (first, dataclasses.replace(first, labels_HW=spoilt, probabilities_KHW=shares))
     scores = [score_predictions([p, p], target, Runtime()) for p in pair]
     for one, other in zip(*scores, strict=True):
-        if one.metric != "best_dice":
-            assert one.value == pytest.approx(other.value, nan_ok=True)
+        assert one.value == pytest.approx(other.value, nan_ok=True)
 
 
 @pytest.fixture
@@ -193,3 +195,52 @@ def test_a_checkpoint_predicts_with_boxes_and_draws_its_maps(folder: Path) -> No
         predictor([image], boxes=[(10, 5, 80, 45)])
     with pytest.raises(ValueError, match="no class liver: there are organ, lesion"):
         predictor([image], boxes=[{"liver": (1, 1, 5, 5)}])
+    by_class = {"organ": (1.0, 1.0, 30.0, 40.0)}
+    assert len(predictor([image, image], boxes=[by_class, None])) == 2
+    with pytest.raises(ValueError, match="every image one box, or every image boxes by class"):
+        predictor([image, image], boxes=[by_class, (10, 5, 60, 45)])
+
+
+def test_boxes_are_drawn_apart_from_augmentation_and_around_what_is_known(
+    plugins: ModuleType,
+) -> None:
+    data = plugins.Ellipses(train=40).open()
+    jitter, around = PromptConfig(source="jittered"), PromptConfig(source="truth")
+    gains, moves = [], []
+    for i, sample_id in enumerate(data.ids("train")):
+        sample = data.load("train", sample_id, None)
+        known = around.boxes(sample, data.classes, (0, 1, i)).boxes_N4[0]
+        moved = jitter.boxes(sample, data.classes, (0, 1, i)).boxes_N4[0]
+        assert (moved[:2] < moved[2:]).all()
+        assert ((moved >= 0) & (moved <= 1)).all()
+        moves.append((moved - known)[0])
+        gains.append(np.random.default_rng((0, 1, i)).uniform(-1, 1))
+    assert abs(np.corrcoef(gains, moves)[0, 1]) < 0.4
+    hidden = dataclasses.replace(sample, ignore_HW=np.ones(sample.labels_HW.shape, bool))
+    assert not around.boxes(hidden, data.classes, (0,)).present_N.any()
+
+
+def test_slices_of_different_sizes_are_no_volume(plugins: ModuleType) -> None:
+    training = Training(plugins.training(), Runtime())
+    target = next(targets(training))
+    first, second, *_ = predict(
+        training.system, target, Runtime(), input_size=(32, 48), batch_size=2
+    )
+    sample = second.sample
+    assert sample.ignore_HW is not None
+    smaller = dataclasses.replace(
+        sample, labels_HW=sample.labels_HW[:40], ignore_HW=sample.ignore_HW[:40]
+    )
+    cut = dataclasses.replace(
+        second, sample=smaller, labels_HW=second.labels_HW[:40], probabilities_KHW=None
+    )
+    whole = dataclasses.replace(target, metrics=of_cases(target))
+    with pytest.raises(ValueError, match="case test0 has slices of the sizes"):
+        score_predictions(
+            [first, cut], dataclasses.replace(target, metrics=of_cases(target)), Runtime()
+        )
+
+
+def of_cases(target: Target) -> list[Metric]:
+    """Its metrics of whole cases."""
+    return [m for m in target.metrics if m.scope == "case"]

@@ -34,7 +34,7 @@ baseline_arm: frozen
 arms:
   lora: {method: lora, method.rank: 8}
 seeds: [0, 1]
-tune_each_arm: {optim.lr: [1.0e-3, 3.0e-3]}
+tune_each_arm: {optim.lr: [1e-3, 3.0e-3]}
 """
 SEARCH = """
 kind: search
@@ -114,6 +114,9 @@ def test_the_median_rule(tmp_path: Path) -> None:
         (SEARCH.replace(", at_most: 8.0e+9", ""), "one of at_most and at_least"),
         (SEARCH.replace("type: int", "type: integer"), "integer"),
         ("kind: [", "is no YAML"),
+        (ABLATION.replace("seeds: [0, 1]", 'seeds: ["0", true]'), "seeds.0 = '0'"),
+        (ABLATION + "question: Again?", "'question' stands twice"),
+        (ABLATION.replace("rank: 8}", "rank: 8}\n  lora: {method: lora}"), "'lora' stands twice"),
         ("", "mine.yaml"),
     ],
 )

@@ -1,0 +1,94 @@
+"""A user's file as a module: its name, its text in another process, its rows."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from segcore.methods import METHODS
+from segtune.study import catalog, plugins
+from segtune.study.overrides import SpecError
+from segtune.study.spec import Ablation, Trial
+
+TEXT = """
+from typing import ClassVar
+from pydantic.dataclasses import dataclass
+from segcore.methods import METHODS
+from segcore.methods.frozen import Frozen
+from segcore.registry import STRICT
+
+@METHODS.register("NAME", "a user's own")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Mine(Frozen):
+    twice: bool = False
+"""
+STUDY = (
+    TEXT
+    + """
+from segcore.presets import nano
+from segtune import Ablation, apply
+
+def study():
+    return Ablation(question="?", baseline=apply(nano(), {"method": "frozen"}),
+                    arms={"mine": {"method": "NAME"}}, seeds=(0,))
+"""
+)
+
+
+def written(path: Path, text: str, name: str) -> Path:
+    """A file that registers a method of this name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text.replace("NAME", name))
+    return path
+
+
+def test_a_trial_takes_its_file_to_another_process(tmp_path: Path) -> None:
+    study = catalog.find(str(written(tmp_path / "v1.2.py", STUDY, "travels"))).study
+    assert isinstance(study, Ablation)
+    frozen, mine = study.trials({})
+    assert len(pickle.dumps(frozen)) < len(pickle.dumps(mine)), "what needs no file brings none"
+    (tmp_path / "trial").write_bytes(pickle.dumps(mine))
+    (tmp_path / "v1.2.py").unlink()
+    code = (
+        "import pickle, sys; trial = pickle.load(open(sys.argv[1], 'rb')); "
+        "print(trial.trial_id, trial.config.method.name, trial.config.method.twice)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "trial")], capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["mine-s0", "travels", "False"], done.stderr
+    again: Trial = pickle.loads(pickle.dumps(mine))
+    assert again == mine
+
+
+def test_two_files_of_one_name_are_two_modules(tmp_path: Path) -> None:
+    first = catalog.load_file(written(tmp_path / "a" / "mine.py", TEXT, "first_of_two"))
+    second = catalog.load_file(written(tmp_path / "b" / "mine.py", TEXT, "second_of_two"))
+    assert first.__name__ != second.__name__
+    assert METHODS.choose("first_of_two") is not METHODS.choose("second_of_two")
+    with pytest.raises(SpecError, match="there is a method 'first_of_two' already"):
+        catalog.load_file(written(tmp_path / "c" / "mine.py", TEXT, "first_of_two"))
+
+
+def test_a_file_that_is_loaded_again_replaces_its_own_row(tmp_path: Path) -> None:
+    path = written(tmp_path / "mine.py", TEXT, "again")
+    catalog.load_file(path)
+    path.write_text(path.read_text().replace("class Mine", "class Renamed"))
+    catalog.load_file(path)
+    assert METHODS.choose("again").__name__ == "Renamed"
+
+
+def test_a_file_that_raises_leaves_no_module(tmp_path: Path) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text("import not_there")
+    before = set(sys.modules)
+    with pytest.raises(SpecError, match="not_there"):
+        catalog.load_file(path)
+    assert not [m for m in set(sys.modules) - before if m.startswith(plugins.PREFIX)]
+
+
+def test_a_row_of_ours_or_of_a_package_is_not_taken(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="there is a method 'lora' already"):
+        catalog.load_file(written(tmp_path / "mine.py", TEXT, "lora"))
