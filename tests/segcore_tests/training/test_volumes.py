@@ -236,9 +236,7 @@ def test_slices_of_different_sizes_are_no_volume(plugins: ModuleType) -> None:
     )
     whole = dataclasses.replace(target, metrics=of_cases(target))
     with pytest.raises(ValueError, match="case test0 has slices of the sizes"):
-        score_predictions(
-            [first, cut], dataclasses.replace(target, metrics=of_cases(target)), Runtime()
-        )
+        score_predictions([first, cut], whole, Runtime())
 
 
 def of_cases(target: Target) -> list[Metric]:
