@@ -93,7 +93,7 @@ def test_show_status_and_report_know_its_names(results: Path, away: Path) -> Non
     done = segtune(away, "report", "mine", "--storage", "results", "--out", str(page))
     assert done.returncode == 0, done.stderr
     text = page.read_text()
-    for word in ("mix_only", "uncertainty", "ASSD"):
+    for word in ("mix_only", "uncertainty of mix_only, seed 0", "4 test images of 2 patients"):
         assert word in text
 
 

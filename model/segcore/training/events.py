@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcore.batch import Size
-from segcore.metrics.metric import Direction
+from segcore.metrics.metric import Direction, Scope
 from segcore.metrics.table import default_protocol
 
 OWN_SIZE = "image"
@@ -52,6 +52,8 @@ class ImageScore:
     sample_id: str
     """Of the image; of a case, the case's."""
     patient_id: str
+    scope: Scope
+    """Whether the value is of the image or of the whole case."""
     case_id: str
     class_name: str
     metric: str

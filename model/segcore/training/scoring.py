@@ -215,6 +215,7 @@ def _rows(
             resolution=target.resolution,
             sample_id=name,
             patient_id=sample.patient_id,
+            scope=scope,
             case_id=sample.case_id,
             class_name=s.class_name,
             metric=s.metric.name,

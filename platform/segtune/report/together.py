@@ -158,7 +158,7 @@ def _protocol(study: StudyScores) -> dict[str, str]:
 
 def _tested(rows: StudyRows, split: str) -> list[tuple[str, str]]:
     """(Patient, image) of all scored images of a split."""
-    images = rows.images[rows.images["split"] == split]
+    images = rows.single_images[rows.single_images["split"] == split]
     pairs = zip(images["patient_id"], images["sample_id"], strict=True)
     return sorted({(str(patient), str(sample)) for patient, sample in pairs})
 

@@ -109,6 +109,11 @@ class StudyRows:
         known = [c for c in CLASS_ORDER if c in found]
         return (*known, *sorted(found - set(known)))
 
+    @cached_property
+    def single_images(self) -> pd.DataFrame:
+        """The rows of `images` that are of single images, not of whole cases."""
+        return self.images[self.images["scope"] != "case"]
+
     def of(self, role: str, *, arm: str | None = None, status: str | None = None) -> pd.DataFrame:
         """Trials of a role, by seed and number; of one arm and one status where asked."""
         rows = self._ordered

@@ -106,6 +106,7 @@ SCHEMAS: Mapping[TableName, pa.Schema] = {
             _RESOLUTION,
             ("sample_id", pa.string()),  # of a case's value, the case's
             ("patient_id", pa.string()),
+            ("scope", pa.string()),  # whether the value is of the image or of its case
             ("case_id", pa.string()),  # the volume that the image is a slice of, or the sample
             *_SCORE,
         ]

@@ -272,7 +272,7 @@ def score_masks(
 
 def image_score(sample: str, class_name: str, value: float, metric: str = "dice") -> ImageScore:
     return ImageScore(
-        "val", "8x8", sample, sample[0], sample, class_name, metric, "per_image", value
+        "val", "8x8", sample, sample[0], "image", sample, class_name, metric, "per_image", value
     )
 
 
@@ -315,7 +315,7 @@ def test_without_the_other_protocols_every_metric_has_its_default() -> None:
 def test_macro_exists_once_per_metric_and_protocol() -> None:
     truth: NDArray[np.uint8] = stripes(0)[::8, ::8]
     images = [
-        ImageScore("val", "128x128", f"p{i}", "p", f"p{i}", *s)
+        ImageScore("val", "128x128", f"p{i}", "p", "image", f"p{i}", *s)
         for i in range(2)
         for s in score_masks(np.roll(truth, i, axis=0), truth, LANDMARKS, every_protocol=True)
     ]

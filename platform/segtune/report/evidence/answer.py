@@ -213,7 +213,7 @@ def _sure(caveats: Sequence[Caveat]) -> str:
 
 
 def _images(rows: StudyRows, split: str) -> str:
-    images = rows.images[rows.images["split"] == split]
+    images = rows.single_images[rows.single_images["split"] == split]
     if images.empty:
         return split
     patients = count(int(images["patient_id"].nunique()), "patient")

@@ -119,7 +119,7 @@ def images_text(rows: StudyRows) -> str:
     """Images per split; with patients, where images were scored one by one."""
     shown = []
     for split in ("val", "test", "external"):
-        of_split = rows.images[rows.images["split"] == split]
+        of_split = rows.single_images[rows.single_images["split"] == split]
         scored = rows.scores[rows.scores["split"] == split]
         if len(of_split):
             patients = of_split["patient_id"].nunique()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SIDE = 256
-"""Side of a composed picture, pixels."""
+"""Longer side of a composed picture, pixels."""
 FILL = 0.6
 """Share of the colour in a pixel of a class or an error."""
 CONTOUR = (255, 255, 255)
@@ -56,11 +56,13 @@ def contour(labels_HW3: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def decode(png: bytes | None, resample: Image.Resampling) -> NDArray[np.uint8] | None:
-    """A picture of the tables as (SIDE, SIDE, 3); None where there is none."""
+    """A picture of the tables whose longer side is SIDE, (H, W, 3); None where there is none."""
     if png is None:
         return None
     with Image.open(io.BytesIO(png)) as image:
-        sized = image.convert("RGB").resize((SIDE, SIDE), resample)
+        scale = SIDE / max(image.size)
+        size = (round(image.width * scale), round(image.height * scale))
+        sized = image.convert("RGB").resize(size, resample)
     return np.asarray(sized, dtype=np.uint8)
 
 

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,8 @@ from segtune.results.study_scores import StudyScores
 
 MAX_COLUMNS = 5
 """Trials side by side; further ones go below."""
+KINDS = {"image", "depth", "truth", "prediction"}
+"""Pictures that every training keeps; others are a system's own."""
 MOST_PICTURED = 4
 """Trials of a search that are pictured."""
 
@@ -156,7 +158,28 @@ def _block(
                 )
             )
         found.append(GridRow(label, tuple(cells)))
+        found += [_map_row(kind, sample, cells[0], trials, png) for kind in _maps(png, sample)]
     return Block(("image, truth", *(head for head, _ in trials)), tuple(found))
+
+
+def _maps(png: Mapping[tuple[str, str, str], bytes], sample: str) -> list[str]:
+    """Names of the pictures of a system's own, such as its uncertainty."""
+    return sorted({kind for _, s, kind in png if s == sample} - KINDS)
+
+
+def _map_row(
+    kind: str,
+    sample: str,
+    first: PicturePair,
+    trials: Sequence[tuple[str, str]],
+    png: Mapping[tuple[str, str, str], bytes],
+) -> GridRow:
+    """A system's own picture of a sample, by trial; those without it have an empty cell."""
+    cells = [replace(first, below="")]
+    for head, trial in trials:
+        grey = decode(png.get((trial, sample, kind)), Image.Resampling.BILINEAR)
+        cells.append(PicturePair(encode(grey), "", "", f"{kind} of {head} for {sample}"))
+    return GridRow(f"{kind} (white is 1)", tuple(cells))
 
 
 def _note(score: float, measure: Measure | None) -> str:
