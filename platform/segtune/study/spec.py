@@ -4,9 +4,8 @@ The configuration of a trial may be any frozen dataclass.
 """
 
 import itertools
-import pickle
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution
@@ -42,15 +41,15 @@ class Trial:
     """How many trials of a search had the same changes before; each has another seed."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A trial takes along the user's files that its configuration's classes come from."""
-        values = tuple(getattr(self, f.name) for f in fields(self))
-        return _restored, (plugins.needed(self.config), pickle.dumps(values))
+        """A trial takes along the user's files that its configuration's classes come from. What
+        makes the empty trial runs before its values are read, so the files are loaded by then."""
+        return _empty_trial, (plugins.needed(self.config),), vars(self)
 
 
-def _restored(files: tuple[plugins.PluginFile, ...], values: bytes) -> Trial:
-    """A trial as it comes out of another process: the files first, then what they define."""
+def _empty_trial(files: tuple[plugins.PluginFile, ...]) -> Trial:
+    """The trial that comes out of another process, before its values."""
     plugins.ensure(files)
-    return Trial(*pickle.loads(values))
+    return object.__new__(Trial)
 
 
 @checked(frozen=True, config=_STRICT)

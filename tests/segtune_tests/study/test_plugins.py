@@ -1,8 +1,11 @@
 """A user's file as a module: its name, its text in another process, its rows."""
 
+import copy
+import multiprocessing
 import pickle
-import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ import pytest
 from segcore.methods import METHODS
 from segtune.study import catalog, plugins
 from segtune.study.overrides import SpecError
-from segtune.study.spec import Ablation, Trial
+from segtune.study.spec import Ablation
 
 TEXT = """
 from typing import ClassVar
@@ -49,18 +52,11 @@ def test_a_trial_takes_its_file_to_another_process(tmp_path: Path) -> None:
     assert isinstance(study, Ablation)
     frozen, mine = study.trials({})
     assert len(pickle.dumps(frozen)) < len(pickle.dumps(mine)), "what needs no file brings none"
-    (tmp_path / "trial").write_bytes(pickle.dumps(mine))
     (tmp_path / "v1.2.py").unlink()
-    code = (
-        "import pickle, sys; trial = pickle.load(open(sys.argv[1], 'rb')); "
-        "print(trial.trial_id, trial.config.method.name, trial.config.method.twice)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "trial")], capture_output=True, text=True
-    )
-    assert done.stdout.split() == ["mine-s0", "travels", "False"], done.stderr
-    again: Trial = pickle.loads(pickle.dumps(mine))
-    assert again == mine
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as elsewhere:
+        told = attrgetter("trial_id", "config.method.name", "config.method.twice")
+        assert elsewhere.submit(told, mine).result() == ("mine-s0", "travels", False)
+        assert elsewhere.submit(copy.copy, mine).result() == mine, "there and back"
 
 
 def test_two_files_of_one_name_are_two_modules(tmp_path: Path) -> None:
