@@ -12,8 +12,9 @@ demo: install  ## a study on rendered scenes and its report
 test: install  ## everything but the tests marked slow, in two processes of one torch thread each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
-test-slow: install  ## whole studies on a local Ray cluster
-	$(BIN)/python -m pytest -m slow
+test-slow: install  ## the rest: long ones without Ray, then whole studies on a local Ray cluster
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow and not ray" -n 2 --dist load
+	$(BIN)/python -m pytest -m "slow and ray"
 
 lint: install
 	$(BIN)/ruff check .

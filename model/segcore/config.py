@@ -72,7 +72,7 @@ class TrainConfig:
         external = self.evaluation.external
         keys = {self.evaluation.selecting, *(self.evaluation.metrics or self.data.metrics)}
         keys |= set() if external is None else {*external.metrics}
-        yield from (METRICS[key].target.partition(":")[0] for key in keys)
+        yield from (METRICS[key].module for key in keys)
 
     @property
     def boxes(self) -> PromptConfig | None:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segcore.batch import FINISHED, Batch, Progress, Prompts, Size
+from segcore.batch import FINISHED, Batch, Prediction, Progress, Prompts, Size
 from segcore.classes import ClassSpec
 from segcore.config import from_json, to_json
 from segcore.data.dataset import SPLITS, DataConfig
@@ -221,8 +221,6 @@ def check_dataset(config: DataConfig) -> None:
 
 def check_loss(loss: Loss) -> None:
     """The contract of `Loss`: a mean over samples that ignored pixels do not enter."""
-    from segcore.batch import Prediction
-
     check_config(loss)
     module, batch = loss.build(LANDMARKS), noise(2, (16, 24))
     logits = torch.randn(batch.target_BKHW.shape, generator=torch.Generator().manual_seed(0))

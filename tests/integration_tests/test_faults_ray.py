@@ -21,6 +21,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 from support.ray_head import free_ports, head_node
+from support.tiny_studies import SEARCH
 
 from segcore.train import train
 from segcore.training.runtime import Runtime
@@ -340,6 +341,8 @@ def test_a_file_of_the_data_goes_bad(tmp_path: Path, scenes: Path, undisturbed: 
 def test_no_placement_group_stays_behind(tmp_path: Path, scenes: Path) -> None:
     """Of two workers' trials whose study is killed, on a cluster that lives on."""
     study = Study(tmp_path, scenes)
+    alone = SEARCH.replace("num_samples=3", "num_samples=1").replace('"scenes"', repr(str(scenes)))
+    study.file.write_text(alone)
     with head_node({"RAY_AUTH_MODE": "disabled"}) as head:
         process = study.start("--address", head.gcs, "--workers", "2")
         wait(lambda: study.epochs() >= 1, "an epoch")

@@ -50,6 +50,7 @@ def test_degraded_depth_keeps_the_order_of_layers() -> None:
     assert np.corrcoef(spoiled.ravel(), toned.ravel())[0, 1] > 0.95
 
 
+@pytest.mark.slow
 def test_pretraining_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
         main(["--quick", "--out", str(tmp_path / name)])

@@ -55,6 +55,7 @@ def fit(tiny: TrainConfig, scenes: Batch, options: dict[str, Any]) -> tuple[floa
     return losses[0], losses[-1], system
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_projected_attention_fits_a_random_head(
     tiny: TrainConfig, scenes: Batch, variant: str

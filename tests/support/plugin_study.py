@@ -212,10 +212,6 @@ class WideNet(System):
         """The one linear map."""
         return {"mix": self.mix}
 
-    def fused_qkv(self) -> Mapping[str, nn.Linear]:
-        """None."""
-        return {}
-
     def weights_hash(self) -> str:
         """Nothing is loaded."""
         return "none"

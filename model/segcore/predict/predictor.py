@@ -13,33 +13,28 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segcore.batch import Batch, Prediction, Prompts, Size
+from segcore.batch import Batch, Prompts, Size
 from segcore.classes import ClassSpec
 from segcore.data.pixels import resized
 from segcore.data.prompts import ImageBoxes, are_by_class, given_boxes, stack_boxes
 from segcore.systems.system import System
 from segcore.training.costs import Stopwatch
+from segcore.training.inference import Masks, by_size, infer, masks
 from segcore.training.restore import restore
 from segcore.training.runtime import Precision, choose_device, device_precision
-from segcore.training.scoring import to_grey
 
 STAGES = ("preprocess", "network", "post")
 """Of a prediction, in their order."""
 
 
-@dataclass(frozen=True)
-class Predicted:
-    """What a network says about one image, at the image's own size."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Predicted(Masks):
+    """What a network says of one image, at the image's own size."""
 
-    labels_HW: NDArray[np.uint8]
-    """As `ClassSpec` reads them."""
     classes: ClassSpec
-    probabilities_KHW: NDArray[np.float32] | None = None
-    """Of every class, the background included where there is one; only if asked for."""
+    """Of the labels."""
     depth_HW: NDArray[np.uint8] | None = None
     """The depth map that the network saw, larger is farther; None where it needs none."""
-    maps: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
-    """The system's own pictures (h, w), such as its uncertainty, as grey levels."""
 
     def mask(self, name: str) -> NDArray[np.bool_]:
         """Where a class is, (H, W).
@@ -137,28 +132,22 @@ class Predictor:
         watch = Stopwatch(self.device)
         batch = self._batch(images, used, boxes)
         watch.split("preprocess")
+        sizes = by_size(image.shape for image in images)
         predicted: dict[int, Predicted] = {}
-        for size, places in _by_size(images).items():
-            part = batch if len(places) == len(images) else batch.take(places)
-            with torch.inference_mode():
-                with torch.autocast(
-                    self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"
-                ):
-                    prediction: Prediction = self.system(part, size)
-                watch.split("network")
-                logits_BKHW = prediction.logits_BKhw.float()
-                labels_BHW = self.classes.labels(logits_BKHW)
-                shares_BKHW = None
-                if probabilities:
-                    shares_BKHW = self.classes.probabilities(logits_BKHW).cpu().numpy()
-                maps = {name: to_grey(map_B1hw) for name, map_B1hw in prediction.maps.items()}
-            for i, place in enumerate(places):
+        for size, places in sizes.items():
+            part = batch if len(sizes) == 1 else batch.take(places)
+            prediction = infer(
+                self.system, part, size, device=self.device, precision=self.precision
+            )
+            watch.split("network")
+            found = masks(prediction, self.classes, probabilities=probabilities)
+            for place, said in zip(places, found, strict=True):
                 predicted[place] = Predicted(
-                    labels_BHW[i],
-                    self.classes,
-                    None if shares_BKHW is None else shares_BKHW[i],
-                    None if used is None else used[place],
-                    {name: grey_Bhw[i] for name, grey_Bhw in maps.items()},
+                    said.labels_HW,
+                    said.probabilities_KHW,
+                    said.maps,
+                    classes=self.classes,
+                    depth_HW=None if used is None else used[place],
                 )
             watch.split("post")
         for stage, seconds in watch.seconds.items():
@@ -233,11 +222,3 @@ class Predictor:
     def _unit(self, array: NDArray[np.uint8]) -> Tensor:
         """On the device, from [0, 255] to [0, 1]."""
         return torch.from_numpy(array).to(self.device).float() / 255
-
-
-def _by_size(images: Sequence[NDArray[np.uint8]]) -> dict[Size, list[int]]:
-    """The places of the images of each size."""
-    found: dict[Size, list[int]] = {}
-    for i, image in enumerate(images):
-        found.setdefault((image.shape[0], image.shape[1]), []).append(i)
-    return found

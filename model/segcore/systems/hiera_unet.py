@@ -119,11 +119,6 @@ class HieraUnet(System):
         found = projections(self.trunk, mlp=targets == "attention+mlp")
         return {f"trunk.{name}": module for name, module in found.items()}
 
-    def fused_qkv(self) -> Mapping[str, nn.Linear]:
-        """The qkv projections of the trunk."""
-        attention = self.adaptable("attention")
-        return {name: module for name, module in attention.items() if name.endswith(".qkv")}
-
     def weights_hash(self) -> str:
         """Hash of the trunk's weights as they were loaded."""
         return self._weights_hash

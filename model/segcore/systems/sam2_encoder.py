@@ -4,7 +4,6 @@ Shape suffixes: B batch, H W image size, C channels, h w feature size.
 """
 
 import dataclasses
-import pickle
 import re
 from collections.abc import Mapping
 from importlib import resources
@@ -30,6 +29,7 @@ from segcore.systems.weights import (
     load_exactly,
     moves,
     packaged,
+    read_plain,
     read_safetensors,
 )
 
@@ -172,14 +172,7 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: it is damaged, holds anything but tensors, or lacks its entry `model`.
     """
-    try:
-        # weights_only refuses everything in a pickle but tensors.
-        content = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(
-            f"{path} is damaged, or holds more than tensors, which is never read: "
-            "download it again from Meta"
-        ) from error
+    content = read_plain(path, "download it again from Meta")
     tensors = content.get("model") if isinstance(content, dict) else None
     if not isinstance(tensors, dict):
         raise ValueError(f"{path} is no SAM2 checkpoint: it has no entry 'model'")

@@ -73,10 +73,11 @@ class System(nn.Module, ABC):
     def adaptable(self, targets: Targets) -> Mapping[str, nn.Linear]:
         """The pretrained projections that low-rank methods adapt, by module path."""
 
-    @abstractmethod
     def fused_qkv(self) -> Mapping[str, nn.Linear]:
         """Those of `adaptable("attention")` whose outputs are queries, keys and values, a third
-        each, by module path."""
+        each, by module path: those called `qkv`, as SAM, SAM2 and timm call them."""
+        attention = self.adaptable("attention")
+        return {name: module for name, module in attention.items() if name.endswith(".qkv")}
 
     @abstractmethod
     def weights_hash(self) -> str:

@@ -1,6 +1,7 @@
 """Pretrained tensors: where they come from, that they fit, and what they hash to."""
 
 import hashlib
+import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -104,6 +105,26 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path} can't be read as safetensors: {error}") from error
+
+
+def read_plain(path: Path, advice: str) -> Any:
+    """What `torch.save` wrote into a file, if it is tensors and plain values alone.
+
+    Args:
+        path: the file.
+        advice: what to do about a damaged one, for the message.
+
+    Raises:
+        ValueError: it is damaged, or holds anything else, which is never unpickled.
+    """
+    try:
+        # weights_only refuses everything in a pickle but tensors and plain values.
+        return torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"{path} is damaged, or holds more than tensors and plain values, which is never read: "
+            f"{advice}"
+        ) from error
 
 
 def load_exactly(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:

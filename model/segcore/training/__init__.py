@@ -4,6 +4,8 @@ checkpoint  Checkpoints: `best.safetensors` + `config.json` to use, `last.pt` to
 costs       Measured seconds and bytes of a training.
 evaluation  How a training is scored: metrics, resolutions, and what chooses the best epoch.
 events      What a training tells the world after each epoch.
+inference   A network on one batch, and what it says of each image: labels, probabilities,
+            pictures.
 loop        The loop of one training, and the state that it carries from step to step.
 restore     A checkpoint folder as the network that it describes, with nothing of its training
             left.

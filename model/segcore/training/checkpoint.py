@@ -5,7 +5,6 @@ is ever unpickled: `last.pt` holds tensors and plain values and is read with `we
 """
 
 import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from segcore.systems.weights import read_plain
 
 BEST, CONFIG, LAST = "best.safetensors", "config.json", "last.pt"
 STATE = ("tensors", "optimizer", "epoch", "step", "best_epoch", "best_value", "rng")
@@ -135,12 +136,9 @@ def _read_best(folder: Path) -> dict[str, Tensor]:
 def _read_last(folder: Path) -> dict[str, Any]:
     path = folder / LAST
     try:
-        last = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise CheckpointError(
-            f"{path} is damaged, or holds more than tensors and plain values: give the checkpoint "
-            "of an earlier epoch, or start without one"
-        ) from error
+        last = read_plain(path, "give the checkpoint of an earlier epoch, or start without one")
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error
     there = last.keys() if isinstance(last, dict) else ()
     if lacking := [name for name in STATE if name not in there]:
         raise CheckpointError(f"{path} does not say {', '.join(lacking)}: no training wrote it")

@@ -20,9 +20,9 @@ from segcore.training.checkpoint import Checkpoint
 from segcore.training.costs import Stopwatch, memory
 from segcore.training.evaluation import better
 from segcore.training.events import Evaluation, Facts, ImageScore, Picture, Score, Seconds, Step
-from segcore.training.runtime import Runtime, device_name
+from segcore.training.runtime import Runtime, autocast, device_name
 from segcore.training.scoring import (
-    Predicted,
+    PredictedSample,
     Target,
     draw_pictures,
     pictured,
@@ -190,9 +190,7 @@ class Training:
         for indices in self._share(batch):
             samples = next(made).to(runtime.device)
             watch.split("data")
-            with torch.autocast(
-                runtime.device.type, torch.bfloat16, enabled=runtime.precision == "bfloat16"
-            ):
+            with autocast(runtime.device, runtime.precision):
                 prediction = self.system(samples, size, progress)
                 loss = self.system.loss(prediction, samples, progress)
             loss = (loss + config.method.extra_loss(self.system)) * (len(indices) / len(batch))
@@ -253,9 +251,9 @@ class Training:
         """The scores of each image and case of a target, and a few pictures if asked for."""
         schedule = self.config.schedule
         chosen = pictured(target) if draw else set()
-        kept: list[Predicted] = []
+        kept: list[PredictedSample] = []
 
-        def passing() -> Iterator[Predicted]:
+        def passing() -> Iterator[PredictedSample]:
             """All go on to be scored, and few are kept: a split may be larger than memory."""
             for predicted in predict(
                 self.system,

@@ -67,6 +67,11 @@ def device_precision(device: torch.device) -> Precision:
     return "bfloat16" if bfloat16 else "float32"
 
 
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """The context in which a forward pass computes in a precision."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
 def device_name(device: torch.device) -> str:
     """The device as a person knows it."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

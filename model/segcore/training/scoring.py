@@ -5,17 +5,14 @@ Shape suffixes: B batch, K classes, H W image size.
 
 import io
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
-from segcore.batch import Batch, Prediction, Size
-from segcore.classes import Labels
+from segcore.batch import Size
 from segcore.data.dataset import Dataset, Sample, Split
 from segcore.data.loader import cases_of, evaluation_batches
 from segcore.data.prompts import PromptConfig
@@ -23,6 +20,7 @@ from segcore.metrics.images import Scored, score
 from segcore.metrics.metric import Metric, Scope
 from segcore.systems.system import System
 from segcore.training.events import OWN_SIZE, ImageScore, Picture, resolution_of
+from segcore.training.inference import Masks, by_size, infer, masks
 from segcore.training.runtime import Runtime
 
 PICTURES = 4
@@ -46,17 +44,18 @@ class Target:
         """As it stands in the tables."""
         return OWN_SIZE if self.size is None else resolution_of(self.size)
 
+    @property
+    def probabilities(self) -> bool:
+        """Whether a metric asks for probabilities."""
+        return any(metric.needs == "probabilities" for metric in self.metrics)
 
-@dataclass(frozen=True, eq=False)
-class Predicted:
-    """One sample, at the target's size, and what a system says about it."""
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PredictedSample(Masks):
+    """What a system says of one sample; `maps` are those of samples that are drawn."""
 
     sample: Sample
-    labels_HW: Labels
-    probabilities_KHW: NDArray[np.float32] | None = None
-    """Where a metric asks for them."""
-    maps: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
-    """The system's own pictures (h, w) of the samples that are drawn."""
+    """At the target's size."""
 
 
 def predict(
@@ -68,7 +67,7 @@ def predict(
     batch_size: int,
     prompts: PromptConfig | None = None,
     drawn: Collection[str] = (),
-) -> Iterator[Predicted]:
+) -> Iterator[PredictedSample]:
     """This worker's samples of a target with what the system says about each, batch by batch.
 
     Args:
@@ -95,57 +94,28 @@ def predict(
         samples = seen
         if target.size != input_size:
             samples = [target.dataset.load(target.split, s.sample_id, target.size) for s in seen]
-        by_size: dict[Size, list[int]] = {}
-        for i, sample in enumerate(samples):
-            height, width = sample.labels_HW.shape
-            by_size.setdefault((height, width), []).append(i)
-        predicted: dict[int, Predicted] = {}
-        for size, places in by_size.items():
-            part = batch if len(by_size) == 1 else batch.take(places)
-            chosen = [samples[i] for i in places]
-            results = _predict_batch(system, part, chosen, size, target, runtime, drawn)
-            predicted |= dict(zip(places, results, strict=True))
+        sizes = by_size(sample.labels_HW.shape for sample in samples)
+        predicted: dict[int, Masks] = {}
+        for size, places in sizes.items():
+            part = batch if len(sizes) == 1 else batch.take(places)
+            prediction = infer(
+                system, part, size, device=runtime.device, precision=runtime.precision
+            )
+            found = masks(prediction, target.dataset.classes, probabilities=target.probabilities)
+            predicted |= dict(zip(places, found, strict=True))
         runtime.beat()
-        yield from (predicted[i] for i in range(len(samples)))
-
-
-def _predict_batch(
-    system: System,
-    batch: Batch,
-    samples: Sequence[Sample],
-    size: Size,
-    target: Target,
-    runtime: Runtime,
-    drawn: Collection[str],
-) -> Iterator[Predicted]:
-    """Samples of one size."""
-    device, classes = runtime.device, target.dataset.classes
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=runtime.precision == "bfloat16")
-    with torch.inference_mode(), autocast:  # closed before anything is handed out
-        prediction: Prediction = system(batch.to(device), size)
-        logits_BKHW = prediction.logits_BKhw.float()
-        labels_BHW = classes.labels(logits_BKHW)
-        shares_BKHW = None
-        if any(m.needs == "probabilities" for m in target.metrics):
-            shares_BKHW = classes.probabilities(logits_BKHW).cpu().numpy()
-        maps = {name: to_grey(map_B1hw) for name, map_B1hw in prediction.maps.items()}
-    for i, sample in enumerate(samples):
-        own = {name: grey_Bhw[i] for name, grey_Bhw in maps.items()}
-        yield Predicted(
-            sample,
-            labels_BHW[i],
-            None if shares_BKHW is None else shares_BKHW[i],
-            own if sample.sample_id in drawn else {},
-        )
-
-
-def to_grey(map_B1hw: Tensor) -> NDArray[np.uint8]:
-    """A system's map in [0, 1] as grey levels (B, h, w)."""
-    return (map_B1hw[:, 0].float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+        for i, sample in enumerate(samples):
+            said = predicted[i]
+            yield PredictedSample(
+                said.labels_HW,
+                said.probabilities_KHW,
+                said.maps if sample.sample_id in drawn else {},
+                sample=sample,
+            )
 
 
 def score_predictions(
-    predictions: Iterable[Predicted], target: Target, runtime: Runtime
+    predictions: Iterable[PredictedSample], target: Target, runtime: Runtime
 ) -> list[ImageScore]:
     """Every metric of every image and case of a target, from all workers, in the split's order.
 
@@ -171,7 +141,7 @@ def score_predictions(
     return sorted(runtime.gather(scores), key=lambda s: place[s.sample_id])
 
 
-def _image_scores(predicted: Predicted, target: Target) -> list[ImageScore]:
+def _image_scores(predicted: PredictedSample, target: Target) -> list[ImageScore]:
     sample = predicted.sample
     spacing = None if sample.spacing_mm is None else sample.spacing_mm[1:]
     scored = Scored(
@@ -184,7 +154,7 @@ def _image_scores(predicted: Predicted, target: Target) -> list[ImageScore]:
     return _rows(scored, sample, sample.sample_id, target, "image")
 
 
-def _case_scores(slices: Sequence[Predicted], target: Target) -> list[ImageScore]:
+def _case_scores(slices: Sequence[PredictedSample], target: Target) -> list[ImageScore]:
     ordered = sorted(slices, key=lambda p: p.sample.slice)
     first = ordered[0].sample
     sizes = {p.sample.labels_HW.shape for p in ordered}
@@ -195,7 +165,7 @@ def _case_scores(slices: Sequence[Predicted], target: Target) -> list[ImageScore
         )
     ignored = [p.sample.ignore_HW for p in ordered]
     nowhere = np.zeros(first.labels_HW.shape, bool)
-    shares = [p.probabilities_KHW for p in ordered if p.probabilities_KHW is not None]
+    shares = [s for p in ordered if (s := p.probabilities_KHW) is not None]
     scored = Scored(
         np.stack([p.labels_HW for p in ordered]),
         np.stack([p.sample.labels_HW for p in ordered]),
@@ -235,7 +205,7 @@ def pictured(target: Target) -> set[str]:
 
 
 def draw_pictures(
-    predictions: Iterable[Predicted], target: Target, runtime: Runtime
+    predictions: Iterable[PredictedSample], target: Target, runtime: Runtime
 ) -> list[Picture]:
     """Pictures of some samples, in the split's order: image, depth, truth, prediction, maps.
 

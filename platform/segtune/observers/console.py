@@ -55,7 +55,7 @@ class ConsoleObserver:
     def started(self, trial: Trial) -> None:
         """A trial was given its resources."""
         self._started.setdefault(trial.trial_id, time.monotonic())
-        self._shown = self._shown or _shown(trial)
+        self._shown = self._shown or headline(scores(trial.config))
         if trial.repeats:
             self._console.print(
                 f"{trial.trial_id} has the configuration of an earlier trial: "
@@ -70,7 +70,7 @@ class ConsoleObserver:
         if not self._console.is_terminal and not metrics.get("final"):
             values = ", ".join(
                 f"{kind.label} {_number(metrics.get(name), kind.digits)}{_unit(kind)}"
-                for name, kind in _shown(trial).items()
+                for name, kind in headline(scores(trial.config)).items()
             )
             self._console.print(
                 f"{trial.trial_id}: epoch {metrics['epoch']}/{metrics['epochs']}, "
@@ -82,7 +82,7 @@ class ConsoleObserver:
         """A trial is done."""
         self._ended[trial.trial_id] = error
         latest = self._latest.get(trial.trial_id, {})
-        name, kind = next(iter(_shown(trial).items()), ("", None))
+        name, kind = next(iter(headline(scores(trial.config)).items()), ("", None))
         outcome = "ended"
         if kind is not None:
             best = _number(latest.get(f"best_{name}"), kind.digits)
@@ -126,12 +126,6 @@ class ConsoleObserver:
         if done and left:
             text += f", about {seconds / done * left:.0f} s to go"
         return Text(text, style="bold")
-
-
-def _shown(trial: Trial) -> dict[str, ScoreKind]:
-    """The scores that stand for a trial where there is room for few."""
-    kinds = scores(trial.config)
-    return {name: kinds[name] for name in headline(kinds)}
 
 
 def _unit(kind: ScoreKind) -> str:

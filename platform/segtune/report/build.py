@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from segtune.report.page.files import export, write_atomically, write_figures
+from segtune.report.page.files import export, write_figures
 from segtune.report.page.look import Looks, looks
 from segtune.report.page.page import Part, Section, render
 from segtune.report.parts.budget import budget_part, tuning_part
@@ -32,7 +32,7 @@ from segtune.report.parts.unfinished import unfinished_part
 from segtune.report.parts.validity import validity_part
 from segtune.report.summarize import Findings, findings
 from segtune.report.together import comparable, looks_within, shared_protocol, together
-from segtune.results.storage import Storage
+from segtune.results.storage import Place, Storage
 from segtune.results.study_rows import load
 from segtune.results.study_scores import StudyScores, derive
 
@@ -68,9 +68,7 @@ def build(
             be unfair (`together.UnfairError`: every field that differs).
     """
     sections = assemble(storage, studies, separate=separate)
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(out, render(sections))
+    Place.of(out).write(render(sections).encode())
     if tables is not None:
         for one in sections:
             for sheet in one.exported:
@@ -135,22 +133,16 @@ def study_section(found: Findings, arm_looks: Looks) -> Section:
 
 def ablation_parts(found: Findings, arm_looks: Looks) -> list[Part | None]:
     """Scores, differences, budget, costs, curves, spread and pictures of the arms."""
-    study, summary, costs = found.study, found.summary, found.costs
+    study, costs = found.study, found.costs
     return [
-        scores_part(summary.summary, summary.comparisons, arm_looks),
-        differences_part(study.rows, summary.comparisons, arm_looks),
-        external_part(summary.external, arm_looks),
-        factors_part(study.rows, arm_looks),
-        validity_part(summary.caveats),
-        budget_part(study.rows, summary.budget, arm_looks),
-        arms_tradeoff_part(study.rows, summary.summary, costs.arms, arm_looks),
+        *_score_parts(found, arm_looks),
         time_part(costs, arm_looks),
         memory_part(study.rows, costs, arm_looks),
         refreshes_part(study.rows, arm_looks),
         rank_by_interval_part(study, "arm"),
         *_training_and_image_parts(study, arm_looks),
         tuning_part(study, arm_looks),
-        reported_part(summary.reported),
+        reported_part(found.summary.reported),
     ]
 
 
@@ -194,6 +186,7 @@ def _score_parts(found: Findings, arm_looks: Looks) -> list[Part | None]:
         scores_part(summary.summary, summary.comparisons, arm_looks),
         differences_part(rows, summary.comparisons, arm_looks),
         external_part(summary.external, arm_looks),
+        factors_part(rows, arm_looks),
         validity_part(summary.caveats),
         budget_part(rows, summary.budget, arm_looks),
         arms_tradeoff_part(rows, summary.summary, found.tested_costs.arms, arm_looks),

@@ -58,7 +58,7 @@ def together(studies: Sequence[StudyScores]) -> StudyScores:
             )
         )
     first = own[0]
-    renamed = [_renamed(rows, _baseline_config(first)) for rows in own]
+    renamed = [_renamed(rows, first.config(first.baseline) or {}) for rows in own]
     if not _same_external_images(own):
         renamed = [_without_external(rows) for rows in renamed]
     tune = {_arm(r.name, a): t for r in own for a, t in (r.definition.get("tune") or {}).items()}
@@ -68,7 +68,7 @@ def together(studies: Sequence[StudyScores]) -> StudyScores:
         definition={
             "kind": "ablation",
             "question": f"How do the arms of {listing(names)} compare?",
-            "objectives": first.definition.get("objectives"),
+            **first.scoring,
             "baseline_arm": _arm(first.name, str(first.baseline)),
             "arms": {_arm(r.name, arm): {} for r in own for arm in r.arms},
             "tune": tune,
@@ -115,7 +115,7 @@ def shared_protocol(studies: Sequence[StudyScores]) -> tuple[str, ...]:
     """The common protocol in sentences; what else differs between the baselines."""
     protocol = _protocol(studies[0])
     held = [f"{field} {value}" for field, value in protocol.items()]
-    configs = [_flat(_baseline_config(study.rows)) for study in studies]
+    configs = [_flat(study.rows.config(study.rows.baseline) or {}) for study in studies]
     fields = sorted({field for config in configs for field in config} - {"seed"})
     differ = [f for f in fields if len({setting(c.get(f)) for c in configs}) > 1]
     sentences = [f"The same in all of them: {'; '.join(held)}."]
@@ -142,8 +142,7 @@ def _protocol(study: StudyScores) -> dict[str, str]:
     protocol["test images"] = f"{count(len(ids), 'image')} (list {_digest(ids)})"
     protocol["initial weights"] = _joined({str(h)[:12] for h in finished["weights_hash"].dropna()})
     protocol |= {field: _joined(found) for field, found in sorted(values.items())}
-    selects = rows.selects
-    protocol["best epoch by"] = f"{'highest' if selects.maximize else 'lowest'} {selects.metric}"
+    protocol["best epoch by"] = rows.selected_by
     for objective in rows.objectives:
         measure = study.measure(objective.metric, "test")
         protocol[f"metric {objective.metric}"] = (
@@ -211,12 +210,6 @@ def _changes(config: Any, base: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     own = _flat(json.loads(config))
     return {f: v for f, v in own.items() if f != "seed" and (f not in base or base[f] != v)}
-
-
-def _baseline_config(rows: StudyRows) -> Mapping[str, Any]:
-    """The configuration of the baseline arm's first trial."""
-    texts = rows.of("arm", arm=rows.baseline)["config"].dropna()
-    return json.loads(texts.iloc[0]) if len(texts) else {}
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -63,11 +63,9 @@ def choose_measure(rows: StudyRows, metric: str, split: str) -> Measure | None:
     there = _of(rows, metric, split, MACRO)
     if there.empty:
         return None
-    defined = rows.definition.get("scores") or {}
-    protocol = defined.get(metric, {}).get("protocol")
-    if protocol not in set(
-        there["protocol"]
-    ):  # not scored on val: a training writes the main first
+    kind = rows.score_kinds.get(metric)
+    protocol = None if kind is None else kind.protocol
+    if protocol not in set(there["protocol"]):  # a training writes the main one first
         protocol = there["protocol"].iloc[0]
     return _measure(rows, there[there["protocol"] == protocol])
 
@@ -77,6 +75,21 @@ def stacked_dice(rows: StudyRows, split: str) -> Measure | None:
     there = _of(rows, "dice", split, POOLED)
     there = there[there["protocol"] == STACKED]
     return None if there.empty else _measure(rows, there)
+
+
+def selecting_measure(rows: StudyRows) -> tuple[Measure, str] | None:
+    """What chooses the best epoch: a measure on val, and the class whose value counts.
+
+    As `study.json` says; where it does not, the macro value of the first objective that is a score.
+    None where nothing of it was scored yet.
+    """
+    selection = rows.selection
+    if selection is None:
+        measure = choose_measure(rows, rows.first_score.metric, "val")
+        return None if measure is None else (measure, MACRO)
+    there = _of(rows, selection.metric, "val", selection.class_name)
+    there = there[there["protocol"] == selection.protocol]
+    return None if there.empty else (_measure(rows, there), selection.class_name)
 
 
 def select(frame: pd.DataFrame, measure: Measure, split: str) -> pd.DataFrame:
@@ -92,17 +105,16 @@ def select(frame: pd.DataFrame, measure: Measure, split: str) -> pd.DataFrame:
 def best_epochs(rows: StudyRows) -> Mapping[str, int]:
     """Per trial: the epoch that was best on val.
 
-    As recorded with the trial; of a trial that has not recorded one, the epoch of the best macro
-    value so far of the study's first objective (the first of equals).
+    As recorded with the trial; of a trial that has not recorded one, the best epoch so far by what
+    chooses it (the first of equals).
     """
     best: dict[str, int] = {}
-    objective = rows.selects
-    measure = choose_measure(rows, objective.metric, "val")
-    if measure is not None:
+    if (selecting := selecting_measure(rows)) is not None:
+        measure, class_name = selecting
         val = select(rows.scores, measure, "val")
-        val = val[(val["class_name"] == MACRO) & val["value"].notna()].sort_values("epoch")
+        val = val[(val["class_name"] == class_name) & val["value"].notna()].sort_values("epoch")
         # Stable: of equal values the earliest epoch stays first.
-        ranked = val.sort_values("value", ascending=not objective.maximize, kind="stable")
+        ranked = val.sort_values("value", ascending=not measure.higher_is_better, kind="stable")
         best.update(_by_trial(ranked.drop_duplicates("trial_id"), "epoch"))
     best.update(_by_trial(rows.trials[rows.trials["best_epoch"].notna()], "best_epoch"))
     return best
@@ -121,7 +133,7 @@ def _measure(rows: StudyRows, there: pd.DataFrame) -> Measure:
     """One metric by one protocol, at the native resolution where it is there, else the largest."""
     row = there.iloc[0]
     is_fraction = row["unit"] == FRACTION
-    defined = rows.definition.get("scores") or {}
+    kind = rows.score_kinds.get(str(row["metric"]))
     sizes, native = {str(r) for r in there["resolution"].unique()}, rows.native_resolution
     return Measure(
         metric=str(row["metric"]),
@@ -131,7 +143,7 @@ def _measure(rows: StudyRows, there: pd.DataFrame) -> Measure:
         unit="" if is_fraction else str(row["unit"]),
         name=str(row["label"]),
         is_fraction=is_fraction,
-        definition=str(defined.get(row["metric"], {}).get("about", "")),
+        definition="" if kind is None else kind.about,
     )
 
 

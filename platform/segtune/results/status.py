@@ -22,7 +22,6 @@ from segtune.results.measures import best_epochs, choose_measure, select
 from segtune.results.storage import Place, Storage
 from segtune.results.study_rows import MACRO, StudyRows
 from segtune.study import definition
-from segtune.study.definition import SCORES
 from segtune.study.scores import ScoreKind, headline
 
 RUNNING, SILENT = "running", "silent"
@@ -130,7 +129,7 @@ def read_status(storage: Storage, study: str, now: datetime) -> StudyStatus:
         waiting=len(waiting),
         time_left=_time_left(begun, waiting, rows.definition),
         trials=tuple(begun),
-        shown=_shown(rows.definition),
+        shown=headline(rows.score_kinds),
     )
 
 
@@ -199,7 +198,7 @@ def _waiting(
 
 
 def _begun(storage: Storage, rows: StudyRows, now: datetime) -> list[TrialStatus]:
-    at_best = {metric: _at_best(rows, metric) for metric in _shown(rows.definition)}
+    at_best = {metric: _at_best(rows, metric) for metric in headline(rows.score_kinds)}
     best, worked, trials = best_epochs(rows), _worked(rows), _trials(rows)
     written = {t["trial_id"]: _written(storage, rows.name, t) for t in trials}
     paces = {t["trial_id"]: _pace(t, written[t["trial_id"]], worked) for t in trials}
@@ -234,11 +233,6 @@ def _begun(storage: Storage, rows: StudyRows, now: datetime) -> list[TrialStatus
             )
         )
     return found
-
-
-def _shown(defined: Mapping[str, Any]) -> dict[str, ScoreKind]:
-    kinds = {name: ScoreKind(**kind) for name, kind in defined.get(SCORES, {}).items()}
-    return {name: kinds[name] for name in headline(kinds)}
 
 
 def _trials(rows: StudyRows) -> list[dict[str, Any]]:

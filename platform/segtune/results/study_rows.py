@@ -1,5 +1,6 @@
 """A study's rows as the report uses them."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,8 @@ import pandas as pd
 from segtune.results import study_file, tables
 from segtune.results.reported import Reported, read_reported
 from segtune.results.storage import Place, Storage
+from segtune.study.definition import SCORES, SELECTION
+from segtune.study.scores import ScoreKind, Selection
 
 DIRTY = "dirty"
 MACRO = "macro"
@@ -62,11 +65,42 @@ class StudyRows:
         return tuple(RecordedObjective(o["metric"], o["direction"] == "maximize") for o in given)
 
     @property
-    def selects(self) -> RecordedObjective:
-        """The first objective that is a score, not a cost: it decides which epoch is best."""
+    def first_score(self) -> RecordedObjective:
+        """The first objective that is a score, not a cost: what curves show."""
         known = set(self.scored["metric"])
         there = (o for o in self.objectives if o.metric in known)
         return next(there, self.objectives[0])
+
+    @cached_property
+    def score_kinds(self) -> Mapping[str, ScoreKind]:
+        """What `study.json` says of the scores, by name; empty where it says nothing."""
+        defined: Mapping[str, Any] = self.definition.get(SCORES) or {}
+        return {name: ScoreKind(**kind) for name, kind in defined.items()}
+
+    @property
+    def selection(self) -> Selection | None:
+        """What chooses the best epoch on val; None where `study.json` does not say."""
+        defined = self.definition.get(SELECTION)
+        return None if defined is None else Selection(**defined)
+
+    @property
+    def scoring(self) -> Mapping[str, Any]:
+        """The fields of the definition that say what is scored, and what chooses by it."""
+        keys = ("objectives", SCORES, SELECTION)
+        return {key: self.definition[key] for key in keys if key in self.definition}
+
+    @property
+    def selected_by(self) -> str:
+        """What chooses the best epoch, in words: `highest macro dice`,
+        `highest pooled dice (stacked)`."""
+        found, first = self.selection, self.first_score
+        if found is None:
+            return f"{'highest' if first.maximize else 'lowest'} macro {first.metric}"
+        kind = self.score_kinds.get(found.metric)
+        usual = kind is not None and kind.protocol == found.protocol
+        protocol = "" if usual else f" ({found.protocol})"
+        best = "highest" if found.direction == "maximize" else "lowest"
+        return f"{best} {found.class_name} {found.metric}{protocol}"
 
     @property
     def baseline(self) -> str | None:
@@ -123,6 +157,12 @@ class StudyRows:
         if status is not None:
             rows = rows[rows["status"] == status]
         return rows
+
+    def config(self, arm: str | None) -> Mapping[str, Any] | None:
+        """The configuration of an arm's first trial, nested; None where none is on record."""
+        texts = [] if arm is None else list(self.of("arm", arm=arm)["config"].dropna())
+        found: Mapping[str, Any] | None = json.loads(texts[0]) if texts else None
+        return found
 
     @cached_property
     def _ordered(self) -> pd.DataFrame:

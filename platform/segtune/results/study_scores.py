@@ -13,7 +13,7 @@ import pandas as pd
 from segtune.results.images import ImageScores, image_means, image_scores
 from segtune.results.measures import Measure, best_epochs, choose_measure, select, stacked_dice
 from segtune.results.study_rows import StudyRows
-from segtune.study.scores import ScoreKind, headline
+from segtune.study.scores import headline
 
 _Key = tuple[Measure, str]
 
@@ -49,8 +49,7 @@ class StudyScores:
 
     def _shown(self) -> list[str]:
         """What the study's definition says is always shown: what stands for a trial first."""
-        defined = self.rows.definition.get("scores") or {}
-        kinds = {name: ScoreKind(**kind) for name, kind in defined.items()}
+        kinds = self.rows.score_kinds
         always = [name for name, kind in kinds.items() if kind.shown]
         return [*dict.fromkeys([*headline(kinds), *always])]
 

@@ -16,8 +16,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from segtune.results.storage import Place, Storage
+from segtune.study.definition import SCHEMA_VERSION
 
-SCHEMA_VERSION = 2
 TableName = Literal["trials", "steps", "scores", "images", "pictures"]
 TABLES: tuple[TableName, ...] = get_args(TableName)
 
@@ -131,6 +131,8 @@ KEYS: Mapping[TableName, tuple[str, ...]] = {
 """What makes a row of a table one of a kind, attempts apart."""
 STREAMS = 16
 """Files of an object store that are read at a time."""
+PATIENCES = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds before each further try to read an object that was replaced meanwhile."""
 _NOT_WIDE = ("metric", "protocol", "value", "n", "direction", "unit", "label")
 """Columns that the wide form of a table has no place for: they differ from metric to metric."""
 
@@ -245,7 +247,7 @@ def _whole(file: Place) -> bytes:
     Raises:
         ValueError: it is no Parquet file, however often it is read.
     """
-    for patience in (0.05, 0.2, 1.0, 0):
+    for patience in (*PATIENCES, 0):
         try:
             content = file.read()
             pq.read_metadata(pa.BufferReader(content))

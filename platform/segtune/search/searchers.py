@@ -134,10 +134,8 @@ class OptunaSearcher(Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Tell Optuna what an epoch reached, where there is one objective."""
-        running, metrics = (
-            self._running[trial_id],
-            epoch_metrics(self._running[trial_id].trial.config, result),
-        )
+        running = self._running[trial_id]
+        metrics = epoch_metrics(running.trial.config, result)
         if metrics is None:
             return
         curve = self._curves.setdefault(running.trial.trial_id, begun_curve(self._search.baseline))

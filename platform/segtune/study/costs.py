@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from segtune.study.stopping import Direction
@@ -20,7 +21,9 @@ COSTS: Mapping[str, Direction] = {
 `seconds_per_step` is the mean over all steps but the first, which includes starting up. It is a
 mean and no median because low-rank bases are refreshed once in many steps.
 """
-_SECONDS = [f"seconds_{p}" for p in ("data", "forward", "backward", "optimizer", "refresh")]
+PARTS = ("data", "forward", "backward", "optimizer", "refresh")
+"""Of a step; the table `steps` has the seconds of each."""
+_SECONDS = [f"seconds_{part}" for part in PARTS]
 STEP_COLUMNS = ["trial_id", "step", "peak_memory_bytes", "optimizer_state_bytes", *_SECONDS]
 
 
@@ -31,12 +34,10 @@ def costs(trials: Sequence[Mapping[str, Any]], steps: pa.Table) -> dict[str, dic
         trials: rows of `trials`.
         steps: the table `steps`.
     """
-    frame = steps.select(STEP_COLUMNS).to_pandas().sort_values(["trial_id", "step"])
+    frame = steps.select(STEP_COLUMNS).to_pandas()
     frame["seconds_per_step"] = frame[_SECONDS].sum(axis=1, min_count=1)
     largest = frame.groupby("trial_id")[["peak_memory_bytes", "optimizer_state_bytes"]].max()
-    alone = frame.groupby("trial_id")["step"].transform("size") == 1
-    steady = frame[frame.duplicated("trial_id") | alone]
-    seconds = steady.groupby("trial_id")["seconds_per_step"].mean()
+    seconds = steady(frame).groupby("trial_id")["seconds_per_step"].mean()
     found: dict[str, dict[str, float]] = {}
     for trial in trials:
         name = trial["trial_id"]
@@ -46,3 +47,11 @@ def costs(trials: Sequence[Mapping[str, Any]], steps: pa.Table) -> dict[str, dic
             measured["seconds_per_step"] = seconds.get(name)
         found[name] = {k: float(v) for k, v in measured.items() if v is not None and np.isfinite(v)}
     return found
+
+
+def steady(steps: pd.DataFrame) -> pd.DataFrame:
+    """The steps of each trial in their order, without its first, which pays for starting up and
+    counts only where it is alone."""
+    ordered = steps.sort_values(["trial_id", "step"])
+    alone = ordered.groupby("trial_id")["step"].transform("size") == 1
+    return ordered[ordered.duplicated("trial_id") | alone]

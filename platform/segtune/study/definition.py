@@ -11,15 +11,18 @@ from typing import Any
 from optuna.distributions import distribution_to_json
 
 from segtune.study.overrides import SpecError, flatten, non_default
-from segtune.study.scores import scores
+from segtune.study.scores import scores, selection
 from segtune.study.space import When, distributions
 from segtune.study.spec import Ablation, Search, Study, headline_objectives
 from segtune.study.stopping import NAMES
 
 SCHEMA_VERSION = 2
+"""Of `study.json` and of the tables beside it."""
 SCORES = "scores"
 """What every epoch has on val, by name, with direction, unit and label; the first of each unit are
 shown where there is room for few."""
+SELECTION = "selection"
+"""What chooses the best epoch on val; not there where the configuration does not say."""
 CHOSEN = "chosen"
 """Numbers of a search's finalists, once they were chosen. A search that is extended may choose
 others; trials of the earlier ones stay in the tables."""
@@ -35,6 +38,8 @@ def define(name: str, study: Study) -> dict[str, Any]:
         "not_default": sorted(non_default(study.baseline)),
         SCORES: {name: kind._asdict() for name, kind in scores(study.baseline).items()},
     }
+    if (selects := selection(study.baseline)) is not None:
+        common[SELECTION] = selects._asdict()
     if isinstance(study, Ablation):
         return common | {
             "kind": "ablation",
@@ -95,6 +100,7 @@ def check_grown(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         )
     faults = []
     not_compared = {"question", "not_default", "schema_version", "objectives", SCORES, CHOSEN}
+    not_compared.add(SELECTION)  # it follows from the baseline, which is compared
     if new.get("kind") == "search":
         not_compared.remove("objectives")
     for key in sorted((old.keys() | new.keys()) - not_compared):

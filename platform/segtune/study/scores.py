@@ -53,12 +53,12 @@ def selection(config: Any) -> Selection | None:
     return Selection(*offered()) if offered else None
 
 
-def headline(kinds: Mapping[str, ScoreKind]) -> tuple[str, ...]:
-    """The scores that stand for the others: the first of each unit, two at most."""
+def headline(kinds: Mapping[str, ScoreKind]) -> dict[str, ScoreKind]:
+    """The scores that stand for the others, by name: the first of each unit, two at most."""
     first: dict[str, str] = {}
     for name, kind in kinds.items():
         first.setdefault(kind.unit, name)
-    return tuple(first.values())[:2]
+    return {name: kinds[name] for name in tuple(first.values())[:2]}
 
 
 def is_better(direction: Direction, value: float, than: float) -> bool:

@@ -156,7 +156,7 @@ def test_a_video(checkpoint: Path, here: Path) -> None:
     assert len(overlays) == 7
     for n, (overlay, original) in enumerate(zip(overlays, originals, strict=True)):
         labels = np.array(Image.open(out / "masks" / "scene" / f"{n:06d}.png"))
-        predicted = Predicted(labels, CLASSES)
+        predicted = Predicted(labels, classes=CLASSES)
         wanted = drawing.overlay(original[..., ::-1], predicted, drawing.contours(predicted))
         off = np.abs(overlay.astype(int) - wanted[..., ::-1]).mean()
         assert off < np.abs(overlay.astype(int) - original).mean() / 2, "coding loses less"
@@ -295,7 +295,7 @@ def test_a_video_that_breaks_off_is_told(checkpoint: Path, here: Path) -> None:
 )
 def test_contours_give_the_masks_back(labels_HW: NDArray[np.uint8]) -> None:
     for classes in (CLASSES, BITS):
-        predicted = Predicted(labels_HW, classes)
+        predicted = Predicted(labels_HW, classes=classes)
         borders = drawing.contours(predicted)
         for name, mask_HW in classes.foreground_masks(labels_HW).items():
             again = np.zeros_like(labels_HW)
@@ -319,7 +319,7 @@ def test_an_overlay_keeps_what_no_class_covers() -> None:
     image_HW3 = picture(0, 40, 50)
     labels_HW = np.zeros((40, 50), np.uint8)
     labels_HW[10:20, 10:20] = 2
-    predicted = Predicted(labels_HW, CLASSES)
+    predicted = Predicted(labels_HW, classes=CLASSES)
     out = drawing.overlay(image_HW3, predicted, drawing.contours(predicted))
     assert (out[labels_HW == 0] == image_HW3[labels_HW == 0]).all()
     assert (out[labels_HW == 2] != image_HW3[labels_HW == 2]).any(axis=1).all()

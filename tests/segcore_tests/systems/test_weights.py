@@ -267,7 +267,9 @@ def test_nothing_in_a_pickle_is_executed(tmp_path: Path) -> None:
     assert sprung.exists(), "the trap works"
     sprung.unlink()
     torch.save(trap, file)
-    with pytest.raises(ValueError, match="holds more than tensors, which is never read"):
+    with pytest.raises(
+        ValueError, match="holds more than tensors and plain values, which is never read"
+    ):
         Sam2Config(pretrained="checkpoint", checkpoint=str(file)).build()
     assert not sprung.exists()
 

@@ -234,6 +234,7 @@ def test_the_command_refuses_what_cannot_be(capsys: pytest.CaptureFixture[str]) 
     assert "seed" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_python_m_trains_without_ray(tmp_path: Path) -> None:
     code = (
         "import sys; from segcore.train import main; "

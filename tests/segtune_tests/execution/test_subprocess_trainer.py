@@ -124,6 +124,7 @@ def test_a_training_that_is_killed_again_fails_and_says_so(
     assert trial["ended"] is not None
 
 
+@pytest.mark.slow
 def test_a_hanging_training_is_given_up_and_says_where(tmp_path: Path) -> None:
     """A test image is read after the last epoch; that of a file server that is gone, never."""
     process = TrainingProcess(job(tmp_path, tmp_path / "scenes", patience=20))
@@ -166,6 +167,7 @@ def _drive(storage: Path, scenes: Path) -> None:
     time.sleep(600)
 
 
+@pytest.mark.slow
 def test_it_ends_with_who_started_it(tmp_path: Path, scenes: Path) -> None:
     """The driver of a trial may be killed in the middle of an epoch of an hour."""
     driver = multiprocessing.get_context("spawn").Process(target=_drive, args=(tmp_path, scenes))

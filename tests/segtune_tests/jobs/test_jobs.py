@@ -219,6 +219,7 @@ def test_a_checkout_needs_hatchling(
     assert "pip install 'segtune[submit]'" in message
 
 
+@pytest.mark.slow
 def test_the_archive_runs_without_anything_installed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     study = tmp_path / "elsewhere" / "statistics.py"  # a name that could shadow a module

@@ -145,11 +145,6 @@ class DualEncoder(System):
         found = projections(self.sam2, mlp=targets == "attention+mlp")
         return {f"sam2.{name}": module for name, module in found.items()}
 
-    def fused_qkv(self) -> Mapping[str, nn.Linear]:
-        """The qkv projections of SAM2's trunk."""
-        attention = self.adaptable("attention")
-        return {name: module for name, module in attention.items() if name.endswith(".qkv")}
-
     def weights_hash(self) -> str:
         """Hash of both encoders' weights as they were loaded."""
         return self._weights_hash

@@ -155,7 +155,7 @@ def _cost(
 ) -> str:
     """What the best-scoring arm costs, against the baseline or, if it is that, the next arm."""
     costs = {c.name: c for c in arm_costs}
-    metric = rows.selects.metric
+    metric = rows.first_score.metric
     macros = (c for c in summary.columns if c.class_name == MACRO)
     column = next((c for c in macros if c.measure.metric == metric), None)
     if column is None:

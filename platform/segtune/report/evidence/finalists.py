@@ -36,7 +36,7 @@ def finalists(study: StudyScores, search: SearchResults) -> StudyScores | None:
         definition={
             "kind": KIND,
             "question": rows.definition.get("question"),
-            "objectives": rows.definition.get("objectives"),
+            **rows.scoring,
             "baseline_arm": baseline,
             "arms": {arm: {} for arm in arms},
             "seeds": rows.definition.get("finalist_seeds") or [],

@@ -8,8 +8,8 @@ import pandas as pd
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.stats import t_interval
 from segtune.results.study_rows import StudyRows
+from segtune.study.costs import PARTS, steady
 
-PARTS = ("data", "forward", "backward", "optimizer", "refresh")
 MEGABYTE = 1e6
 
 
@@ -99,14 +99,11 @@ def measure_costs(rows: StudyRows) -> MeasuredCosts:
 
 def _by_trial(rows: StudyRows) -> pd.DataFrame:
     seconds = [f"seconds_{p}" for p in PARTS]
-    ordered = rows.steps.sort_values(["trial_id", "step"])
-    largest = ordered.groupby("trial_id")[[*_BYTES.values()]].max() / MEGABYTE
-    # The first step pays for starting up; it counts where it is alone.
-    alone = ordered.groupby("trial_id")["step"].transform("size") == 1
-    steady = ordered[ordered.duplicated("trial_id") | alone]
-    whole = steady[seconds].sum(axis=1, min_count=1).groupby(steady["trial_id"]).median()
+    largest = rows.steps.groupby("trial_id")[[*_BYTES.values()]].max() / MEGABYTE
+    counted = steady(rows.steps)
+    whole = counted[seconds].sum(axis=1, min_count=1).groupby(counted["trial_id"]).median()
     # The mean and not the median, which would miss refreshes: few steps have one.
-    parts = steady.groupby("trial_id")[seconds].mean()
+    parts = counted.groupby("trial_id")[seconds].mean()
     measured = pd.DataFrame(
         {
             "trainable": rows.trials.set_index("trial_id")["trainable_parameters"] / 1e6,

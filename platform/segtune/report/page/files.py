@@ -7,7 +7,6 @@ through kaleido and a Chromium on this machine.
 import csv
 import importlib.util
 import io
-import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import plotly.graph_objects as go
 from segtune.report.page.look import LIGHT
 from segtune.report.page.sheet import Cell, Sheet
 from segtune.report.page.text import MINUS
+from segtune.results.storage import Place
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
@@ -45,7 +45,6 @@ _LINE, _CHARACTER = 20, 7.5
 
 def export(sheet: Sheet, stem: Path) -> tuple[Path, ...]:
     """Write `<stem>.csv`, `<stem>.tex` and `<stem>.md`."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
     written = []
     for suffix, text in (
         (".csv", to_csv(sheet)),
@@ -53,16 +52,9 @@ def export(sheet: Sheet, stem: Path) -> tuple[Path, ...]:
         (".md", to_markdown(sheet)),
     ):
         path = stem.with_name(stem.name + suffix)
-        write_atomically(path, text)
+        Place.of(path).write(text.encode())
         written.append(path)
     return tuple(written)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write under a hidden name, then rename: a reader never sees half a file."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
 
 
 def to_csv(sheet: Sheet) -> str:

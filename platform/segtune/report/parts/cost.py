@@ -9,13 +9,7 @@ import numpy as np
 import pandas as pd
 
 from segtune.report.evidence.estimate import Estimate
-from segtune.report.evidence.measured_costs import (
-    PARTS,
-    QUANTITIES,
-    Cost,
-    MeasuredCosts,
-    quantity,
-)
+from segtune.report.evidence.measured_costs import QUANTITIES, Cost, MeasuredCosts, quantity
 from segtune.report.page.look import (
     PART_COLORS,
     Figure,
@@ -30,6 +24,7 @@ from segtune.report.page.page import Part
 from segtune.report.page.sheet import Cell, Sheet, estimate_cell, raw_estimate, raw_header_of
 from segtune.report.page.text import dotted, interval, number, range_text
 from segtune.results.study_rows import StudyRows
+from segtune.study.costs import PARTS
 
 MOST_STEPS = 400
 """Most points of a curve over single steps."""

@@ -1,6 +1,5 @@
 """What differs between the arms: the table of their settings."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,9 +38,7 @@ def factors(rows: StudyRows) -> Factors:
     baseline = rows.definition.get("baseline") or {}
     levels = {}
     for arm in rows.arms:
-        ran = rows.of("arm", arm=arm)["config"].dropna()
-        config = json.loads(ran.iloc[0]) if len(ran) else None
-        changes = defined.get(arm, {})
+        changes, config = defined.get(arm, {}), rows.config(arm)
         levels[arm] = tuple(_level(f, changes, config, baseline) for f in fields)
     return Factors(fields, levels)
 

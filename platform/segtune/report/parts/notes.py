@@ -24,13 +24,12 @@ _EMPTY = {
 def notes(study: StudyScores) -> tuple[tuple[str, str], ...]:
     """(Term, meaning), in the order of the page."""
     rows = study.rows
-    objective = rows.selects.metric
     split = "test" if (rows.scores["split"] == "test").any() else "val"
     found = [
         (
             "Which epoch",
-            f"Every trial is judged at the epoch with the best macro {objective} on val. Arms of "
-            "an ablation are tested once, with the weights of that epoch; search trials never see "
+            f"Every trial is judged at the epoch with the {rows.selected_by} on val. Arms of an "
+            "ablation are tested once, with the weights of that epoch; search trials never see "
             "test.",
         ),
     ]

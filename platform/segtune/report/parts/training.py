@@ -7,7 +7,6 @@ from typing import Any, Literal
 import pandas as pd
 
 from segtune.report.evidence.estimate import Estimate
-from segtune.report.evidence.measured_costs import PARTS
 from segtune.report.evidence.stats import t_interval
 from segtune.report.page.look import (
     MUTED,
@@ -26,6 +25,7 @@ from segtune.report.page.text import interval, listing, number
 from segtune.results.measures import Measure, select
 from segtune.results.study_rows import DIRTY, MACRO, StudyRows
 from segtune.results.study_scores import StudyScores
+from segtune.study.costs import PARTS
 
 MAX_POINTS = 200
 """Most points of a drawn loss curve."""
@@ -117,7 +117,7 @@ def smoothing_window(steps: int) -> int:
 
 
 def _val(study: StudyScores) -> tuple[Measure | None, pd.DataFrame]:
-    rows, measure = study.rows, study.measure(study.rows.selects.metric, "val")
+    rows, measure = study.rows, study.measure(study.rows.first_score.metric, "val")
     if measure is None:
         return None, rows.scores.iloc[:0]
     scores = select(rows.scores, measure, "val")

@@ -9,6 +9,8 @@ from support.report_values import markup, scores
 
 from segtune.report import build, summarize
 from segtune.report.evidence.objections.tuning import candidates
+from segtune.report.parts.notes import notes
+from segtune.results import study_file
 
 
 def test_budget_says_what_was_held_and_what_varied(tmp_path: Path) -> None:
@@ -58,3 +60,26 @@ def test_tuning_names_the_best_of_each_arm(tmp_path: Path) -> None:
     ]  # fmt: skip
     page = build(tmp_path, ["methods"], tmp_path / "r.html")
     assert "full 0, galore 0, lora 2, srft_galore 0" in markup(page)
+
+
+def test_tuning_is_by_what_chooses_the_best_epoch(tmp_path: Path) -> None:
+    """A study that selects on the lowest ASSD takes another candidate than one on Dice."""
+    write_ablation(tmp_path, seeds=(0,))
+    for number, (dice, farther) in enumerate(((0.6, 0.0), (0.7, 40.0))):
+        write_trial(tmp_path, "methods", f"lora-t{number}", dice, role="tune", arm="lora",
+                    seed=1000, number=number, tested=False, farther=farther,
+                    changes=json.dumps({"method.lr": number}))  # fmt: skip
+    _, by_dice = candidates(scores(tmp_path, "methods"))
+    assert [c.chosen for c in by_dice] == [False, True]
+    defined = study_file.read(tmp_path, "methods") or {}
+    selection = {"metric": "assd", "class_name": "pooled", "protocol": "per_class_px",
+                 "direction": "minimize"}  # fmt: skip
+    study_file.write(tmp_path, "methods", {**defined, "selection": selection})
+    study = scores(tmp_path, "methods")
+    measure, by_assd = candidates(study)
+    assert measure is not None
+    assert measure.metric == "assd"
+    assert [c.chosen for c in by_assd] == [True, False]
+    assert dict(notes(study))["Which epoch"].startswith(
+        "Every trial is judged at the epoch with the lowest pooled assd on val."
+    )

@@ -124,7 +124,7 @@ def _untuned(rows: StudyRows) -> tuple[Caveat, ...]:
 
 def _rising(study: StudyScores) -> tuple[Caveat, ...]:
     """Arms whose score on val was best at the very end in most of their trials."""
-    rows, objective = study.rows, study.rows.selects
+    rows, objective = study.rows, study.rows.first_score
     arms = {arm: list(trials_by_seed(rows, arm).values()) for arm in rows.arms}
     measure = study.measure(objective.metric, "val") if any(arms.values()) else None
     if measure is None:

@@ -119,19 +119,13 @@ def _changes(rows: StudyRows, arm: str) -> Mapping[str, Any]:
     changed field may have the baseline's value (another method of the same rank), and a method
     has a default learning rate of its own, which the definition does not name.
     """
-    ours, theirs = _config(rows, arm), _config(rows, rows.baseline)
+    ours, theirs = rows.config(arm), rows.config(rows.baseline)
     if arm == rows.baseline or ours is None or theirs is None:
         return {}
     texts = rows.of("arm", arm=arm)["changes"].dropna()
     asked = json.loads(texts.iloc[0]) if len(texts) else {}
     values = {f: dotted(ours, f) for f in dict.fromkeys(("method", *asked, "method.lr"))}
     return {f: v for f, v in values.items() if v is not MISSING and v != dotted(theirs, f)}
-
-
-def _config(rows: StudyRows, arm: str | None) -> Mapping[str, Any] | None:
-    texts = [] if arm is None else list(rows.of("arm", arm=arm)["config"].dropna())
-    found: Mapping[str, Any] | None = json.loads(texts[0]) if texts else None
-    return found
 
 
 def _values(column: str, found: tuple[Any, ...]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segtune.report.page.text import changes_text
-from segtune.results.measures import Measure
+from segtune.results.measures import Measure, selecting_measure
 from segtune.results.study_rows import MACRO
 from segtune.results.study_scores import StudyScores
 
@@ -32,19 +32,19 @@ def candidates(study: StudyScores) -> tuple[Measure | None, tuple[Candidate, ...
     rows = study.rows
     if rows.of("tune").empty:
         return None, ()
-    objective = rows.selects
-    measure = study.measure(objective.metric, "val")
+    selecting = selecting_measure(rows)
+    measure, class_name = selecting or (None, MACRO)
     found = study.values(measure, "val") if measure is not None else {}
     listed = []
     for arm in rows.arms:
         trials = rows.of("tune", arm=arm)
-        scored = {str(t): found.get((str(t), MACRO)) for t in trials["trial_id"]}
+        scored = {str(t): found.get((str(t), class_name)) for t in trials["trial_id"]}
         finished = {
             str(t): v
             for t, status in zip(trials["trial_id"], trials["status"], strict=True)
             if status == "finished" and (v := scored[str(t)]) is not None and v == v
         }
-        pick = max if objective.maximize else min
+        pick = max if measure is None or measure.higher_is_better else min
         best = pick(finished, key=lambda t: finished[t]) if finished else None
         for trial, changes, status in zip(
             trials["trial_id"], trials["changes"], trials["status"], strict=True

@@ -45,7 +45,7 @@ def rank_by_interval(study: StudyScores, role: str) -> RankByInterval | None:
         None where fewer than two ranks or intervals were tried.
     """
     split = "test" if role == "arm" else "val"
-    rows, measure = study.rows, study.measure(study.rows.selects.metric, split)
+    rows, measure = study.rows, study.measure(study.rows.first_score.metric, split)
     if measure is None:
         return None
     scored = study.values(measure, split)

@@ -1,0 +1,73 @@
+"""A network on one batch, and what it says of each image: labels, probabilities, pictures.
+
+Shape suffixes: B batch, K classes, H W the size asked for.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from segcore.batch import Batch, Prediction, Size
+from segcore.classes import ClassSpec, Labels
+from segcore.systems.system import System
+from segcore.training.runtime import Precision, autocast
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """What a network says of one image."""
+
+    labels_HW: Labels
+    probabilities_KHW: NDArray[np.float32] | None = None
+    """Only if asked for."""
+    maps: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    """The system's own pictures (h, w), such as its uncertainty, as grey levels."""
+
+
+def infer(
+    system: System, batch: Batch, size: Size, *, device: torch.device, precision: Precision
+) -> Prediction:
+    """Logits of a size, without gradients; the system is in evaluation mode."""
+    with torch.inference_mode(), autocast(device, precision):
+        prediction: Prediction = system(batch.to(device), size)
+    return prediction
+
+
+def masks(prediction: Prediction, classes: ClassSpec, *, probabilities: bool) -> list[Masks]:
+    """A prediction image by image, on the CPU.
+
+    Args:
+        prediction: of a batch.
+        classes: what its logits are of.
+        probabilities: whether probabilities are handed out beside labels.
+    """
+    with torch.inference_mode():
+        logits_BKHW = prediction.logits_BKhw.float()
+        labels_BHW = classes.labels(logits_BKHW)
+        shares_BKHW = classes.probabilities(logits_BKHW).cpu().numpy() if probabilities else None
+        maps = {name: _grey(map_B1hw) for name, map_B1hw in prediction.maps.items()}
+    return [
+        Masks(
+            labels_HW,
+            None if shares_BKHW is None else shares_BKHW[i],
+            {name: grey_Bhw[i] for name, grey_Bhw in maps.items()},
+        )
+        for i, labels_HW in enumerate(labels_BHW)
+    ]
+
+
+def by_size(shapes: Iterable[tuple[int, ...]]) -> dict[Size, list[int]]:
+    """The places of the images of each size, (H, W), among the shapes of arrays (H, W, ...)."""
+    found: dict[Size, list[int]] = {}
+    for place, (height, width, *_) in enumerate(shapes):
+        found.setdefault((height, width), []).append(place)
+    return found
+
+
+def _grey(map_B1hw: Tensor) -> NDArray[np.uint8]:
+    """A map in [0, 1] as grey levels (B, h, w)."""
+    return (map_B1hw[:, 0].float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
