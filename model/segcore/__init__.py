@@ -3,7 +3,6 @@
 batch      What goes through a network: a batch of samples, prompts, a prediction.
 classes    The classes of a data set, and labels of them.
 config     `TrainConfig`: one training as one frozen value.
-presets    Complete configurations: `nano`, and three readings of the paper.
 pretrain   Makes the packaged nano weights.
 registry   Configurations that a table offers by name, and how they are validated and written.
 tables     Tables of names, whose rows are loaded when they are asked for.
@@ -14,6 +13,7 @@ losses/    Losses, by name.
 methods/   Ways of adapting pretrained weights, by name.
 metrics/   Overlap and surface distance of masks, with their protocols.
 predict/   Prediction from a checkpoint.
+presets/   Complete configurations: small ones, and the readings of each paper.
 systems/   Whole networks, by name.
 training/  What a training consists of: loop, schedule, scoring, checkpoints, costs.
 """

@@ -1,10 +1,11 @@
-"""Make the packaged weights: pretrain the two nano encoders on generic scenes.
+"""Make the packaged weights: pretrain the nano encoders on generic scenes.
 
     python -m segcore.pretrain --out model/segcore/weights
 
-takes about ten minutes on two CPU cores, one per encoder. The same arguments give the same bytes
-on the same machine. SAM2's encoder learns line masks and materials from RGB; the depth encoder
-learns depth, occlusions and folds, from RGB and from spoiled depth maps alike.
+trains them side by side on two CPU cores; `--only nano_sam` makes one of them. The same arguments
+give the same bytes on the same machine. SAM2's encoder learns line masks and materials from RGB;
+the depth encoder learns depth, occlusions and folds, from RGB and from spoiled depth maps alike;
+SAM learns, whole, to draw the object that a box is put around.
 
 Shape suffixes: B batch, C channels, K classes, H W image size, h w feature or output size.
 """
@@ -30,8 +31,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segcore.data.scenes.generic_scenes import LINES, REGIONS, Scene, degraded, render
+from segcore.data.scenes.objects import BoxedObject, boxed_objects
 from segcore.systems.blocks import conv_norm_act
 from segcore.systems.dual_encoder.depth_encoder import DepthConfig
+from segcore.systems.pixels import standardise
+from segcore.systems.sam import SamWeights
 from segcore.systems.sam2_encoder import STRIDES, Sam2Config
 
 T = TypeVar("T", bound=np.generic)
@@ -54,9 +58,10 @@ class Plan:
     val_scenes: int = 96
     steps_sam2: int = 2800
     steps_depth: int = 2600
+    steps_sam: int = 4000
 
 
-QUICK = Plan(scenes=16, val_scenes=4, steps_sam2=2, steps_depth=2)
+QUICK = Plan(scenes=16, val_scenes=4, steps_sam2=2, steps_depth=2, steps_sam=2)
 
 
 class Scenes:
@@ -226,7 +231,68 @@ class DepthPretraining(nn.Module):
         return (aligned(guess_Bhw) - aligned(depth_Bhw)).abs().mean()
 
 
-Pretraining = Sam2Pretraining | DepthPretraining
+class SamPretraining(nn.Module):
+    """All of SAM, told by a jittered box, draws the object that the box is around."""
+
+    BOXES = 3
+    """Objects of each scene that are drawn in a step: the encoder looks at the scene once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = SamWeights(pretrained="random").build(SIZE)
+
+    def forward(self, image_B3HW: Tensor, boxes_BN4: Tensor) -> Tensor:
+        """Logits (B, N, h, w) of the object in each box (x0, y0, x1, y1), shares of the image."""
+        found = self.encoder(
+            pixel_values=standardise(image_B3HW),
+            input_boxes=boxes_BN4 * SIZE,
+            multimask_output=False,
+        )
+        masks: Tensor = found.pred_masks[:, :, 0]
+        return masks
+
+    def loss(self, scenes: list[Scene], rng: np.random.Generator) -> Tensor:
+        """Binary cross-entropy and soft Dice of each object."""
+        objects = [boxed_objects(scene, rng, self.BOXES) for scene in scenes]
+        kept = [(s, o) for s, o in zip(scenes, objects, strict=True) if o]
+        image = _images([scene for scene, _ in kept]) * float(rng.uniform(0.7, 1.2))
+        logits, target = self._drawn(image, [o for _, o in kept])
+        share, dims = logits.sigmoid(), (2, 3)
+        overlap = 2 * (share * target).sum(dims) + 1
+        dice = overlap / (share.sum(dims) + target.sum(dims) + 1)
+        return F.binary_cross_entropy_with_logits(logits, target) + (1 - dice).mean()
+
+    def scores(self, scenes: list[Scene]) -> dict[str, float]:
+        """Mean Dice of the object in a box, and of the box and its ellipse in its place."""
+        rng, found = np.random.default_rng(0), []
+        for scene in scenes:
+            if objects := boxed_objects(scene, rng, 1):
+                logits, _ = self._drawn(_images([scene]), [objects])
+                full = F.interpolate(logits, (SIZE, SIZE), mode="bilinear")
+                found.append(objects[0].dice(full[0, 0].numpy() > 0))
+        names = ("dice", "box_dice", "ellipse_dice")
+        return dict(zip(names, np.mean(found, axis=0).tolist(), strict=True))
+
+    def _drawn(self, image_B3HW: Tensor, objects: list[list[BoxedObject]]) -> tuple[Tensor, Tensor]:
+        """Logits and truth (B, N, h, w); a scene with fewer objects has its first again."""
+        most = max(map(len, objects))
+        filled = [[*own, *[own[0]] * (most - len(own))] for own in objects]
+        boxes = np.stack([[o.box_4 for o in own] for own in filled])
+        masks = np.stack([[o.mask_HW for o in own] for own in filled])
+        logits = self(image_B3HW, torch.from_numpy(boxes))
+        target = F.interpolate(torch.from_numpy(masks).float(), logits.shape[-2:], mode="area")
+        return logits, target
+
+
+Pretraining = Sam2Pretraining | DepthPretraining | SamPretraining
+
+
+BUILT: dict[str, tuple[Callable[[], Pretraining], str]] = {
+    "nano_sam2": (Sam2Pretraining, "steps_sam2"),
+    "nano_depth": (DepthPretraining, "steps_depth"),
+    "nano_sam": (SamPretraining, "steps_sam"),
+}
+"""File -> what is pretrained for it, and the field of a plan that says for how many steps."""
 
 
 def pretrain(
@@ -275,12 +341,13 @@ def _validate(model: Pretraining, val: Scenes) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse the command line and pretrain both encoders side by side."""
+    """Parse the command line and pretrain what was asked for, two at a time."""
     parser = argparse.ArgumentParser(
         prog="python -m segcore.pretrain",
         description="Pretrain the nano encoders on generic scenes.",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the two files")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the files")
+    parser.add_argument("--only", choices=BUILT, help="one of them (default: all)")
     parser.add_argument("--quick", action="store_true", help="a few steps, to see that it runs")
     chosen = parser.parse_args(arguments)
     plan = QUICK if chosen.quick else Plan()
@@ -288,11 +355,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         jobs = [
-            pool.submit(pretrain, name, build, steps, plan, command, chosen.out)
-            for name, build, steps in (
-                ("nano_sam2", Sam2Pretraining, plan.steps_sam2),
-                ("nano_depth", DepthPretraining, plan.steps_depth),
-            )
+            pool.submit(pretrain, name, build, getattr(plan, steps), plan, command, chosen.out)
+            for name, (build, steps) in BUILT.items()
+            if chosen.only in (name, None)
         ]
         for job in jobs:
             job.result()

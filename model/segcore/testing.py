@@ -187,6 +187,9 @@ def check_method(method: Method, config: SystemConfig) -> None:
         losses.append(loss.item())
     assert losses[-1] < losses[0], f"five steps did not lower the loss: {losses}"
     system.eval()
+    if not method.mergeable:
+        _check_no_merge(method, system)
+        return
     with torch.inference_mode():
         before = system(batch, size).logits_BKhw
         method.merge(system)
@@ -195,6 +198,16 @@ def check_method(method: Method, config: SystemConfig) -> None:
     assert system.state_dict().keys() == config.build(LANDMARKS).state_dict().keys(), (
         "a merged system must have the tensors of an unadapted one"
     )
+
+
+def _check_no_merge(method: Method, system: System) -> None:
+    names = list(system.state_dict())
+    try:
+        method.merge(system)
+    except ValueError:
+        assert list(system.state_dict()) == names, "a refused merge must leave all as it is"
+        return
+    raise AssertionError("a method that is not mergeable must refuse to merge")
 
 
 def check_dataset(config: DataConfig) -> None:

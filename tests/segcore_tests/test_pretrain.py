@@ -10,12 +10,17 @@ import torch
 from safetensors import safe_open
 
 from segcore.data.scenes.generic_scenes import LINES, REGIONS, degraded, render
-from segcore.pretrain import main
+from segcore.data.scenes.objects import boxed_objects
+from segcore.pretrain import SIZE, main
 from segcore.systems.dual_encoder.depth_encoder import DepthConfig
+from segcore.systems.pixels import standardise
+from segcore.systems.sam import SamWeights
 from segcore.systems.sam2_encoder import Sam2Config
 from segcore.systems.weights import tensors_hash
 
-FILES = ("nano_sam2.safetensors", "nano_depth.safetensors")
+FILES = ("nano_sam2.safetensors", "nano_depth.safetensors", "nano_sam.safetensors")
+HELD_OUT = 20_000_000
+"""Seeds from here on are of scenes that nothing was trained or chosen on."""
 
 
 def test_scenes_are_reproducible_and_differ() -> None:
@@ -58,6 +63,7 @@ def test_pretraining_twice_gives_the_same_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     Sam2Config(pretrained="checkpoint", checkpoint=str(tmp_path / "one" / FILES[0])).build()
     DepthConfig(pretrained="checkpoint", checkpoint=str(tmp_path / "one" / FILES[1])).build()
+    SamWeights(pretrained="checkpoint", checkpoint=str(tmp_path / "one" / FILES[2])).build(SIZE)
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -78,3 +84,30 @@ def test_packaged_weights_load_in_single_precision_and_always_alike() -> None:
         encoder = config.build()
         assert {p.dtype for p in encoder.parameters()} == {torch.float32}
         assert tensors_hash(encoder) == tensors_hash(config.build())
+
+
+@pytest.mark.slow
+def test_the_packaged_sam_sees_more_than_its_box() -> None:
+    """On held-out scenes and jittered boxes, against the filled box and the ellipse in it."""
+    model, rng, found = SamWeights().build(SIZE), np.random.default_rng(5), []
+    model.train(False)
+    for seed in range(HELD_OUT, HELD_OUT + 200):
+        scene = render(seed, SIZE)
+        objects = boxed_objects(scene, rng, 1)
+        if not objects:
+            continue
+        image = torch.from_numpy(scene.image_HW3).permute(2, 0, 1)[None].float() / 255
+        with torch.inference_mode():
+            masks = model(
+                pixel_values=standardise(image),
+                input_boxes=torch.from_numpy(objects[0].box_4)[None, None] * SIZE,
+                multimask_output=False,
+            ).pred_masks[:, :, 0]
+            full = torch.nn.functional.interpolate(masks, (SIZE, SIZE), mode="bilinear")
+        found.append(objects[0].dice(full[0, 0].numpy() > 0))
+    own, filled, ellipse = np.array(found).T
+    assert len(own) > 150
+    for other in (filled, ellipse):
+        gain = own - other
+        assert gain.mean() >= 0.03
+        assert gain.mean() - 1.96 * gain.std(ddof=1) / np.sqrt(len(gain)) > 0

@@ -49,6 +49,7 @@ def test_shapes_are_those_of_sam2() -> None:
     assert sum(m * n for m, n in attention_shapes().values()) == 68_553_216
 
 
+@pytest.mark.slow
 def test_measures_with_torch_alone(tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
     arguments = [*TINY, "--sections", "refresh", "step", "--json", str(out)]

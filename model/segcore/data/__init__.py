@@ -17,12 +17,14 @@ masks          Masks as pictures: from grey levels or colours to labels, and wha
 pixels         Image and depth files as arrays, and arrays at the size that a network sees.
 prompts        Box prompts: made from the truth after augmentation, so that they fit what the system
                sees.
+rendered       Data sets that are rendered on first use, into a folder that is then read like any
+               other.
 separation     What is tested must not have been trained or selected on: no image and no patient
                of it.
 splits         Which group of images (patient, sequence) belongs to which split.
 survey         What is in a data folder: counts, sizes and everything that is odd, even where it
                is faulty.
-scenes/        Rendered scenes: liver scenes to train on, generic ones to pretrain on.
+scenes/        Rendered scenes: liver and polyps to train on, generic ones to pretrain on.
 sets/          The data sets, one file each.
 """
 
@@ -33,6 +35,11 @@ DATASETS.add(
     "synthetic_liver",
     "segcore.data.sets.synthetic_liver:SyntheticLiver",
     "procedural laparoscopic scenes with ridge, silhouette and ligament",
+)
+DATASETS.add(
+    "synthetic_polyps",
+    "segcore.data.sets.synthetic_polyps:SyntheticPolyps",
+    "procedural colonoscopy scenes with a lobed polyp",
 )
 DATASETS.add(
     "l3d",

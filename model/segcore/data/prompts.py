@@ -78,7 +78,7 @@ class PromptConfig:
             rng = np.random.default_rng((*key, SALT))
             moves = rng.uniform(-self.jitter, self.jitter, (len(found), 4))
             pairs = zip(found, moves, strict=True)
-            found = [None if box is None else _moved(box, move) for box, move in pairs]
+            found = [None if box is None else moved(box, move) for box, move in pairs]
         absent = np.zeros(4, np.float32)
         return Boxes(
             np.stack([absent if box is None else box for box in found]),
@@ -94,6 +94,17 @@ def box_of(mask_HW: NDArray[np.bool_]) -> NDArray[np.float32] | None:
     height, width = mask_HW.shape
     box = (columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height)
     return np.array(box, np.float32)
+
+
+def moved(box: NDArray[np.float32], move: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Each side moved by a share of the box's size, and kept inside the image and in order."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    least = 1e-3
+    sides = np.clip(box + move * np.array([width, height, width, height]), 0, 1)
+    sides[:2] = np.minimum(sides[:2], 1 - least)
+    sides[2:] = np.maximum(sides[2:], sides[:2] + least)
+    out: NDArray[np.float32] = sides.astype(np.float32)
+    return out
 
 
 def given_boxes(
@@ -155,14 +166,3 @@ def seed_of(sample_id: str) -> tuple[int, ...]:
     """A seed for what is random about a sample at evaluation: its name decides and nothing else."""
     digest = hashlib.sha256(sample_id.encode()).digest()
     return tuple(int.from_bytes(digest[i : i + 4], "little") for i in (0, 4))
-
-
-def _moved(box: NDArray[np.float32], move: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Each side moved by a share of the box's size, and kept inside the image and in order."""
-    width, height = box[2] - box[0], box[3] - box[1]
-    least = 1e-3
-    moved = np.clip(box + move * np.array([width, height, width, height]), 0, 1)
-    moved[:2] = np.minimum(moved[:2], 1 - least)
-    moved[2:] = np.maximum(moved[2:], moved[:2] + least)
-    out: NDArray[np.float32] = moved.astype(np.float32)
-    return out

@@ -35,6 +35,8 @@ class DiceCe(Loss):
     """Cross-entropy of classes that exclude one another: one over all of them, or a binary one per
     class. SRFT-GaLore's code takes binary ones of log-probabilities in the place of logits: what
     its sigmoid makes of a probability p is p / (1 + p), never more than a half."""
+    squared: bool = False
+    """Whether Dice's denominator sums squares (I-MedSAM's code)."""
     resolution: Literal["target", "native"] = "target"
     """Where the loss looks: at the target's size, or at the size of the network's own map (SRFT-
     GaLore's code: 256 of 1024), the target thinned out by nearest neighbours."""
@@ -42,8 +44,9 @@ class DiceCe(Loss):
     def __post_init__(self) -> None:
         if self.dice_weight == self.ce_weight == 0:
             raise ValueError("dice_weight and ce_weight are both 0: give one of them a weight")
-        if self.background and self.dice_weight == 0:
-            raise ValueError("background has no effect with dice_weight=0: leave it at False")
+        for field in ("background", "squared"):
+            if getattr(self, field) and self.dice_weight == 0:
+                raise ValueError(f"{field} has no effect with dice_weight=0: leave it at False")
         if self.entropy != "softmax" and self.ce_weight == 0:
             raise ValueError("entropy has no effect with ce_weight=0: leave it at 'softmax'")
 
@@ -73,6 +76,7 @@ class MaskLoss(nn.Module):
             "include_background": config.background or not classes.exclusive,
             "softmax": classes.exclusive,
             "sigmoid": not classes.exclusive,
+            "squared_pred": config.squared,
         }
         self._config, self._exclusive = config, classes.exclusive
         self._dice = DiceLoss(**dice)

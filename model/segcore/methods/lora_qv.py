@@ -25,6 +25,15 @@ class LoraQv(Adapters):
     """W_q + (alpha / rank) B_q A_q, and the same for v; k stays as it was pretrained."""
 
     name: ClassVar[str] = "lora_qv"
+    gate: bool = False
+    """Whether a linear map of the mean input of an image (of a window, where attention has windows)
+    scales its adapters, as in I-MedSAM's code: a rest of a mixture of experts, which its paper does
+    not mention. What depends on the input can't be merged."""
+
+    @property
+    def mergeable(self) -> bool:
+        """Unless it has gates."""
+        return not self.gate
 
     def adapt(self, system: System) -> None:
         """Freeze the encoders and adapt each fused projection; 2 * rank * (inputs + outputs / 3)
@@ -39,10 +48,17 @@ class LoraQv(Adapters):
             raise ValueError("lora_qv: the system has no fused q, k, v to adapt: use lora")
         alpha = 2 * self.rank if self.alpha is None else self.alpha
         for name, module in fused.items():
-            system.set_submodule(name, QvAdapter(module, self.rank, alpha / self.rank))
+            adapter = QvAdapter(module, self.rank, alpha / self.rank, gate=self.gate)
+            system.set_submodule(name, adapter)
 
     def merge(self, system: System) -> None:
-        """Add the products to the rows of q and v and put the plain layers back."""
+        """Add the products to the rows of q and v and put the plain layers back.
+
+        Raises:
+            ValueError: there are gates.
+        """
+        if self.gate:
+            raise ValueError("method.gate: gated adapters depend on the input and can't be merged")
         replace_modules(
             system, ((name, m) for name, m in system.named_modules() if isinstance(m, QvAdapter))
         )
@@ -51,7 +67,7 @@ class LoraQv(Adapters):
 class QvAdapter(nn.Module):
     """A linear map to q, k and v in a row, with adapters beside q and v."""
 
-    def __init__(self, base: nn.Linear, rank: int, scaling: float) -> None:
+    def __init__(self, base: nn.Linear, rank: int, scaling: float, *, gate: bool = False) -> None:
         super().__init__()
         self.base_layer = base
         self.scaling = scaling
@@ -65,12 +81,18 @@ class QvAdapter(nn.Module):
         self.v_A_RI, self.v_B_OR = empty(rank, base.in_features), empty(outputs, rank)
         for a_RI in (self.q_A_RI, self.v_A_RI):
             nn.init.kaiming_uniform_(a_RI, a=math.sqrt(5))  # as nn.Linear starts, and LoRA's A
+        self.gate: nn.Linear | None = None
+        if gate:
+            self.gate = nn.Linear(base.in_features, 1, bias=False).to(weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., 3 O) from (..., I)."""
         q, k, v = self.base_layer(x).chunk(3, dim=-1)
-        q = q + self.scaling * F.linear(F.linear(x, self.q_A_RI), self.q_B_OR)
-        v = v + self.scaling * F.linear(F.linear(x, self.v_A_RI), self.v_B_OR)
+        scaling: float | Tensor = self.scaling
+        if self.gate is not None:
+            scaling = scaling * self.gate(x.mean(tuple(range(1, x.ndim - 1)), keepdim=True))
+        q = q + scaling * F.linear(F.linear(x, self.q_A_RI), self.q_B_OR)
+        v = v + scaling * F.linear(F.linear(x, self.v_A_RI), self.v_B_OR)
         return torch.cat((q, k, v), dim=-1)
 
     @torch.no_grad()

@@ -50,10 +50,18 @@ class Method(Choice):
             total_steps: of the whole training.
         """
 
+    @property
+    def mergeable(self) -> bool:
+        """Whether all that it adds can be folded into plain weights."""
+        return True
+
     def merge(self, system: System) -> None:
         """Fold adapters into the weights they stand beside and take them out, in place.
 
         The system then has the modules and names of an unadapted one, and predicts the same.
+
+        Raises:
+            ValueError: it is not `mergeable`.
         """
 
 

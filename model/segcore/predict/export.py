@@ -32,13 +32,18 @@ def export(restored: Restored, path: Path) -> int:
         The number of tensors.
 
     Raises:
-        ValueError: the network has no SAM2, the weights that it began from cannot be read any
-            more, or the file's suffix or folder is not one to write.
+        ValueError: the network has no SAM2, its adapters can't be folded in, the weights that it
+            began from cannot be read any more, or the file's suffix or folder is not one to write.
     """
     faults = []
     encoder = restored.system.pretrained().get("sam2")
     if not isinstance(encoder, Sam2Encoder):
         faults.append(f"{restored.config.name} has no SAM2 image encoder: nothing to export")
+    if not restored.method.mergeable:
+        faults.append(
+            f"the adapters of {restored.method.name} depend on what the network sees: they are no "
+            "plain weights. Predict with the checkpoint itself"
+        )
     if path.suffix not in SUFFIXES:
         faults.append(f"{path} is neither {' nor '.join(SUFFIXES)}: give one of these suffixes")
     if not path.absolute().parent.is_dir():

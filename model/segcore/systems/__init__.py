@@ -1,15 +1,19 @@
 """Whole networks by name.
 
 blocks         Convolutional pieces of heads. GroupNorm, so that no statistic crosses samples.
+box_shapes     What a box alone is worth: the filled box, and the ellipse in it.
+boxes          What every system that is told by boxes does with them.
 features       Features of an encoder that does not move, kept for images that come again.
 hiera_unet     A U-shaped decoder on SAM2's trunk alone, after SAM2-UNet (Xiong et al., arXiv
                2408.08870): the baseline that shows what neck, depth and attention are worth.
 pixels         What every encoder does to its pixels first.
+sam            SAM (Kirillov et al., arXiv 2304.02643), by transformers.
 sam2_encoder   SAM2's image encoder (Ravi et al., arXiv 2408.00714): Hiera trunk and FPN neck.
 system         What every system offers: a prediction at any size, its loss, and what may be
                adapted.
 weights        Pretrained tensors: where they come from, that they fit, and what they hash to.
 dual_encoder/  SRFT-GaLore's system, a package.
+imedsam/       I-MedSAM's system, a package.
 """
 
 from segcore.tables import Table
@@ -24,4 +28,19 @@ SYSTEMS.add(
     "hiera_unet",
     "segcore.systems.hiera_unet:HieraUnetConfig",
     "SAM2's trunk with a U-shaped decoder, no depth: a baseline",
+)
+SYSTEMS.add(
+    "imedsam",
+    "segcore.systems.imedsam.network:IMedSamConfig",
+    "SAM with frequency adapters and an implicit field, told by boxes (I-MedSAM)",
+)
+SYSTEMS.add(
+    "filled_box",
+    "segcore.systems.box_shapes:FilledBoxConfig",
+    "the box itself in the place of a mask: what a prompt alone is worth",
+)
+SYSTEMS.add(
+    "box_ellipse",
+    "segcore.systems.box_shapes:BoxEllipseConfig",
+    "the ellipse in the box in the place of a mask",
 )

@@ -29,8 +29,7 @@ from segcore.systems.weights import (
     load_exactly,
     moves,
     packaged,
-    read_plain,
-    read_safetensors,
+    read_published,
 )
 
 STRIDES = (4, 8, 16)
@@ -157,35 +156,8 @@ def read_everything(path: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: no such file, or a damaged one.
     """
-    file = path / "model.safetensors" if path.is_dir() else path
-    if not file.is_file():
-        raise ValueError(
-            f"no SAM2 checkpoint at {file}: download sam2.1_hiera_large.pt from Meta, or the file "
-            "of the size that is set"
-        )
-    return read_safetensors(file) if file.suffix == ".safetensors" else read_pickle(file)
-
-
-def read_pickle(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file as Meta publishes it.
-
-    Raises:
-        ValueError: it is damaged, holds anything but tensors, or lacks its entry `model`.
-    """
-    content = read_plain(path, "download it again from Meta")
-    tensors = content.get("model") if isinstance(content, dict) else None
-    if not isinstance(tensors, dict):
-        raise ValueError(f"{path} is no SAM2 checkpoint: it has no entry 'model'")
-    if others := [
-        repr(name)
-        for name, x in tensors.items()
-        if not (isinstance(name, str) and isinstance(x, Tensor))
-    ]:
-        raise ValueError(
-            f"{path} is no SAM2 checkpoint: its entry 'model' must have tensors by name, and "
-            f"{', '.join(others)} is none"
-        )
-    return tensors
+    advice = "download sam2.1_hiera_large.pt from Meta, or the file of the size that is set"
+    return read_published(path, "SAM2", advice, entry="model")
 
 
 def sam2_name(name: str) -> str:

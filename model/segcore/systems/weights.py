@@ -127,6 +127,42 @@ def read_plain(path: Path, advice: str) -> Any:
         ) from error
 
 
+def read_published(path: Path, name: str, advice: str, *, entry: str | None) -> dict[str, Tensor]:
+    """The tensors of a file as its authors publish it, or of a folder of transformers'.
+
+    Args:
+        path: a pickle of torch's, a safetensors file, or a folder with model.safetensors.
+        name: of the model, for messages.
+        advice: what to download, for messages.
+        entry: of the pickle, under which its tensors are; None: they are all that is in it.
+
+    Raises:
+        ValueError: no such file, a damaged one, or one that holds anything but tensors.
+    """
+    file = path / "model.safetensors" if path.is_dir() else path
+    if not file.is_file():
+        raise ValueError(f"no {name} checkpoint at {file}: {advice}")
+    if file.suffix == ".safetensors":
+        return read_safetensors(file)
+    content = read_plain(file, "download it again from Meta")
+    where = "it" if entry is None else f"its entry {entry!r}"
+    if entry is not None:
+        content = content.get(entry) if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        lacking = "holds no tensors by name" if entry is None else f"has no entry {entry!r}"
+        raise ValueError(f"{file} is no {name} checkpoint: it {lacking}")
+    if others := [
+        repr(key)
+        for key, x in content.items()
+        if not (isinstance(key, str) and isinstance(x, Tensor))
+    ]:
+        raise ValueError(
+            f"{file} is no {name} checkpoint: {where} must have tensors by name, and "
+            f"{', '.join(others)} is none"
+        )
+    return dict(content)
+
+
 def load_exactly(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     """Fill a module, in its own precision, from tensors that match it name by name.
 

@@ -87,7 +87,8 @@ def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
             )
         method.adapt(system)
     restore_tensors(system, tensors)
-    method.merge(system)
+    if method.mergeable:
+        method.merge(system)
     return Restored(system.eval().requires_grad_(False), config, method, classes)
 
 

@@ -1,7 +1,7 @@
 """How long, how fast and in what portions a system trains."""
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -38,6 +38,9 @@ class Schedule:
     """Where the cosine ends, as a share of the peak rate. 1 keeps the rate constant: SRFT-GaLore's
     code does, which steps its cosine only after the last epoch."""
 
+    course: Literal["cosine", "linear"] = "cosine"
+    """How the rate falls after the warm-up."""
+
     def steps_per_epoch(self, samples: int) -> int:
         """Optimizer steps that cover `samples` once; the last batch may be smaller."""
         return math.ceil(samples / self.batch_size)
@@ -46,6 +49,6 @@ class Schedule:
         """Learning rate of a 0-based optimizer step as a share of the peak rate."""
         if step < self.warmup_steps:
             return (step + 1) / (self.warmup_steps + 1)
-        course = (step - self.warmup_steps) / max(1, total_steps - self.warmup_steps)
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, course)))
-        return self.final_lr_ratio + (1 - self.final_lr_ratio) * cosine
+        done = min(1.0, (step - self.warmup_steps) / max(1, total_steps - self.warmup_steps))
+        left = 1 - done if self.course == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+        return self.final_lr_ratio + (1 - self.final_lr_ratio) * left

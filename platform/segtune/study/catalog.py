@@ -31,16 +31,26 @@ class Named:
 
 def names() -> list[str]:
     """The studies that come with segtune."""
-    package = importlib.import_module(PACKAGE)
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name[0] != "_")
+    return sorted(_files())
+
+
+def _files() -> dict[str, Path]:
+    """Study -> its file below `search_spaces/`, which may lie in a folder of studies."""
+    top = Path(importlib.import_module(PACKAGE).__path__[0])
+    folders = [top, *(top / m.name for m in pkgutil.iter_modules([str(top)]) if m.ispkg)]
+    return {
+        m.name: (folder / f"{m.name}.py").relative_to(top)
+        for folder in folders
+        for m in pkgutil.iter_modules([str(folder)])
+        if not m.ispkg and m.name[0] != "_"
+    }
 
 
 def summaries() -> dict[str, str]:
     """The first line of each study's docstring, by name; nothing is executed."""
-    package = importlib.import_module(PACKAGE)
-    out = {}
-    for name in names():
-        source = Path(package.__path__[0], f"{name}.py").read_text()
+    top, out = Path(importlib.import_module(PACKAGE).__path__[0]), {}
+    for name, file in sorted(_files().items()):
+        source = (top / file).read_text()
         docstring = ast.get_docstring(ast.parse(source)) or ""
         out[name] = docstring.partition("\n")[0]
     return out
@@ -95,7 +105,7 @@ def _load_named(name: str) -> ModuleType:
                 "or give the path of a file (my_study.py) with a function `study()`"
             ]
         )
-    return importlib.import_module(f"{PACKAGE}.{name}")
+    return importlib.import_module(".".join((PACKAGE, *_files()[name].with_suffix("").parts)))
 
 
 def load_file(path: Path) -> ModuleType:

@@ -58,7 +58,16 @@ _Loader.add_implicit_resolver(
 class Baseline(_Strict):
     """A preset of segcore's and what is changed in it. A list stands for a tuple."""
 
-    preset: Literal["nano", "paper", "paper_as_coded", "recommended"]
+    preset: Literal[
+        "nano",
+        "paper",
+        "paper_as_coded",
+        "recommended",
+        "imedsam_nano",
+        "imedsam_paper",
+        "imedsam_as_coded",
+        "imedsam_recommended",
+    ]
     arguments: dict[str, Any] = {}
     """Of the preset: `data_root`, `sam2_checkpoint`."""
     set: dict[str, Any] = {}

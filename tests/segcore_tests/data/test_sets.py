@@ -19,6 +19,7 @@ from segcore.data.contact_sheet import contact_sheet
 from segcore.data.dataset import SPLITS, DataConfig, Dataset, Split
 from segcore.data.faults import DataError
 from segcore.data.loader import collate
+from segcore.data.rendered import RenderedConfig
 from segcore.data.sets.cvc_clinicdb import LAST_FRAMES, CVCClinicDB, sequence_of
 from segcore.data.sets.folder import Folder
 from segcore.data.sets.kvasir_sessile import KvasirSessile
@@ -26,6 +27,7 @@ from segcore.data.sets.l3d import L3D
 from segcore.data.sets.l3d_2k import L3D2K
 from segcore.data.sets.llsd import LLSD
 from segcore.data.sets.synthetic_liver import SyntheticLiver
+from segcore.data.sets.synthetic_polyps import SyntheticPolyps
 from segcore.data.splits import split_groups
 from segcore.metrics import METRICS
 from segcore.metrics.images import Scored, score
@@ -78,6 +80,12 @@ def write_landmarks(root: Path, splits: tuple[str, ...], depth: str) -> None:
             label = {"shapes": shapes, "imageHeight": HEIGHT, "imageWidth": WIDTH}
             (root / split / "labels").mkdir(exist_ok=True)
             (root / split / "labels" / f"{stem}.json").write_text(json.dumps(label))
+
+
+def synthetic_polyps(root: Path) -> DataConfig:
+    config = SyntheticPolyps(train=5, val=5, test=5, size=64, root=str(root / "scenes"))
+    config.open()
+    return config
 
 
 def synthetic_liver(root: Path) -> DataConfig:
@@ -146,7 +154,16 @@ def folder(root: Path) -> DataConfig:
 
 WRITERS: dict[str, Callable[[Path], DataConfig]] = {
     f.__name__: f
-    for f in (synthetic_liver, l3d, l3d_2k, llsd, kvasir_sessile, cvc_clinicdb, folder)
+    for f in (
+        synthetic_liver,
+        synthetic_polyps,
+        l3d,
+        l3d_2k,
+        llsd,
+        kvasir_sessile,
+        cvc_clinicdb,
+        folder,
+    )
 }
 
 
@@ -227,7 +244,7 @@ def test_a_damaged_image_is_named(config: DataConfig) -> None:
 
 
 def test_a_missing_folder_says_what_was_expected(config: DataConfig, tmp_path: Path) -> None:
-    if isinstance(config, SyntheticLiver):
+    if isinstance(config, RenderedConfig):
         pytest.skip("renders what is missing")
     values = to_json(config) | {"root": str(tmp_path / "nowhere")}
     with pytest.raises(DataError, match=r"no such folder\nexpected layout"):

@@ -110,6 +110,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint(
     assert [p.name for p in folder.folders()] == ["epoch-3"]
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_again_fails_and_says_so(
     started: TrainingProcess, storage: Place
 ) -> None:

@@ -1,10 +1,13 @@
-"""Rendered scenes: liver scenes to train on, generic ones to pretrain on.
+"""Rendered scenes: liver and polyps to train on, generic ones to pretrain on.
 
 generic_scenes  Procedural scenes for pretraining: layered lit surfaces, tools and bands, and no
                 liver.
 liver_domain    Where synthetic scenes come from: hospitals that differ in camera, light and
                 tissue.
 liver_geometry  The shapes of a synthetic laparoscopic scene: curves, depth and landmark lines.
+objects         Objects of a scene with a box around each, for networks that are told by boxes.
 liver_scene     Synthetic laparoscopic scenes: what the camera and a monocular depth estimate
                 would show.
+polyp_scene     Synthetic colonoscopy scenes: a lobed polyp on folded mucosa, its outline known at
+                any size.
 """

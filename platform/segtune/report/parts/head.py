@@ -55,6 +55,15 @@ def banners(rows: StudyRows) -> tuple[Banner, ...]:
     if small:
         text = f"{', '.join(small)}: these numbers say nothing about the paper's results"
         found.append(Banner(text[0].upper() + text[1:] + ".", True))
+    if told := _told_the_truth(rows):
+        found.append(
+            Banner(
+                f"Boxes around the truth ({listing(told)}) were told at test too: these are scores "
+                "of a system that somebody points at the object. What such a box alone is worth "
+                "say the arms filled_box and box_ellipse, where the study has them.",
+                True,
+            )
+        )
     if not defined:
         found.append(
             Banner("study.json is missing: question, baseline and search space are unknown.", True)
@@ -80,6 +89,15 @@ def banners(rows: StudyRows) -> tuple[Banner, ...]:
 def unlike_banners(rows: StudyRows) -> tuple[Banner, ...]:
     """Conditions that differ between arms."""
     return tuple(Banner(f"{one.text}.", True) for one in unlike_conditions(rows))
+
+
+def _told_the_truth(rows: StudyRows) -> list[str]:
+    """The kinds of boxes from the truth that systems were told: `jittered`."""
+    if "prompts" not in rows.scores:
+        return []
+    return sorted(
+        {str(p) for p in rows.scores["prompts"].dropna().unique()} & {"truth", "jittered"}
+    )
 
 
 def _dirty(trials: pd.DataFrame) -> list[Banner]:
@@ -141,7 +159,10 @@ def _synthetic(rows: StudyRows) -> bool:
 
 
 def _nano(rows: StudyRows) -> bool:
-    return _settings(rows, "system.sam2.size") == {"nano"}
+    """Whether an encoder of any trial is one of the packaged small ones."""
+    configs = [json.loads(text) for text in rows.trials["config"].dropna().unique()]
+    parts = [part for config in configs for part in (config.get("system") or {}).values()]
+    return any(isinstance(part, dict) and part.get("size") == "nano" for part in parts)
 
 
 def _settings(rows: StudyRows, field: str) -> set[str]:

@@ -7,6 +7,7 @@ from support.report_tables import IMAGES, PATIENTS, write_ablation, write_trial
 
 from segtune.report.parts.head import banners, facts
 from segtune.report.parts.unfinished import failures
+from segtune.results import tables
 from segtune.results.study_rows import load
 from segtune.results.study_scores import StudyScores
 
@@ -33,6 +34,25 @@ def test_unlike_conditions_and_uncommitted_code_are_told(tmp_path: Path) -> None
     said = [b.text for b in banners(load(tmp_path, "methods"))]
     assert any("2 different devices" in text for text in said)
     assert any("1 trial ran from a work tree with uncommitted changes" in text for text in said)
+
+
+def test_boxes_from_the_truth_are_told(tmp_path: Path) -> None:
+    config = {"data": {"name": "kvasir_sessile"}, "system": {"name": "imedsam"}}
+    write_trial(tmp_path, "own", "lora-s0", 0.6, role="arm", arm="lora", seed=0,
+                config=json.dumps(config))  # fmt: skip
+    scored = tables.read(tmp_path, "own", "scores").to_pylist()
+    for prompts, told in (("none", False), ("image", False), ("jittered", True), ("truth", True)):
+        tables.write(tmp_path, "own", "scores", [{**row, "prompts": prompts} for row in scored])
+        said = [b.text for b in banners(load(tmp_path, "own"))]
+        assert any(f"Boxes around the truth ({prompts})" in text for text in said) == told
+
+
+def test_small_encoders_of_every_system_are_told(tmp_path: Path) -> None:
+    config = {"data": {"name": "kvasir_sessile"}, "system": {"name": "x", "sam": {"size": "nano"}}}
+    write_trial(tmp_path, "own", "lora-s0", 0.6, role="arm", arm="lora", seed=0,
+                config=json.dumps(config))  # fmt: skip
+    said = [b.text for b in banners(load(tmp_path, "own"))]
+    assert "Nano encoders: these numbers say nothing about the paper's results." in said
 
 
 def test_real_data_and_encoders_carry_no_such_banner(tmp_path: Path) -> None:

@@ -1,9 +1,7 @@
-"""Complete configurations to start from. A variant calls one and changes lines
-(`dataclasses.replace`).
-
-`nano` is small. `paper`, `paper_as_coded` and `recommended` are three readings of SRFT-GaLore
-(arXiv 2511.03163) at its own scale. Paper, figure and published code disagree in more than one
-place; each is one field here, and each reading can be had at another scale: `published(nano())`.
+"""SRFT-GaLore's readings. `nano` is small; `paper`, `paper_as_coded` and `recommended` are three
+readings of SRFT-GaLore (arXiv 2511.03163) at its own scale. Paper, figure and published code
+disagree in more than one place; each is one field here, and each reading can be had at another
+scale: `published(nano())`.
 """
 
 from dataclasses import fields, replace
