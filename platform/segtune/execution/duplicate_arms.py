@@ -57,7 +57,8 @@ def build_fingerprint(config: Any) -> str:
 
     Compared are the data's content; modules, tensors and what is trained; the optimizer's groups
     with their options; and, away from the start (where an adapter is zero), logits, loss and
-    gradients on one batch of noise. A method that acts between steps counts by its settings too.
+    gradients on one batch of noise, and what is predicted of it. A method that acts between steps
+    counts by its settings too.
     """
     dataset, _ = config.open_sets()
     seen = hashlib.sha256(dataset.content_hash().encode())
@@ -96,6 +97,11 @@ def _behaviour(config: Any, system: Any, classes: ClassSpec) -> Iterator[tuple[s
     yield "logits", prediction.logits_BKhw
     yield "loss", loss
     yield from ((n, p.grad) for n, p in system.named_parameters() if p.grad is not None)
+    system.eval()
+    with torch.no_grad():
+        evaluated = system(batch, size)
+    yield "evaluated", evaluated.logits_BKhw
+    yield from evaluated.maps.items()
 
 
 def _noise(size: Size, classes: ClassSpec) -> Batch:

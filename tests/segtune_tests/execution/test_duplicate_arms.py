@@ -8,7 +8,8 @@ import pytest
 
 from segcore.config import TrainConfig
 from segcore.data.sets.synthetic_liver import SyntheticLiver
-from segcore.presets import nano
+from segcore.data.sets.synthetic_polyps import SyntheticPolyps
+from segcore.presets import imedsam_nano, nano
 from segtune.execution.duplicate_arms import build_fingerprint, find_duplicate_arms
 from segtune.execution.preflight import check_data_and_weights
 from segtune.execution.resources import Resources
@@ -48,6 +49,19 @@ def test_a_default_spelled_out_is_the_default(tiny: TrainConfig) -> None:
     (fault,) = find_duplicate_arms(ablation)
     assert "arm same is inert" in fault
     assert "method.alpha" in fault
+
+
+def test_what_changes_evaluation_alone_is_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGTUNE_CACHE", str(tmp_path))
+    data = SyntheticPolyps(train=1, val=1, test=1, size=64)
+    coded = {"system.sampling.estimator": "as_coded", "system.sampling.passes": 2}
+    small = apply(replace(imedsam_nano(), data=data), {"system.image_size": 64, **coded})
+    assert find_duplicate_arms(study(small, off={"system.sampling.at_evaluation": False})) == []
+    masks = apply(small, {"system.decoder": "masks"})
+    (fault,) = find_duplicate_arms(study(masks, off={"system.sampling.at_evaluation": False}))
+    assert "arm off is inert: it differs from baseline in system.sampling.at_evaluation" in fault
 
 
 def test_what_changes_a_training_is_not_refused(tiny: TrainConfig) -> None:
