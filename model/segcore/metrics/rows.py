@@ -9,6 +9,10 @@ NSD_TOLERANCE = 0.01
 """Of the normalised surface Dice, as a share of the image's height: 10 px of 1024. A share, so
 that scores at several resolutions forgive the same error."""
 
+IMEDSAM_EMPTY = 100.0
+"""What a mask costs that is empty, or whose truth is, in I-MedSAM's test, which calls medpy's `hd`,
+pixels: little on large masks and much on small ones."""
+
 
 def _dice(pair: Pair) -> float:
     return dice(pair.prediction, pair.truth)
@@ -23,6 +27,10 @@ def _surface_dice(pair: Pair) -> float:
     if pair.surface is None:
         return surface_dice(pair.prediction, pair.truth, tolerance)
     return pair.surface.share_within(tolerance)
+
+
+def _hd_empty_100(pair: Pair) -> float:
+    return IMEDSAM_EMPTY if pair.surface is None else pair.surface.percentile(100)
 
 
 def _assd_of_case(pair: Pair) -> float:
@@ -80,6 +88,15 @@ HD = Metric(
     direction="minimize",
     unit="px",
     compute=distance(lambda d: d.percentile(100)),
+)
+HD_EMPTY_100 = Metric(
+    name="hd",
+    label="HD",
+    protocol="empty_100",
+    direction="minimize",
+    unit="px",
+    compute=_hd_empty_100,
+    only_at_test=True,
 )
 HD95 = Metric(
     name="hd95",

@@ -15,6 +15,7 @@ _ROWS = {
     "dice.stacked": ("DICE_STACKED", "overlap of the classes side by side, as D2GPLand has it"),
     "iou.stacked": ("IOU_STACKED", "the same, intersection over union"),
     "assd.background_10mm": ("ASSD_BACKGROUND", "of the background, as SRFT-GaLore's scripts"),
+    "hd.empty_100": ("HD_EMPTY_100", "Hausdorff distance, 100 for an empty mask, as I-MedSAM"),
     "assd.stack3d": ("ASSD_STACK", "of the classes as one volume, as D2GPLand+'s scripts"),
     "dice.per_case": ("DICE_OF_CASE", "overlap of the volumes of a case"),
     "assd.per_case_mm": ("ASSD_OF_CASE", "mean distance between the volumes of a case"),
@@ -23,7 +24,9 @@ for _key, (_name, _about) in _ROWS.items():
     METRICS.add(_key, f"segcore.metrics.rows:{_name}", _about)
 
 
-OF_IMAGES = tuple(key for key in _ROWS if ".per_case" not in key)
+_OF_PAPERS = ("hd.empty_100",)
+"""Readings of single papers, computed where their presets ask for them."""
+OF_IMAGES = tuple(key for key in _ROWS if ".per_case" not in key and key not in _OF_PAPERS)
 """Metrics of single images: what a data set is scored with unless it says otherwise."""
 OF_CASES = tuple(key for key in _ROWS if ".per_case" in key)
 """Metrics of whole cases: for data sets of volumes."""

@@ -81,7 +81,7 @@ class System(nn.Module, ABC):
 
     @abstractmethod
     def weights_hash(self) -> str:
-        """Hash of the pretrained weights as they were loaded."""
+        """Hash of the pretrained weights as they were loaded; `none` where there are none."""
 
     @property
     def needs_depth(self) -> bool:

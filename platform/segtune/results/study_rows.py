@@ -15,6 +15,8 @@ from segtune.study.definition import SCORES, SELECTION
 from segtune.study.scores import ScoreKind, Selection
 
 DIRTY = "dirty"
+NO_WEIGHTS = "none"
+"""The `weights_hash` of a system that begins from no weights."""
 MACRO = "macro"
 POOLED = "pooled"
 CLASS_ORDER = ("ridge", "silhouette", "ligament")

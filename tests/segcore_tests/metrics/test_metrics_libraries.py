@@ -13,6 +13,7 @@ from medpy.metric import binary as medpy
 from numpy.typing import NDArray
 
 from segcore.metrics import (
+    METRICS,
     assd,
     background_10mm,
     dice,
@@ -21,6 +22,7 @@ from segcore.metrics import (
     stack3d,
     surface_dice,
 )
+from segcore.metrics.metric import Pair
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # MONAI warns of its own imports.
@@ -184,3 +186,14 @@ def test_which_library_has_which_definition(deepmind: Any) -> None:
     ours, medpys = (hausdorff(a, b, percentile=95), medpy.hd95(a, b))
     assert ours == pytest.approx(medpys)
     assert hausdorff(a, b, percentile=95, directions="larger") > ours
+
+
+def test_imedsams_hausdorff_is_medpys_and_100_where_a_mask_is_empty() -> None:
+    rng = np.random.default_rng(0)
+    metric = METRICS["hd.empty_100"].load()
+    for _ in range(10):
+        a, b = (rng.uniform(size=(20, 30)) > 0.9 for _ in range(2))
+        assert metric.compute(Pair(a, b)) == pytest.approx(medpy.hd(a, b))
+        nothing = np.zeros_like(a)
+        for pair in (Pair(a, nothing), Pair(nothing, b), Pair(nothing, nothing)):
+            assert metric.compute(pair) == 100

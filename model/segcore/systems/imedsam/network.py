@@ -259,8 +259,9 @@ class IMedSam(System):
             fine_P = self._refined(own, points_P2, coarse_P, unsure_P, k, progress, generator)
             found.append((coarse_P, fine_P, unsure_P.detach()))
         coarse, fine, unsure = (torch.stack(p).unflatten(1, size) for p in zip(*found, strict=True))
-        # The standard deviation of a probability is a half at most.
-        return coarse, fine, (2 * unsure.clamp(min=0).sqrt()).clamp(max=1)
+        # The standard deviation of a probability is a half at most, that of outputs is not.
+        shown = 2 * unsure.clamp(min=0).sqrt()
+        return coarse, fine, shown / shown.amax().clamp(min=1)
 
     def _coarse(
         self,

@@ -211,7 +211,8 @@ def _legend(classes: Sequence[str], truths: Sequence[bytes]) -> tuple[Swatch, ..
         with Image.open(io.BytesIO(png)) as image:
             colors = np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)
         found |= {tuple(int(v) for v in c) for c in colors}
-    unnamed = sorted(found - {(0, 0, 0)} - set(CLASS_COLORS.values()))
+    named = {CLASS_COLORS[c] for c in classes if c in CLASS_COLORS}
+    unnamed = sorted(found - {(0, 0, 0)} - named)
     others = [c for c in classes if c not in CLASS_COLORS]
     names = f"one of {', '.join(others)}" if len(others) > 1 else "".join(others) or "unnamed class"
     wrong = (("missed", MISSED), ("not there", FALSE), ("another class", CONFUSED))

@@ -55,6 +55,17 @@ def test_small_encoders_of_every_system_are_told(tmp_path: Path) -> None:
     assert "Nano encoders: these numbers say nothing about the paper's results." in said
 
 
+def test_what_begins_from_no_weights_is_not_unlike_those_that_do(tmp_path: Path) -> None:
+    def said(box_weights: str) -> bool:
+        for arm, weights in (("lora", "w" * 40), ("filled_box", box_weights)):
+            write_trial(tmp_path, "own", f"{arm}-s0", 0.6, role="arm", arm=arm, seed=0,
+                        weights_hash=weights)  # fmt: skip
+        return any("initial weights" in b.text for b in banners(load(tmp_path, "own")))
+
+    assert said("x" * 40)
+    assert not said("none")
+
+
 def test_real_data_and_encoders_carry_no_such_banner(tmp_path: Path) -> None:
     config = {"data": {"name": "l3d"}, "system": {"sam2": {"size": "hiera_large"}}}
     write_trial(tmp_path, "own", "lora-s0", 0.6, role="arm", arm="lora", seed=0,

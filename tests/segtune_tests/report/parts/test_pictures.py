@@ -1,13 +1,16 @@
 """Which pictures are shown, and how they are composed."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from support.report_tables import CLASSES
+from support.report_tables import CLASSES, write_ablation
+from support.report_values import scores as scores_of_study
 
 from segtune.report.parts.overlays import CONFUSED, FALSE, MISSED, contour, errors, overlay
 from segtune.report.parts.pictures import choose_samples, gallery
+from segtune.results import tables
 from segtune.results.study_scores import StudyScores
 
 
@@ -27,6 +30,23 @@ def test_pictures_compose(methods: StudyScores) -> None:
     assert all(c.above.startswith("data:image/webp;base64,") for c in cells)
     assert all(c.below.startswith("data:image/webp;base64,") for c in cells)
     assert rows[0].cells[1].note.startswith("Dice 0.")
+
+
+def test_a_class_of_another_data_set_is_in_the_legend(tmp_path: Path) -> None:
+    """Its colour is the first of the palette, which is the ridge's too."""
+    write_ablation(tmp_path, seeds=(0,))
+    scored = tables.read(tmp_path, "methods", "scores").to_pylist()
+    for trial in {r["trial_id"] for r in scored}:
+        names = {"ridge": "polyp", "macro": "macro", "pooled": "pooled"}
+        rows = [
+            {**r, "class_name": names[r["class_name"]]}
+            for r in scored
+            if r["trial_id"] == trial and r["class_name"] in names
+        ]
+        tables.write(tmp_path, "methods", "scores", rows)
+    found = gallery(scores_of_study(tmp_path, "methods"), [("full", "full-s0")])
+    assert found is not None
+    assert ("polyp", f"rgb{CLASSES['ridge']}") in [(e.name, e.color) for e in found.grid.legend]
 
 
 def test_best_median_and_worst_are_of_those_pictured() -> None:

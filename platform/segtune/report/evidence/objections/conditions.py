@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from segtune.results.study_rows import StudyRows
+from segtune.results.study_rows import NO_WEIGHTS, StudyRows
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def unlike_conditions(rows: StudyRows) -> tuple[UnlikeCondition, ...]:
     unlike = [
         UnlikeCondition(what, f"Arms of the same seed ran with different {what}: {so}")
         for column, what, so in within_seed
-        if (arms.groupby("seed")[column].nunique() > 1).any()
+        if (arms[arms[column] != NO_WEIGHTS].groupby("seed")[column].nunique() > 1).any()
     ]
     unlike += [
         UnlikeCondition(what, f"Arms ran with {n} different {what}: {so}")
