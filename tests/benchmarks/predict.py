@@ -51,8 +51,8 @@ def build(preset: str, size: int, device: str | None, precision: str | None) -> 
     system = config.build(LANDMARKS).requires_grad_(False)
     return Predictor(
         system=system,
+        config=config,
         classes=LANDMARKS,
-        size=config.input_size,
         device=chosen,
         precision=precision or device_precision(chosen),  # type: ignore[arg-type]
     )

@@ -174,8 +174,6 @@ class WideNetConfig(SystemConfig):
 class WideNet(System):
     """Image and box in, logits and uncertainty out."""
 
-    takes_prompts = True
-
     def __init__(self, config: WideNetConfig, classes: ClassSpec) -> None:
         super().__init__()
         self._config, channels = config, config.channels

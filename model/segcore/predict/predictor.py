@@ -17,7 +17,7 @@ from segcore.batch import Batch, Prompts, Size
 from segcore.classes import ClassSpec
 from segcore.data.pixels import resized
 from segcore.data.prompts import ImageBoxes, are_by_class, given_boxes, stack_boxes
-from segcore.systems.system import System
+from segcore.systems.system import System, SystemConfig
 from segcore.training.costs import Stopwatch
 from segcore.training.inference import Masks, by_size, infer, masks
 from segcore.training.restore import restore
@@ -55,9 +55,9 @@ class Predictor:
     """
 
     system: System
+    config: SystemConfig
+    """Of the system: what it looks at, and at which size."""
     classes: ClassSpec
-    size: Size
-    """Of the images that the network sees."""
     device: torch.device
     precision: Precision
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
@@ -91,21 +91,26 @@ class Predictor:
         restored = restore(checkpoint, locations)
         return cls(
             system=restored.system,
+            config=restored.config,
             classes=restored.classes,
-            size=restored.config.input_size,
             device=chosen,
             precision=precision or device_precision(chosen),
         )
 
     @property
+    def size(self) -> Size:
+        """Of the images that the network sees."""
+        return self.config.input_size
+
+    @property
     def takes_prompts(self) -> bool:
         """Whether boxes tell the network anything."""
-        return self.system.takes_prompts
+        return self.config.takes_prompts
 
     @property
     def needs_depth(self) -> bool:
         """Whether every image must come with a depth map."""
-        return self.system.needs_depth
+        return self.config.needs_depth
 
     def __call__(
         self,

@@ -84,16 +84,6 @@ class System(nn.Module, ABC):
         """Hash of the pretrained weights as they were loaded; `none` where there are none."""
 
     @property
-    def needs_depth(self) -> bool:
-        """Whether every batch must bring depth maps."""
-        return False
-
-    @property
-    def takes_prompts(self) -> bool:
-        """Whether it looks at the batch's boxes."""
-        return False
-
-    @property
     def remembers(self) -> Modality | None:
         """The part of a sample of which it keeps features, if batches bring hashes of it; None if
         it keeps nothing."""

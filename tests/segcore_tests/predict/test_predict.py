@@ -22,6 +22,7 @@ from segcore.methods.method import Method
 from segcore.predict import Predictor
 from segcore.systems.dual_encoder.fusion import FusionConfig
 from segcore.systems.dual_encoder.network import DualEncoderConfig
+from segcore.systems.imedsam.network import IMedSamConfig
 from segcore.systems.sam2_encoder import Sam2Config
 from segcore.training.checkpoint import CheckpointError, restore_tensors, trained_tensors
 from segcore.training.loop import Training
@@ -119,7 +120,7 @@ def test_classes_that_may_overlap_are_bits(tiny: TrainConfig) -> None:
     classes = ClassSpec(("liver", "tool"), exclusive=False)
     torch.manual_seed(0)
     system = tiny.system.build(classes).eval()
-    predictor = Predictor(system, classes, (SIZE, SIZE), torch.device("cpu"), "float32")
+    predictor = Predictor(system, tiny.system, classes, torch.device("cpu"), "float32")
     (predicted,) = predictor(*pictures((SIZE, SIZE)), probabilities=True)
     shares = predicted.probabilities_KHW
     assert shares is not None
@@ -303,3 +304,19 @@ def test_a_checkpoint_keeps_running_statistics() -> None:
     restore_tensors(second, tensors)
     x = torch.randn(2, 3)
     assert torch.equal(first.eval()(x), second.eval()(x))
+
+
+def test_a_system_that_is_told_by_boxes_is_told_them() -> None:
+    torch.manual_seed(0)
+    config = IMedSamConfig(image_size=64)
+    classes = ClassSpec(("polyp",), exclusive=False)
+    predictor = Predictor(config.build(classes), config, classes, torch.device("cpu"), "float32")
+    assert predictor.takes_prompts
+    image = np.random.default_rng(0).integers(0, 256, (90, 120, 3)).astype(np.uint8)
+    (box,) = predictor([image], boxes=[(10, 20, 60, 80)], probabilities=True)
+    (other,) = predictor([image], boxes=[(70, 5, 110, 50)], probabilities=True)
+    assert box.probabilities_KHW is not None
+    assert other.probabilities_KHW is not None
+    assert box.probabilities_KHW.shape == (1, 90, 120)
+    assert box.maps["uncertainty"].shape == (90, 120)
+    assert not np.allclose(box.probabilities_KHW, other.probabilities_KHW, atol=1e-3)

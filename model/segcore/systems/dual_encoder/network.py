@@ -150,11 +150,6 @@ class DualEncoder(System):
         return self._weights_hash
 
     @property
-    def needs_depth(self) -> bool:
-        """As of its configuration."""
-        return self._config.needs_depth
-
-    @property
     def remembers(self) -> Modality | None:
         """What the depth encoder looks at, unless it moves."""
         if self.depth is None or not self.depth.frozen:
