@@ -21,8 +21,8 @@ from segcore.losses.loss import Loss
 from segcore.registry import STRICT
 from segcore.systems.blocks import GROUPS, conv_norm_act
 from segcore.systems.pixels import enlarge, resize, standardise
-from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config, projections
-from segcore.systems.system import Part, System, SystemConfig, Targets
+from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config
+from segcore.systems.system import Part, System, SystemConfig, Targets, projections
 from segcore.systems.weights import moves, tensors_hash
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import torch
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from transformers import (
     SamConfig,
@@ -237,13 +237,3 @@ def _resized(code: Tensor, shape: torch.Size) -> Tensor:
         code.permute(0, 3, 1, 2), shape[1:3], mode="bilinear", align_corners=False
     )
     return moved.permute(0, 2, 3, 1).contiguous()
-
-
-def projections(encoder: nn.Module, *, mlp: bool) -> dict[str, nn.Linear]:
-    """A vision encoder's linear maps by module path: attention's fused qkv and output, and the
-    MLPs' if asked for."""
-    return {
-        name: module
-        for name, module in encoder.named_modules()
-        if isinstance(module, nn.Linear) and (".attn." in name or (mlp and ".mlp." in name))
-    }

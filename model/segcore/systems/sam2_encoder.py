@@ -189,13 +189,3 @@ class Sam2Encoder(nn.Module):
         features = dict(zip(STRIDES, output["backbone_fpn"], strict=True))
         positions = dict(zip(STRIDES, output["vision_pos_enc"], strict=True))
         return features, positions
-
-
-def projections(encoder: nn.Module, *, mlp: bool) -> dict[str, nn.Linear]:
-    """A trunk's linear maps by module path: attention's fused qkv and output, and the MLPs' if
-    asked for. The shortcut projections between stages are not among them."""
-    return {
-        name: module
-        for name, module in encoder.named_modules()
-        if isinstance(module, nn.Linear) and (".attn." in name or (mlp and ".mlp." in name))
-    }

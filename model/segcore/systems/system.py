@@ -90,6 +90,16 @@ class System(nn.Module, ABC):
         return None
 
 
+def projections(encoder: nn.Module, *, mlp: bool) -> dict[str, nn.Linear]:
+    """An encoder's linear maps by module path: attention's fused qkv and output, and the MLPs' if
+    asked for. Others, such as SAM2's shortcuts between stages, are not among them."""
+    return {
+        name: module
+        for name, module in encoder.named_modules()
+        if isinstance(module, nn.Linear) and (".attn." in name or (mlp and ".mlp." in name))
+    }
+
+
 class SystemConfig(Choice):
     """Base of the systems' configurations: frozen pydantic dataclasses."""
 

@@ -21,9 +21,9 @@ from segcore.systems.sam import (
     SamWeights,
     build_sam,
     load_sam,
-    projections,
     read_checkpoint,
 )
+from segcore.systems.system import projections
 
 SIDE, GRID = 128, 8
 

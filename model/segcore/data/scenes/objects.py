@@ -10,6 +10,7 @@ import numpy as np
 
 from segcore.data.prompts import box_of, moved
 from segcore.data.scenes.generic_scenes import Float, Mask, Scene
+from segcore.metrics.overlap import dice
 
 SMALLEST, LARGEST = 0.01, 0.5
 """Share of the image that an object takes."""
@@ -28,9 +29,9 @@ class BoxedObject:
     def dice(self, guess_HW: Mask) -> tuple[float, float, float]:
         """Dice of a guess, of the filled box, and of the ellipse in the box."""
         return (
-            _dice(guess_HW, self.mask_HW),
-            _dice(filled_box(self.box_4, self.mask_HW.shape), self.mask_HW),
-            _dice(ellipse_in(self.box_4, self.mask_HW.shape), self.mask_HW),
+            dice(guess_HW, self.mask_HW),
+            dice(filled_box(self.box_4, self.mask_HW.shape), self.mask_HW),
+            dice(ellipse_in(self.box_4, self.mask_HW.shape), self.mask_HW),
         )
 
 
@@ -81,8 +82,3 @@ def _jittered(mask_HW: Mask, rng: np.random.Generator) -> Float:
     box = box_of(mask_HW)
     assert box is not None
     return moved(box, rng.uniform(-JITTER, JITTER, 4))
-
-
-def _dice(a_HW: Mask, b_HW: Mask) -> float:
-    both = int(a_HW.sum()) + int(b_HW.sum())
-    return 2 * int((a_HW & b_HW).sum()) / both if both else 1.0

@@ -146,8 +146,8 @@ def render(
     inside_HW = outline.depth(x_HW, y_HW)
     mask_HW = inside_HW > 0
     image: Floats = np.broadcast_to(patient.mucosa_3, (size, size, 3)).copy()
-    coarse = _texture(rng, size, patient.grain)
-    fine = _texture(rng, size, round(patient.grain * patient.fineness))
+    coarse = smooth_noise(rng, size, patient.grain)
+    fine = smooth_noise(rng, size, round(patient.grain * patient.fineness))
     image *= 1 + patient.contrast * np.where(mask_HW, fine, coarse)[..., None]
     image += mask_HW[..., None] * patient.tint_3
     relief = _folds(rng, x_HW, y_HW)
@@ -189,10 +189,6 @@ def _bumps(outline: Outline, rng: np.random.Generator) -> list[Outline]:
         radius = outline.radius * rng.uniform(0.25, 0.5)
         found.append(Outline((float(x), float(y)), float(radius), still, still, None))
     return found
-
-
-def _texture(rng: np.random.Generator, size: int, cells: int) -> Floats:
-    return np.asarray(smooth_noise(rng, size, cells), np.float32)
 
 
 def _relief_of(inside_HW: Floats) -> Floats:

@@ -22,8 +22,8 @@ from segcore.systems.dual_encoder.decoder import DecoderConfig
 from segcore.systems.dual_encoder.depth_encoder import DepthConfig, DepthEncoder
 from segcore.systems.dual_encoder.fusion import Fusion, FusionConfig
 from segcore.systems.pixels import enlarge, resize
-from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config, projections
-from segcore.systems.system import Part, System, SystemConfig, Targets
+from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config
+from segcore.systems.system import Part, System, SystemConfig, Targets, projections
 from segcore.systems.weights import tensors_hash
 
 

@@ -26,8 +26,8 @@ from segcore.systems.imedsam.field import FieldConfig
 from segcore.systems.imedsam.frequency import FrequencyAdapter, FrequencyConfig, spectrum
 from segcore.systems.imedsam.uncertainty import SamplingConfig, drawing, dropped, estimate
 from segcore.systems.pixels import enlarge, resize, standardise
-from segcore.systems.sam import SamWeights, projections
-from segcore.systems.system import Part, Role, System, SystemConfig, Targets
+from segcore.systems.sam import SamWeights
+from segcore.systems.system import Part, Role, System, SystemConfig, Targets, projections
 from segcore.systems.weights import moves, tensors_hash
 
 CHUNK = 65_536
