@@ -1,6 +1,7 @@
 """Networks, adaptation methods, data, metrics and one training. Knows no Ray.
 
 batch      What goes through a network: a batch of samples, prompts, a prediction.
+cache      Where what is made once is kept.
 classes    The classes of a data set, and labels of them.
 config     `TrainConfig`: one training as one frozen value.
 pretrain   Makes the packaged nano weights.

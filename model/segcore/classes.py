@@ -11,7 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-COLOURS = ((230, 75, 53), (0, 160, 135), (60, 84, 200), (243, 155, 52), (145, 97, 177))
+COLOURS = (
+    *((230, 75, 53), (0, 160, 135), (60, 84, 200), (243, 155, 52), (145, 97, 177)),
+    *((126, 211, 33), (78, 190, 240), (240, 110, 170), (140, 86, 54), (240, 228, 66)),
+    *((178, 34, 90), (20, 90, 50), (170, 180, 190), (100, 240, 210), (255, 190, 170)),
+)
 """RGB of the foreground classes in every picture, in their order; then again from the first."""
 
 BITS = 8

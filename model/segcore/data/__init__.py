@@ -24,8 +24,9 @@ separation     What is tested must not have been trained or selected on: no imag
 splits         Which group of images (patient, sequence) belongs to which split.
 survey         What is in a data folder: counts, sizes and everything that is odd, even where it
                is faulty.
-scenes/        Rendered scenes: liver and polyps to train on, generic ones to pretrain on.
+scenes/        Rendered scenes: liver, polyps and organs to train on, generic ones to pretrain on.
 sets/          The data sets, one file each.
+volumes/       Volumes, whose axial slices are what a network sees.
 """
 
 from segcore.tables import Table
@@ -40,6 +41,11 @@ DATASETS.add(
     "synthetic_polyps",
     "segcore.data.sets.synthetic_polyps:SyntheticPolyps",
     "procedural colonoscopy scenes with a lobed polyp",
+)
+DATASETS.add(
+    "synthetic_organs",
+    "segcore.data.sets.synthetic_organs:SyntheticOrgans",
+    "procedural CTs of the abdomen with thirteen organs, as NIfTI",
 )
 DATASETS.add(
     "l3d",
@@ -65,6 +71,21 @@ DATASETS.add(
     "cvc_clinicdb",
     "segcore.data.sets.cvc_clinicdb:CVCClinicDB",
     "CVC-ClinicDB: 612 polyp frames of 29 sequences, split by sequence, no depth",
+)
+DATASETS.add(
+    "bcv",
+    "segcore.data.sets.bcv:BCV",
+    "BCV (BTCV, Synapse): 30 abdominal CTs with 13 organs",
+)
+DATASETS.add(
+    "amos",
+    "segcore.data.sets.amos:AMOS",
+    "AMOS22: abdominal CTs, or MRs, with 15 organs",
+)
+DATASETS.add(
+    "nifti_folder",
+    "segcore.data.sets.nifti_folder:NiftiFolder",
+    "any folder of NIfTI volumes and labels, described by its fields",
 )
 DATASETS.add(
     "folder",

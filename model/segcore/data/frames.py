@@ -11,8 +11,6 @@ from segcore.data.faults import DataError, Faults
 
 WidthHeight = tuple[int, int]
 """Width and height of a picture file, pixels, in the order in which Pillow has them."""
-CheckImage = Callable[[bytes], WidthHeight]
-"""Width and height of an image file that can be read whole; `OSError` says what is wrong."""
 CheckLabel = Callable[[bytes, WidthHeight | None], Iterable[tuple[str, str]]]
 """The faults of a label file, as kind and detail, given the size of its image if that is known."""
 
@@ -69,16 +67,14 @@ class FrameReader:
         self,
         root: Path,
         layout: str,
-        check_label: CheckLabel,
-        check_image: CheckImage = pixels.check,
+        check_label: CheckLabel | None,
     ) -> None:
         """Begin a scan.
 
         Args:
             root: the folder.
             layout: what it should look like, for messages.
-            check_label: finds what is wrong with a label file.
-            check_image: finds what is wrong with an image file.
+            check_label: finds what is wrong with a label file; None: the caller has done that.
 
         Raises:
             DataError: there is no such folder.
@@ -89,13 +85,18 @@ class FrameReader:
         self.faults = Faults()
         self._layout = layout
         self._check_label = check_label
-        self._check_image = check_image
         self._digest = hashlib.sha256()
         self._sizes: dict[Path, WidthHeight] = {}
         self._digests: dict[Path, str] = {}
 
-    def read(self, frames: Frames) -> Scan:
-        """Check all files of all frames. A file that is missing was noted before."""
+    def read(self, frames: Frames, sizes: Mapping[Path, WidthHeight] | None = None) -> Scan:
+        """Check all files of all frames. A file that is missing was noted before.
+
+        Args:
+            frames: what is to be read.
+            sizes: of images that the caller has checked: they are hashed alone.
+        """
+        self._sizes |= sizes or {}
         for split, members in frames.items():
             for sample_id, frame in members.items():
                 self._read(split, sample_id, frame)
@@ -116,14 +117,14 @@ class FrameReader:
 
     def _read(self, split: Split, sample_id: str, frame: Frame) -> None:
         image = self._content(split, sample_id, frame.image)
-        if image is not None:
+        if image is not None and frame.image not in self._sizes:
             self._note_image(image, frame.image)
         if frame.depth is not None:
             depth = self._content(split, sample_id, frame.depth)
             if depth is not None:
                 self._note_depth(depth, frame.depth)
         label = self._content(split, sample_id, frame.label)
-        if label is not None:
+        if label is not None and self._check_label is not None:
             for kind, detail in self._check_label(label, self._sizes.get(frame.image)):
                 self.faults.add(kind, f"{self.short(frame.label)}: {detail}")
 
@@ -140,7 +141,7 @@ class FrameReader:
 
     def _note_image(self, content: bytes, path: Path) -> None:
         try:
-            self._sizes[path] = self._check_image(content)
+            self._sizes[path] = pixels.check(content)
         except OSError as error:
             self.faults.add("unreadable image", f"{self.short(path)}: {error}")
 

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from segcore.cache import cache_folder
 from segcore.classes import ClassSpec
 from segcore.data.dataset import SPLITS, Split
 from segcore.data.faults import DataError
@@ -94,10 +94,8 @@ class RenderedConfig(FolderConfig):
         """Where the scenes are, or will be once opened."""
         if self.root is not None:
             return Path(self.root)
-        cache = os.environ.get("SEGTUNE_CACHE")
-        base = Path(cache) if cache else Path.home() / ".cache" / "segtune"
         key = hashlib.sha256(json.dumps(self.card(), sort_keys=True).encode()).hexdigest()
-        return base / f"{self.name}-{key[:16]}"
+        return cache_folder() / f"{self.name}-{key[:16]}"
 
     def _render(self) -> None:
         """Render beside the folder, then rename: nobody ever sees half a data set."""

@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from support.volumes import discs, save_volume, units_of
 
 from segcore.classes import ClassSpec
 from segcore.config import from_json, to_json
@@ -20,13 +22,19 @@ from segcore.data.dataset import SPLITS, DataConfig, Dataset, Split
 from segcore.data.faults import DataError
 from segcore.data.loader import collate
 from segcore.data.rendered import RenderedConfig
+from segcore.data.sets.amos import AMOS
+from segcore.data.sets.amos import ORGANS as AMOS_ORGANS
+from segcore.data.sets.bcv import BCV
+from segcore.data.sets.bcv import ORGANS as BCV_ORGANS
 from segcore.data.sets.cvc_clinicdb import LAST_FRAMES, CVCClinicDB, sequence_of
 from segcore.data.sets.folder import Folder
 from segcore.data.sets.kvasir_sessile import KvasirSessile
 from segcore.data.sets.l3d import L3D
 from segcore.data.sets.l3d_2k import L3D2K
 from segcore.data.sets.llsd import LLSD
+from segcore.data.sets.nifti_folder import NiftiFolder
 from segcore.data.sets.synthetic_liver import SyntheticLiver
+from segcore.data.sets.synthetic_organs import SyntheticOrgans
 from segcore.data.sets.synthetic_polyps import SyntheticPolyps
 from segcore.data.splits import split_groups
 from segcore.metrics import METRICS
@@ -152,6 +160,45 @@ def folder(root: Path) -> DataConfig:
     )
 
 
+def bcv(root: Path) -> DataConfig:
+    for n in range(6):
+        labels = discs(tuple(BCV_ORGANS.values()), size=52)
+        save_volume(root / "img" / f"img{n:04d}.nii.gz", units_of(labels, n))
+        save_volume(root / "label" / f"label{n:04d}.nii.gz", labels)
+    return BCV(root=str(root))
+
+
+def amos(root: Path) -> DataConfig:
+    for part, numbers in (("Tr", range(1, 6)), ("Va", range(6, 9))):
+        for n in numbers:
+            labels = discs(tuple(AMOS_ORGANS.values()), size=60)
+            save_volume(root / f"images{part}" / f"amos_{n:04d}.nii.gz", units_of(labels, n))
+            save_volume(root / f"labels{part}" / f"amos_{n:04d}.nii.gz", labels)
+    return AMOS(root=str(root))
+
+
+def nifti_folder(root: Path) -> DataConfig:
+    for n in range(6):
+        labels = discs((1, 9))
+        save_volume(root / "volumes" / f"p{n}.nii", units_of(labels, n))
+        save_volume(root / "labels" / f"p{n}.nii.gz", labels)
+    return NiftiFolder(root=str(root), classes=("liver=1", "tumour=9"))
+
+
+def synthetic_organs(root: Path) -> DataConfig:
+    config = SyntheticOrgans(
+        train=8,
+        val=4,
+        test=4,
+        images_per_patient=4,
+        size=64,
+        organs=("liver", "spleen"),
+        root=str(root / "scenes"),
+    )
+    config.open()
+    return config
+
+
 WRITERS: dict[str, Callable[[Path], DataConfig]] = {
     f.__name__: f
     for f in (
@@ -163,6 +210,10 @@ WRITERS: dict[str, Callable[[Path], DataConfig]] = {
         kvasir_sessile,
         cvc_clinicdb,
         folder,
+        bcv,
+        amos,
+        nifti_folder,
+        synthetic_organs,
     )
 }
 
@@ -170,6 +221,20 @@ WRITERS: dict[str, Callable[[Path], DataConfig]] = {
 @pytest.fixture(params=sorted(DATASETS))
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> DataConfig:
     return WRITERS[request.param](tmp_path / "data")
+
+
+def turn_image(root: Path) -> None:
+    """Turn the first image of a folder upside down."""
+    files = sorted(root.rglob("*"))
+    if volumes := [p for p in files if p.name.endswith((".nii", ".nii.gz"))]:
+        image = nib.nifti1.load(volumes[0])
+        turned = nib.nifti1.Nifti1Image(np.asarray(image.dataobj)[:, ::-1], image.affine)
+        turned.to_filename(volumes[0])
+        return
+    path = next(p for p in files if p.suffix in (".jpg", ".png", ".tif"))
+    with Image.open(path) as picture_:
+        upside_down = np.array(picture_)[::-1]
+    Image.fromarray(upside_down).save(path)
 
 
 def everything(data: Dataset) -> list[tuple[Split, str]]:
@@ -225,16 +290,13 @@ def test_the_hash_is_of_content_and_splits_not_of_the_place(
     moved = from_json(DataConfig, values | {"root": str(there)})
     assert moved.open().content_hash() == before
     assert to_json(moved, locations=False) == to_json(config, locations=False)
-    image = next(p for p in sorted(there.rglob("*")) if p.suffix in (".jpg", ".png", ".tif"))
-    with Image.open(image) as picture_:
-        turned = np.array(picture_)[::-1]
-    Image.fromarray(turned).save(image)
+    turn_image(there)
     assert moved.open().content_hash() != before
 
 
 def test_a_damaged_image_is_named(config: DataConfig) -> None:
     root = Path(to_json(config)["root"])
-    kinds = {"images", "Original", "rgb"}
+    kinds = {"images", "Original", "rgb", "img", "imagesTr", "volumes"}
     image = next(p for p in sorted(root.rglob("*")) if p.parent.name in kinds)
     image.write_bytes(image.read_bytes()[:60])
     with pytest.raises(DataError) as caught:

@@ -8,6 +8,7 @@ liver_geometry  The shapes of a synthetic laparoscopic scene: curves, depth and 
 objects         Objects of a scene with a box around each, for networks that are told by boxes.
 liver_scene     Synthetic laparoscopic scenes: what the camera and a monocular depth estimate
                 would show.
+organ_atlas     An abdomen as a CT sees it: thirteen organs of an atlas.
 polyp_scene     Synthetic colonoscopy scenes: a lobed polyp on folded mucosa, its outline known at
                 any size.
 """

@@ -1,5 +1,7 @@
 """The data sets, one file each; `segcore.data` has the table of them.
 
+amos             AMOS22: CTs and MRs of the abdomen with 15 organs, as NIfTI.
+bcv              BCV: 30 CTs of the abdomen with 13 organs, as NIfTI.
 cvc_clinicdb     CVC-ClinicDB: 612 colonoscopy frames of 29 sequences, with masks of the polyp.
 folder           `folder`: any folder of images and mask pictures, described by its configuration.
 kvasir_sessile   Kvasir-Sessile: 196 colonoscopy images of sessile and flat polyps, with masks.
@@ -7,8 +9,11 @@ l3d              L3D: laparoscopic frames with liver landmarks as polylines, and
 l3d_2k           L3D-2K: the larger successor of L3D, in the layout that D2GPLand+ reads.
 l3d_index        The files of a folder in L3D's layout.
 llsd             LLSD: laparoscopic frames with landmarks as colour masks, one folder per patient.
+nifti_folder     `nifti_folder`: any folder of volumes and labels, described by its
+                  configuration.
 synthetic_liver   `synthetic_liver`: rendered scenes in L3D's own layout, read back by L3D's
                   reader.
+synthetic_organs  `synthetic_organs`: rendered CTs, saved as NIfTI and read as any such folder.
 synthetic_polyps  `synthetic_polyps`: rendered scenes of polyps, masks beside images, read as any
                   such folder.
 """

@@ -114,12 +114,12 @@ class Folder(MaskConfig):
         return reader.read(frames)
 
     def _frames(self, reader: FrameReader, split: Split | None) -> dict[str, Frame]:
-        images = _folder(reader.root, self.images, split)
-        masks = _folder(reader.root, self.masks, split)
+        images = folder_of(reader.root, self.images, split)
+        masks = folder_of(reader.root, self.masks, split)
         found = pairs(reader, images, masks, mask_suffix=self.mask_suffix)
         depths: dict[str, Path] | None = None
         if self.depth is not None:
-            depths = pictures(reader, _folder(reader.root, self.depth, split), SUFFIXES)
+            depths = pictures(reader, folder_of(reader.root, self.depth, split), SUFFIXES)
         frames = {}
         for stem, (image, mask) in found.items():
             match = re.fullmatch(self.patient, stem)
@@ -133,7 +133,7 @@ class Folder(MaskConfig):
         return frames
 
 
-def _folder(root: Path, pattern: str, split: Split | None) -> Path:
+def folder_of(root: Path, pattern: str, split: Split | None) -> Path:
     """The folder that a pattern means for a split: the first that is there, else its plain name."""
     if split is None:
         return root / pattern
