@@ -12,6 +12,7 @@ from segcore.data.augment import Augment
 from segcore.data.dataset import DataConfig, Dataset
 from segcore.data.prompts import PromptConfig
 from segcore.data.separation import check_sets
+from segcore.data.splits import ShareOfTrain
 from segcore.methods import METHODS
 from segcore.methods.method import Method
 from segcore.metrics.aggregate import MACRO
@@ -38,6 +39,9 @@ class TrainConfig:
     augment: Augment = dataclasses.field(default_factory=Augment)
     prompts: PromptConfig = dataclasses.field(default_factory=PromptConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
+    train_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the train split's patients that is trained on, as if no one had annotated the
+    others: at least one, and a smaller share is part of a larger one."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Of initialisation, order and augmentation."""
 
@@ -112,7 +116,10 @@ class TrainConfig:
             ValueError: a folder is not in order.
         """
         external = self.evaluation.external
-        return self.data.open(), None if external is None else external.open()
+        data = self.data.open()
+        if self.train_share < 1:
+            data = ShareOfTrain(data, self.train_share)
+        return data, None if external is None else external.open()
 
     def check_sets(self, dataset: Dataset, external: Dataset | None) -> None:
         """See that open sets have what this training needs, and that nothing seen is tested on.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from segtune.study.arms import factor, factorial
     from segtune.study.overrides import apply
     from segtune.study.space import When
-    from segtune.study.spec import Ablation, AtLeast, AtMost, Objective, Search
+    from segtune.study.spec import Ablation, AtLeast, AtMost, Objective, Reported, Search
     from segtune.study.stopping import Asha, MedianStopping
 
 _EXPORTED = {
@@ -32,6 +32,7 @@ _EXPORTED = {
     "AtMost": "segtune.study.spec",
     "MedianStopping": "segtune.study.stopping",
     "Objective": "segtune.study.spec",
+    "Reported": "segtune.study.spec",
     "Search": "segtune.study.spec",
     "When": "segtune.study.space",
     "apply": "segtune.study.overrides",
@@ -46,6 +47,7 @@ __all__ = [
     "AtMost",
     "MedianStopping",
     "Objective",
+    "Reported",
     "Search",
     "When",
     "apply",

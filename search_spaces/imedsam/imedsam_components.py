@@ -9,9 +9,12 @@ upscaling; beside them what the box alone is worth: filled, and as the ellipse i
 jittered and come from the truth, at test too.
 """
 
+from search_spaces.imedsam._reported import COMPONENTS
 from search_spaces.imedsam._scale import SEEDS, paper_scale
 from segcore.config import TrainConfig
-from segtune import Ablation, apply
+from segtune import Ablation, Reported, apply
+
+QUESTION = "What do frequency adapters and implicit field add to I-MedSAM?"
 
 
 def study() -> Ablation:
@@ -19,14 +22,18 @@ def study() -> Ablation:
     return components(paper_scale())
 
 
-def components(scale: TrainConfig) -> Ablation:
+def components(
+    scale: TrainConfig, question: str = QUESTION, *, reported: tuple[Reported, ...] = COMPONENTS
+) -> Ablation:
     """LoRA, and what is added to it.
 
     Args:
         scale: with all components.
+        question: what the study asks.
+        reported: the paper's numbers of the same comparison.
     """
     return Ablation(
-        question="What do frequency adapters and implicit field add to I-MedSAM?",
+        question=question,
         baseline=apply(scale, {"system.decoder": "masks", "system.frequency.map": "none"}),
         baseline_arm="lora",
         arms={
@@ -37,4 +44,5 @@ def components(scale: TrainConfig) -> Ablation:
             "box_ellipse": {"system": "box_ellipse", "method": "frozen"},
         },
         seeds=SEEDS,
+        reported=reported,
     )

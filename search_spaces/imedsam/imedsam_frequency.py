@@ -9,6 +9,7 @@ linear map is nearly the same for all images. Boxes are jittered and come from t
 too.
 """
 
+from search_spaces.imedsam._reported import FREQUENCY
 from search_spaces.imedsam._scale import SEEDS, paper_scale
 from segcore.config import TrainConfig
 from segtune import Ablation, apply
@@ -38,4 +39,5 @@ def frequency(scale: TrainConfig) -> Ablation:
             "log_amplitude": {"system.frequency.map": "amplitude"},
         },
         seeds=SEEDS,
+        reported=FREQUENCY,
     )

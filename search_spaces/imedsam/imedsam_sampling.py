@@ -9,6 +9,7 @@ estimators: in closed form, by eight draws, and as coded, where nothing is drawn
 Boxes are jittered and come from the truth, at test too.
 """
 
+from search_spaces.imedsam._reported import SAMPLING
 from search_spaces.imedsam._scale import SEEDS, paper_scale
 from segcore.config import TrainConfig
 from segtune import Ablation
@@ -40,4 +41,5 @@ def sampling(scale: TrainConfig) -> Ablation:
             },
         },
         seeds=SEEDS,
+        reported=SAMPLING,
     )

@@ -45,8 +45,8 @@ def _shapes_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let networks be built on the meta device: Hiera reads the values of a linspace, and weights
     without values have no hash."""
     monkeypatch.setattr(torch, "linspace", functools.partial(torch.linspace, device="cpu"))
-    for system in ("dual_encoder", "imedsam"):
-        monkeypatch.setattr(f"segcore.systems.{system}.network.tensors_hash", lambda module: "")
+    for module in ("dual_encoder.network", "hiera_unet", "imedsam.network"):
+        monkeypatch.setattr(f"segcore.systems.{module}.tensors_hash", lambda module: "")
 
 
 @pytest.mark.usefixtures("_shapes_only")

@@ -1,10 +1,12 @@
 """Which group of images (patient, sequence) belongs to which split."""
 
 import hashlib
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from segcore.data.dataset import SPLITS, Split
+from segcore.batch import Size
+from segcore.data.dataset import SPLITS, Dataset, Sample, Source, Split
 
 Fractions = tuple[float, float, float]
 """Of train, val and test."""
@@ -46,7 +48,7 @@ def split_groups(images: Mapping[str, int], fractions: Fractions) -> dict[str, S
     """
     total, before = sum(images.values()), 0
     splits: dict[str, Split] = {}
-    for group in sorted(images, key=lambda g: hashlib.sha256(g.encode()).hexdigest()):
+    for group in sorted(images, key=_drawn):
         middle = (before + images[group] / 2) / total
         before += images[group]
         reached = sum(middle >= sum(fractions[: n + 1]) for n in range(len(SPLITS) - 1))
@@ -57,3 +59,51 @@ def split_groups(images: Mapping[str, int], fractions: Fractions) -> dict[str, S
 def left_out(fractions: Fractions) -> list[Split]:
     """The splits that are to have no images."""
     return [split for split, share in zip(SPLITS, fractions, strict=True) if share == 0]
+
+
+class ShareOfTrain:
+    """A data set of which only some patients of the train split are there, as if no one had
+    annotated the others. Smaller shares are parts of larger ones."""
+
+    def __init__(self, dataset: Dataset, share: float) -> None:
+        """Choose the patients.
+
+        Args:
+            dataset: the whole one.
+            share: of the train split's patients, rounded up, in the order of their names' hash.
+        """
+        self.classes, self.has_depth = dataset.classes, dataset.has_depth
+        self._whole, self._share = dataset, share
+        sources = dataset.sources("train")
+        patients = sorted({s.patient_id for s in sources.values()}, key=_drawn)
+        kept = set(patients[: math.ceil(share * len(patients))])
+        self._train = tuple(i for i in dataset.ids("train") if sources[i].patient_id in kept)
+
+    def ids(self, split: Split) -> Sequence[str]:
+        """Those that are there."""
+        return self._train if split == "train" else self._whole.ids(split)
+
+    def sources(self, split: Split) -> Mapping[str, Source]:
+        """Of those that are there."""
+        sources = self._whole.sources(split)
+        return {i: sources[i] for i in self.ids(split)}
+
+    def load(self, split: Split, sample_id: str, size: Size | None) -> Sample:
+        """As the whole set does.
+
+        Raises:
+            KeyError: the sample is not there.
+        """
+        if split == "train" and sample_id not in self._train:
+            raise KeyError(sample_id)
+        return self._whole.load(split, sample_id, size)
+
+    def content_hash(self) -> str:
+        """Of the whole set and of what is left of it."""
+        content = f"{self._whole.content_hash()} {' '.join(self._train)}"
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _drawn(group: str) -> str:
+    """What puts groups in an order that looks drawn and is the same everywhere."""
+    return hashlib.sha256(group.encode()).hexdigest()

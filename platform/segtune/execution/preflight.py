@@ -69,7 +69,8 @@ def _data_faults(configs: Sequence[Any]) -> list[str]:
     it."""
     users: dict[str, list[Any]] = {}
     for config in configs:
-        users.setdefault(repr((config.data, config.evaluation)), []).append(config)
+        read = (config.data, config.evaluation, config.train_share)
+        users.setdefault(repr(read), []).append(config)
     found = []
     for same in users.values():
         try:

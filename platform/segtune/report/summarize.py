@@ -22,10 +22,10 @@ from segtune.report.evidence.objections.caveat import Caveat
 from segtune.report.evidence.objections.fairness import Budget, budget
 from segtune.report.evidence.search_results import SearchResults, search_results
 from segtune.report.evidence.summary import Summary, score_summary
-from segtune.results.reported import Reported
 from segtune.results.storage import Storage
 from segtune.results.study_rows import load
 from segtune.results.study_scores import StudyScores, derive
+from segtune.study.spec import Reported
 
 
 @dataclass(frozen=True)

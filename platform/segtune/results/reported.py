@@ -1,6 +1,7 @@
 """Numbers of papers, shown next to the study's own: reported, not reproduced.
 
-They are written by hand into `reported.toml` beside the study's `study.json`:
+A study may name them itself; others are written by hand into `reported.toml` beside its
+`study.json`:
 
     [[reported]]
     method = "D2GPLand"
@@ -14,37 +15,30 @@ They enter no mean, no test and no figure.
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from segtune.results.storage import Place
+from segtune.study.definition import REPORTED
+from segtune.study.spec import Reported
 
 FILE = "reported.toml"
 _WORDS = ("method", "metric", "data", "source")
 
 
-@dataclass(frozen=True)
-class Reported:
-    """One number of a paper."""
+def read_reported(folder: Place, definition: Mapping[str, Any]) -> tuple[Reported, ...]:
+    """What the study names, and what `reported.toml` says.
 
-    method: str
-    metric: str
-    value: float
-    data: str
-    """What it was measured on."""
-    source: str
-    """Where it can be looked up."""
-
-
-def read_reported(folder: Place) -> tuple[Reported, ...]:
-    """What `reported.toml` says; nothing where there is no such file.
+    Args:
+        folder: the study's.
+        definition: the study's, from `study.json`.
 
     Raises:
         ValueError: the file cannot be read, or an entry lacks or mistakes something; all of them.
     """
+    named = tuple(Reported(**entry) for entry in definition.get(REPORTED, ()))
     path = folder / FILE
     if not path.is_file():
-        return ()
+        return named
     try:
         entries = tomllib.loads(path.read().decode("utf-8"))
     except ValueError as error:
@@ -59,7 +53,10 @@ def read_reported(folder: Place) -> tuple[Reported, ...]:
         faults += [f"entry {i}: {fault}" for fault in _faults(entry)]
     if faults:
         raise ValueError("\n".join([f"{path}:", *(f"  {f}" for f in faults)]))
-    return tuple(Reported(**{**entry, "value": float(entry["value"])}) for entry in listed)
+    return (
+        *named,
+        *(Reported(**{**entry, "value": float(entry["value"])}) for entry in listed),
+    )
 
 
 def _faults(entry: Mapping[str, Any]) -> list[str]:

@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 
 from segtune.results import study_file, tables
-from segtune.results.reported import Reported, read_reported
+from segtune.results.reported import read_reported
 from segtune.results.storage import Place, Storage
 from segtune.study.definition import SCORES, SELECTION
 from segtune.study.scores import ScoreKind, Selection
+from segtune.study.spec import Reported
 
 DIRTY = "dirty"
 NO_WEIGHTS = "none"
@@ -184,15 +185,16 @@ def load(storage: Storage, study: str) -> StudyRows:
         raise ValueError(
             f"no trial of a study {study!r} under {storage}; studies with trials there: {found}"
         )
+    definition = study_file.read(storage, study) or {}
     return StudyRows(
         name=study,
-        definition=study_file.read(storage, study) or {},
+        definition=definition,
         trials=set_dirty_apart(trials.to_pandas()),
         steps=tables.read(storage, study, "steps").to_pandas(),
         scores=tables.read(storage, study, "scores").to_pandas(),
         images=tables.read(storage, study, "images").to_pandas(),
         pictures=tables.read(storage, study, "pictures").to_pandas(),
-        reported=read_reported(Place.of(storage) / study),
+        reported=read_reported(Place.of(storage) / study, definition),
     )
 
 

@@ -23,6 +23,8 @@ SCORES = "scores"
 shown where there is room for few."""
 SELECTION = "selection"
 """What chooses the best epoch on val; not there where the configuration does not say."""
+REPORTED = "reported"
+"""Papers' numbers of the same comparison; not there where the study names none."""
 CHOSEN = "chosen"
 """Numbers of a search's finalists, once they were chosen. A search that is extended may choose
 others; trials of the earlier ones stay in the tables."""
@@ -41,6 +43,8 @@ def define(name: str, study: Study) -> dict[str, Any]:
     if (selects := selection(study.baseline)) is not None:
         common[SELECTION] = selects._asdict()
     if isinstance(study, Ablation):
+        if study.reported:
+            common[REPORTED] = [dataclasses.asdict(r) for r in study.reported]
         return common | {
             "kind": "ablation",
             "objectives": [dataclasses.asdict(o) for o in headline_objectives(study.baseline)],
@@ -53,6 +57,11 @@ def define(name: str, study: Study) -> dict[str, Any]:
                 if study.tuned_over(arm)
             },
             "tune_seed": study.tune_seed,
+            **(
+                {REPORTED: [dataclasses.asdict(r) for r in study.reported]}
+                if study.reported
+                else {}
+            ),
         }
     return common | {
         "kind": "search",
@@ -100,6 +109,7 @@ def check_grown(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         )
     faults = []
     not_compared = {"question", "not_default", "schema_version", "objectives", SCORES, CHOSEN}
+    not_compared.add(REPORTED)  # it changes no trial
     not_compared.add(SELECTION)  # it follows from the baseline, which is compared
     if new.get("kind") == "search":
         not_compared.remove("objectives")

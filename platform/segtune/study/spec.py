@@ -101,6 +101,19 @@ class AtLeast:
 Constraint = AtMost | AtLeast
 
 
+@checked(frozen=True, config=_STRICT)
+class Reported:
+    """One number of a paper: a report shows it apart, as reported and not reproduced."""
+
+    method: str
+    metric: str
+    value: float
+    data: str
+    """What it was measured on."""
+    source: str
+    """Where it can be looked up."""
+
+
 def headline_objectives(baseline: Any) -> tuple[Objective, ...]:
     """The scores that stand for a training, as what is to be improved: mostly `dice`, `assd`."""
     kinds = scores(baseline)
@@ -126,6 +139,8 @@ class Ablation:
     """Field -> values: as `tune`, the same candidates for every arm, the baseline too, so that all
     have the same budget."""
     tune_seed: int = 1000
+    reported: tuple[Reported, ...] = ()
+    """Papers' numbers of the same comparison, for the report."""
 
     @classmethod
     def leave_one_out(

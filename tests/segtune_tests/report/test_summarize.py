@@ -1,5 +1,6 @@
 """What `summarize` says of a study: answers, counts, papers' numbers, the measures shown."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,18 @@ def test_papers_numbers_stand_apart(tmp_path: Path) -> None:
     assert "Reported, not reproduced" in page
     assert "D2GPLand &lt;b&gt;" in page
     assert "L3D test" in (tmp_path / "tables" / "known-reported.csv").read_text()
+
+
+def test_a_study_names_papers_numbers_itself(tmp_path: Path) -> None:
+    write_study(tmp_path, {"base": (0.7, 0.71, 0.7), "up": (0.7, 0.72, 0.7)})
+    path = tmp_path / "known" / "study.json"
+    own = {"method": "LoRA", "metric": "Dice", "value": 0.8361, "data": "here", "source": "a paper"}
+    definition = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps({**definition, "reported": [own]}))
+    (tmp_path / "known" / "reported.toml").write_text(REPORTED)
+    found = summarize(tmp_path, "known").reported
+    assert [r.method for r in found] == ["LoRA", "D2GPLand <b>"]
+    assert found[0].value == 0.8361
 
 
 def test_faults_in_papers_numbers_are_told_at_once(tmp_path: Path) -> None:

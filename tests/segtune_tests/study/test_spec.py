@@ -20,7 +20,7 @@ from segtune.study.overrides import (
     non_default,
     resolve_locations,
 )
-from segtune.study.spec import Ablation, Search
+from segtune.study.spec import Ablation, Reported, Search
 from segtune.study.validate import check_name, validate
 
 
@@ -259,6 +259,11 @@ def test_a_study_may_grow() -> None:
     old = define("s", ablation())
     arms = {**ablation().arms, "long": {"length": 9.0}}
     check_grown(old, define("s", ablation(arms=arms, seeds=(0, 1, 2))))
+    paper = Reported("LoRA", "Dice", 0.8, "some data", "a paper")
+    named = define("s", ablation(reported=(paper,)))
+    assert named["reported"][0]["method"] == "LoRA"
+    assert "reported" not in old
+    check_grown(old, named)
     check_grown(define("s", search()), define("s", search(num_samples=9)))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from segtune.report.page.page import Part
 from segtune.report.page.sheet import Cell, Sheet
-from segtune.results.reported import Reported
+from segtune.study.spec import Reported
 
 
 def reported_sheet(found: Sequence[Reported]) -> Sheet:
