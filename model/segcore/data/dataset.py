@@ -93,6 +93,11 @@ class DataConfig(Choice):
         return OF_IMAGES
 
     @property
+    def grey_window(self) -> tuple[float, float] | None:
+        """The values of its volumes that images have as black and white; None: there are none."""
+        return None
+
+    @property
     def names_patients(self) -> bool:
         """Whether `Source.patient_id` is the name of a patient or sequence, not an image's own."""
         return True

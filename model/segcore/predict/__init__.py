@@ -1,4 +1,5 @@
-"""Prediction from a checkpoint: `Predictor` for arrays, `predict_files` for files.
+"""Prediction from a checkpoint: `Predictor` for arrays, `predict_files` and
+`predict_volumes` for files.
 
 boxes      Box prompts of images to predict, from a file of the user's.
 drawing    What a prediction looks like: palette masks, contours, overlays.
@@ -7,6 +8,7 @@ files      From files to files: decode ahead, predict in batches, write behind.
 outputs    What predictions leave on disk: files that are whole, or not there.
 predictor  `Predictor`: images in, masks out, from a checkpoint and nothing else.
 sources    Where images to predict come from: files, folders of them, and videos.
+volumes    Volumes in, volumes out: labels of the same geometry.
 """
 
 from segcore.predict.predictor import Predicted, Predictor

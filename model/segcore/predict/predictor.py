@@ -60,6 +60,9 @@ class Predictor:
     classes: ClassSpec
     device: torch.device
     precision: Precision
+    window: tuple[float, float] | None = None
+    """The values of a volume that it was trained to see as black and white; None: it was trained
+    on pictures."""
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     """Spent so far in each of the stages."""
 
@@ -95,6 +98,7 @@ class Predictor:
             classes=restored.classes,
             device=chosen,
             precision=precision or device_precision(chosen),
+            window=restored.window,
         )
 
     @property

@@ -17,7 +17,7 @@ from segcore.classes import ClassSpec
 from segcore.data import pixels
 from segcore.data.faults import Faults
 from segcore.data.prompts import ImageBoxes, are_by_class, given_boxes
-from segcore.predict.boxes import read_boxes
+from segcore.predict.boxes import read_image_boxes
 
 IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
@@ -113,7 +113,7 @@ def find_sources(
     Args:
         paths: images, folders (not their subfolders) and videos.
         depth: folder with a depth map of each, of the same name.
-        boxes: a file of prompts, as `read_boxes` reads it.
+        boxes: a file of prompts, as `read_image_boxes` reads it.
         needs_depth: whether the network looks at depth maps.
         prompted: the classes of a network that looks at boxes; None: it does not.
 
@@ -161,7 +161,7 @@ def _boxes(
         faults.add("boxes without use", f"{file}: this network looks at no boxes")
         return {}
     try:
-        given = read_boxes(file)
+        given = read_image_boxes(file)
     except ValueError as error:
         faults.add("boxes that can't be read", str(error))
         return {}

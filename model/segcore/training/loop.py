@@ -283,6 +283,7 @@ class Training:
             "classes": dataclasses.asdict(self.dataset.classes),
             "weights_hash": self.facts.weights_hash,
             "data_hash": self.facts.data_hash,
+            "window": self.config.data.grey_window,
         }
 
     def _checkpoint(self) -> Checkpoint:

@@ -38,6 +38,8 @@ class Restored:
     config: SystemConfig
     method: Method
     classes: ClassSpec
+    window: tuple[float, float] | None
+    """The values that were black and white where it was trained on volumes; None: on pictures."""
 
 
 def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
@@ -89,7 +91,14 @@ def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
     restore_tensors(system, tensors)
     if method.mergeable:
         method.merge(system)
-    return Restored(system.eval().requires_grad_(False), config, method, classes)
+    window = description.get("window")
+    return Restored(
+        system.eval().requires_grad_(False),
+        config,
+        method,
+        classes,
+        None if window is None else (float(window[0]), float(window[1])),
+    )
 
 
 def _build(config: SystemConfig, classes: ClassSpec) -> System:

@@ -1,4 +1,4 @@
-"""`segtune predict`: masks, overlays and contours of images and videos from a checkpoint."""
+"""`segtune predict`: masks, overlays and contours of images, videos and volumes."""
 
 import argparse
 import os
@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from segtune.commands.shared import (
     checkpoint_argument,
@@ -18,10 +25,11 @@ from segtune.commands.shared import (
 )
 
 if TYPE_CHECKING:
+    from segcore.predict import Predictor
     from segcore.predict.files import Work
-    from segcore.predict.outputs import Kind
+    from segcore.predict.outputs import Kind, Outputs
 
-HELP = "masks, overlays and contours of images and videos"
+HELP = "masks, overlays and contours of images, videos and volumes"
 KINDS: "tuple[Kind, ...]" = ("masks", "overlays", "contours", "depth", "maps")
 
 
@@ -29,7 +37,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """A checkpoint, what to predict, where to, and on what."""
     checkpoint_argument(parser)
     parser.add_argument(
-        "paths", type=path, nargs="+", metavar="PATH", help="images, folders of images, videos"
+        "paths",
+        type=path,
+        nargs="+",
+        metavar="PATH",
+        help="images, folders of images, videos; or volumes (.nii.gz, .nii) and folders of them",
     )
     parser.add_argument(
         "--out", type=path, default=Path("predictions"), help="folder (default: %(default)s)"
@@ -45,7 +57,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=path,
         metavar="FILE",
         help="JSON of box prompts in pixels, for networks that look at them: "
-        '{"IMAGE": [x0, y0, x1, y1]}, or a box for each class',
+        '{"IMAGE": [x0, y0, x1, y1]}, or a box for each class; of volumes '
+        '{"VOLUME": {"SLICE": [x0, y0, x1, y1]}}',
+    )
+    parser.add_argument(
+        "--window",
+        type=float,
+        nargs=2,
+        metavar=("BLACK", "WHITE"),
+        help="the values of volumes that are black and white (default: those of the training)",
     )
     parser.add_argument(
         "--write",
@@ -70,9 +90,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     # others use too were several times slower (tests/benchmarks/predict.py).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from segcore.predict import Predictor
-    from segcore.predict.files import predict_files
     from segcore.predict.outputs import Outputs
-    from segcore.predict.sources import find_sources
+    from segcore.predict.volumes import are_volumes
     from segtune.execution.checkpoints import on_this_machine
 
     if args.batch_size < 1:
@@ -88,6 +107,31 @@ def run(args: argparse.Namespace, console: Console) -> int:
             "--write depth: this network looks at no depth maps, so there are none to write: "
             "leave depth out"
         )
+    with Progress(
+        TextColumn("predicting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    ) as progress:
+        predict = _volumes if are_volumes(args.paths) else _pictures
+        try:
+            return predict(args, predictor, outputs, progress)
+        except KeyboardInterrupt:
+            console.print(f"stopped; what is in {args.out} is whole", highlight=False)
+            return 130
+
+
+def _pictures(
+    args: argparse.Namespace, predictor: "Predictor", outputs: "Outputs", progress: Progress
+) -> int:
+    """Images and videos; 1 where a video could not be read to its end."""
+    from segcore.predict.files import predict_files
+    from segcore.predict.sources import find_sources
+
+    if args.window is not None:
+        raise ValueError("--window has no effect on images and videos: leave it out")
     images, videos = find_sources(
         args.paths,
         args.depth,
@@ -95,35 +139,66 @@ def run(args: argparse.Namespace, console: Console) -> int:
         needs_depth=predictor.needs_depth,
         prompted=predictor.classes if predictor.takes_prompts else None,
     )
+    task = _begin(progress, predictor, len(images) + sum(video.count for video in videos), "frames")
+    work = predict_files(
+        predictor,
+        images,
+        videos,
+        outputs,
+        batch_size=args.batch_size,
+        advance=lambda frames: progress.advance(task, frames),
+    )
+    progress.stop()
+    _tell(work, args.out, progress.console)
+    return 1 if work.short else 0
+
+
+def _volumes(
+    args: argparse.Namespace, predictor: "Predictor", outputs: "Outputs", progress: Progress
+) -> int:
+    """Volumes, slice by slice."""
+    from segcore.predict.volumes import find_volumes, predict_volumes
+
+    faults = []
+    if predictor.needs_depth:
+        faults.append("this network looks at depth maps, and slices of volumes have none")
+    window = predictor.window if args.window is None else tuple(args.window)
+    if window is None:
+        faults.append("this network was not trained on volumes: give --window BLACK WHITE")
+    elif not window[0] < window[1]:
+        faults.append(f"--window {window[0]:g} {window[1]:g}: give the lower value first")
+    if faults or window is None:
+        raise ValueError("\n".join(faults))
+    volumes = find_volumes(
+        args.paths,
+        args.boxes,
+        prompted=predictor.classes if predictor.takes_prompts else None,
+    )
+    total = sum(volume.count for volume in volumes)
+    task = _begin(progress, predictor, total, "slices")
+    predict_volumes(
+        predictor,
+        volumes,
+        outputs.folder,
+        window=window,
+        kinds=outputs.kinds,
+        batch_size=args.batch_size,
+        advance=lambda slices: progress.advance(task, slices),
+    )
+    progress.stop()
+    progress.console.print(
+        f"The predictions of {len(volumes)} volumes are in {args.out.absolute()}", highlight=False
+    )
+    return 0
+
+
+def _begin(progress: Progress, predictor: "Predictor", total: int, what: str) -> TaskID:
     height, width = predictor.size
-    total = len(images) + sum(video.count for video in videos)
-    console.print(
-        f"{total} frames at {height} x {width} on {predictor.device}, {predictor.precision}",
+    progress.console.print(
+        f"{total} {what} at {height} x {width} on {predictor.device}, {predictor.precision}",
         highlight=False,
     )
-    try:
-        with Progress(
-            TextColumn("predicting"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        ) as progress:
-            task = progress.add_task("", total=total)
-            work = predict_files(
-                predictor,
-                images,
-                videos,
-                outputs,
-                batch_size=args.batch_size,
-                advance=lambda frames: progress.advance(task, frames),
-            )
-    except KeyboardInterrupt:
-        console.print(f"stopped; what is in {args.out} is whole", highlight=False)
-        return 130
-    _tell(work, args.out, console)
-    return 1 if work.short else 0
+    return progress.add_task("", total=total)
 
 
 def _tell(work: "Work", out: Path, console: Console) -> None:

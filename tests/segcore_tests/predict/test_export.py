@@ -140,7 +140,7 @@ def network(sam2: Sam2Config) -> Restored:
     system = config.build(classes).requires_grad_(False)
     for parameter in system.parameters():
         parameter.add_(1.0)
-    return Restored(system, config, Method.named("frozen"), classes)
+    return Restored(system, config, Method.named("frozen"), classes, None)
 
 
 def test_the_file_says_what_it_expects(tiny: TrainConfig, tmp_path: Path) -> None:

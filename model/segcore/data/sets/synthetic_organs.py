@@ -60,6 +60,11 @@ class SyntheticOrgans(RenderedConfig):
         """Those of volumes."""
         return self.reader().metrics
 
+    @property
+    def grey_window(self) -> tuple[float, float]:
+        """That of soft tissue."""
+        return self.reader().window
+
     def reader(self) -> NiftiFolder:
         """A folder of volumes per split."""
         return NiftiFolder(

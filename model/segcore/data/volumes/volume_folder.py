@@ -92,6 +92,11 @@ class VolumeConfig(FolderConfig):
         return (*OF_IMAGES, *OF_CASES)
 
     @property
+    def grey_window(self) -> tuple[float, float]:
+        """The window."""
+        return self.window
+
+    @property
     def chosen(self) -> tuple[str, ...]:
         """The organs that are segmented."""
         return tuple(self.known_organs()) if self.organs is None else self.organs
