@@ -1,78 +1,116 @@
-"""A trained network's SAM2 as plain weights, for programs without segtune."""
+"""The pretrained model within a trained network as plain weights, for programs without segtune."""
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from segcore.systems.sam2_encoder import Sam2Encoder, read_everything
+from segcore.systems.system import Published
 from segcore.training.restore import Restored
 
-SUFFIXES = (".safetensors", ".pt")
 ENCODER = "image_encoder."
 
 
 def export(restored: Restored, path: Path) -> int:
-    """Write SAM2's trunk and neck under the names of Meta's checkpoints (`image_encoder.*`).
+    """Write what a system has published: SAM2's image encoder, a SAM, or another encoder.
 
-    Adapters are folded in: the encoder's tensors have the names and shapes of those that the
-    training began with. What SAM2 has besides (prompts, memory, mask decoder) was never trained.
-    Where training began from Meta's file it is taken from there, and the sam2 package's
-    `build_sam2(config, path)` reads a `.pt`. Else the file has the encoder alone: after
-    `build_sam2` with Meta's file, `model.load_state_dict(tensors, strict=False)`.
+    Adapters are folded in: tensors have the names and shapes of those that the training began with.
+
+    SAM2: trunk and neck under the names of Meta's checkpoints (`image_encoder.*`), as
+    `.safetensors`, or as `.pt` in Meta's form, `{"model": tensors}`, which
+    `torch.load(path, weights_only=True)` reads. What SAM2 has besides (prompts, memory, mask
+    decoder) was never trained. Where training began from Meta's file it is taken from there, and
+    the sam2 package's `build_sam2(config, path)` reads a `.pt`. Else the file has the encoder
+    alone: after `build_sam2` with Meta's file, `model.load_state_dict(tensors, strict=False)`.
+
+    A model of transformers', as SAM: a folder that its `from_pretrained` reads, built for inputs of
+    the size that the network saw.
+
+    Any other: its tensors, as `.safetensors`.
 
     Args:
         restored: as `segcore.training.restore.restore` gives it.
-        path: `.safetensors`, or `.pt` in Meta's form, `{"model": tensors}`, which
-            `torch.load(path, weights_only=True)` reads.
+        path: the file, or the folder, to write.
 
     Returns:
         The number of tensors.
 
     Raises:
-        ValueError: the network has no SAM2, its adapters can't be folded in, the weights that it
-            began from cannot be read any more, or the file's suffix or folder is not one to write.
+        ValueError: the network has nothing that other programs load, its adapters can't be folded
+            in, the weights that it began from cannot be read any more, or the path is none to
+            write; all of it.
     """
-    faults = []
-    encoder = restored.system.pretrained().get("sam2")
-    if not isinstance(encoder, Sam2Encoder):
-        faults.append(f"{restored.config.name} has no SAM2 image encoder: nothing to export")
-    if not restored.method.mergeable:
-        faults.append(
-            f"the adapters of {restored.method.name} depend on what the network sees: they are no "
-            "plain weights. Predict with the checkpoint itself"
-        )
-    if path.suffix not in SUFFIXES:
-        faults.append(f"{path} is neither {' nor '.join(SUFFIXES)}: give one of these suffixes")
-    if not path.absolute().parent.is_dir():
-        faults.append(f"{path.parent} is not a folder: make it first")
-    if path.is_dir():
-        faults.append(f"{path} is a folder: give a file")
-    if faults or not isinstance(encoder, Sam2Encoder):
+    published = restored.system.published()
+    faults = [*_faults(restored, published, path)]
+    if faults or published is None:
         raise ValueError("\n".join(faults))
-    tensors = _besides(restored) | encoder.state_dict()
-    tensors = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
     unfinished = path.with_name(f".{path.name}")
     try:
-        if path.suffix == ".pt":
-            torch.save({"model": tensors}, unfinished)
-        else:
-            save_file(tensors, unfinished, _metadata(restored))
+        count = _write(restored, published, unfinished)
         unfinished.replace(path)
     finally:
+        if unfinished.is_dir():
+            shutil.rmtree(unfinished)
         unfinished.unlink(missing_ok=True)
-    return len(tensors)
+    return count
 
 
 def expects(restored: Restored) -> str:
-    """What the exported encoder wants to see, in words."""
-    config: Any = restored.config
+    """What the exported model wants to see, in words."""
+    published = restored.system.published()
+    assert published is not None, "export has refused"
     height, width = restored.config.input_size
     size = f"RGB in [0, 1] at {height} x {width}"
     standardised = "ImageNet's mean and standard deviation taken out"
-    return f"{size}, {standardised}" if config.sam2.standardise else f"{size}, as it is"
+    return f"{size}, {standardised}" if published.standardised else f"{size}, as it is"
+
+
+def _faults(restored: Restored, published: Published | None, path: Path) -> Iterator[str]:
+    if published is None:
+        yield (
+            f"{restored.config.name} has no pretrained model that other programs load: nothing to "
+            "export"
+        )
+    if not restored.method.mergeable:
+        yield (
+            f"the adapters of {restored.method.name} depend on what the network sees: they are no "
+            "plain weights. Predict with the checkpoint itself"
+        )
+    suffixes: tuple[str, ...] = (".safetensors", ".pt")
+    if published is not None and isinstance(published.model, PreTrainedModel):
+        suffixes = ("",)
+    elif published is not None and not isinstance(published.model, Sam2Encoder):
+        suffixes = (".safetensors",)
+    if published is not None and path.suffix not in suffixes:
+        wanted = "a folder, without a suffix" if suffixes == ("",) else " or ".join(suffixes)
+        yield f"{path}: {published.name} is written as {wanted}"
+    if not path.absolute().parent.is_dir():
+        yield f"{path.parent} is not a folder: make it first"
+    if path.is_dir():
+        yield f"{path} is a folder that is there already: give another name"
+
+
+def _write(restored: Restored, published: Published, path: Path) -> int:
+    model = published.model
+    if isinstance(model, PreTrainedModel):
+        model.save_pretrained(path)
+        return len(model.state_dict())
+    tensors = model.state_dict()
+    if isinstance(model, Sam2Encoder):
+        tensors = _besides(restored) | tensors
+    tensors = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
+    if path.suffix == ".pt":
+        torch.save({"model": tensors}, path)
+    else:
+        about = {"format": "pt", "input": expects(restored), "method": restored.method.name}
+        save_file(tensors, path, about)
+    return len(tensors)
 
 
 def _besides(restored: Restored) -> dict[str, Tensor]:
@@ -83,7 +121,3 @@ def _besides(restored: Restored) -> dict[str, Tensor]:
     tensors = read_everything(Path(config.sam2.checkpoint))
     of_meta = any(name.startswith(ENCODER) for name in tensors)
     return {n: x for n, x in tensors.items() if of_meta and not n.startswith(ENCODER)}
-
-
-def _metadata(restored: Restored) -> dict[str, str]:
-    return {"format": "pt", "input": expects(restored), "method": restored.method.name}

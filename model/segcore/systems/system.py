@@ -32,6 +32,18 @@ class Part:
     """Factor of the learning rate that its parameters are given."""
 
 
+@dataclass(frozen=True)
+class Published:
+    """A pretrained model within a system, of a kind that other programs load."""
+
+    model: nn.Module
+    """With what training made of it, and nothing of the system's own."""
+    name: str
+    """For a person: `SAM2's image encoder`."""
+    standardised: bool
+    """Whether it sees pixels from which ImageNet's mean and standard deviation were taken."""
+
+
 class System(nn.Module, ABC):
     """A whole network, made of parts."""
 
@@ -82,6 +94,10 @@ class System(nn.Module, ABC):
     @abstractmethod
     def weights_hash(self) -> str:
         """Hash of the pretrained weights as they were loaded; `none` where there are none."""
+
+    def published(self) -> Published | None:
+        """What of it other programs can use; None: nothing."""
+        return None
 
     @property
     def remembers(self) -> Modality | None:

@@ -1,4 +1,4 @@
-"""`segtune export`: a checkpoint's SAM2 as plain weights that load without segtune."""
+"""`segtune export`: a checkpoint's encoder as plain weights that load without segtune."""
 
 import argparse
 
@@ -13,25 +13,26 @@ from segtune.commands.shared import (
     plugin_argument,
 )
 
-HELP = "a checkpoint's SAM2 image encoder as plain weights"
+HELP = "a checkpoint's SAM2, SAM or other encoder as plain weights"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """A checkpoint and a file."""
+    """A checkpoint, and where to."""
     checkpoint_argument(parser)
     parser.add_argument(
         "--out",
         type=path,
         required=True,
-        metavar="FILE",
-        help="FILE.safetensors, or FILE.pt in the form of Meta's checkpoints",
+        metavar="PATH",
+        help="FILE.safetensors, or of SAM2 FILE.pt in the form of Meta's checkpoints; of SAM a "
+        "folder, as transformers has them",
     )
     location_argument(parser)
     plugin_argument(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Write the file and say what the encoder expects."""
+    """Write it and say what the model expects."""
     from segcore.predict.export import expects, export
     from segcore.training.restore import restore
     from segtune.execution.checkpoints import on_this_machine
@@ -40,9 +41,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
     with on_this_machine(args.checkpoint) as checkpoint:
         restored = restore(checkpoint, locations(args))
     count = export(restored, args.out)
+    published = restored.system.published()
+    assert published is not None, "else it was refused"
     console.print(
-        f"{count} tensors of SAM2 are in {args.out.absolute()}\n"
-        f"Its image encoder expects {expects(restored)}.",
+        f"{count} tensors of {published.name} are in {args.out.absolute()}\n"
+        f"It expects {expects(restored)}.",
         highlight=False,
     )
     return 0

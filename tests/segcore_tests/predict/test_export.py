@@ -13,21 +13,29 @@ from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from sam2.modeling.position_encoding import PositionEmbeddingSine
 from torch import Tensor, nn
+from transformers import SamModel
 
+from segcore.batch import Batch, Prompts
 from segcore.classes import ClassSpec
 from segcore.config import TrainConfig
+from segcore.data.sets.synthetic_polyps import SyntheticPolyps
 from segcore.methods import METHODS
 from segcore.methods.method import Method
 from segcore.predict.export import export
+from segcore.presets import imedsam_nano
 from segcore.systems.dual_encoder.fusion import FusionConfig
 from segcore.systems.dual_encoder.network import DualEncoder, DualEncoderConfig
+from segcore.systems.imedsam.network import IMedSam
 from segcore.systems.sam2_encoder import Sam2Config
+from segcore.systems.system import SystemConfig
 from segcore.training.loop import Training
 from segcore.training.restore import Restored, restore
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
+from segtune import apply
 from segtune.cli import main
 
+CLASSES = ClassSpec(("polyp",), exclusive=False)
 TINY = "configs/sam2.1/sam2.1_hiera_t.yaml"
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
@@ -159,7 +167,7 @@ def test_faults_are_told_together_and_nothing_is_written(
     out = tmp_path / "absent" / "sam2.onnx"
     assert main(["export", str(tmp_path / "checkpoint"), "--out", str(out)]) == 2
     message = capsys.readouterr().err
-    assert "is neither .safetensors nor .pt" in message
+    assert "is written as .safetensors or .pt" in message
     assert "is not a folder" in message
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -173,3 +181,65 @@ def test_the_command_writes_a_file(
     assert str(out) in capsys.readouterr().out
     Sam2().load_state_dict(from_pt(out))
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "lora_qv"])
+def test_sam_alone_sees_what_the_trained_network_saw(tmp_path: Path, method: str) -> None:
+    """Its encoder and its mask head, by transformers' own class, with a box."""
+    data = SyntheticPolyps(train=4, val=2, test=2, images_per_patient=2, size=64)
+    changes = {"system.decoder": "masks", "system.frequency.map": "none", "system.image_size": 64}
+    config = dataclasses.replace(
+        apply(imedsam_nano(), changes),
+        data=data,
+        method=Method.named(method),
+        schedule=Schedule(epochs=1, batch_size=2, warmup_steps=0),
+    )
+    training = Training(config, Runtime(test=False))
+    (tmp_path / "checkpoint").mkdir()
+    training.run_epoch(1).save(tmp_path / "checkpoint")
+    restored = restore(tmp_path / "checkpoint")
+    assert export(restored, tmp_path / "sam") > 100
+    plain = SamModel.from_pretrained(tmp_path / "sam")
+    plain.train(False)
+    begun = imedsam_nano().system.build(CLASSES)
+    image_B3HW = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    box = torch.tensor([[[0.25, 0.25, 0.75, 0.75]]])
+    batch = Batch(
+        image_B3HW=image_B3HW,
+        target_BKHW=torch.empty(1, 1, 0, 0),
+        sample_ids=("a",),
+        patient_ids=("a",),
+        prompts=Prompts(box, torch.ones(1, 1, dtype=torch.bool)),
+    )
+    with torch.no_grad():
+        ours = restored.system(batch, (32, 32)).extras["native"]
+        theirs = plain(
+            pixel_values=(image_B3HW - MEAN) / STD, input_boxes=box * 64, multimask_output=False
+        ).pred_masks[:, 0]
+    assert torch.allclose(ours, theirs, atol=1e-4)
+    assert isinstance(begun, IMedSam)
+    moved = any(
+        not torch.equal(x, plain.state_dict()[n])
+        for n, x in begun.sam.state_dict().items()
+        if n.startswith("vision_encoder.layers") and x.shape == plain.state_dict()[n].shape
+    )
+    assert moved == (method != "frozen")
+
+
+def test_what_cannot_be_exported_says_why(tmp_path: Path) -> None:
+    config = imedsam_nano()
+    gated = Restored(
+        config.system.build(CLASSES),
+        config.system,
+        Method.named("lora_qv", gate=True),
+        CLASSES,
+        None,
+    )
+    with pytest.raises(ValueError, match="depend on what the network sees") as caught:
+        export(gated, tmp_path / "sam.pt")
+    assert "SAM is written as a folder, without a suffix" in str(caught.value)
+    box = SystemConfig.named("filled_box")
+    shape = Restored(box.build(CLASSES), box, Method.named("frozen"), CLASSES, None)
+    with pytest.raises(ValueError, match="filled_box has no pretrained model"):
+        export(shape, tmp_path / "box.safetensors")
+    assert not list(tmp_path.iterdir())

@@ -23,7 +23,7 @@ from segcore.systems.dual_encoder.depth_encoder import DepthConfig, DepthEncoder
 from segcore.systems.dual_encoder.fusion import Fusion, FusionConfig
 from segcore.systems.pixels import enlarge, resize
 from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config
-from segcore.systems.system import Part, System, SystemConfig, Targets, projections
+from segcore.systems.system import Part, Published, System, SystemConfig, Targets, projections
 from segcore.systems.weights import tensors_hash
 
 
@@ -144,6 +144,10 @@ class DualEncoder(System):
         """Projections of SAM2's trunk. The paper adapts SAM2 alone and leaves depth frozen."""
         found = projections(self.sam2, mlp=targets == "attention+mlp")
         return {f"sam2.{name}": module for name, module in found.items()}
+
+    def published(self) -> Published:
+        """SAM2's image encoder."""
+        return Published(self.sam2, "SAM2's image encoder", self._config.sam2.standardise)
 
     def weights_hash(self) -> str:
         """Hash of both encoders' weights as they were loaded."""

@@ -27,7 +27,15 @@ from segcore.systems.imedsam.frequency import FrequencyAdapter, FrequencyConfig,
 from segcore.systems.imedsam.uncertainty import SamplingConfig, drawing, dropped, estimate
 from segcore.systems.pixels import enlarge, resize, standardise
 from segcore.systems.sam import SamWeights
-from segcore.systems.system import Part, Role, System, SystemConfig, Targets, projections
+from segcore.systems.system import (
+    Part,
+    Published,
+    Role,
+    System,
+    SystemConfig,
+    Targets,
+    projections,
+)
 from segcore.systems.weights import moves, tensors_hash
 
 CHUNK = 65_536
@@ -367,6 +375,10 @@ class IMedSam(System):
         """Projections of the vision encoder."""
         found = projections(self.sam.vision_encoder, mlp=targets == "attention+mlp")
         return {f"sam.vision_encoder.{name}": module for name, module in found.items()}
+
+    def published(self) -> Published:
+        """SAM, its mask head as it was: neither adapters nor field are in it."""
+        return Published(self.sam, "SAM", self._config.standardise)
 
     def weights_hash(self) -> str:
         """Hash of SAM's weights as they were loaded."""
