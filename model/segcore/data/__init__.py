@@ -7,8 +7,8 @@ faults         One error that lists everything wrong with a folder of data.
 frame_folder   A data set that is a folder of images with labels: checked whole, then decoded one
                by one.
 frames         The files of a data folder: every one is read once, checked and hashed.
-labelme        Polylines as the labelme annotation tool stores them, and the masks drawn from
-               them.
+labelme        Polylines and boxes as the labelme annotation tool stores them, and the masks
+               drawn of lines.
 loader         From samples to batches: the order of an epoch, each worker's share, tensors.
 mask_folder    Folders of images and mask pictures of the same name: finding and checking the
                pairs.

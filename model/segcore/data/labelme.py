@@ -1,4 +1,4 @@
-"""Polylines as the labelme annotation tool stores them, and the masks drawn from them.
+"""Polylines and boxes as the labelme annotation tool stores them, and the masks drawn of lines.
 
 Shape suffixes: N points, H W canvas.
 """
@@ -38,14 +38,42 @@ def parse(text: str | bytes) -> Annotation:
     Raises:
         ValueError: not JSON, or not what labelme writes; the message says what is missing.
     """
-    values = json.loads(text)
-    if not isinstance(values, dict) or not isinstance(values.get("shapes"), list):
-        raise ValueError("no list of shapes")
+    values = _values(text)
     return Annotation(
         tuple(_polyline(shape) for shape in values["shapes"]),
         height=_side(values, "imageHeight"),
         width=_side(values, "imageWidth"),
     )
+
+
+def parse_rectangles(
+    text: str | bytes,
+) -> tuple[str, list[tuple[str, tuple[float, float, float, float]]]]:
+    """The image that a labelme file is of, and its rectangles: label and (x0, y0, x1, y1) in
+    pixels. Other shapes are passed over.
+
+    Raises:
+        ValueError: not JSON, or not what labelme writes; the message says what is missing.
+    """
+    values = _values(text)
+    image = values.get("imagePath")
+    if not isinstance(image, str) or not image:
+        raise ValueError("imagePath does not name its image")
+    found = []
+    for shape in values["shapes"]:
+        line = _polyline(shape)
+        if shape.get("shape_type") == "rectangle" and len(line.points_N2):
+            x0, y0 = line.points_N2.min(0).tolist()
+            x1, y1 = line.points_N2.max(0).tolist()
+            found.append((line.label, (x0, y0, x1, y1)))
+    return image, found
+
+
+def _values(text: str | bytes) -> dict[str, Any]:
+    values = json.loads(text)
+    if not isinstance(values, dict) or not isinstance(values.get("shapes"), list):
+        raise ValueError("no list of shapes")
+    return values
 
 
 def _side(values: dict[str, Any], key: str) -> int:

@@ -80,7 +80,7 @@ def training_batches(
         if prompts is not None:
             drawn = [(seed, epoch, i) for i in indices]
             boxes = [
-                prompts.boxes(s, dataset.classes, key)
+                prompts.boxes(s, dataset.classes, key, training=True)
                 for s, key in zip(samples, drawn, strict=True)
             ]
         return collate(samples, dataset.classes, hashed=hashed, boxes=boxes)
@@ -111,7 +111,10 @@ def evaluation_batches(
         samples = [dataset.load(split, i, size) for i in chosen]
         boxes = None
         if prompts is not None:  # the same at every evaluation, whoever shares in it
-            boxes = [prompts.boxes(s, dataset.classes, seed_of(s.sample_id)) for s in samples]
+            boxes = [
+                prompts.boxes(s, dataset.classes, seed_of(s.sample_id), training=False)
+                for s in samples
+            ]
         return samples, collate(samples, dataset.classes, hashed=remembers, boxes=boxes)
 
     return ahead(partial(make, start) for start in range(0, len(ids), batch_size))

@@ -18,7 +18,7 @@ from segcore.classes import ClassSpec
 from segcore.data.dataset import Sample
 from segcore.registry import STRICT
 
-PromptSource = Literal["none", "truth", "jittered", "image"]
+PromptSource = Literal["none", "truth", "jittered", "grown", "image"]
 
 
 SALT = 0xB0C5
@@ -45,25 +45,33 @@ class PromptConfig:
 
     source: PromptSource = "none"
     """`truth`: the smallest boxes around the truth. `jittered`: the same, each side moved at
-    random. `image`: the whole image, which tells nothing."""
+    random. `grown`: in training each side is moved outward at random, in evaluation none is, as in
+    I-MedSAM's code. `image`: the whole image, which tells nothing."""
     per: Literal["image", "class"] = "image"
     """One box around all foreground, or one for each foreground class."""
     jitter: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Largest move of a side, as a share of the box's own width or height."""
+    growth: Annotated[int, Field(gt=0, le=1024)] = 20
+    """Largest move of a side outward, pixels of the image as the system sees it."""
 
     def __post_init__(self) -> None:
+        if self.source != "grown" and self.growth != 20:
+            raise ValueError("growth has no effect unless source='grown': leave it out")
         if self.source != "jittered" and self.jitter != 0.1:
             raise ValueError("jitter has no effect unless source='jittered': leave it out")
         if self.source == "none" and self.per != "image":
             raise ValueError("per has no effect with source='none': leave it out")
 
-    def boxes(self, sample: Sample, classes: ClassSpec, key: Sequence[int]) -> Boxes:
+    def boxes(
+        self, sample: Sample, classes: ClassSpec, key: Sequence[int], *, training: bool
+    ) -> Boxes:
         """The boxes of one sample, around what is known of its truth.
 
         Args:
             sample: as the system sees it, augmented if it is.
             classes: of the labels.
-            key: seeds the jitter: the same key gives the same boxes.
+            key: seeds what is random: the same key gives the same boxes.
+            training: whether the system is trained on it.
         """
         labels_HW = sample.labels_HW
         if sample.ignore_HW is not None:
@@ -79,6 +87,13 @@ class PromptConfig:
             moves = rng.uniform(-self.jitter, self.jitter, (len(found), 4))
             pairs = zip(found, moves, strict=True)
             found = [None if box is None else moved(box, move) for box, move in pairs]
+        if self.source == "grown" and training:
+            rng = np.random.default_rng((*key, SALT))
+            height, width = labels_HW.shape
+            steps = rng.integers(0, self.growth, (len(found), 4), endpoint=True)
+            outward = steps * np.array([-1, -1, 1, 1]) / np.array([width, height, width, height])
+            pairs = zip(found, outward, strict=True)
+            found = [None if box is None else shifted(box, move) for box, move in pairs]
         absent = np.zeros(4, np.float32)
         return Boxes(
             np.stack([absent if box is None else box for box in found]),
@@ -99,8 +114,13 @@ def box_of(mask_HW: NDArray[np.bool_]) -> NDArray[np.float32] | None:
 def moved(box: NDArray[np.float32], move: NDArray[np.float64]) -> NDArray[np.float32]:
     """Each side moved by a share of the box's size, and kept inside the image and in order."""
     width, height = box[2] - box[0], box[3] - box[1]
+    return shifted(box, move * np.array([width, height, width, height]))
+
+
+def shifted(box: NDArray[np.float32], move: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Each side moved by a share of the image, and kept inside it and in order."""
     least = 1e-3
-    sides = np.clip(box + move * np.array([width, height, width, height]), 0, 1)
+    sides = np.clip(box + move, 0, 1)
     sides[:2] = np.minimum(sides[:2], 1 - least)
     sides[2:] = np.maximum(sides[2:], sides[:2] + least)
     out: NDArray[np.float32] = sides.astype(np.float32)

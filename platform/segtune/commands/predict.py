@@ -55,10 +55,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--boxes",
         type=path,
-        metavar="FILE",
-        help="JSON of box prompts in pixels, for networks that look at them: "
-        '{"IMAGE": [x0, y0, x1, y1]}, or a box for each class; of volumes '
-        '{"VOLUME": {"SLICE": [x0, y0, x1, y1]}}',
+        metavar="PLACE",
+        help="box prompts in pixels, for networks that look at them: labelme's files of rectangles "
+        '(one, or a folder of them), or JSON: {"IMAGE": [x0, y0, x1, y1]}, or a box for each '
+        'class; of volumes {"VOLUME": {"SLICE": [x0, y0, x1, y1]}}',
     )
     parser.add_argument(
         "--window",

@@ -209,15 +209,35 @@ def test_boxes_are_drawn_apart_from_augmentation_and_around_what_is_known(
     gains, moves = [], []
     for i, sample_id in enumerate(data.ids("train")):
         sample = data.load("train", sample_id, None)
-        known = around.boxes(sample, data.classes, (0, 1, i)).boxes_N4[0]
-        moved = jitter.boxes(sample, data.classes, (0, 1, i)).boxes_N4[0]
+        known = around.boxes(sample, data.classes, (0, 1, i), training=True).boxes_N4[0]
+        moved = jitter.boxes(sample, data.classes, (0, 1, i), training=True).boxes_N4[0]
         assert (moved[:2] < moved[2:]).all()
         assert ((moved >= 0) & (moved <= 1)).all()
         moves.append((moved - known)[0])
         gains.append(np.random.default_rng((0, 1, i)).uniform(-1, 1))
     assert abs(np.corrcoef(gains, moves)[0, 1]) < 0.4
     hidden = dataclasses.replace(sample, ignore_HW=np.ones(sample.labels_HW.shape, bool))
-    assert not around.boxes(hidden, data.classes, (0,)).present_N.any()
+    assert not around.boxes(hidden, data.classes, (0,), training=True).present_N.any()
+
+
+def test_grown_boxes_move_outward_in_training_alone(plugins: ModuleType) -> None:
+    data = plugins.Ellipses(train=40).open()
+    around, grown = PromptConfig(source="truth"), PromptConfig(source="grown", growth=3)
+    moves = []
+    for i, sample_id in enumerate(data.ids("train")):
+        sample = data.load("train", sample_id, None)
+        height, width = sample.labels_HW.shape
+        exact = around.boxes(sample, data.classes, (i,), training=True).boxes_N4[0]
+        tested = grown.boxes(sample, data.classes, (i,), training=False).boxes_N4[0]
+        np.testing.assert_array_equal(tested, exact)
+        trained = grown.boxes(sample, data.classes, (i,), training=True).boxes_N4[0]
+        outward = (trained - exact) * (-width, -height, width, height)
+        np.testing.assert_allclose(outward, np.rint(outward), atol=1e-4)
+        moves.append(np.rint(outward))
+    assert np.min(moves) == 0
+    assert np.max(moves) == 3
+    with pytest.raises(ValueError, match="growth has no effect unless source='grown'"):
+        PromptConfig(source="jittered", growth=3)
 
 
 def test_slices_of_different_sizes_are_no_volume(plugins: ModuleType) -> None:
