@@ -66,6 +66,14 @@ DATASETS.add(
     "segcore.data.sets.cvc_clinicdb:CVCClinicDB",
     "CVC-ClinicDB: 612 polyp frames of 29 sequences, split by sequence, no depth",
 )
+for _name, _class, _about in (
+    ("orssd", "ORSSD", "ORSSD: salient objects in remote sensing, 600 + 200 images"),
+    ("eorssd", "EORSSD", "EORSSD: the extended ORSSD, 1400 + 600 images"),
+    ("orsi_4199", "ORSI4199", "ORSI-4199: salient objects in remote sensing, 2000 + 2199 images"),
+    ("camo", "CAMO", "CAMO: camouflaged animals and people, 1000 + 250 images"),
+    ("cod10k", "COD10K", "COD10K: camouflaged animals, 3040 + 2026 images"),
+):
+    DATASETS.add(_name, f"segcore.data.sets.salient_objects:{_class}", _about)
 DATASETS.add(
     "folder",
     "segcore.data.sets.folder:Folder",

@@ -152,6 +152,21 @@ def folder(root: Path) -> DataConfig:
     )
 
 
+def halves(name: str) -> Callable[[Path], DataConfig]:
+    """Writes a set of salient objects in its first layout."""
+    stem = {"camo": "camourflage_{:05d}", "cod10k": "COD10K-CAM-1-Aquatic-{}"}.get(name, "{:04d}")
+
+    def write(root: Path) -> DataConfig:
+        images, masks, *tested = DATASETS[name].load().known[0]
+        for n in range(20):
+            folders = (images, masks) if n < 16 else tested
+            picture(root / folders[0] / f"{stem.format(n)}.jpg", n)
+            save(root / folders[1] / f"{stem.format(n)}.png", disc(n) * np.uint8(255))
+        return DataConfig.named(name, root=str(root), val_from_train=0.3)
+
+    return write
+
+
 WRITERS: dict[str, Callable[[Path], DataConfig]] = {
     f.__name__: f
     for f in (
@@ -164,7 +179,7 @@ WRITERS: dict[str, Callable[[Path], DataConfig]] = {
         cvc_clinicdb,
         folder,
     )
-}
+} | {name: halves(name) for name in ("orssd", "eorssd", "orsi_4199", "camo", "cod10k")}
 
 
 @pytest.fixture(params=sorted(DATASETS))
@@ -234,7 +249,7 @@ def test_the_hash_is_of_content_and_splits_not_of_the_place(
 
 def test_a_damaged_image_is_named(config: DataConfig) -> None:
     root = Path(to_json(config)["root"])
-    kinds = {"images", "Original", "rgb"}
+    kinds = {"images", "Original", "rgb", "train-images", "Train", "Image"}
     image = next(p for p in sorted(root.rglob("*")) if p.parent.name in kinds)
     image.write_bytes(image.read_bytes()[:60])
     with pytest.raises(DataError) as caught:
