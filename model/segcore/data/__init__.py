@@ -21,10 +21,11 @@ rendered       Data sets that are rendered on first use, into a folder that is t
                other.
 separation     What is tested must not have been trained or selected on: no image and no patient
                of it.
+rendered_masks  Those of one class with masks beside the images.
 splits         Which group of images (patient, sequence) belongs to which split.
 survey         What is in a data folder: counts, sizes and everything that is odd, even where it
                is faulty.
-scenes/        Rendered scenes: liver and polyps to train on, generic ones to pretrain on.
+scenes/        Rendered scenes: liver, polyps and fields to train on, generic ones to pretrain on.
 sets/          The data sets, one file each.
 """
 
@@ -40,6 +41,11 @@ DATASETS.add(
     "synthetic_polyps",
     "segcore.data.sets.synthetic_polyps:SyntheticPolyps",
     "procedural colonoscopy scenes with a lobed polyp",
+)
+DATASETS.add(
+    "synthetic_aerial",
+    "segcore.data.sets.synthetic_aerial:SyntheticAerial",
+    "procedural fields from above with up to three salient objects, or none",
 )
 DATASETS.add(
     "l3d",

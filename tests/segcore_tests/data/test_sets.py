@@ -26,6 +26,7 @@ from segcore.data.sets.kvasir_sessile import KvasirSessile
 from segcore.data.sets.l3d import L3D
 from segcore.data.sets.l3d_2k import L3D2K
 from segcore.data.sets.llsd import LLSD
+from segcore.data.sets.synthetic_aerial import SyntheticAerial
 from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.data.sets.synthetic_polyps import SyntheticPolyps
 from segcore.data.splits import split_groups
@@ -84,6 +85,12 @@ def write_landmarks(root: Path, splits: tuple[str, ...], depth: str) -> None:
 
 def synthetic_polyps(root: Path) -> DataConfig:
     config = SyntheticPolyps(train=5, val=5, test=5, size=64, root=str(root / "scenes"))
+    config.open()
+    return config
+
+
+def synthetic_aerial(root: Path) -> DataConfig:
+    config = SyntheticAerial(train=5, val=5, test=5, size=64, root=str(root / "scenes"))
     config.open()
     return config
 
@@ -171,6 +178,7 @@ WRITERS: dict[str, Callable[[Path], DataConfig]] = {
     f.__name__: f
     for f in (
         synthetic_liver,
+        synthetic_aerial,
         synthetic_polyps,
         l3d,
         l3d_2k,

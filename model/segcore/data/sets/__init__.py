@@ -8,6 +8,7 @@ l3d_2k           L3D-2K: the larger successor of L3D, in the layout that D2GPLan
 l3d_index        The files of a folder in L3D's layout.
 llsd             LLSD: laparoscopic frames with landmarks as colour masks, one folder per patient.
 salient_objects  Salient and camouflaged objects: ORSSD, EORSSD, ORSI-4199, CAMO, COD10K.
+synthetic_aerial  `synthetic_aerial`: rendered fields with salient objects, masks beside images.
 synthetic_liver   `synthetic_liver`: rendered scenes in L3D's own layout, read back by L3D's
                   reader.
 synthetic_polyps  `synthetic_polyps`: rendered scenes of polyps, masks beside images, read as any
