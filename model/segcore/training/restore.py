@@ -17,6 +17,7 @@ from segcore.systems import SYSTEMS
 from segcore.systems.system import System, SystemConfig
 from segcore.systems.weights import only_cached
 from segcore.training.checkpoint import BEST, CONFIG, CheckpointError, read_best, restore_tensors
+from segcore.training.tta import TtaConfig
 
 DESCRIBED: Mapping[str, type] = {
     "config.system.name": str,
@@ -38,6 +39,8 @@ class Restored:
     config: SystemConfig
     method: Method
     classes: ClassSpec
+    tta: TtaConfig = dataclasses.field(default_factory=TtaConfig)
+    """How often it saw each image when it was scored."""
 
 
 def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
@@ -89,7 +92,9 @@ def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
     restore_tensors(system, tensors)
     if method.mergeable:
         method.merge(system)
-    return Restored(system.eval().requires_grad_(False), config, method, classes)
+    # Older checkpoints say nothing of it, and saw each image once.
+    tta = from_json(TtaConfig, _at(description, "config.evaluation.tta") or {})
+    return Restored(system.eval().requires_grad_(False), config, method, classes, tta)
 
 
 def _build(config: SystemConfig, classes: ClassSpec) -> System:

@@ -97,8 +97,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     )
     height, width = predictor.size
     total = len(images) + sum(video.count for video in videos)
+    seen = "" if predictor.tta.is_off else f", each seen {predictor.tta.views} times"
     console.print(
-        f"{total} frames at {height} x {width} on {predictor.device}, {predictor.precision}",
+        f"{total} frames at {height} x {width} on {predictor.device}, {predictor.precision}{seen}",
         highlight=False,
     )
     try:
