@@ -21,10 +21,12 @@ rendered       Data sets that are rendered on first use, into a folder that is t
                other.
 separation     What is tested must not have been trained or selected on: no image and no patient
                of it.
+rendered_masks  Those of one class with masks beside the images.
 splits         Which group of images (patient, sequence) belongs to which split.
 survey         What is in a data folder: counts, sizes and everything that is odd, even where it
                is faulty.
-scenes/        Rendered scenes: liver, polyps and organs to train on, generic ones to pretrain on.
+scenes/        Rendered scenes: liver, polyps, organs and fields to train on, generic ones to
+               pretrain on.
 sets/          The data sets, one file each.
 volumes/       Volumes, whose axial slices are what a network sees.
 """
@@ -46,6 +48,11 @@ DATASETS.add(
     "synthetic_organs",
     "segcore.data.sets.synthetic_organs:SyntheticOrgans",
     "procedural CTs of the abdomen with thirteen organs, as NIfTI",
+)
+DATASETS.add(
+    "synthetic_aerial",
+    "segcore.data.sets.synthetic_aerial:SyntheticAerial",
+    "procedural fields from above with up to three salient objects, or none",
 )
 DATASETS.add(
     "l3d",
@@ -72,6 +79,14 @@ DATASETS.add(
     "segcore.data.sets.cvc_clinicdb:CVCClinicDB",
     "CVC-ClinicDB: 612 polyp frames of 29 sequences, split by sequence, no depth",
 )
+for _name, _class, _about in (
+    ("orssd", "ORSSD", "ORSSD: salient objects in remote sensing, 600 + 200 images"),
+    ("eorssd", "EORSSD", "EORSSD: the extended ORSSD, 1400 + 600 images"),
+    ("orsi_4199", "ORSI4199", "ORSI-4199: salient objects in remote sensing, 2000 + 2199 images"),
+    ("camo", "CAMO", "CAMO: camouflaged animals and people, 1000 + 250 images"),
+    ("cod10k", "COD10K", "COD10K: camouflaged animals, 3040 + 2026 images"),
+):
+    DATASETS.add(_name, f"segcore.data.sets.salient_objects:{_class}", _about)
 DATASETS.add(
     "bcv",
     "segcore.data.sets.bcv:BCV",

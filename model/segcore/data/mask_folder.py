@@ -1,6 +1,7 @@
 """Folders of images and mask pictures of the same name: finding and checking the pairs."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from segcore.data.dataset import SPLITS, Split
 from segcore.data.frame_folder import FolderConfig
 from segcore.data.frames import CheckLabel, Frame, FrameReader, Frames, WidthHeight
 from segcore.data.masks import MaskCode, read_mask
+from segcore.data.splits import val_from_train
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 """Of picture files, in either case."""
@@ -72,6 +74,8 @@ def pairs(
     *,
     mask_suffix: str = "",
     suffixes: Iterable[str] = SUFFIXES,
+    names: str = ".+",
+    beside: Iterable[Path] = (),
 ) -> dict[str, tuple[Path, Path]]:
     """Image and mask by the image's stem; what has no counterpart is a fault.
 
@@ -81,15 +85,21 @@ def pairs(
         masks: folder of the masks.
         mask_suffix: what a mask's stem has after its image's.
         suffixes: of the files that count.
+        names: regular expression of the stems that count.
+        beside: further folders of images whose masks lie among these.
     """
-    image_of, mask_of = (pictures(reader, folder, suffixes) for folder in (images, masks))
+    image_of, mask_of = (
+        {stem: path for stem, path in found.items() if re.fullmatch(names, stem)}
+        for found in (pictures(reader, folder, suffixes) for folder in (images, masks))
+    )
     if images.is_dir() and not image_of:
         reader.faults.add("folder without images", reader.short(images))
     if masks.is_dir():
         alone = [p for stem, p in image_of.items() if stem + mask_suffix not in mask_of]
         reader.faults.extend("image without mask", map(reader.short, alone))
     if images.is_dir():
-        wanted = {stem + mask_suffix for stem in image_of}
+        stems = {*image_of, *(p.stem for f in beside if f.is_dir() for p in f.iterdir())}
+        wanted = {stem + mask_suffix for stem in stems}
         alone = [p for stem, p in mask_of.items() if stem not in wanted]
         reader.faults.extend("mask without image", map(reader.short, alone))
     return {
@@ -110,6 +120,29 @@ def by_split(frames: Mapping[str, Frame], of: Mapping[str, Split]) -> Frames:
     for sample_id, frame in frames.items():
         divided[of[frame.patient]][sample_id] = frame
     return divided
+
+
+def frames_of_folders(
+    reader: FrameReader,
+    frames: Callable[[Split], Mapping[str, Frame]],
+    *,
+    has_val: bool,
+    share: float,
+) -> Frames:
+    """Frames of a folder per split; val is taken from train where a share says so.
+
+    Args:
+        reader: where faults are noted.
+        frames: finds those of a split's folder, and notes what is wrong there.
+        has_val: whether there is a folder of val.
+        share: of train, as of `val_from_train`; 0: there must be a folder of val.
+    """
+    if share and has_val:
+        kind = "val_from_train changes nothing where there is a folder of val: leave it out"
+        reader.faults.add(kind, f"{share}")
+    if has_val or not share:
+        return {split: frames(split) for split in SPLITS}
+    return val_from_train(frames("train"), frames("test"), share)
 
 
 def note_empty(reader: FrameReader, frames: Frames, *, allowed: Iterable[Split] = ()) -> None:

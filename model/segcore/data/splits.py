@@ -4,12 +4,18 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+from pydantic import Field
 
 from segcore.batch import Size
 from segcore.data.dataset import SPLITS, Dataset, Sample, Source, Split
+from segcore.data.frames import Frame, Frames
 
 Fractions = tuple[float, float, float]
 """Of train, val and test."""
+Share = Annotated[float, Field(ge=0, lt=1)]
+"""Of the train split."""
 
 
 def check_pattern(field: str, pattern: str) -> None:
@@ -24,6 +30,12 @@ def check_pattern(field: str, pattern: str) -> None:
         raise ValueError(f"{field}: {pattern!r} is no regular expression: {error}") from None
     if groups < 1:
         raise ValueError(f"{field}: {pattern!r} has no (group) that is the patient")
+
+
+def group_of(pattern: str, stem: str) -> str | None:
+    """The group that a file's name without suffix names by a pattern; None where it names none."""
+    match = re.fullmatch(pattern, stem)
+    return (match.group(1) if match else None) or None
 
 
 def check_fractions(fractions: Fractions) -> None:
@@ -107,3 +119,27 @@ class ShareOfTrain:
 def _drawn(group: str) -> str:
     """What puts groups in an order that looks drawn and is the same everywhere."""
     return hashlib.sha256(group.encode()).hexdigest()
+
+
+def val_from_train(train: Mapping[str, Frame], test: Mapping[str, Frame], share: float) -> Frames:
+    """Take whole patients out of train for val, about as many images as the share asks.
+
+    Each patient's name decides for itself: its hash, as a number from 0 to 1, is below the share
+    or it is not. So images that are added later move no other, and few patients may be off.
+
+    Args:
+        train: frames by sample id.
+        test: alike.
+        share: of train.
+    """
+    chosen = {f.patient for f in train.values() if _place(f.patient) < share}
+    return {
+        "train": {i: frame for i, frame in train.items() if frame.patient not in chosen},
+        "val": {i: frame for i, frame in train.items() if frame.patient in chosen},
+        "test": test,
+    }
+
+
+def _place(name: str) -> float:
+    """From 0 to 1, by the hash of a name."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64

@@ -1,4 +1,4 @@
-"""Overlap and surface distance of masks, by metric and protocol, and their means over a set.
+"""Overlap and surface distance of masks, measures of saliency, and their means over a set.
 
 aggregate  Means, or other reductions, over the images or cases of a split.
 images     Every metric of one image or one case.
@@ -7,6 +7,8 @@ nearest    How far each point of a grid is from the nearest point of another set
 overlap    Overlap of two masks.
 published  ASSD as the code of this field computes it, traps included.
 rows       The rows of the table of metrics.
+saliency   Measures of salient object detection: a map of probabilities against a mask.
+saliency_rows   Their rows of the table.
 surface    Distances between the borders of two masks, in pixels or millimetres.
 table      The table of metrics: which there are, loaded when they are asked for.
 
@@ -35,13 +37,34 @@ hd95
     `max_of_directed`: the larger of the two directed 95th percentiles; pixels.
 nsd
     `tolerance_1pct`: share of both borders within 1 % of the image's height of the other.
+s_measure, weighted_f, mae
+    `probabilities`: of the probabilities as they are.
+    `min_max`: as PySODMetrics does by default, and so most tables of the field: maps are saved
+    with 8 bits, then stretched from their own minimum and maximum to 0 and 1.
+    `hard_mask`: of the mask, as where a network's output is an argmax (WEFT's tables).
+e_measure, f_measure
+    `mean`, `adaptive`, `max`: over 256 thresholds, at twice the map's mean, and at the threshold
+    at which the set's mean curve is highest; each of the probabilities as they are.
+    `mean_min_max`, `adaptive_min_max`, `max_min_max`: the same of stretched maps.
+    `hard_mask`: of the mask.
+dice, iou, as the mDice and mIoU of other fields
+    `mean_over_thresholds`: mean over 256 thresholds of a stretched map, then over images: tables
+    of polyps and of camouflage.
+    `set_with_background`, class `pooled` alone: pixels of the whole set, then the mean over all
+    classes, the background too: mmsegmentation's, which WEFT's code prints.
+
+A max is no mean over images: an image's own value, in the table of images, is the maximum of its
+own curve, and their mean lies above the set's value. `set_with_background` is no mean either.
 
 ASSD pools because medpy (0.5.2) and MONAI (1.6) do: these are the values that most tables have.
 
 Empty masks. One of the two: overlap and NSD are 0, distances the image's diagonal, a bound of
 every distance. Both: the image, or case, is not counted (NaN). `background_10mm` does not count an
 image that is all foreground in prediction or truth; `stack3d` gives 80 where either is empty, or
-both.
+both. F-measures: of an empty truth they are not counted, but 0 for `min_max` and
+`mean_over_thresholds`, whatever is predicted, as PySODMetrics has it. S, E and MAE of an empty
+truth say how much of the image is left unmarked; a map of zeros marks nothing, except for
+`adaptive_min_max`, which takes it for all marked and gives it an E of 0.
 """
 
 import importlib

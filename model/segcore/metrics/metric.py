@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcore.metrics.overlap import Mask
+from segcore.metrics.saliency import Reading, Saliency
 from segcore.metrics.surface import SurfaceDistances, surface_distances, without_surface
 
 Direction = Literal["maximize", "minimize"]
@@ -48,6 +49,20 @@ class Pair:
         if self.spacing_mm is None or not self.prediction.any() or not self.truth.any():
             return None
         return surface_distances(self.prediction, self.truth, spacing=self.spacing_mm)
+
+    @cached_property
+    def as_is(self) -> Saliency:
+        """The probabilities beside the truth, as they are."""
+        return self._saliency("probabilities")
+
+    @cached_property
+    def stretched(self) -> Saliency:
+        """The same, stretched to [0, 1] as most tables of saliency are made."""
+        return self._saliency("min_max")
+
+    def _saliency(self, reading: Reading) -> Saliency:
+        assert self.probability is not None, "a metric of probabilities must say that it needs them"
+        return Saliency.of(self.probability, self.truth, reading)
 
     @property
     def distance_if_empty(self) -> float:

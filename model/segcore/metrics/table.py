@@ -20,14 +20,46 @@ _ROWS = {
     "dice.per_case": ("DICE_OF_CASE", "overlap of the volumes of a case"),
     "assd.per_case_mm": ("ASSD_OF_CASE", "mean distance between the volumes of a case"),
 }
-for _key, (_name, _about) in _ROWS.items():
-    METRICS.add(_key, f"segcore.metrics.rows:{_name}", _about)
+_SALIENCY = {
+    "s_measure.probabilities": ("S_MEASURE", "structure of objects and regions"),
+    "e_measure.mean": ("E_MEAN", "agreement of what differs from the mean, over all thresholds"),
+    "f_measure.adaptive": ("F_ADAPTIVE", "precision and recall at twice the map's mean"),
+    "weighted_f.probabilities": ("WEIGHTED_F", "F-measure of soft errors, by place"),
+    "mae.probabilities": ("MAE", "mean absolute difference of probability and truth"),
+    "e_measure.max": ("E_MAX", "at the threshold that is best for the set"),
+    "e_measure.adaptive": ("E_ADAPTIVE", "at twice the map's mean"),
+    "f_measure.max": ("F_MAX", "at the threshold that is best for the set"),
+    "f_measure.mean": ("F_MEAN", "mean over all thresholds"),
+    "s_measure.min_max": ("S_MIN_MAX", "of stretched maps, as PySODMetrics"),
+    "e_measure.mean_min_max": ("E_MEAN_MIN_MAX", "of stretched maps, as PySODMetrics"),
+    "e_measure.max_min_max": ("E_MAX_MIN_MAX", "of stretched maps, as PySODMetrics"),
+    "e_measure.adaptive_min_max": ("E_ADAPTIVE_MIN_MAX", "of stretched maps, as PySODMetrics"),
+    "f_measure.adaptive_min_max": ("F_ADAPTIVE_MIN_MAX", "of stretched maps, as PySODMetrics"),
+    "f_measure.max_min_max": ("F_MAX_MIN_MAX", "of stretched maps, as PySODMetrics"),
+    "f_measure.mean_min_max": ("F_MEAN_MIN_MAX", "of stretched maps, as PySODMetrics"),
+    "weighted_f.min_max": ("WEIGHTED_F_MIN_MAX", "of stretched maps, as PySODMetrics"),
+    "mae.min_max": ("MAE_MIN_MAX", "of stretched maps, as PySODMetrics"),
+    "dice.mean_over_thresholds": ("DICE_OF_THRESHOLDS", "mDice of stretched maps"),
+    "iou.mean_over_thresholds": ("IOU_OF_THRESHOLDS", "mIoU of stretched maps"),
+    "s_measure.hard_mask": ("S_HARD", "of the mask"),
+    "e_measure.hard_mask": ("E_HARD", "of the mask"),
+    "f_measure.hard_mask": ("F_HARD", "of the mask"),
+    "weighted_f.hard_mask": ("WEIGHTED_F_HARD", "of the mask"),
+    "mae.hard_mask": ("MAE_HARD", "share of the pixels that are wrong"),
+    "dice.set_with_background": ("DICE_OF_SET", "of a set's pixels, as mmsegmentation's mDice"),
+    "iou.set_with_background": ("IOU_OF_SET", "of a set's pixels, as mmsegmentation's mIoU"),
+}
+for _rows, _module in ((_ROWS, "rows"), (_SALIENCY, "saliency_rows")):
+    for _key, (_name, _about) in _rows.items():
+        METRICS.add(_key, f"segcore.metrics.{_module}:{_name}", _about)
 
 
 _OF_PAPERS = ("hd.empty_100",)
 """Readings of single papers, computed where their presets ask for them."""
 OF_IMAGES = tuple(key for key in _ROWS if ".per_case" not in key and key not in _OF_PAPERS)
 """Metrics of single images: what a data set is scored with unless it says otherwise."""
+OF_SALIENCY = ("dice.per_image", "iou.per_image", *_SALIENCY)
+"""Metrics of salient object detection: what data sets of that field are scored with."""
 OF_CASES = tuple(key for key in _ROWS if ".per_case" in key)
 """Metrics of whole cases: for data sets of volumes."""
 

@@ -3,7 +3,7 @@
 Shape suffixes: B batch, K classes, H W an image's own size, S side of the network's input.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -22,6 +22,7 @@ from segcore.training.costs import Stopwatch
 from segcore.training.inference import Masks, by_size, infer, masks
 from segcore.training.restore import restore
 from segcore.training.runtime import Precision, choose_device, device_precision
+from segcore.training.tta import TtaConfig
 
 STAGES = ("preprocess", "network", "post")
 """Of a prediction, in their order."""
@@ -63,6 +64,8 @@ class Predictor:
     window: tuple[float, float] | None = None
     """The values of a volume that it was trained to see as black and white; None: it was trained
     on pictures."""
+    tta: TtaConfig = field(default_factory=TtaConfig)
+    """How often the network sees each image."""
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     """Spent so far in each of the stages."""
 
@@ -78,6 +81,7 @@ class Predictor:
         device: str | None = None,
         precision: Precision | None = None,
         locations: Mapping[str, str] | None = None,
+        tta: TtaConfig | None = None,
     ) -> Self:
         """The best network of a training.
 
@@ -86,6 +90,7 @@ class Predictor:
             device: such as `cpu`, `cuda` or `cuda:1`; default: a GPU where there is one.
             precision: of the network; default: bfloat16 where a GPU computes in it.
             locations: where pretrained weights lie, as for `segcore.training.restore.restore`.
+            tta: how often the network sees each image; default: as often as when it was scored.
 
         Raises:
             ValueError: no such device, no checkpoint, or weights that do not fit it.
@@ -99,6 +104,7 @@ class Predictor:
             device=chosen,
             precision=precision or device_precision(chosen),
             window=restored.window,
+            tta=tta or restored.tta,
         )
 
     @property
@@ -139,14 +145,25 @@ class Predictor:
         if not images:
             return []
         watch = Stopwatch(self.device)
-        batch = self._batch(images, used, boxes)
+        batch = self._batch(images, used, self._prompts(images, boxes), self.size)
         watch.split("preprocess")
         sizes = by_size(image.shape for image in images)
         predicted: dict[int, Predicted] = {}
         for size, places in sizes.items():
             part = batch if len(sizes) == 1 else batch.take(places)
             prediction = infer(
-                self.system, part, size, device=self.device, precision=self.precision
+                self.system,
+                self._read_at(
+                    part,
+                    [images[i] for i in places],
+                    None if used is None else [used[i] for i in places],
+                ),
+                size,
+                input_size=self.size,
+                classes=self.classes,
+                tta=self.tta,
+                device=self.device,
+                precision=self.precision,
             )
             watch.split("network")
             found = masks(prediction, self.classes, probabilities=probabilities)
@@ -193,24 +210,40 @@ class Predictor:
             raise ValueError("\n".join(faults))
         return depths if self.needs_depth else None
 
+    def _read_at(
+        self,
+        batch: Batch,
+        images: Sequence[NDArray[np.uint8]],
+        depths: Sequence[NDArray[np.uint8]] | None,
+    ) -> Callable[[Size], Batch]:
+        """A batch of the network's size, and the same images at any other."""
+
+        def batch_at(size: Size) -> Batch:
+            if size == self.size:
+                return batch
+            return self._batch(images, depths, batch.prompts, size)
+
+        return batch_at
+
     def _batch(
         self,
         images: Sequence[NDArray[np.uint8]],
         depths: Sequence[NDArray[np.uint8]] | None,
-        boxes: Sequence[ImageBoxes | None] | None,
+        prompts: Prompts | None,
+        size: Size,
     ) -> Batch:
-        image_BSS3 = np.stack([resized(image, self.size) for image in images])
-        depth_B1SS = None
+        image_BHW3 = np.stack([resized(image, size) for image in images])
+        depth_B1HW = None
         if depths is not None:
-            depth_B1SS = self._unit(np.stack([resized(d, self.size) for d in depths])[:, None])
+            depth_B1HW = self._unit(np.stack([resized(d, size) for d in depths])[:, None])
         names = tuple(str(i) for i in range(len(images)))
         return Batch(
-            image_B3HW=self._unit(image_BSS3).permute(0, 3, 1, 2),
+            image_B3HW=self._unit(image_BHW3).permute(0, 3, 1, 2),
             target_BKHW=torch.empty(len(images), len(self.classes.names), 0, 0),
             sample_ids=names,
             patient_ids=names,
-            depth_B1HW=depth_B1SS,
-            prompts=self._prompts(images, boxes),
+            depth_B1HW=depth_B1HW,
+            prompts=prompts,
         )
 
     def _prompts(

@@ -12,4 +12,6 @@ restore     A checkpoint folder as the network that it describes, with nothing o
 runtime     Where a training runs: its device, its peers, and where it goes on from.
 schedule    How long, how fast and in what portions a system trains.
 scoring     Score a system over a split: each image once, over all workers, whatever their number.
+tta         Test-time augmentation: an image seen flipped, at several scales and through windows,
+            averaged.
 """

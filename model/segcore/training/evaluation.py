@@ -1,5 +1,6 @@
 """How a training is scored: metrics, resolutions, and what chooses the best epoch."""
 
+import dataclasses
 import math
 from typing import Annotated, Literal
 
@@ -14,6 +15,7 @@ from segcore.metrics.images import POOLED
 from segcore.metrics.metric import Direction, Metric
 from segcore.registry import STRICT
 from segcore.training.events import OWN_SIZE, resolution_of
+from segcore.training.tta import TtaConfig
 
 Side = Annotated[int, Field(ge=16, le=8192)]
 
@@ -35,6 +37,8 @@ class EvaluationConfig:
     """Further sizes at which test and external are predicted and scored, pixels: a side of a
     square, or height and width. The system sees its own size; only what it predicts, and the
     truth, are of this one."""
+    tta: TtaConfig = dataclasses.field(default_factory=TtaConfig)
+    """How often each image is seen, on every split: val chooses by what test is scored with."""
 
     def __post_init__(self) -> None:
         if len(set(self.sizes())) < len(self.resolutions):

@@ -3,7 +3,7 @@
 Shape suffixes: B batch, K classes, H W the size asked for.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,7 @@ from segcore.batch import Batch, Prediction, Size
 from segcore.classes import ClassSpec, Labels
 from segcore.systems.system import System
 from segcore.training.runtime import Precision, autocast
+from segcore.training.tta import TtaConfig, averaged
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +30,41 @@ class Masks:
 
 
 def infer(
-    system: System, batch: Batch, size: Size, *, device: torch.device, precision: Precision
+    system: System,
+    batch_at: Callable[[Size], Batch],
+    size: Size,
+    *,
+    input_size: Size,
+    classes: ClassSpec,
+    tta: TtaConfig,
+    device: torch.device,
+    precision: Precision,
 ) -> Prediction:
-    """Logits of a size, without gradients; the system is in evaluation mode."""
-    with torch.inference_mode(), autocast(device, precision):
-        prediction: Prediction = system(batch.to(device), size)
-    return prediction
+    """Logits of a size, without gradients; the system is in evaluation mode.
+
+    Args:
+        system: what predicts.
+        batch_at: the batch with its images read at a size.
+        size: of the logits.
+        input_size: of the images that the system sees.
+        classes: what the logits are of.
+        tta: how often it sees each image; the logits are then of mean probabilities.
+        device: of the system.
+        precision: of its forward pass.
+    """
+
+    def see(batch: Batch, size: Size) -> Prediction:
+        with autocast(device, precision):
+            prediction: Prediction = system(batch, size)
+        return prediction
+
+    def moved(wanted: Size) -> Batch:
+        return batch_at(wanted).to(device)
+
+    with torch.inference_mode():
+        if tta.is_off:
+            return see(moved(input_size), size)
+        return averaged(see, moved, size, input_size=input_size, classes=classes, tta=tta)
 
 
 def masks(prediction: Prediction, classes: ClassSpec, *, probabilities: bool) -> list[Masks]:

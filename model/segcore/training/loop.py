@@ -262,6 +262,7 @@ class Training:
                 input_size=self.config.system.input_size,
                 batch_size=schedule.microbatch_size or schedule.batch_size,
                 prompts=self.config.boxes,
+                tta=self.config.evaluation.tta,
                 drawn=chosen,
             ):
                 if predicted.sample.sample_id in chosen:

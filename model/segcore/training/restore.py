@@ -17,6 +17,7 @@ from segcore.systems import SYSTEMS
 from segcore.systems.system import System, SystemConfig
 from segcore.systems.weights import only_cached
 from segcore.training.checkpoint import BEST, CONFIG, CheckpointError, read_best, restore_tensors
+from segcore.training.tta import TtaConfig
 
 DESCRIBED: Mapping[str, type] = {
     "config.system.name": str,
@@ -40,6 +41,8 @@ class Restored:
     classes: ClassSpec
     window: tuple[float, float] | None
     """The values that were black and white where it was trained on volumes; None: on pictures."""
+    tta: TtaConfig = dataclasses.field(default_factory=TtaConfig)
+    """How often it saw each image when it was scored."""
 
 
 def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
@@ -98,6 +101,8 @@ def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
         method,
         classes,
         None if window is None else (float(window[0]), float(window[1])),
+        # Older checkpoints say nothing of it, and saw each image once.
+        from_json(TtaConfig, _at(description, "config.evaluation.tta") or {}),
     )
 
 

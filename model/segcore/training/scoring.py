@@ -5,16 +5,16 @@ Shape suffixes: B batch, K classes, H W image size.
 
 import io
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segcore.batch import Size
+from segcore.batch import Batch, Size
 from segcore.data.dataset import Dataset, Sample, Split
-from segcore.data.loader import cases_of, evaluation_batches
+from segcore.data.loader import cases_of, collate, evaluation_batches
 from segcore.data.prompts import PromptConfig
 from segcore.metrics.images import Scored, score
 from segcore.metrics.metric import Metric, Scope
@@ -22,6 +22,7 @@ from segcore.systems.system import System
 from segcore.training.events import OWN_SIZE, ImageScore, Picture, resolution_of
 from segcore.training.inference import Masks, by_size, infer, masks
 from segcore.training.runtime import Runtime
+from segcore.training.tta import TtaConfig
 
 PICTURES = 4
 """Samples of a split that are kept as pictures."""
@@ -66,6 +67,7 @@ def predict(
     input_size: Size,
     batch_size: int,
     prompts: PromptConfig | None = None,
+    tta: TtaConfig | None = None,
     drawn: Collection[str] = (),
 ) -> Iterator[PredictedSample]:
     """This worker's samples of a target with what the system says about each, batch by batch.
@@ -77,6 +79,7 @@ def predict(
         input_size: of the images that the system sees.
         batch_size: samples at once.
         prompts: boxes that the system is told.
+        tta: how often it sees each image; None: once.
         drawn: samples whose maps are kept.
     """
     system.eval()
@@ -99,7 +102,14 @@ def predict(
         for size, places in sizes.items():
             part = batch if len(sizes) == 1 else batch.take(places)
             prediction = infer(
-                system, part, size, device=runtime.device, precision=runtime.precision
+                system,
+                _read_at(target, part, input_size),
+                size,
+                input_size=input_size,
+                classes=target.dataset.classes,
+                tta=tta or TtaConfig(),
+                device=runtime.device,
+                precision=runtime.precision,
             )
             found = masks(prediction, target.dataset.classes, probabilities=target.probabilities)
             predicted |= dict(zip(places, found, strict=True))
@@ -112,6 +122,18 @@ def predict(
                 said.maps if sample.sample_id in drawn else {},
                 sample=sample,
             )
+
+
+def _read_at(target: Target, batch: Batch, size: Size) -> Callable[[Size], Batch]:
+    """The samples of a batch, of this size, read at any other; the boxes stay where they are."""
+
+    def batch_at(wanted: Size) -> Batch:
+        if wanted == size:
+            return batch
+        read = [target.dataset.load(target.split, i, wanted) for i in batch.sample_ids]
+        return replace(collate(read, target.dataset.classes), prompts=batch.prompts)
+
+    return batch_at
 
 
 def score_predictions(

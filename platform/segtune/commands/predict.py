@@ -194,8 +194,9 @@ def _volumes(
 
 def _begin(progress: Progress, predictor: "Predictor", total: int, what: str) -> TaskID:
     height, width = predictor.size
+    seen = "" if predictor.tta.is_off else f", each seen {predictor.tta.views} times"
     progress.console.print(
-        f"{total} {what} at {height} x {width} on {predictor.device}, {predictor.precision}",
+        f"{total} {what} at {height} x {width} on {predictor.device}, {predictor.precision}{seen}",
         highlight=False,
     )
     return progress.add_task("", total=total)

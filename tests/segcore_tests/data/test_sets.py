@@ -33,6 +33,7 @@ from segcore.data.sets.l3d import L3D
 from segcore.data.sets.l3d_2k import L3D2K
 from segcore.data.sets.llsd import LLSD
 from segcore.data.sets.nifti_folder import NiftiFolder
+from segcore.data.sets.synthetic_aerial import SyntheticAerial
 from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.data.sets.synthetic_organs import SyntheticOrgans
 from segcore.data.sets.synthetic_polyps import SyntheticPolyps
@@ -92,6 +93,12 @@ def write_landmarks(root: Path, splits: tuple[str, ...], depth: str) -> None:
 
 def synthetic_polyps(root: Path) -> DataConfig:
     config = SyntheticPolyps(train=5, val=5, test=5, size=64, root=str(root / "scenes"))
+    config.open()
+    return config
+
+
+def synthetic_aerial(root: Path) -> DataConfig:
+    config = SyntheticAerial(train=5, val=5, test=5, size=64, root=str(root / "scenes"))
     config.open()
     return config
 
@@ -199,10 +206,26 @@ def synthetic_organs(root: Path) -> DataConfig:
     return config
 
 
+def halves(name: str) -> Callable[[Path], DataConfig]:
+    """Writes a set of salient objects in its first layout."""
+    stem = {"camo": "camourflage_{:05d}", "cod10k": "COD10K-CAM-1-Aquatic-{}"}.get(name, "{:04d}")
+
+    def write(root: Path) -> DataConfig:
+        images, masks, *tested = DATASETS[name].load().known[0]
+        for n in range(20):
+            folders = (images, masks) if n < 16 else tested
+            picture(root / folders[0] / f"{stem.format(n)}.jpg", n)
+            save(root / folders[1] / f"{stem.format(n)}.png", disc(n) * np.uint8(255))
+        return DataConfig.named(name, root=str(root), val_from_train=0.3)
+
+    return write
+
+
 WRITERS: dict[str, Callable[[Path], DataConfig]] = {
     f.__name__: f
     for f in (
         synthetic_liver,
+        synthetic_aerial,
         synthetic_polyps,
         l3d,
         l3d_2k,
@@ -215,7 +238,7 @@ WRITERS: dict[str, Callable[[Path], DataConfig]] = {
         nifti_folder,
         synthetic_organs,
     )
-}
+} | {name: halves(name) for name in ("orssd", "eorssd", "orsi_4199", "camo", "cod10k")}
 
 
 @pytest.fixture(params=sorted(DATASETS))
@@ -296,7 +319,8 @@ def test_the_hash_is_of_content_and_splits_not_of_the_place(
 
 def test_a_damaged_image_is_named(config: DataConfig) -> None:
     root = Path(to_json(config)["root"])
-    kinds = {"images", "Original", "rgb", "img", "imagesTr", "volumes"}
+    kinds = {"images", "Original", "rgb", "train-images", "Train", "Image"}
+    kinds |= {"img", "imagesTr", "volumes"}
     image = next(p for p in sorted(root.rglob("*")) if p.parent.name in kinds)
     image.write_bytes(image.read_bytes()[:60])
     with pytest.raises(DataError) as caught:

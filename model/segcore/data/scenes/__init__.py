@@ -1,5 +1,7 @@
-"""Rendered scenes: liver and polyps to train on, generic ones to pretrain on.
+"""Rendered scenes: liver, polyps and fields to train on, generic ones to pretrain on.
 
+aerial_objects  Objects of the aerial scenes: their outlines, known at any size, and their textures.
+aerial_scene    Synthetic aerial scenes: ponds, tanks, halls and aircraft on ploughed fields.
 generic_scenes  Procedural scenes for pretraining: layered lit surfaces, tools and bands, and no
                 liver.
 liver_domain    Where synthetic scenes come from: hospitals that differ in camera, light and

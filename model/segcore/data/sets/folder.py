@@ -1,25 +1,34 @@
 """`folder`: any folder of images and mask pictures, described by its configuration."""
 
 import dataclasses
-import re
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from segcore.data.dataset import SPLITS, Split
+from segcore.data.dataset import Split
 from segcore.data.frames import Frame, FrameReader, Frames, Scan
 from segcore.data.mask_folder import (
     SUFFIXES,
     MaskConfig,
     by_split,
+    frames_of_folders,
     mask_faults,
     note_empty,
     pairs,
     pictures,
 )
 from segcore.data.masks import ColourMask, GreyMask, parse_code
-from segcore.data.splits import Fractions, check_fractions, check_pattern, left_out, split_groups
+from segcore.data.splits import (
+    Fractions,
+    Share,
+    check_fractions,
+    check_pattern,
+    group_of,
+    left_out,
+    split_groups,
+)
 from segcore.registry import STRICT
 
 SPLIT = "{split}"
@@ -34,7 +43,8 @@ SPLIT_NAMES: dict[Split, tuple[str, ...]] = {
 LAYOUT = """expected layout, as the fields say:
     images  {root}/{images}/<stem>.jpg, .png, .tif or .bmp
     masks   {root}/{masks}/<stem>{suffix}.png, .tif, .bmp or .jpg
-{{split}} stands for train, val and test."""
+{{split}} stands for train, val and test; without a folder of val, val_from_train=0.1 takes it from
+train."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -65,6 +75,9 @@ class Folder(MaskConfig):
     fractions: Fractions = (0.6, 0.2, 0.2)
     """Of train, val and test, in images, where there is no folder per split: patients are divided
     by the hash of their names."""
+    val_from_train: Share = 0.0
+    """Share of train that is taken for val, by the hash of patients' names, where `{split}` has
+    folders of train and test alone; images that are added later move no other."""
 
     def __post_init__(self) -> None:
         check_pattern("patient", self.patient)
@@ -79,6 +92,8 @@ class Folder(MaskConfig):
             )
         if several and self.fractions != (0.6, 0.2, 0.2):
             raise ValueError(f"fractions change nothing where folders say the split ({SPLIT})")
+        if self.val_from_train and not several:
+            raise ValueError(f"val_from_train changes nothing without folders of splits ({SPLIT})")
 
     @property
     def names_patients(self) -> bool:
@@ -102,7 +117,12 @@ class Folder(MaskConfig):
         reader = FrameReader(root, layout, mask_faults(self.code()))
         frames: Frames
         if SPLIT in self.images:
-            frames = {split: self._frames(reader, split) for split in SPLITS}
+            frames = frames_of_folders(
+                reader,
+                partial(self._frames, reader),
+                has_val=folder_of(root, self.images, "val").is_dir(),
+                share=self.val_from_train,
+            )
             note_empty(reader, frames)
         else:
             members = self._frames(reader, None)
@@ -122,9 +142,8 @@ class Folder(MaskConfig):
             depths = pictures(reader, folder_of(reader.root, self.depth, split), SUFFIXES)
         frames = {}
         for stem, (image, mask) in found.items():
-            match = re.fullmatch(self.patient, stem)
-            patient = match.group(1) if match else None
-            if not patient:
+            patient = group_of(self.patient, stem)
+            if patient is None:
                 kind = "file name without a patient (see the field `patient`)"
                 reader.faults.add(kind, reader.short(image))
             if depths is not None and stem not in depths:

@@ -6,6 +6,8 @@ published which belong together.
 
     root/images/<stem>.jpg, root/masks/<stem>.jpg           as in sessile-main-Kvasir-SEG
     root/{train,val,test}/{images,masks}/<stem>.jpg         as I-MedSAM (arXiv 2311.17081) has it
+
+Where there are folders of train and test alone, val is taken from train.
 """
 
 import dataclasses
@@ -16,15 +18,29 @@ from pydantic.dataclasses import dataclass
 
 from segcore.data.dataset import SPLITS
 from segcore.data.frames import Frame, FrameReader, Frames, Scan
-from segcore.data.mask_folder import MaskConfig, by_split, mask_faults, note_empty, pairs
+from segcore.data.mask_folder import (
+    MaskConfig,
+    by_split,
+    frames_of_folders,
+    mask_faults,
+    note_empty,
+    pairs,
+)
 from segcore.data.masks import BinaryMask
-from segcore.data.splits import Fractions, check_fractions, left_out, split_groups
+from segcore.data.splits import (
+    Fractions,
+    Share,
+    check_fractions,
+    left_out,
+    split_groups,
+)
 from segcore.registry import STRICT
 
 FRACTIONS: Fractions = (0.6, 0.2, 0.2)
 LAYOUT = """expected layout:
     {root}/images/<stem>.jpg and {root}/masks/<stem>.jpg, or
-    {root}/train|val|test/images/<stem>.jpg and masks beside images"""
+    {root}/train|val|test/images/<stem>.jpg and masks beside images
+without a folder val: val_from_train=0.2 takes it from train"""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -39,6 +55,9 @@ class KvasirSessile(MaskConfig):
     fractions: Fractions = FRACTIONS
     """Of train, val and test (I-MedSAM's), where the folder is not divided already; given for
     one that is, they are a fault. (0, 0, 1) makes all of it a test set."""
+    val_from_train: Share = 0.0
+    """Share of train that is taken for val, by the hash of file names, where there are folders of
+    train and test alone."""
 
     def __post_init__(self) -> None:
         check_fractions(self.fractions)
@@ -57,12 +76,20 @@ class KvasirSessile(MaskConfig):
         reader = FrameReader(root, LAYOUT.format(root=root), mask_faults(self.code()))
         frames: Frames
         if any((root / split).is_dir() for split in SPLITS):
-            frames = {split: _frames(reader, root / split) for split in SPLITS}
+            frames = frames_of_folders(
+                reader,
+                lambda split: _frames(reader, root / split),
+                has_val=(root / "val").is_dir(),
+                share=self.val_from_train,
+            )
             note_empty(reader, frames)
             if self.fractions != FRACTIONS:
                 kind = "fractions change nothing where folders say the split: leave them out"
                 reader.faults.add(kind, f"{self.fractions}")
         else:
+            if self.val_from_train:
+                kind = "val_from_train changes nothing without folders of train and test"
+                reader.faults.add(kind, f"{self.val_from_train}: set fractions in its place")
             members = _frames(reader, root)
             of = split_groups(dict.fromkeys(members, 1), self.fractions)
             frames = by_split(members, of)

@@ -17,6 +17,9 @@ _EMPTY = {
     "empty is not counted.",
     "per_class_px": "Distances: one empty mask counts as the image's diagonal, a bound of every "
     "distance; an image where both are empty is not counted.",
+    "adaptive": "F-measure: an image whose truth is empty is not counted.",
+    "probabilities": "S-measure, E-measure, MAE: where the truth is empty they say how much of the "
+    "image is left unmarked.",
 }
 """What an empty mask scores under the protocols that this project writes."""
 
