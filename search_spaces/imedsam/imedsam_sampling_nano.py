@@ -1,7 +1,7 @@
 """Which points should I-MedSAM's fine field look at, and how many? (small, on rendered polyps)
 
 Command: segtune run imedsam_sampling_nano && segtune report imedsam_sampling_nano
-Cost: 8 arms x 3 seeds = 24 trials, some minutes each on one CPU core.
+Cost: 9 arms x 3 seeds = 27 trials, some minutes each on one CPU core.
 
 As `imedsam_sampling`, with a nano SAM: it shows how the comparison works, and says nothing about
 SAM on patients.

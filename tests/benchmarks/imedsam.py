@@ -22,8 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 READINGS = ("imedsam_paper", "imedsam_as_coded", "imedsam_recommended")
 ESTIMATORS: dict[str, dict[str, Any]] = {
@@ -34,7 +32,6 @@ ESTIMATORS: dict[str, dict[str, Any]] = {
     "as coded, dropout on": {"estimator": "as_coded", "passes": 2},
     "as coded": {"estimator": "as_coded", "passes": 2, "at_evaluation": False},
 }
-CHOSEN = 0.125
 
 
 def step(reading: str) -> dict[str, float | str]:
@@ -82,6 +79,7 @@ def uncertainty(checkpoint: Path, data: Any) -> Iterator[dict[str, float | str]]
 
     from segcore.data.loader import evaluation_batches
     from segcore.data.prompts import PromptConfig
+    from segcore.metrics.uncertainty import error_auroc, errors_found
     from segcore.systems.imedsam.network import IMedSamConfig
     from segcore.systems.imedsam.uncertainty import SamplingConfig
     from segcore.training.restore import restore
@@ -108,7 +106,7 @@ def uncertainty(checkpoint: Path, data: Any) -> Iterator[dict[str, float | str]]
                 wrong = (guess[i] > 0) != (sample.labels_HW > 0)
                 if wrong.any():
                     unsure = prediction.maps["uncertainty"][i, 0].numpy()
-                    found.append((auroc(unsure, wrong), caught(unsure, wrong)))
+                    found.append((error_auroc(unsure, wrong), errors_found(unsure, wrong)))
         ranked, share = np.mean(found, axis=0)
         yield {
             "estimator": name,
@@ -116,21 +114,6 @@ def uncertainty(checkpoint: Path, data: Any) -> Iterator[dict[str, float | str]]
             "errors caught": round(float(share), 3),
             "images": len(found),
         }
-
-
-def auroc(unsure: NDArray[np.float32], wrong: NDArray[np.bool_]) -> float:
-    """Chance that a wrong point is less sure than a right one; ties count half."""
-    ranks, ill = rankdata(unsure.ravel()), wrong.ravel()
-    count = int(ill.sum())
-    above = ranks[ill].sum() - count * (count + 1) / 2
-    return float(above / (count * (ill.size - count)))
-
-
-def caught(unsure: NDArray[np.float32], wrong: NDArray[np.bool_]) -> float:
-    """Share of the errors among the least sure eighth of the points, the first of equals."""
-    count = round(CHOSEN * unsure.size)
-    chosen = np.argsort(-unsure.ravel(), kind="stable")[:count]
-    return float(wrong.ravel()[chosen].sum() / wrong.sum())
 
 
 def main() -> None:

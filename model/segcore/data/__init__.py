@@ -17,11 +17,8 @@ masks          Masks as pictures: from grey levels or colours to labels, and wha
 pixels         Image and depth files as arrays, and arrays at the size that a network sees.
 prompts        Box prompts: made from the truth after augmentation, so that they fit what the system
                sees.
-rendered       Data sets that are rendered on first use, into a folder that is then read like any
-               other.
 separation     What is tested must not have been trained or selected on: no image and no patient
                of it.
-rendered_masks  Those of one class with masks beside the images.
 splits         Which group of images (patient, sequence) belongs to which split.
 survey         What is in a data folder: counts, sizes and everything that is odd, even where it
                is faulty.

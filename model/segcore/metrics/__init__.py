@@ -11,6 +11,7 @@ saliency   Measures of salient object detection: a map of probabilities against 
 saliency_rows   Their rows of the table.
 surface    Distances between the borders of two masks, in pixels or millimetres.
 table      The table of metrics: which there are, loaded when they are asked for.
+uncertainty  Whether a network is unsure where it is wrong.
 
 Every value stands under its metric and protocol. A class is one of the data set's, `pooled` (all
 foreground as one mask, which does not see a pixel of the wrong class) or `macro` (the mean of the
@@ -35,6 +36,10 @@ hd
 hd95
     `pooled`: 95th percentile over the border pixels of both masks; pixels.
     `max_of_directed`: the larger of the two directed 95th percentiles; pixels.
+error_auroc, errors_found
+    `uncertainty`, `least_sure_eighth`, class `pooled` alone: how well a network's own map of its
+    uncertainty finds the pixels that are wrong about there being any foreground; not counted where
+    none is, or where the network has no such map.
 nsd
     `tolerance_1pct`: share of both borders within 1 % of the image's height of the other.
 s_measure, weighted_f, mae

@@ -32,6 +32,8 @@ class Scored:
     """(K, H, W), or (K, S, H, W): of every class, where a metric asks for them."""
     spacing_mm: tuple[float, ...] | None = None
     """Between the pixels along each axis."""
+    uncertainty: NDArray[np.float32] | None = None
+    """In the shape of the prediction, larger is less sure; None where the network says nothing."""
 
 
 class MaskScore(NamedTuple):
@@ -89,7 +91,9 @@ def _pairs(scored: Scored, classes: ClassSpec) -> dict[str, Pair]:
     any_foreground = None
     if shares is not None:
         any_foreground = 1 - shares[0] if classes.exclusive else shares.max(axis=0)
-    pairs[POOLED] = Pair(prediction > 0, truth > 0, any_foreground, scored.spacing_mm)
+    pairs[POOLED] = Pair(
+        prediction > 0, truth > 0, any_foreground, scored.spacing_mm, scored.uncertainty
+    )
     return pairs
 
 

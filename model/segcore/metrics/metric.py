@@ -16,7 +16,7 @@ from segcore.metrics.saliency import Reading, Saliency
 from segcore.metrics.surface import SurfaceDistances, surface_distances, without_surface
 
 Direction = Literal["maximize", "minimize"]
-Needs = Literal["labels", "probabilities"]
+Needs = Literal["labels", "probabilities", "uncertainty"]
 Scope = Literal["image", "case"]
 Classes = Literal["each", "pooled", "stacked"]
 Value = float | NDArray[np.float64]
@@ -35,6 +35,9 @@ class Pair:
     """Of the class at each pixel, for metrics that need probabilities."""
     spacing_mm: tuple[float, ...] | None = None
     """Between the pixels along each axis of the masks; None where it is not known."""
+    uncertainty: NDArray[np.float32] | None = None
+    """How unsure the network is of each pixel, for metrics that need it; None where it does not
+    say."""
 
     @cached_property
     def surface(self) -> SurfaceDistances | None:

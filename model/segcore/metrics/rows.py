@@ -1,9 +1,15 @@
 """The rows of the table of metrics; what each computes is told in `segcore.metrics`."""
 
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
 from segcore.metrics.metric import Metric, Pair, distance
-from segcore.metrics.overlap import dice, iou
+from segcore.metrics.overlap import Mask, dice, iou
 from segcore.metrics.published import background_10mm, stack3d
 from segcore.metrics.surface import SurfaceDistances, diagonal_mm, surface_dice
+from segcore.metrics.uncertainty import error_auroc, errors_found
 
 NSD_TOLERANCE = 0.01
 """Of the normalised surface Dice, as a share of the image's height: 10 px of 1024. A share, so
@@ -27,6 +33,13 @@ def _surface_dice(pair: Pair) -> float:
     if pair.surface is None:
         return surface_dice(pair.prediction, pair.truth, tolerance)
     return pair.surface.share_within(tolerance)
+
+
+def _of_errors(pair: Pair, compute: Callable[[NDArray[np.float32], Mask], float]) -> float:
+    """Of the pixels that are wrong about there being any foreground."""
+    if pair.uncertainty is None:
+        return float("nan")
+    return compute(pair.uncertainty, pair.prediction != pair.truth)
 
 
 def _hd_empty_100(pair: Pair) -> float:
@@ -181,4 +194,30 @@ ASSD_OF_CASE = Metric(
     unit="mm",
     compute=_assd_of_case,
     scope="case",
+)
+ERROR_AUROC = Metric(
+    name="error_auroc",
+    label="AUROC of errors",
+    about="Chance that a wrong pixel is less sure than a right one; 0.5 is chance, 1 is perfect.",
+    protocol="uncertainty",
+    direction="maximize",
+    unit="fraction",
+    compute=lambda pair: _of_errors(pair, error_auroc),
+    classes="pooled",
+    needs="uncertainty",
+    shown=True,
+    only_at_test=True,
+)
+ERRORS_FOUND = Metric(
+    name="errors_found",
+    label="Errors found",
+    about="Share of the wrong pixels that are among the least sure eighth; 0.125 is chance.",
+    protocol="least_sure_eighth",
+    direction="maximize",
+    unit="fraction",
+    compute=lambda pair: _of_errors(pair, errors_found),
+    classes="pooled",
+    needs="uncertainty",
+    shown=True,
+    only_at_test=True,
 )

@@ -17,6 +17,8 @@ _ROWS = {
     "assd.background_10mm": ("ASSD_BACKGROUND", "of the background, as SRFT-GaLore's scripts"),
     "hd.empty_100": ("HD_EMPTY_100", "Hausdorff distance, 100 for an empty mask, as I-MedSAM"),
     "assd.stack3d": ("ASSD_STACK", "of the classes as one volume, as D2GPLand+'s scripts"),
+    "error_auroc.uncertainty": ("ERROR_AUROC", "whether the network is unsure where it is wrong"),
+    "errors_found.least_sure_eighth": ("ERRORS_FOUND", "errors within the least sure eighth"),
     "dice.per_case": ("DICE_OF_CASE", "overlap of the volumes of a case"),
     "assd.per_case_mm": ("ASSD_OF_CASE", "mean distance between the volumes of a case"),
 }
@@ -56,7 +58,11 @@ for _rows, _module in ((_ROWS, "rows"), (_SALIENCY, "saliency_rows")):
 
 _OF_PAPERS = ("hd.empty_100",)
 """Readings of single papers, computed where their presets ask for them."""
-OF_IMAGES = tuple(key for key in _ROWS if ".per_case" not in key and key not in _OF_PAPERS)
+OF_UNCERTAINTY = ("error_auroc.uncertainty", "errors_found.least_sure_eighth")
+"""For networks that say how unsure they are."""
+OF_IMAGES = tuple(
+    key for key in _ROWS if ".per_case" not in key and key not in (*_OF_PAPERS, *OF_UNCERTAINTY)
+)
 """Metrics of single images: what a data set is scored with unless it says otherwise."""
 OF_SALIENCY = ("dice.per_image", "iou.per_image", *_SALIENCY)
 """Metrics of salient object detection: what data sets of that field are scored with."""

@@ -27,6 +27,8 @@ class Masks:
     """Only if asked for."""
     maps: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     """The system's own pictures (h, w), such as its uncertainty, as grey levels."""
+    uncertainty_HW: NDArray[np.float32] | None = None
+    """With all its digits; None where it has no such map of this size."""
 
 
 def infer(
@@ -80,11 +82,16 @@ def masks(prediction: Prediction, classes: ClassSpec, *, probabilities: bool) ->
         labels_BHW = classes.labels(logits_BKHW)
         shares_BKHW = classes.probabilities(logits_BKHW).cpu().numpy() if probabilities else None
         maps = {name: _grey(map_B1hw) for name, map_B1hw in prediction.maps.items()}
+        unsure_B1hw = prediction.maps.get("uncertainty")
+        unsure_BHW = None
+        if unsure_B1hw is not None and unsure_B1hw.shape[-2:] == logits_BKHW.shape[-2:]:
+            unsure_BHW = unsure_B1hw[:, 0].float().cpu().numpy()
     return [
         Masks(
             labels_HW,
             None if shares_BKHW is None else shares_BKHW[i],
             {name: grey_Bhw[i] for name, grey_Bhw in maps.items()},
+            None if unsure_BHW is None else unsure_BHW[i],
         )
         for i, labels_HW in enumerate(labels_BHW)
     ]

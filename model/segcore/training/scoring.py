@@ -120,6 +120,7 @@ def predict(
                 said.labels_HW,
                 said.probabilities_KHW,
                 said.maps if sample.sample_id in drawn else {},
+                said.uncertainty_HW,
                 sample=sample,
             )
 
@@ -172,6 +173,7 @@ def _image_scores(predicted: PredictedSample, target: Target) -> list[ImageScore
         sample.ignore_HW,
         predicted.probabilities_KHW,
         spacing,
+        predicted.uncertainty_HW,
     )
     return _rows(scored, sample, sample.sample_id, target, "image")
 

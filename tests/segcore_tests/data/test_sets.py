@@ -21,7 +21,7 @@ from segcore.data.contact_sheet import contact_sheet
 from segcore.data.dataset import SPLITS, DataConfig, Dataset, Split
 from segcore.data.faults import DataError
 from segcore.data.loader import collate
-from segcore.data.rendered import RenderedConfig
+from segcore.data.scenes.rendered import RenderedConfig
 from segcore.data.sets.amos import AMOS
 from segcore.data.sets.amos import ORGANS as AMOS_ORGANS
 from segcore.data.sets.bcv import BCV

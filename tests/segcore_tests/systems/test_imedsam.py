@@ -13,12 +13,12 @@ from segcore.batch import FINISHED, Batch, Prediction, Progress, Prompts
 from segcore.classes import ClassSpec
 from segcore.methods.method import Method, head_parameters
 from segcore.systems.boxes import NOWHERE
-from segcore.systems.imedsam import network
+from segcore.systems.imedsam import drawing
 from segcore.systems.imedsam.coordinates import CoordinateConfig, grid
 from segcore.systems.imedsam.field import FieldConfig
 from segcore.systems.imedsam.frequency import FrequencyConfig, spectrum
 from segcore.systems.imedsam.network import IMedSam, IMedSamConfig
-from segcore.systems.imedsam.uncertainty import SamplingConfig, drawing, estimate
+from segcore.systems.imedsam.uncertainty import SamplingConfig, estimate, generator_of
 from segcore.systems.sam import SamWeights
 from segcore.testing import check_system
 
@@ -187,7 +187,7 @@ def test_rows_come_in_chunks_that_change_nothing(monkeypatch: pytest.MonkeyPatch
     system, batch = build().eval(), batch_of(1)
     with torch.inference_mode():
         whole = system(batch, (100, 90))
-        monkeypatch.setattr(network, "CHUNK", 777)
+        monkeypatch.setattr(drawing, "CHUNK", 777)
         chunked = system(batch, (100, 90))
     assert torch.allclose(whole.logits_BKhw, chunked.logits_BKhw, atol=1e-5)
 
@@ -297,9 +297,9 @@ def test_the_closed_form_is_what_many_draws_tend_to() -> None:
     torch.manual_seed(0)
     hidden = torch.rand(400, 256) * torch.rand(400, 1)
     head = torch.nn.Linear(256, 1)
-    closed = estimate(hidden, head, SamplingConfig(), drawing("a", 0, hidden.device))
+    closed = estimate(hidden, head, SamplingConfig(), generator_of("a", 0, hidden.device))
     many = SamplingConfig(estimator="sampled", passes=2000)
-    drawn = estimate(hidden, head, many, drawing("a", 0, hidden.device))
+    drawn = estimate(hidden, head, many, generator_of("a", 0, hidden.device))
     assert np.corrcoef(closed.detach(), drawn.detach())[0, 1] > 0.98
     assert torch.allclose(closed, drawn, rtol=0.15, atol=1e-4)
 
@@ -310,11 +310,11 @@ def test_as_coded_it_is_large_where_outputs_are_and_not_where_they_are_unsure() 
     torch.nn.init.zeros_(head.bias)
     hidden = torch.tensor([[0.0, 0, 0, 0], [5, 5, 5, 5]])
     coded = SamplingConfig(estimator="as_coded", passes=200)
-    unsure, sure = estimate(hidden, head, coded, drawing("a", 0, hidden.device)).tolist()
+    unsure, sure = estimate(hidden, head, coded, generator_of("a", 0, hidden.device)).tolist()
     assert unsure == 0 < sure
     closed = SamplingConfig()
     flat = torch.tensor([[1.0, -1, 1, -1], [5, 5, 5, 5]])
-    unsure, sure = estimate(flat, head, closed, drawing("a", 0, hidden.device)).tolist()
+    unsure, sure = estimate(flat, head, closed, generator_of("a", 0, hidden.device)).tolist()
     assert unsure > 100 * sure
 
 
@@ -382,3 +382,13 @@ def test_what_has_no_effect_is_refused(fields: dict[str, Any], message: str) -> 
     }
     with pytest.raises(ValueError, match=message):
         changed(**{n: kinds[n](**v) if n in kinds else v for n, v in fields.items()})
+
+
+def test_masks_that_do_not_fit_the_memory_are_refused() -> None:
+    system = build(IMedSamConfig(image_size=64)).eval()
+    with (
+        torch.inference_mode(),
+        pytest.raises(ValueError, match="2000000 x 2000000 do not fit") as e,
+    ):
+        system(batch_of(1), (2_000_000, 2_000_000))
+    assert "65536 points at a time" in str(e.value)

@@ -1,4 +1,4 @@
-"""Rendered scenes: liver, polyps and fields to train on, generic ones to pretrain on.
+"""Rendered scenes: liver, polyps, organs and fields to train on, generic ones to pretrain on.
 
 aerial_objects  Objects of the aerial scenes: their outlines, known at any size, and their textures.
 aerial_scene    Synthetic aerial scenes: ponds, tanks, halls and aircraft on ploughed fields.
@@ -13,4 +13,7 @@ liver_scene     Synthetic laparoscopic scenes: what the camera and a monocular d
 organ_atlas     An abdomen as a CT sees it: thirteen organs of an atlas.
 polyp_scene     Synthetic colonoscopy scenes: a lobed polyp on folded mucosa, its outline known at
                 any size.
+rendered        Data sets that are rendered on first use, into a folder that is then read like any
+                other.
+rendered_masks  Those of one class with masks beside the images.
 """

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from segcore.data.rendered_masks import RenderedMasks
 from segcore.data.scenes import aerial_scene
 from segcore.data.scenes.aerial_scene import DOMAINS, Place
+from segcore.data.scenes.rendered_masks import RenderedMasks
 from segcore.metrics.table import OF_SALIENCY
 from segcore.registry import STRICT
 

@@ -10,9 +10,9 @@ from pydantic.dataclasses import dataclass
 
 from segcore.data import labelme
 from segcore.data.dataset import SPLITS, Split
-from segcore.data.rendered import RenderedConfig
 from segcore.data.scenes import liver_scene
 from segcore.data.scenes.liver_domain import DOMAINS, DomainName
+from segcore.data.scenes.rendered import RenderedConfig
 from segcore.data.sets.l3d import L3D
 from segcore.registry import STRICT
 

@@ -12,9 +12,9 @@ from pydantic.dataclasses import dataclass
 
 from segcore.data.dataset import SPLITS, Split
 from segcore.data.frames import Frame
-from segcore.data.rendered import Count, RenderedConfig
 from segcore.data.scenes import organ_atlas
 from segcore.data.scenes.organ_atlas import DOMAINS, DomainName
+from segcore.data.scenes.rendered import Count, RenderedConfig
 from segcore.data.sets.bcv import ORGANS
 from segcore.data.sets.nifti_folder import NiftiFolder
 from segcore.data.volumes.nifti import SLICES

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from segcore.data.rendered_masks import RenderedMasks
 from segcore.data.scenes import polyp_scene
 from segcore.data.scenes.polyp_scene import DOMAINS, Patient
+from segcore.data.scenes.rendered_masks import RenderedMasks
 from segcore.registry import STRICT
 
 

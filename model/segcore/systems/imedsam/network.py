@@ -13,7 +13,6 @@ import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from segcore.batch import FINISHED, Batch, Prediction, Progress, Size
 from segcore.classes import ClassSpec
@@ -21,10 +20,11 @@ from segcore.losses.dice_ce import DiceCe
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
 from segcore.systems.boxes import finished, told
-from segcore.systems.imedsam.coordinates import CoordinateConfig, grid
+from segcore.systems.imedsam.coordinates import CoordinateConfig
+from segcore.systems.imedsam.drawing import Drawing, too_large
 from segcore.systems.imedsam.field import FieldConfig
 from segcore.systems.imedsam.frequency import FrequencyAdapter, FrequencyConfig, spectrum
-from segcore.systems.imedsam.uncertainty import SamplingConfig, drawing, dropped, estimate
+from segcore.systems.imedsam.uncertainty import SamplingConfig, generator_of
 from segcore.systems.pixels import enlarge, resize, standardise
 from segcore.systems.sam import SamWeights
 from segcore.systems.system import (
@@ -37,10 +37,6 @@ from segcore.systems.system import (
     projections,
 )
 from segcore.systems.weights import moves, tensors_hash
-
-CHUNK = 65_536
-"""Points that the field looks at together when nothing is trained: 896 x 896 take 2.9 GB, and 8.4
-in one piece."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -136,7 +132,8 @@ class IMedSam(System):
         and `extras["coarse"]` that of the coarse field alone, in training.
 
         Raises:
-            ValueError: SAM's mask head is to draw several classes and has one box for all of them.
+            ValueError: SAM's mask head is to draw several classes and has one box for all of them,
+                or masks of this size do not fit the memory.
         """
         image_B3HW = resize(batch.image_B3HW, self._config.input_size)
         embedding_BChw = self._encode(image_B3HW)
@@ -153,7 +150,12 @@ class IMedSam(System):
             native = finished(masks, present_BN, exclusive=self._exclusive)
             return Prediction(_at(native, size), {"native": native})
         maps = self._point_features(embedding_BChw, code_1Chw, sparse_BN2C, dense_BChw)
-        return self._by_field(maps, present_BN, batch, size, progress)
+        try:
+            return self._by_field(maps, present_BN, batch, size, progress)
+        except RuntimeError as error:  # torch has a class of its own for GPUs alone
+            if self.training or "memory" not in str(error):
+                raise
+            raise ValueError(too_large(size, len(batch), self._classes)) from error
 
     def _encode(self, image_B3HW: Tensor) -> Tensor:
         """The image embedding (B, C, h, w)."""
@@ -239,11 +241,14 @@ class IMedSam(System):
         stride = self._config.training_stride if self.training else 1
         looked_at = (max(1, size[0] // stride), max(1, size[1] // stride))
         step = progress.step + 1 if self.training else 0
+        assert self.field is not None
+        config = self._config
+        drawing = Drawing(self.field, config.sampling, config.coordinates, progress, self.training)
         found = []
         for i, sample_id in enumerate(batch.sample_ids):
-            generator = drawing(sample_id, step, present_BN.device)
+            generator = generator_of(sample_id, step, present_BN.device)
             own = [m[i] for m in maps]
-            found.append(self._one_image(own, looked_at, progress, generator))
+            found.append(drawing.image(own, looked_at, generator))
         coarse, fine, unsure = (torch.stack(parts) for parts in zip(*found, strict=True))
         native = finished(fine, present_BN, exclusive=self._exclusive)
         extras = {"native": native}
@@ -251,87 +256,6 @@ class IMedSam(System):
             extras["coarse"] = finished(coarse, present_BN, exclusive=self._exclusive)
         shown = {} if self.training else {"uncertainty": unsure.amax(1, keepdim=True)}
         return Prediction(_at(native, size), extras, shown)
-
-    def _one_image(
-        self, maps: list[Tensor], size: Size, progress: Progress, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Coarse logits, fine ones and uncertainty in [0, 1] of one image, (classes, H, W) each."""
-        assert self.field is not None
-        points_P2 = grid(size, maps[0].device)
-        chunks = [points_P2] if self.training else list(points_P2.split(CHUNK))
-        found = []
-        for k in range(self._classes):
-            own = [m[min(k, len(m) - 1)] for m in maps]  # one box may stand for all classes
-            looks = [self._coarse(own, p, k, progress, generator) for p in chunks]
-            coarse_P, unsure_P = (torch.cat(parts) for parts in zip(*looks, strict=True))
-            fine_P = self._refined(own, points_P2, coarse_P, unsure_P, k, progress, generator)
-            found.append((coarse_P, fine_P, unsure_P.detach()))
-        coarse, fine, unsure = (torch.stack(p).unflatten(1, size) for p in zip(*found, strict=True))
-        # The standard deviation of a probability is a half at most, that of outputs is not.
-        shown = 2 * unsure.clamp(min=0).sqrt()
-        return coarse, fine, shown / shown.amax().clamp(min=1)
-
-    def _coarse(
-        self,
-        maps: list[Tensor],
-        points_P2: Tensor,
-        class_index: int,
-        progress: Progress,
-        generator: torch.Generator,
-    ) -> tuple[Tensor, Tensor]:
-        """Coarse logit and uncertainty of points, (P,) each."""
-        assert self.field is not None
-        sampling, head = self._config.sampling, self.field.coarse_heads[class_index]
-        assert isinstance(head, nn.Linear)
-        hidden_PW = self.field.look(self._told(maps, points_P2, progress))
-        logit_P = head(hidden_PW)[:, 0]
-        if sampling.ratio == 0:
-            return logit_P, torch.zeros_like(logit_P)
-        if self.training and sampling.estimator == "as_coded":
-            logit_P = dropped(logit_P, sampling.dropout, generator)
-        if not self.training and not sampling.at_evaluation:
-            return logit_P, torch.zeros_like(logit_P)
-        with torch.no_grad():
-            return logit_P, estimate(hidden_PW, head, sampling, generator)
-
-    def _refined(
-        self,
-        maps: list[Tensor],
-        points_P2: Tensor,
-        coarse_P: Tensor,
-        unsure_P: Tensor,
-        class_index: int,
-        progress: Progress,
-        generator: torch.Generator,
-    ) -> Tensor:
-        """The coarse logits with those of the least sure points replaced by the fine field's."""
-        assert self.field is not None
-        count = round(self._config.sampling.ratio * len(points_P2))
-        if count == 0:
-            return coarse_P
-        chosen_P = unsure_P.topk(count).indices
-        chunks = [chosen_P] if self.training else list(chosen_P.split(CHUNK))
-        head, refined = self.field.coarse_heads[class_index], []
-        for chosen in chunks:
-            told_PF = self._told(maps, points_P2[chosen], progress)
-            handed_on = head(self.field.look(told_PF))[:, 1:]
-            if self.training and self._config.sampling.estimator == "as_coded":
-                handed_on = dropped(handed_on, self._config.sampling.dropout, generator)
-            refined.append(self.field.refine(told_PF, handed_on, class_index))
-        return coarse_P.index_copy(0, chosen_P, torch.cat(refined).to(coarse_P.dtype))
-
-    def _told(self, maps: list[Tensor], points_P2: Tensor, progress: Progress) -> Tensor:
-        """What the field is told of points, (P, F): features, then coordinates."""
-        coordinates = self._config.coordinates
-        x_11P2 = points_P2.flip(1)[None, None]  # grid_sample wants x before y
-        parts = [
-            F.grid_sample(m[None].float(), x_11P2, padding_mode="border", align_corners=False)
-            for m in maps
-        ]
-        code_PE = coordinates.encode(points_P2)
-        code_PE = code_PE * (torch.arange(code_PE.shape[1], device=code_PE.device)
-                             < coordinates.told(progress))  # fmt: skip
-        return torch.cat([*(p[0, :, 0].T for p in parts), code_PE], dim=1)
 
     def loss(self, prediction: Prediction, batch: Batch, progress: Progress) -> Tensor:
         """The configured loss of the coarse mask and of the fine one, the first fading out."""

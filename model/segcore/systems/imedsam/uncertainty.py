@@ -83,7 +83,7 @@ def dropped(x: Tensor, p: float, generator: torch.Generator) -> Tensor:
     return x * kept / (1 - p)
 
 
-def drawing(sample_id: str, step: int, device: torch.device) -> torch.Generator:
+def generator_of(sample_id: str, step: int, device: torch.device) -> torch.Generator:
     """A generator of a sample's own: what is drawn does not depend on the rest of its batch.
 
     Args:

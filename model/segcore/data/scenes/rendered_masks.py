@@ -10,7 +10,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from segcore.data.dataset import SPLITS, Split
-from segcore.data.rendered import RenderedConfig
+from segcore.data.scenes.rendered import RenderedConfig
 from segcore.data.sets.folder import Folder
 from segcore.registry import STRICT
 
