@@ -8,6 +8,7 @@ Its versions of NumPy and OpenCV are not those of this project, so it has an env
 The maps are made here, from seeds, for those who compute and for those who compare.
 """
 
+import importlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,7 +70,7 @@ def _blob(height: int, width: int, x: float, y: float, radius: float) -> NDArray
 
 def compute() -> dict[str, Any]:
     """Every value: of each case, and of all cases whose truth is not empty as a set."""
-    import py_sod_metrics as pysod  # type: ignore[import-not-found]  # in its own environment alone
+    pysod: Any = importlib.import_module("py_sod_metrics")  # no requirement of this project
 
     def handlers() -> Mapping[str, Any]:
         both = {"with_dynamic": True, "with_adaptive": True}

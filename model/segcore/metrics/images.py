@@ -57,11 +57,13 @@ def score(
     """
     wanted = [m for m in metrics if m.scope == scope]
     pairs = _pairs(scored, classes)
+    each = [m for m in wanted if m.classes == "each"]
+    # By object: where there is one foreground class, all foreground is the same pair.
+    values = {p: [m.compute(p) for m in each] for p in dict.fromkeys(pairs.values())}
     out = [
-        MaskScore(name, metric, metric.compute(pair))
+        MaskScore(name, metric, value)
         for name, pair in pairs.items()
-        for metric in wanted
-        if metric.classes == "each"
+        for metric, value in zip(each, values[pair], strict=True)
     ]
     return out + [MaskScore(POOLED, m, v) for m, v in _together(pairs, classes, wanted)]
 
@@ -88,6 +90,8 @@ def _pairs(scored: Scored, classes: ClassSpec) -> dict[str, Pair]:
         name: Pair(mask, true, of_class.get(name), scored.spacing_mm)
         for (name, mask), true in masks
     }
+    if len(pairs) == 1:
+        return {**pairs, POOLED: pairs[classes.foreground[0]]}
     any_foreground = None
     if shares is not None:
         any_foreground = 1 - shares[0] if classes.exclusive else shares.max(axis=0)
