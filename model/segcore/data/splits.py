@@ -3,7 +3,7 @@
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -124,20 +124,30 @@ def _drawn(group: str) -> str:
 def val_from_train(train: Mapping[str, Frame], test: Mapping[str, Frame], share: float) -> Frames:
     """Take whole patients out of train for val, about as many images as the share asks.
 
-    Each patient's name decides for itself: its hash, as a number from 0 to 1, is below the share
-    or it is not. So images that are added later move no other, and few patients may be off.
-
     Args:
         train: frames by sample id.
         test: alike.
         share: of train.
     """
-    chosen = {f.patient for f in train.values() if _place(f.patient) < share}
+    chosen = taken_for_val((f.patient for f in train.values()), share)
     return {
         "train": {i: frame for i, frame in train.items() if frame.patient not in chosen},
         "val": {i: frame for i, frame in train.items() if frame.patient in chosen},
         "test": test,
     }
+
+
+def taken_for_val(patients: Iterable[str], share: float) -> set[str]:
+    """The patients of train that are val.
+
+    Each one's name decides for itself: its hash, as a number from 0 to 1, is below the share or it
+    is not. So images that are added later move no other, and of few patients the share may be off.
+
+    Args:
+        patients: of train.
+        share: of them.
+    """
+    return {patient for patient in patients if _place(patient) < share}
 
 
 def _place(name: str) -> float:

@@ -17,7 +17,8 @@ from pydantic.dataclasses import dataclass
 
 from segcore.data.dataset import Split
 from segcore.data.frames import FrameReader
-from segcore.data.volumes.volume_folder import Case, Cases, Organs, VolumeConfig, divided, pairs
+from segcore.data.splits import taken_for_val
+from segcore.data.volumes.volume_folder import Case, Cases, Organs, VolumeConfig, pairs
 from segcore.registry import STRICT
 
 ORGANS: Organs = {
@@ -76,8 +77,12 @@ class AMOS(VolumeConfig):
         train = self._part(reader, "Tr")
         if self.test == "training":
             return {"test": train}
-        shares = (1 - self.val_from_train, self.val_from_train, 0.0)
-        return {**divided(reader, train, shares), "test": self._part(reader, "Va")}
+        val = taken_for_val(train, self.val_from_train)
+        return {
+            "train": {name: case for name, case in train.items() if name not in val},
+            "val": {name: case for name, case in train.items() if name in val},
+            "test": self._part(reader, "Va"),
+        }
 
     def _part(self, reader: FrameReader, part: str) -> Mapping[str, Case]:
         found = pairs(reader, reader.root / f"images{part}", reader.root / f"labels{part}")

@@ -21,7 +21,7 @@ in one piece."""
 
 @dataclass(frozen=True)
 class Drawing:
-    """How a field is asked: everywhere by its coarse part, where it is least sure by its fine one."""
+    """How a field is asked: its coarse part everywhere, its fine one where that is least sure."""
 
     field: ImplicitField
     sampling: SamplingConfig
