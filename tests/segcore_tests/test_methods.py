@@ -13,6 +13,7 @@ from segcore.classes import ClassSpec
 from segcore.config import TrainConfig
 from segcore.methods import METHODS
 from segcore.methods.adalora import AdaLora, svd_layers
+from segcore.methods.adapter import Bottleneck
 from segcore.methods.galore import LowRankGradient
 from segcore.methods.lora_qv import QvAdapter
 from segcore.methods.method import Method, head_parameters
@@ -21,7 +22,8 @@ from segcore.training.loop import Training
 from segcore.training.runtime import Runtime
 
 CLASSES = ClassSpec(("background", "ridge", "silhouette", "ligament"), exclusive=True)
-LOW_RANK = tuple(sorted(METHODS.keys() - {"frozen", "full"}))
+LOW_RANK = tuple(sorted(METHODS.keys() - {"frozen", "full", "adapter"}))
+MERGEABLE = tuple(name for name in METHODS if Method.named(name).mergeable)
 
 
 def build(config: TrainConfig, name: str, **fields: Any) -> tuple[System, Method]:
@@ -143,7 +145,7 @@ def test_galore_and_srft_galore_differ_in_the_projector_alone(tiny: TrainConfig)
     assert groups[0] == groups[1]
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", MERGEABLE)
 def test_merged_it_predicts_the_same_and_has_the_plain_names(tiny: TrainConfig, name: str) -> None:
     plain, _ = build(tiny, "frozen")
     system, method = build(tiny, name)
@@ -157,6 +159,25 @@ def test_merged_it_predicts_the_same_and_has_the_plain_names(tiny: TrainConfig, 
     assert merged.keys() == before.keys()
     changed = [n for n, x in merged.items() if n.startswith("sam2.") and not x.equal(before[n])]
     assert bool(changed) == (name != "frozen")
+
+
+@pytest.mark.parametrize("behind", ["mlp", "attention+mlp"])
+def test_an_adapter_stands_behind_every_block(tiny: TrainConfig, behind: str) -> None:
+    """Of output width o, 2 o w + w + o parameters each."""
+    system, _ = build(tiny, "adapter", width=5, behind=behind)
+    found = {n: m for n, m in system.named_modules() if isinstance(m, Bottleneck)}
+    places = [n.split(".blocks.")[1].partition(".")[2] for n in found]
+    assert sorted({*places}) == (
+        ["mlp.layers.1"] if behind == "mlp" else ["attn.proj", "mlp.layers.1"]
+    )
+    blocks = {n.split(".blocks.")[1].partition(".")[0] for n in found}
+    assert len(found) == len(blocks) * (1 if behind == "mlp" else 2)
+    for module in found.values():
+        outputs = module.layer.out_features
+        moving = [p.numel() for p in module.parameters() if p.requires_grad]
+        assert sum(moving) == 2 * outputs * 5 + 5 + outputs
+    with pytest.raises(ValueError, match="not linear and can't be merged"):
+        Method.named("adapter").merge(system)
 
 
 def test_full_moves_every_pretrained_parameter(tiny: TrainConfig) -> None:

@@ -2,6 +2,8 @@
 
 adalora   `adalora`: adapters whose rank is shared out by importance (Zhang et al., arXiv
           2303.10512).
+adapter   `adapter`: small networks behind the frozen blocks' layers (Houlsby et al., arXiv
+          1902.00751).
 adapters  What the methods with low-rank adapters share.
 dora      `dora`: weight-decomposed adapters (Liu et al., arXiv 2402.09353), by peft.
 frozen    `frozen`: only the head trains.
@@ -29,6 +31,11 @@ METHODS.add(
 )
 METHODS.add(
     "adalora", "segcore.methods.adalora:AdaLora", "adapters whose rank goes where it matters (peft)"
+)
+METHODS.add(
+    "adapter",
+    "segcore.methods.adapter:Adapter",
+    "small networks behind the blocks' layers, which can't be merged",
 )
 METHODS.add(
     "galore", "segcore.methods.galore:Galore", "gradients projected on singular vectors (exact SVD)"

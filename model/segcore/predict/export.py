@@ -79,8 +79,8 @@ def _faults(restored: Restored, published: Published | None, path: Path) -> Iter
         )
     if not restored.method.mergeable:
         yield (
-            f"the adapters of {restored.method.name} depend on what the network sees: they are no "
-            "plain weights. Predict with the checkpoint itself"
+            f"the adapters of {restored.method.name} can't be folded into plain weights: predict "
+            "with the checkpoint itself"
         )
     suffixes: tuple[str, ...] = (".safetensors", ".pt")
     if published is not None and isinstance(published.model, PreTrainedModel):
