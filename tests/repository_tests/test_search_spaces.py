@@ -45,7 +45,7 @@ def _shapes_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let networks be built on the meta device: Hiera reads the values of a linspace, and weights
     without values have no hash."""
     monkeypatch.setattr(torch, "linspace", functools.partial(torch.linspace, device="cpu"))
-    for system in ("dual_encoder", "imedsam"):
+    for system in ("dual_encoder", "imedsam", "weft"):
         monkeypatch.setattr(f"segcore.systems.{system}.network.tensors_hash", lambda module: "")
 
 
