@@ -147,7 +147,7 @@ def _scale(data_root: str, vit_checkpoint: str | None, pretrained: Weights) -> T
         system=WeftConfig(
             image_size=512,
             vit=VitWeights(size="uniperceiver_l", pretrained=pretrained, checkpoint=vit_checkpoint),
-            experts=ExpertConfig(width=64),
+            experts=ExpertConfig(kernels=(1, 3, 5, 7, 9, 11, 13), top=4, width=64),
             adapter=AdapterConfig(heads=16, extra_layers=2),
             head=HeadConfig(
                 width=96,

@@ -41,7 +41,7 @@ from segcore.systems.weft.spatial import (
     strongest_nearby,
 )
 from segcore.systems.weft.subspace import SubspaceTokens, boundary_share
-from segcore.systems.weft.wavelet import WaveletConv, join, split
+from segcore.systems.weft.wavelet import WaveletConv, haar, join, split
 from segcore.testing import HALFWAY, check_system, noise
 from segcore.training.schedule import OptimConfig
 from segtune.study.overrides import flatten
@@ -135,11 +135,11 @@ def test_haar_is_pywavelets_and_loses_nothing(
 ) -> None:
     rng = torch.Generator().manual_seed(seed)
     x = torch.randn(2, channels, 2 * height, 2 * width, generator=rng)
-    bands = split(x)
+    bands = split(x, haar())
     means, details = pywt.dwt2(x.numpy(), "haar", axes=(-2, -1))
     for k, band in enumerate((means, *details)):
         np.testing.assert_allclose(bands[:, :, k], band, atol=1e-5)
-    torch.testing.assert_close(join(bands), x, rtol=0, atol=1e-5)
+    torch.testing.assert_close(join(bands, haar()), x, rtol=0, atol=1e-5)
     torch.testing.assert_close(bands.square().sum(), x.square().sum())
 
 
@@ -167,9 +167,12 @@ def test_a_wavelet_convolution_is_one_of_sub_bands_beside_a_plain_one(
 # ------------------------------------------------------------------ experts
 
 
-def bank(**fields: Any) -> Bank:
+SEVEN = (1, 3, 5, 7, 9, 11, 13)
+
+
+def bank(top: int = 4, **fields: Any) -> Bank:
     torch.manual_seed(0)
-    made = Bank(ExpertConfig(**fields), "group")
+    made = Bank(ExpertConfig(kernels=SEVEN, top=top, **fields), "group")
     nn.init.normal_(made.router.weight)  # so that images differ in what they choose
     return made
 
@@ -224,7 +227,8 @@ def test_the_router_weighs_as_it_is_told() -> None:
 
 
 def test_pictures_say_which_experts_were_chosen_and_where() -> None:
-    system, batch = build().eval(), noise(2, (64, 64), POLYP)
+    many = changed(experts=ExpertConfig(kernels=SEVEN, top=4))
+    system, batch = build(many).eval(), noise(2, (64, 64), POLYP)
     with torch.inference_mode():
         prediction = system(batch, (64, 64))
     weight = prediction.extras["experts"]
@@ -247,11 +251,11 @@ def test_the_loudest_expert_is_the_one_that_says_most() -> None:
     with torch.inference_mode():
         _, choices = system.pyramid(noise(1, (64, 64)).image_B3HW)
     strength = torch.zeros(choices[0].strength_BEhw.shape)
-    strength[:, 5, :4], strength[:, 2, 4:] = 1, 2
+    strength[:, 3, :4], strength[:, 2, 4:] = 1, 2
     first = dataclasses.replace(choices[0], strength_BEhw=strength)
     kernels = expert_maps([first, *choices[1:]])["kernels"]
-    torch.testing.assert_close(kernels[0, 0, 0, 0], torch.tensor(5 / 6))
-    torch.testing.assert_close(kernels[0, 0, 4, 0], torch.tensor(2 / 6))
+    torch.testing.assert_close(kernels[0, 0, 0, 0], torch.tensor(3 / 3))
+    torch.testing.assert_close(kernels[0, 0, 4, 0], torch.tensor(2 / 3))
 
 
 # ------------------------------------------------------------------ adapter
@@ -624,47 +628,40 @@ def test_half_precision_gives_nearly_the_same() -> None:
     assert found[1] == pytest.approx(found[0], rel=0.05)
 
 
-SMALL = changed(experts=ExpertConfig(kernels=(1, 3, 5), top=2))
-
-
-def other(**fields: Any) -> WeftConfig:
-    return dataclasses.replace(SMALL, **fields)
-
-
 def experts(**fields: Any) -> WeftConfig:
-    return other(experts=dataclasses.replace(SMALL.experts, **fields))
+    return changed(experts=ExpertConfig(**fields))
 
 
 SWITCHES: Mapping[str, WeftConfig] = {
     "kernels": experts(kernels=(1, 3, 7)),
-    "no experts": other(experts=ExpertConfig(kernels=())),
+    "no experts": changed(experts=ExpertConfig(kernels=())),
     "top": experts(top=1),
     "router": experts(router="twice"),
     "shared": experts(shared=False),
     "width": experts(width=8),
-    "heads": other(adapter=AdapterConfig(heads=2)),
-    "points": other(adapter=AdapterConfig(points=2)),
-    "subspace_tokens": other(adapter=AdapterConfig(subspace_tokens=False)),
-    "no enhancer": other(adapter=AdapterConfig(enhancer=EnhancerConfig(enabled=False))),
-    "laplacian": other(adapter=AdapterConfig(enhancer=EnhancerConfig(laplacian="as_coded"))),
-    "pool": other(adapter=AdapterConfig(enhancer=EnhancerConfig(pool="identity"))),
-    "update": other(adapter=AdapterConfig(update="none")),
-    "extra_layers": other(adapter=AdapterConfig(extra_layers=1)),
-    "head width": other(head=HeadConfig(width=64)),
-    "queries": other(head=HeadConfig(queries=9)),
-    "head's heads": other(head=HeadConfig(heads=2)),
-    "pixel_layers": other(head=HeadConfig(pixel_layers=2)),
-    "pixel_hidden": other(head=HeadConfig(pixel_hidden=32)),
-    "layers": other(head=HeadConfig(layers=3)),
-    "hidden": other(head=HeadConfig(hidden=32)),
-    "norm": other(norm="instance"),
-    "embedding_rate": other(embedding_rate=0.1),
-    "loss": other(loss=DiceCe()),
-    "dice_weight": other(loss=QueryMatching(dice_weight=2.0)),
-    "class_weight": other(loss=QueryMatching(class_weight=1.0)),
-    "mask_weight": other(loss=QueryMatching(mask_weight=1.0)),
-    "nothing_weight": other(loss=QueryMatching(nothing_weight=1.0)),
-    "loss's points": other(loss=QueryMatching(points=256)),
+    "heads": changed(adapter=AdapterConfig(heads=2)),
+    "points": changed(adapter=AdapterConfig(points=2)),
+    "subspace_tokens": changed(adapter=AdapterConfig(subspace_tokens=False)),
+    "no enhancer": changed(adapter=AdapterConfig(enhancer=EnhancerConfig(enabled=False))),
+    "laplacian": changed(adapter=AdapterConfig(enhancer=EnhancerConfig(laplacian="as_coded"))),
+    "pool": changed(adapter=AdapterConfig(enhancer=EnhancerConfig(pool="identity"))),
+    "update": changed(adapter=AdapterConfig(update="none")),
+    "extra_layers": changed(adapter=AdapterConfig(extra_layers=1)),
+    "head width": changed(head=HeadConfig(width=64)),
+    "queries": changed(head=HeadConfig(queries=9)),
+    "head's heads": changed(head=HeadConfig(heads=2)),
+    "pixel_layers": changed(head=HeadConfig(pixel_layers=2)),
+    "pixel_hidden": changed(head=HeadConfig(pixel_hidden=32)),
+    "layers": changed(head=HeadConfig(layers=3)),
+    "hidden": changed(head=HeadConfig(hidden=32)),
+    "norm": changed(norm="instance"),
+    "embedding_rate": changed(embedding_rate=0.1),
+    "loss": changed(loss=DiceCe()),
+    "dice_weight": changed(loss=QueryMatching(dice_weight=2.0)),
+    "class_weight": changed(loss=QueryMatching(class_weight=1.0)),
+    "mask_weight": changed(loss=QueryMatching(mask_weight=1.0)),
+    "nothing_weight": changed(loss=QueryMatching(nothing_weight=1.0)),
+    "loss's points": changed(loss=QueryMatching(points=256)),
 }
 
 
@@ -684,9 +681,9 @@ def test_no_switch_is_dead(switch: str, monkeypatch: pytest.MonkeyPatch) -> None
     `output` what is shown."""
     with monkeypatch.context() as patch:
         patch.setattr(network, "tensors_hash", lambda module: "")
-        if shapes(SMALL) != shapes(SWITCHES[switch]):
+        if shapes(TINY) != shapes(SWITCHES[switch]):
             return
-    before, after = one_step(SMALL), one_step(SWITCHES[switch])
+    before, after = one_step(TINY), one_step(SWITCHES[switch])
     assert any(not torch.equal(x, after[n]) for n, x in before.items())
 
 
@@ -730,7 +727,7 @@ def test_a_loss_of_queries_needs_no_gradient_of_the_map() -> None:
         ),
         (lambda: ExpertConfig(kernels=(1, 4, 4), top=5), "4, 4 is not odd; .* once; top = 5 of 3"),
         (
-            lambda: ExpertConfig(kernels=(), top=2, shared=False),
+            lambda: ExpertConfig(kernels=(), top=1, shared=False),
             "top has no effect without kernels: leave it out; shared has no effect",
         ),
         (

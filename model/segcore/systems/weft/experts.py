@@ -28,10 +28,11 @@ Kernel = Annotated[int, Field(ge=1, le=31)]
 class ExpertConfig:
     """The pyramid of features beside the transformer, and the experts in it."""
 
-    kernels: tuple[Kernel, ...] = (1, 3, 5, 7, 9, 11, 13)
-    """An expert for each; odd. None: a plain convolutional pyramid, "base" in the paper."""
-    top: Annotated[int, Field(ge=1)] = 4
-    """Experts that the router chooses for an image at a scale."""
+    kernels: tuple[Kernel, ...] = (1, 3, 5, 7)
+    """An expert for each; odd. The paper's are seven, up to 13. None: a plain convolutional
+    pyramid, "base" in the paper."""
+    top: Annotated[int, Field(ge=1)] = 2
+    """Experts that the router chooses for an image at a scale; the paper's are 4."""
     router: Literal["renormalised", "twice"] = "renormalised"
     """How the chosen experts are weighed: by their shares of the softmax over all (the paper's), or
     by a second softmax over these shares, which makes them nearly equal (the code's)."""
@@ -55,7 +56,7 @@ class ExpertConfig:
                 "are kernels"
             )
         if not self.kernels:
-            defaults = (4, "renormalised", "chosen", True)
+            defaults = (2, "renormalised", "chosen", True)
             given = (self.top, self.router, self.compute, self.shared)
             names = ("top", "router", "compute", "shared")
             faults += [

@@ -15,18 +15,22 @@ difference down, the difference across, and both; PyWavelets' order. Symmetric a
 of it is its own inverse."""
 
 
-def split(x_BCHW: Tensor) -> Tensor:
+def haar() -> Tensor:
+    """The matrix (S, S) of the transform and of its inverse."""
+    return torch.tensor(_HAAR, dtype=torch.float32) / 2
+
+
+def split(x_BCHW: Tensor, haar_SS: Tensor) -> Tensor:
     """The four sub-bands of a map of even sides, (B, C, S, h, w); orthonormal."""
-    return _mixed(F.pixel_unshuffle(x_BCHW, 2).unflatten(1, (-1, BANDS)))
+    return _mixed(F.pixel_unshuffle(x_BCHW, 2).unflatten(1, (-1, BANDS)), haar_SS)
 
 
-def join(bands_BCShw: Tensor) -> Tensor:
+def join(bands_BCShw: Tensor, haar_SS: Tensor) -> Tensor:
     """The map whose sub-bands these are, (B, C, H, W)."""
-    return F.pixel_shuffle(_mixed(bands_BCShw).flatten(1, 2), 2)
+    return F.pixel_shuffle(_mixed(bands_BCShw, haar_SS).flatten(1, 2), 2)
 
 
-def _mixed(x_BCShw: Tensor) -> Tensor:
-    haar_SS = torch.tensor(_HAAR, dtype=x_BCShw.dtype, device=x_BCShw.device) / 2
+def _mixed(x_BCShw: Tensor, haar_SS: Tensor) -> Tensor:
     mixed: Tensor = haar_SS @ x_BCShw.flatten(3)
     return mixed.reshape(x_BCShw.shape)
 
@@ -34,12 +38,15 @@ def _mixed(x_BCShw: Tensor) -> Tensor:
 class WaveletConv(nn.Module):
     """A depthwise convolution beside one of the sub-bands, which sees twice as far."""
 
+    _haar_SS: Tensor
+
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
         half, bands = kernel // 2, BANDS * channels
         self.base = nn.Conv2d(channels, channels, kernel, padding=half, groups=channels)
         self.base_scale = nn.Parameter(torch.ones(channels, 1, 1))
         self.bands = nn.Conv2d(bands, bands, kernel, padding=half, groups=bands, bias=False)
+        self.register_buffer("_haar_SS", haar(), persistent=False)
         self.bands_scale = nn.Parameter(torch.full((bands, 1, 1), 0.1))
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -48,9 +55,9 @@ class WaveletConv(nn.Module):
         even_BCHW = x_BCHW
         if height % 2 or width % 2:
             even_BCHW = F.pad(x_BCHW, (0, width % 2, 0, height % 2))
-        bands = split(even_BCHW)
+        bands = split(even_BCHW, self._haar_SS)
         seen = self.bands_scale * depthwise(self.bands, bands.flatten(1, 2))
-        wide = join(seen.unflatten(1, bands.shape[1:3]))[..., :height, :width]
+        wide = join(seen.unflatten(1, (-1, BANDS)), self._haar_SS)[..., :height, :width]
         out: Tensor = self.base_scale * depthwise(self.base, x_BCHW) + wide
         return out
 
