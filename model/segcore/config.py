@@ -59,6 +59,11 @@ class TrainConfig:
                 f"prompts.source = {self.prompts.source!r} has no effect: the system "
                 f"{self.system.name} looks at no boxes"
             )
+        if self.system.loss.needs_queries and not self.system.has_queries:
+            yield (
+                f"system.loss = {self.system.loss.name!r} looks at queries, and the system "
+                f"{self.system.name} has none: choose another loss"
+            )
         if unknown := [key for key in self.data.metrics if key not in METRICS]:
             yield (
                 f"data {self.data.name} is scored with {', '.join(unknown)}, which no table has: "

@@ -5,7 +5,8 @@
 trains them side by side on two CPU cores; `--only nano_sam` makes one of them. The same arguments
 give the same bytes on the same machine. SAM2's encoder learns line masks and materials from RGB;
 the depth encoder learns depth, occlusions and folds, from RGB and from spoiled depth maps alike;
-SAM learns, whole, to draw the object that a box is put around.
+SAM learns, whole, to draw the object that a box is put around. The plain vision transformer learns
+what SAM2's encoder does.
 
 Shape suffixes: B batch, C channels, K classes, H W image size, h w feature or output size.
 """
@@ -37,6 +38,7 @@ from segcore.systems.dual_encoder.depth_encoder import DepthConfig
 from segcore.systems.pixels import standardise
 from segcore.systems.sam import SamWeights
 from segcore.systems.sam2_encoder import STRIDES, Sam2Config
+from segcore.systems.vit import VitWeights, embed
 
 T = TypeVar("T", bound=np.generic)
 
@@ -59,9 +61,10 @@ class Plan:
     steps_sam2: int = 2800
     steps_depth: int = 2600
     steps_sam: int = 4000
+    steps_vit: int = 4000
 
 
-QUICK = Plan(scenes=16, val_scenes=4, steps_sam2=2, steps_depth=2, steps_sam=2)
+QUICK = Plan(scenes=16, val_scenes=4, steps_sam2=2, steps_depth=2, steps_sam=2, steps_vit=2)
 
 
 class Scenes:
@@ -143,17 +146,28 @@ class Sam2Pretraining(nn.Module):
 
     def loss(self, scenes: list[Scene], rng: np.random.Generator) -> Tensor:
         """Lines and regions."""
-        lines, regions = self(_images(scenes) * float(rng.uniform(0.7, 1.2)))
-        step = SIZE // OUTPUT
-        target = torch.from_numpy(np.stack([s.regions_HW[::step, ::step] for s in scenes])).long()
-        return _line_loss(lines, _lines(scenes)) + 0.5 * F.cross_entropy(regions, target)
+        return _line_and_region_loss(self(_images(scenes) * float(rng.uniform(0.7, 1.2))), scenes)
 
     def scores(self, scenes: list[Scene]) -> dict[str, float]:
         """Dice of every kind of line, share of pixels with the right region."""
-        lines, regions = self(_images(scenes))
-        target = torch.from_numpy(np.stack([s.regions_HW[::2, ::2] for s in scenes])).long()
-        scores = _line_dice(lines, _lines(scenes))
-        return {**scores, "region_accuracy": float((regions.argmax(1) == target).float().mean())}
+        return _line_and_region_scores(self(_images(scenes)), scenes)
+
+
+def _line_and_region_loss(logits: tuple[Tensor, Tensor], scenes: list[Scene]) -> Tensor:
+    lines, regions = logits
+    return _line_loss(lines, _lines(scenes)) + 0.5 * F.cross_entropy(regions, _regions(scenes))
+
+
+def _line_and_region_scores(logits: tuple[Tensor, Tensor], scenes: list[Scene]) -> dict[str, float]:
+    lines, regions = logits
+    right = (regions.argmax(1) == _regions(scenes)).float().mean()
+    return {**_line_dice(lines, _lines(scenes)), "region_accuracy": float(right)}
+
+
+def _regions(scenes: list[Scene]) -> Tensor:
+    """The region of every pixel that is predicted, (B, h, w)."""
+    step = SIZE // OUTPUT
+    return torch.from_numpy(np.stack([s.regions_HW[::step, ::step] for s in scenes])).long()
 
 
 def _line_dice(logits_BKhw: Tensor, target_BKhw: Tensor) -> dict[str, float]:
@@ -284,13 +298,47 @@ class SamPretraining(nn.Module):
         return logits, target
 
 
-Pretraining = Sam2Pretraining | DepthPretraining | SamPretraining
+class VitPretraining(nn.Module):
+    """The plain vision transformer under a head that reads each token's own patch of the maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        config = VitWeights(pretrained="random")
+        self.encoder = config.build(SIZE)
+        self._grid = SIZE // config.patch
+        per_token = OUTPUT // self._grid
+        self.head = nn.Sequential(
+            nn.LayerNorm(config.width),
+            nn.Linear(config.width, 256),
+            nn.GELU(),
+            nn.Linear(256, (len(LINES) + len(REGIONS)) * per_token**2),
+        )
+        self._spread = nn.PixelShuffle(per_token)
+
+    def forward(self, image_B3HW: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of lines and of regions, (B, K, h, w)."""
+        tokens_BLC = self.encoder.blocks(embed(self.encoder, standardise(image_B3HW)))
+        maps_BKhw = self.head(tokens_BLC).transpose(1, 2).unflatten(2, (self._grid, self._grid))
+        logits = self._spread(maps_BKhw)
+        return logits[:, : len(LINES)], logits[:, len(LINES) :]
+
+    def loss(self, scenes: list[Scene], rng: np.random.Generator) -> Tensor:
+        """Lines and regions."""
+        return _line_and_region_loss(self(_images(scenes) * float(rng.uniform(0.7, 1.2))), scenes)
+
+    def scores(self, scenes: list[Scene]) -> dict[str, float]:
+        """As of `Sam2Pretraining`."""
+        return _line_and_region_scores(self(_images(scenes)), scenes)
+
+
+Pretraining = Sam2Pretraining | DepthPretraining | SamPretraining | VitPretraining
 
 
 BUILT: dict[str, tuple[Callable[[], Pretraining], str]] = {
     "nano_sam2": (Sam2Pretraining, "steps_sam2"),
     "nano_depth": (DepthPretraining, "steps_depth"),
     "nano_sam": (SamPretraining, "steps_sam"),
+    "nano_vit": (VitPretraining, "steps_vit"),
 }
 """File -> what is pretrained for it, and the field of a plan that says for how many steps."""
 
@@ -321,7 +369,7 @@ def pretrain(
             total = 0.0
     scores = _validate(model, val)
     print(f"{name} val {scores}", flush=True)
-    packages = ("torch", "sam2", "transformers", "numpy", "opencv-python-headless")
+    packages = ("torch", "sam2", "timm", "transformers", "numpy", "opencv-python-headless")
     about = {
         "command": command,
         "val": scores,

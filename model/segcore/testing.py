@@ -237,20 +237,28 @@ def check_loss(loss: Loss) -> None:
     check_config(loss)
     module, batch = loss.build(LANDMARKS), noise(2, (16, 24))
     logits = torch.randn(batch.target_BKHW.shape, generator=torch.Generator().manual_seed(0))
-    whole = module(Prediction(logits, {"native": logits}), batch)
-    parts = [
-        module(Prediction(logits[i : i + 1], {"native": logits[i : i + 1]}), batch.take([i]))
-        for i in range(2)
-    ]
+    whole = module(_prediction(logits), batch)
+    parts = [module(_prediction(logits[i : i + 1]), batch.take([i])) for i in range(2)]
     assert whole.ndim == 0, "a loss is a scalar"
     assert torch.allclose(whole, torch.stack(parts).mean(), rtol=1e-4), "it must be a mean"
     ignore = torch.zeros(2, 1, 16, 24, dtype=torch.bool)
     ignore[:, :, :4] = True
     known = dataclasses.replace(batch, ignore_B1HW=ignore)
     moved = logits.requires_grad_()
-    module(Prediction(moved, {"native": moved}), known).backward()
+    module(_prediction(moved), known).backward()
     assert moved.grad is not None
     assert not moved.grad[:, :, :4].any(), "ignored pixels must have no gradient"
+
+
+def _prediction(logits_BKhw: Tensor) -> Prediction:
+    """Logits with all that a loss may look at beside them; queries are the classes, in order."""
+    samples, classes = logits_BKhw.shape[:2]
+    sure_QL = 5 * torch.eye(classes, classes + 1)
+    queries = {
+        "query_classes": sure_QL.expand(1, samples, -1, -1),
+        "query_masks": logits_BKhw[None],
+    }
+    return Prediction(logits_BKhw, {"native": logits_BKhw, **queries})
 
 
 def check_metric(metric: Metric) -> None:

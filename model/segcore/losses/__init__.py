@@ -1,10 +1,16 @@
 """Losses by name.
 
-dice_ce  Dice + cross-entropy on masks, by MONAI.
-loss     What every loss offers: a mean over samples.
+dice_ce         Dice + cross-entropy on masks, by MONAI.
+loss            What every loss offers: a mean over samples.
+query_matching  Mask2Former's loss of queries that are matched with objects, by transformers.
 """
 
 from segcore.tables import Table
 
 LOSSES = Table("LOSSES", "segcore.losses", "loss")
 LOSSES.add("dice_ce", "segcore.losses.dice_ce:DiceCe", "soft Dice and cross-entropy, by MONAI")
+LOSSES.add(
+    "query_matching",
+    "segcore.losses.query_matching:QueryMatching",
+    "queries matched with objects, as in Mask2Former, by transformers",
+)

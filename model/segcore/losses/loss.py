@@ -15,6 +15,8 @@ class Loss(Choice, ABC):
     """Base of the losses' configurations: frozen pydantic dataclasses."""
 
     table: ClassVar[Table] = LOSSES
+    needs_queries: ClassVar[bool] = False
+    """Whether it looks at the queries of a prediction, not at its logits."""
 
     @abstractmethod
     def build(self, classes: ClassSpec) -> nn.Module:

@@ -3,6 +3,7 @@
 
 srft_galore  SRFT-GaLore's readings: `nano` (small), `paper`, `paper_as_coded`, `recommended`.
 imedsam      I-MedSAM's: `imedsam_nano`, `imedsam_paper`, `imedsam_as_coded`, `imedsam_recommended`.
+weft         WEFT's: `weft_nano`, `weft_paper`, `weft_as_coded`, `weft_recommended`.
 """
 
 from segcore.presets.imedsam import (
@@ -22,6 +23,7 @@ from segcore.presets.srft_galore import (
     published,
     recommended,
 )
+from segcore.presets.weft import weft_as_coded, weft_nano, weft_paper, weft_recommended
 
 __all__ = [
     "as_coded",
@@ -37,4 +39,8 @@ __all__ = [
     "paper_system",
     "published",
     "recommended",
+    "weft_as_coded",
+    "weft_nano",
+    "weft_paper",
+    "weft_recommended",
 ]

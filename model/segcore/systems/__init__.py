@@ -11,9 +11,11 @@ sam            SAM (Kirillov et al., arXiv 2304.02643), by transformers.
 sam2_encoder   SAM2's image encoder (Ravi et al., arXiv 2408.00714): Hiera trunk and FPN neck.
 system         What every system offers: a prediction at any size, its loss, and what may be
                adapted.
+vit            A plain vision transformer (Dosovitskiy et al., arXiv 2010.11929), by timm.
 weights        Pretrained tensors: where they come from, that they fit, and what they hash to.
 dual_encoder/  SRFT-GaLore's system, a package.
 imedsam/       I-MedSAM's system, a package.
+weft/          WEFT's system, a package.
 """
 
 from segcore.tables import Table
@@ -33,6 +35,11 @@ SYSTEMS.add(
     "imedsam",
     "segcore.systems.imedsam.network:IMedSamConfig",
     "SAM with frequency adapters and an implicit field, told by boxes (I-MedSAM)",
+)
+SYSTEMS.add(
+    "weft",
+    "segcore.systems.weft.network:WeftConfig",
+    "a vision transformer guided by wavelet experts, with Mask2Former's head (WEFT)",
 )
 SYSTEMS.add(
     "filled_box",

@@ -141,6 +141,11 @@ class SystemConfig(Choice):
         """Whether every image must come with a depth map."""
         return False
 
+    @property
+    def has_queries(self) -> bool:
+        """Whether predictions have queries, which a loss of queries looks at."""
+        return False
+
     def check_weights(self) -> None:
         """Read the user's weight files, so that what is wrong with them is known beforehand.
 

@@ -127,7 +127,9 @@ def read_plain(path: Path, advice: str) -> Any:
         ) from error
 
 
-def read_published(path: Path, name: str, advice: str, *, entry: str | None) -> dict[str, Tensor]:
+def read_published(
+    path: Path, name: str, advice: str, *, entry: str | None, perhaps: tuple[str, ...] = ()
+) -> dict[str, Tensor]:
     """The tensors of a file as its authors publish it, or of a folder of transformers'.
 
     Args:
@@ -135,6 +137,7 @@ def read_published(path: Path, name: str, advice: str, *, entry: str | None) -> 
         name: of the model, for messages.
         advice: what to download, for messages.
         entry: of the pickle, under which its tensors are; None: they are all that is in it.
+        perhaps: entries under one of which they may be even so.
 
     Raises:
         ValueError: no such file, a damaged one, or one that holds anything but tensors.
@@ -144,10 +147,13 @@ def read_published(path: Path, name: str, advice: str, *, entry: str | None) -> 
         raise ValueError(f"no {name} checkpoint at {file}: {advice}")
     if file.suffix == ".safetensors":
         return read_safetensors(file)
-    content = read_plain(file, "download it again from Meta")
+    content = read_plain(file, "download it again")
     where = "it" if entry is None else f"its entry {entry!r}"
     if entry is not None:
         content = content.get(entry) if isinstance(content, dict) else None
+    elif isinstance(content, dict):
+        inner = (content.get(key) for key in perhaps)
+        content = next((x for x in inner if isinstance(x, dict)), content)
     if not isinstance(content, dict):
         lacking = "holds no tensors by name" if entry is None else f"has no entry {entry!r}"
         raise ValueError(f"{file} is no {name} checkpoint: it {lacking}")

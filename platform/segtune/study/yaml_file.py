@@ -67,6 +67,10 @@ class Baseline(_Strict):
         "imedsam_paper",
         "imedsam_as_coded",
         "imedsam_recommended",
+        "weft_nano",
+        "weft_paper",
+        "weft_as_coded",
+        "weft_recommended",
     ]
     arguments: dict[str, Any] = {}
     """Of the preset: `data_root`, `sam2_checkpoint`."""

@@ -15,6 +15,7 @@ from segcore.methods import METHODS
 from segcore.methods.method import Method, head_parameters
 from segcore.systems import SYSTEMS
 from segcore.systems.system import System, SystemConfig
+from segcore.systems.weft.experts import ExpertConfig
 from segcore.train import train
 from segcore.training.runtime import Runtime
 
@@ -143,13 +144,17 @@ def test_config_goes_through_json(name: str) -> None:
     config.check_weights()
 
 
+SMALL: dict[str, dict[str, Any]] = {"weft": {"experts": ExpertConfig(kernels=(1, 3), top=1)}}
+"""Fields that make a system's step a quick one."""
+
+
 @pytest.mark.parametrize("name", sorted(set(NETWORKS) - {"dual_encoder"}))
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains_every_system(tiny: TrainConfig, name: str, method: str) -> None:
     """`test_methods` has the contract of methods on the dual encoder."""
     config = dataclasses.replace(
         tiny,
-        system=SystemConfig.named(name, image_size=64),
+        system=SystemConfig.named(name, image_size=64, **SMALL.get(name, {})),
         method=Method.named(method),
         schedule=dataclasses.replace(tiny.schedule, epochs=3),
     )
