@@ -84,6 +84,7 @@ def test_the_published_code_trains_as_many(as_coded: Weft) -> None:
     feed_forward = sum(size_of(stage.get_submodule("layers")) for stage in stages)
     trained = sum(p.numel() for p in as_coded.parameters() if p.requires_grad)
     backbone = trained - size_of(as_coded.head)
+    assert as_coded.pyramid is not None
     assert size_of(as_coded.pyramid) == 173_303
     assert deformable == 6_562_048
     assert feed_forward == 4_408_374
@@ -111,7 +112,14 @@ DIFFERENCES: Mapping[str, tuple[Any, Any, Any]] = {
     "system.adapter.update": ("added", "none", "added"),
     "system.norm": ("group", "instance", "group"),
     "system.embedding_rate": (1.0, 0.9**25, 1.0),
-    "system.output": ("probabilities", "labels", "probabilities"),
+    "evaluation.select_on": (
+        ("dice", "macro", "per_image"),
+        ("iou", "pooled", "set_with_background"),
+        ("dice", "macro", "per_image"),
+    ),
+    "evaluation.tta.scales": ((1.0,), (0.5, 1.0, 1.5), (1.0,)),
+    "evaluation.tta.flips": ((), ("horizontal",), ()),
+    "evaluation.tta.overlap": (0.25, 0.168, 0.25),
     "system.loss.dice_weight": (2.0, 5.0, 5.0),
     "optim.clip_norm": (None, None, 1.0),
     "augment.rotate": (0.0, 0.0, 0.5),
@@ -249,6 +257,7 @@ def test_pictures_say_which_experts_were_chosen_and_where() -> None:
 def test_the_loudest_expert_is_the_one_that_says_most() -> None:
     system = build().eval()
     with torch.inference_mode():
+        assert system.pyramid is not None
         _, choices = system.pyramid(noise(1, (64, 64)).image_B3HW)
     strength = torch.zeros(choices[0].strength_BEhw.shape)
     strength[:, 3, :4], strength[:, 2, 4:] = 1, 2
@@ -466,6 +475,8 @@ VARIANTS: Mapping[str, WeftConfig] = {
             subspace_tokens=False, enhancer=EnhancerConfig(enabled=False), update="none"
         ),
     ),
+    "unguided": changed(guided=False),
+    "unguided, odd sizes": changed(guided=False, image_size=80),
     "a map's loss, odd sizes": changed(
         image_size=80,
         experts=ExpertConfig(kernels=(1, 3), top=1),
@@ -635,6 +646,7 @@ def experts(**fields: Any) -> WeftConfig:
 SWITCHES: Mapping[str, WeftConfig] = {
     "kernels": experts(kernels=(1, 3, 7)),
     "no experts": changed(experts=ExpertConfig(kernels=())),
+    "unguided": changed(guided=False),
     "top": experts(top=1),
     "router": experts(router="twice"),
     "shared": experts(shared=False),
@@ -687,6 +699,20 @@ def test_no_switch_is_dead(switch: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert any(not torch.equal(x, after[n]) for n, x in before.items())
 
 
+@pytest.mark.parametrize("side", [64, 80])
+def test_without_guidance_the_head_sees_maps_of_the_same_sizes(side: int) -> None:
+    seen: list[list[torch.Size]] = []
+    for config in (changed(image_size=side), changed(image_size=side, guided=False)):
+        system = build(config)
+        system.head.register_forward_pre_hook(
+            lambda _, args: seen.append([x.shape for x in args[0]])
+        )
+        system(noise(1, (side, side), POLYP), (side, side))
+    assert seen[0] == seen[1]
+    trained = {name.split(".")[0] for name, p in system.named_parameters() if "vit" not in name}
+    assert trained == {"norms", "head"}
+
+
 def test_labels_are_handed_out_when_nothing_is_trained() -> None:
     system = build(changed(output="labels"))
     batch = noise(1, (64, 64), POLYP)
@@ -733,6 +759,10 @@ def test_a_loss_of_queries_needs_no_gradient_of_the_map() -> None:
         (
             lambda: EnhancerConfig(enabled=False, pool="identity"),
             "laplacian and pool have no effect with enabled=False",
+        ),
+        (
+            lambda: changed(guided=False, experts=ExpertConfig(top=1)),
+            "experts has no effect with guided=False: leave it out",
         ),
         (lambda: HeadConfig(width=64, heads=3), "width = 64 can't be shared out among 3 heads"),
     ],

@@ -6,6 +6,7 @@ places in a row.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
@@ -23,7 +24,7 @@ from segcore.systems.pixels import enlarge, resize, standardise
 from segcore.systems.system import Part, System, SystemConfig, Targets, projections
 from segcore.systems.vit import VitWeights, embed
 from segcore.systems.weft.adapter import STAGES, AdapterConfig, Stage, check_width, flat
-from segcore.systems.weft.experts import ExpertConfig, Pyramid, expert_maps
+from segcore.systems.weft.experts import Choice, ExpertConfig, Pyramid, expert_maps
 from segcore.systems.weft.head import HeadConfig, class_logits, decided
 from segcore.systems.weft.norms import Norm, norm_of
 from segcore.systems.weft.spatial import LEVELS
@@ -40,6 +41,10 @@ class WeftConfig(SystemConfig):
     """Side of the square image that the transformer sees, pixels; a multiple of its patch's. Other
     images are resized."""
     vit: VitWeights = dataclasses.field(default_factory=VitWeights)
+    guided: bool = True
+    """Whether anything stands beside the transformer. False: the head sees the transformer's own
+    features after each quarter of its blocks, at the same four sizes: what WEFT is held against
+    where other ways of adapting the transformer take the place of its own."""
     experts: ExpertConfig = dataclasses.field(default_factory=ExpertConfig)
     adapter: AdapterConfig = dataclasses.field(default_factory=AdapterConfig)
     head: HeadConfig = dataclasses.field(default_factory=HeadConfig)
@@ -56,6 +61,12 @@ class WeftConfig(SystemConfig):
 
     def __post_init__(self) -> None:
         faults = check_width(self.vit.width, self.adapter)
+        beside = {"experts": ExpertConfig(), "adapter": AdapterConfig()}
+        faults += [
+            f"{name} has no effect with guided=False: leave it out"
+            for name, usual in beside.items()
+            if not self.guided and getattr(self, name) != usual
+        ]
         if self.image_size % self.vit.patch:
             faults.append(f"image_size = {self.image_size}: give a multiple of {self.vit.patch}")
         if faults:
@@ -96,11 +107,15 @@ class Weft(System):
         self.vit = config.vit.build(config.image_size)
         self._weights_hash = tensors_hash(self.vit)
         width = config.vit.width
-        self.pyramid = Pyramid(config.experts, width, config.norm)
-        self.levels = nn.Embedding(LEVELS, width)
+        self.pyramid: Pyramid | None = None
+        self.levels: nn.Embedding | None = None
         """A code of each scale's own."""
+        stages = range(STAGES if config.guided else 0)
+        if config.guided:
+            self.pyramid = Pyramid(config.experts, width, config.norm)
+            self.levels = nn.Embedding(LEVELS, width)
         self.stages = nn.ModuleList(
-            Stage(width, config.adapter, config.norm, last=i == STAGES - 1) for i in range(STAGES)
+            Stage(width, config.adapter, config.norm, last=i == STAGES - 1) for i in stages
         )
         self.norms = nn.ModuleList(norm_of(width, config.norm) for _ in range(LEVELS + 1))
         self.head = config.head.build(width, len(classes.foreground))
@@ -110,8 +125,13 @@ class Weft(System):
         `extras["query_classes"]` and `extras["query_masks"]` what they are made of, after each of
         the head's layers, and `extras["experts"]` the experts' weights (B, scales, experts)."""
         image_B3HW = standardise(resize(batch.image_B3HW, self._config.input_size))
-        scales, choices = self.pyramid(image_B3HW)
-        classes_DBQL, masks_DBQhw = self.head(self._guided(image_B3HW, scales))
+        choices: list[Choice] = []
+        if self.pyramid is None:
+            seen = self._unguided(image_B3HW)
+        else:
+            scales, choices = self.pyramid(image_B3HW)
+            seen = self._guided(image_B3HW, scales)
+        classes_DBQL, masks_DBQhw = self.head(seen)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self._by_queries):
             last = (classes_DBQL[-1], masks_DBQhw[-1])
             native = class_logits(*last, masks_DBQhw.shape[-2:], exclusive=self._exclusive)
@@ -132,9 +152,8 @@ class Weft(System):
     def _guided(self, image_B3HW: Tensor, scales: list[Tensor]) -> list[Tensor]:
         """The maps that the head sees, finest first: what came of the pyramid's, and the
         transformer's after each stage."""
-        vit, side = self.vit, self._config.image_size // self._config.vit.patch
-        grid, prefix = (side, side), int(vit.num_prefix_tokens)
-        per_stage = len(vit.blocks) // STAGES
+        assert self.levels is not None
+        vit, grid, prefix = self.vit, self._grid, int(self.vit.num_prefix_tokens)
         finest, *beside = scales
         sizes: list[Size] = [(c.shape[-2], c.shape[-1]) for c in beside]
         codes = self.levels.weight[:, :, None, None]
@@ -144,8 +163,7 @@ class Weft(System):
             assert isinstance(stage, Stage)
             told = stage.inject(x_BLC[:, prefix:], grid, c_BLC, sizes)
             x_BLC = torch.cat([x_BLC[:, :prefix], told], dim=1)
-            for block in vit.blocks[i * per_stage : (i + 1) * per_stage]:
-                x_BLC = block(x_BLC)
+            x_BLC = self._through_stage(i, x_BLC)
             c_BLC = stage.renew(c_BLC, sizes, x_BLC[:, prefix:], grid)
             after.append(x_BLC[:, prefix:].transpose(1, 2).unflatten(2, grid))
         parts = c_BLC.split([height * width for height, width in sizes], dim=1)
@@ -155,6 +173,29 @@ class Weft(System):
             for norm, c, x in zip(self.norms, [finest, *beside], after, strict=True)
         ]
 
+    def _unguided(self, image_B3HW: Tensor) -> list[Tensor]:
+        """The maps that the head sees, finest first, of the transformer alone."""
+        prefix, side = int(self.vit.num_prefix_tokens), self._config.image_size
+        x_BLC, maps = embed(self.vit, image_B3HW), []
+        for i, norm in enumerate(self.norms):
+            x_BLC = self._through_stage(i, x_BLC)
+            x_BChw = x_BLC[:, prefix:].transpose(1, 2).unflatten(2, self._grid)
+            size = math.ceil(side / FINEST / 2**i)
+            maps.append(norm(enlarge(x_BChw, (size, size))))
+        return maps
+
+    @property
+    def _grid(self) -> Size:
+        side = self._config.image_size // self._config.vit.patch
+        return side, side
+
+    def _through_stage(self, stage: int, x_BLC: Tensor) -> Tensor:
+        """Tokens through a quarter of the transformer's blocks."""
+        per_stage = len(self.vit.blocks) // STAGES
+        for block in self.vit.blocks[stage * per_stage : (stage + 1) * per_stage]:
+            x_BLC = block(x_BLC)
+        return x_BLC
+
     def loss(self, prediction: Prediction, batch: Batch, progress: Progress) -> Tensor:
         """The configured loss: of the queries, or of the map that they make."""
         value: Tensor = self._loss(prediction, batch)
@@ -163,7 +204,8 @@ class Weft(System):
     def parts(self) -> Mapping[str, Part]:
         """The transformer is pretrained; everything else is begun here."""
         parts = {"vit": Part(self.vit, "pretrained")}
-        for name in ("pyramid", "levels", "stages", "norms"):
+        beside = ("pyramid", "levels", "stages") if self._config.guided else ()
+        for name in (*beside, "norms"):
             parts[name] = Part(self.get_submodule(name), "head")
         rates = dict.fromkeys(_EMBEDDINGS, self._config.embedding_rate)
         for name in (*_LAYERS, *_EMBEDDINGS):
@@ -182,6 +224,8 @@ class Weft(System):
         return self._weights_hash
 
 
+FINEST = 4
+"""Stride of the finest map that the head sees; each further one is half as fine."""
 _LAYERS = ("pixels", "queries.decoder.layers", "queries.decoder.layernorm")
 _EMBEDDINGS = (
     "classes",
