@@ -57,7 +57,7 @@ def weft_nano() -> TrainConfig:
         system=WeftConfig(),
         method=Method.named("frozen"),
         optim=OptimConfig(lr=2e-3),
-        schedule=Schedule(batch_size=4),
+        schedule=Schedule(epochs=8, batch_size=4),
     )
 
 
