@@ -87,7 +87,7 @@ def _pairs(scored: Scored, classes: ClassSpec) -> dict[str, Pair]:
     )
     of_class = {} if shares is None else dict(zip(classes.names, shares, strict=True))
     pairs = {
-        name: Pair(mask, true, of_class.get(name), scored.spacing_mm)
+        name: Pair(mask, true, of_class.get(name), scored.spacing_mm, scored.uncertainty)
         for (name, mask), true in masks
     }
     if len(pairs) == 1:

@@ -18,6 +18,7 @@ from segtune.report.parts.head import banners, facts, unlike_banners
 from segtune.report.parts.notes import notes
 from segtune.report.parts.per_image import agreement_part, spread_part
 from segtune.report.parts.pictures import arms_gallery_part, search_gallery_part
+from segtune.report.parts.protocols import protocols_part
 from segtune.report.parts.reported import reported_part
 from segtune.report.parts.scores import scores_part
 from segtune.report.parts.searches.best_trials import best_trials_part, trial_looks
@@ -142,6 +143,7 @@ def ablation_parts(found: Findings, arm_looks: Looks) -> list[Part | None]:
         rank_by_interval_part(study, "arm"),
         *_training_and_image_parts(study, arm_looks),
         tuning_part(study, arm_looks),
+        protocols_part(study),
         reported_part(found.summary.reported),
     ]
 

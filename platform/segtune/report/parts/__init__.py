@@ -11,6 +11,7 @@ notes             How to read a section: where each number comes from, and how s
 overlays          Pictures of predictions and errors, composed from images and coloured labels.
 per_image         Scores of single test images: how they spread, and each arm against the baseline.
 pictures          Best, median and worst test images with what was predicted, and the errors.
+protocols         Every protocol in which the arms were tested, for looking up.
 reported          Numbers that papers report: shown, and in no statistic.
 scores            Scores on the test split, per arm.
 searches/         The parts of a search's section.
