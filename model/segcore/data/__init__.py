@@ -90,6 +90,11 @@ DATASETS.add(
     "BCV (BTCV, Synapse): 30 abdominal CTs with 13 organs",
 )
 DATASETS.add(
+    "bcv_transunet",
+    "segcore.data.sets.bcv_transunet:BCVTransUNet",
+    "BCV as TransUNet prepared it: slices and volumes of 8 organs",
+)
+DATASETS.add(
     "amos",
     "segcore.data.sets.amos:AMOS",
     "AMOS22: abdominal CTs, or MRs, with 15 organs",

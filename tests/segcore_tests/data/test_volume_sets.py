@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import h5py
 import nibabel as nib
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from segcore.data.faults import DataError
 from segcore.data.scenes import organ_atlas
 from segcore.data.sets.amos import AMOS
 from segcore.data.sets.amos import ORGANS as AMOS_ORGANS
-from segcore.data.sets.bcv import BCV, TRANSUNET_ORGANS, TRANSUNET_TEST
+from segcore.data.sets.bcv import BCV, TRANSUNET_TEST
 from segcore.data.sets.bcv import ORGANS as BCV_ORGANS
+from segcore.data.sets.bcv_transunet import SAMED, BCVTransUNet
 from segcore.data.sets.nifti_folder import NiftiFolder
 from segcore.data.sets.synthetic_organs import SyntheticOrgans
 from segcore.data.survey import survey
@@ -102,10 +104,9 @@ def test_bcvs_organs_and_transunets_choice_of_them(tmp_path: Path) -> None:
         BCV_ORGANS.keys() - {"portal_splenic_vein"}
     )
     assert len(TRANSUNET_TEST) == 12
-    assert len(TRANSUNET_ORGANS) == 8
     write_bcv(tmp_path, count=10)
     named = ("img0001", "img0002", "img0003")
-    data = BCV(root=str(tmp_path), organs=TRANSUNET_ORGANS, test=named).open()
+    data = BCV(root=str(tmp_path), organs=SAMED, test=named).open()
     assert {data.sources("test")[i].patient_id for i in data.ids("test")} == set(named)
     assert len({data.sources("val")[i].patient_id for i in data.ids("val")}) == 2
     with pytest.raises(DataError, match=r"volume that test names and that is not there: 8"):
@@ -203,6 +204,63 @@ def test_any_folder_of_volumes(tmp_path: Path) -> None:
 def test_what_cannot_be_meant_is_refused(fields: dict[str, object], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         NiftiFolder(root="data", **fields)  # type: ignore[arg-type]
+
+
+def write_transunet(root: Path) -> None:
+    for folder in ("train_npz", "test_vol_h5"):
+        (root / folder).mkdir(parents=True)
+    for case in (5, 6, 7, 9, 10):
+        labels = discs((1, 8), slices=3)
+        image = (labels / 8).astype(np.float32)
+        for index in range(3):
+            path = root / "train_npz" / f"case{case:04d}_slice{index:03d}.npz"
+            np.savez(path, image=image[index], label=labels[index].astype(np.float32))
+    with h5py.File(root / "test_vol_h5" / "case0001.npy.h5", "w") as file:
+        file["image"], file["label"] = (discs((2, 3)) / 8).astype(np.float32), discs((2, 3))
+
+
+def test_transunets_form_has_slices_to_train_on_and_volumes_to_test_on(tmp_path: Path) -> None:
+    write_transunet(tmp_path)
+    config = BCVTransUNet(root=str(tmp_path), val_from_train=0.5)
+    data = config.open()
+    assert data.classes.foreground == SAMED
+    cases = {split: {s.patient_id for s in data.sources(split).values()} for split in SPLITS}
+    assert cases["train"] | cases["val"] == {f"case{n:04d}" for n in (5, 6, 7, 9, 10)}
+    assert cases["train"]
+    assert cases["val"]
+    assert data.ids("test") == tuple(f"case0001_{i:04d}" for i in range(4))
+    sample = data.load("test", "case0001_0002", None)
+    np.testing.assert_array_equal(sample.labels_HW, discs((2, 3))[2])
+    np.testing.assert_array_equal(sample.image_HW3[..., 0], np.rint(discs((2, 3))[2] / 8 * 255))
+    assert sample.case_id == "case0001"
+    assert sample.spacing_mm is None
+    trained = data.load("train", data.ids("train")[1], None)
+    np.testing.assert_array_equal(trained.labels_HW, discs((1, 8), slices=3)[trained.slice])
+    assert "dice.per_case" in config.metrics
+    assert "assd.per_case_mm" not in config.metrics
+
+
+def test_faults_of_transunets_form_are_told_at_once(tmp_path: Path) -> None:
+    write_transunet(tmp_path)
+    train, test = tmp_path / "train_npz", tmp_path / "test_vol_h5"
+    np.savez(train / "case0005_slice001.npz", image=np.zeros((4, 4)), label=np.full((4, 4), 9))
+    np.savez(train / "case0006_slice001.npz", image=np.zeros((4, 4)), label=np.zeros((4, 5)))
+    np.savez(train / "case0007_slice001.npz", image=np.zeros((4, 4)))
+    np.savez(train / "case0009_slice001.npz", image=np.array([print]), label=np.zeros((4, 4)))
+    (train / "slice.npz").write_bytes(b"")
+    (test / "case0001.npy.h5").write_bytes(b"no h5")
+    with pytest.raises(DataError) as caught:
+        BCVTransUNet(root=str(tmp_path)).open()
+    for line in (
+        "file name without case and slice: 1\n    train_npz/slice.npz",
+        "unreadable file: 5",
+        "case0005_slice001.npz: labels beyond the list: 9",
+        "case0006_slice001.npz: image (4, 4) and label (4, 5)",
+        "case0007_slice001.npz",
+        "case0009_slice001.npz: Object arrays cannot be loaded",
+        "case0001.npy.h5",
+    ):
+        assert line in str(caught.value), line
 
 
 def small(tmp_path: Path, **fields: object) -> SyntheticOrgans:

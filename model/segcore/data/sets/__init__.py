@@ -2,6 +2,7 @@
 
 amos             AMOS22: CTs and MRs of the abdomen with 15 organs, as NIfTI.
 bcv              BCV: 30 CTs of the abdomen with 13 organs, as NIfTI.
+bcv_transunet    BCV as TransUNet prepared it: slices and volumes of 8 organs.
 cvc_clinicdb     CVC-ClinicDB: 612 colonoscopy frames of 29 sequences, with masks of the polyp.
 folder           `folder`: any folder of images and mask pictures, described by its configuration.
 kvasir_sessile   Kvasir-Sessile: 196 colonoscopy images of sessile and flat polyps, with masks.

@@ -34,16 +34,6 @@ ORGANS: Organs = {
 TRANSUNET_TEST = tuple(f"img{n:04d}" for n in (1, 2, 3, 4, 8, 22, 25, 29, 32, 35, 36, 38))
 """The twelve volumes that TransUNet (arXiv 2102.04306) and most after it test on; `test` takes
 them."""
-TRANSUNET_ORGANS = (
-    "spleen",
-    "right_kidney",
-    "left_kidney",
-    "gallbladder",
-    "liver",
-    "stomach",
-    "aorta",
-    "pancreas",
-)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
