@@ -11,7 +11,7 @@ import functools
 import importlib
 import importlib.metadata
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
@@ -33,7 +33,7 @@ class Entry:
     needs: Mapping[Trait, str] = field(default_factory=dict)
     """What the row needs at its defaults of that which it is put together with, and what to do
     where there is none of it. The first one missing is told."""
-    lacks: Collection[Trait] = ()
+    lacks: tuple[Trait, ...] = ()
     """What the row never has, however it is configured."""
     refuses: Mapping[str, str] = field(default_factory=dict)
     """Rows that it cannot be put together with for another reason: of a method, the system's name
@@ -46,7 +46,7 @@ class Entry:
         """Where the object lives."""
         return self.target.partition(":")[0]
 
-    def refusal(self, table: "Table", name: str, unneeded: Collection[Trait] = ()) -> str | None:
+    def refusal(self, table: "Table", name: str, unneeded: tuple[Trait, ...] = ()) -> str | None:
         """Why the row cannot be put together with one of another table; None: it can.
 
         Nothing is loaded: this is what the rows say. A row that says nothing refuses nothing here.
@@ -92,7 +92,7 @@ class Table(Mapping[str, Entry]):
         description: str,
         *,
         needs: Mapping[Trait, str] | None = None,
-        lacks: Collection[Trait] = (),
+        lacks: tuple[Trait, ...] = (),
         refuses: Mapping[str, str] | None = None,
     ) -> None:
         """Add a row that is loaded only when asked for. Arguments as of `Entry`.
@@ -108,7 +108,7 @@ class Table(Mapping[str, Entry]):
         description: str,
         *,
         needs: Mapping[Trait, str] | None = None,
-        lacks: Collection[Trait] = (),
+        lacks: tuple[Trait, ...] = (),
         refuses: Mapping[str, str] | None = None,
     ) -> Callable[[T], T]:
         """A decorator that adds a row for what stands below it, in a study's file for example.

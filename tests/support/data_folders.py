@@ -161,7 +161,7 @@ def bcv(root: Path) -> DataConfig:
 
 
 def amos(root: Path) -> DataConfig:
-    for part, numbers in (("Tr", range(1, 6)), ("Va", range(6, 9))):
+    for part, numbers in (("Tr", range(1, 6)), ("Va", range(6, 8))):
         for n in numbers:
             labels = discs(tuple(AMOS_ORGANS.values()), size=60)
             save_volume(root / f"images{part}" / f"amos_{n:04d}.nii.gz", units_of(labels, n))

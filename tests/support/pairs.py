@@ -20,13 +20,19 @@ from segcore.methods import METHODS
 from segcore.methods.method import Method
 from segcore.systems import SYSTEMS
 from segcore.systems.system import SystemConfig
+from segcore.train import train
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
 from segtune import Ablation
-from segtune.execution.worker import Job, work
+from segtune.execution.recorder import Recorder
+from segtune.report.evidence.summary import score_summary
+from segtune.report.page.look import looks
+from segtune.report.parts.scores import scores_sheet
 from segtune.results import study_file
-from segtune.results.provenance import find_origin
+from segtune.results.provenance import Origin
 from segtune.results.storage import Storage
+from segtune.results.study_rows import load
+from segtune.results.study_scores import derive
 from segtune.study import definition
 from segtune.study.spec import Trial
 
@@ -122,17 +128,34 @@ def _changes(run: Run, sets: Mapping[str, DataConfig]) -> dict[str, Any]:
     }
 
 
-def begin(storage: Storage, name: str, ablation: Ablation) -> Iterator[Trial]:
+def begin(storage: Storage, name: str, ablation: Ablation) -> list[Trial]:
     """Write what a study is, and give its trials."""
     study_file.write(storage, name, definition.define(name, ablation))
-    yield from ablation.trials({})
+    return [*ablation.trials({})]
 
 
-def train_one(storage: Storage, name: str, trial: Trial) -> str | None:
+def train_one(storage: Storage, name: str, trial: Trial, origin: Origin) -> str | None:
     """Train a trial in this process, into the study's tables; why it failed, None if it did not."""
-    job = Job(trial, name, storage, find_origin(), patience=600, on_gpu=False)
+    recorder = Recorder(storage, name, trial, origin, workers=1)
+    recorder.start()
     try:
-        work(job, Runtime(), lambda metrics: None)
+        for evaluation in train(trial.config, Runtime()):
+            recorder.add(evaluation)
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
+        recorder.fail(failure := f"{type(error).__name__}: {error}")
+        return failure
     return None
+
+
+def reported(storage: Storage, name: str) -> dict[str, float | None]:
+    """Macro Dice on test in the row that each arm has in the study's report; None where it has no
+    number there."""
+    study = derive(load(storage, name))
+    summary = score_summary(study)
+    sheet = scores_sheet(summary, (), looks(study.rows.arms, study.rows.baseline))
+    place = sheet.raw_header.index("dice_macro_mean")
+    return {str(row[0]): _number(row[place]) for row in sheet.raw_rows}
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
