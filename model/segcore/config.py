@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from segcore.data import DATASETS
 from segcore.data.augment import Augment
 from segcore.data.dataset import DataConfig, Dataset
 from segcore.data.prompts import PromptConfig
@@ -20,7 +21,9 @@ from segcore.metrics.images import POOLED
 from segcore.metrics.metric import Direction, Metric
 from segcore.metrics.table import METRICS
 from segcore.registry import STRICT, Choice
+from segcore.systems import SYSTEMS
 from segcore.systems.system import SystemConfig
+from segcore.tables import Trait
 from segcore.training.evaluation import EvaluationConfig
 from segcore.training.schedule import OptimConfig, Schedule
 
@@ -52,8 +55,13 @@ class TrainConfig:
 
     def _faults(self) -> Iterator[str]:
         """What does not go together in parts that are each in order."""
-        if reason := METHODS[self.method.name].refuses.get(self.system.name):
+        if reason := METHODS[self.method.name].refusal(SYSTEMS, self.system.name):
             yield f"method {self.method.name} refuses the system {self.system.name}: {reason}"
+        external = self.evaluation.external
+        unneeded: tuple[Trait, ...] = () if self.system.needs_depth else ("depth maps",)
+        for name in [self.data.name] if external is None else [self.data.name, external.name]:
+            if reason := SYSTEMS[self.system.name].refusal(DATASETS, name, unneeded):
+                yield f"system {self.system.name} refuses the data set {name}: {reason}"
         if self.prompts.source != "none" and not self.system.takes_prompts:
             yield (
                 f"prompts.source = {self.prompts.source!r} has no effect: the system "
@@ -149,9 +157,15 @@ class TrainConfig:
             None
             if self.evaluation.external is None or external is None
             else (self.evaluation.external, external),
-            needs_depth=self.system.needs_depth,
+            without_depth=self._without_depth(),
             others=faults,
         )
+
+    def _without_depth(self) -> str | None:
+        """What to do where there are no depth maps; None: the system looks at none."""
+        if not self.system.needs_depth:
+            return None
+        return SYSTEMS[self.system.name].needs.get("depth maps", "give a set that has them")
 
 
 def to_json(config: Any, *, locations: bool = True) -> dict[str, Any]:

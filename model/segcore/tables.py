@@ -13,9 +13,13 @@ import importlib.metadata
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 T = TypeVar("T")
+Trait = Literal["pretrained weights", "layers to adapt", "fused q, k, v", "depth maps"]
+"""What a row may need of a row of another table: a method of a system (weights of the role
+`pretrained`, linear layers by `System.adaptable`, those of them by `System.fused_qkv`), a system of
+a data set (`Dataset.has_depth`)."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,14 @@ class Entry:
     """Where the object lives: `module:name`. Imported on `load`, never before."""
     description: str
     """One line for a person; the CLI prints it."""
+    needs: Mapping[Trait, str] = field(default_factory=dict)
+    """What the row needs at its defaults of that which it is put together with, and what to do
+    where there is none of it. The first one missing is told."""
+    lacks: tuple[Trait, ...] = ()
+    """What the row never has, however it is configured."""
     refuses: Mapping[str, str] = field(default_factory=dict)
-    """Of a method: the systems that it cannot adapt, and why."""
+    """Rows that it cannot be put together with for another reason: of a method, the system's name
+    and why."""
     loaded: Any = None
     """The object itself, where it was registered and not named."""
 
@@ -35,6 +45,23 @@ class Entry:
     def module(self) -> str:
         """Where the object lives."""
         return self.target.partition(":")[0]
+
+    def refusal(self, table: "Table", name: str, unneeded: tuple[Trait, ...] = ()) -> str | None:
+        """Why the row cannot be put together with one of another table; None: it can.
+
+        Nothing is loaded: this is what the rows say. A row that says nothing refuses nothing here.
+
+        Args:
+            table: of the systems, for a method; of the data sets, for a system.
+            name: of the row in it.
+            unneeded: what a configuration other than the defaults does without.
+        """
+        if name in self.refuses:
+            return self.refuses[name]
+        for trait, advice in self.needs.items():
+            if trait in table[name].lacks and trait not in unneeded:
+                return f"it has no {trait}; {advice}"
+        return None
 
     def load(self) -> Any:
         """The object; imported where it was not."""
@@ -64,27 +91,35 @@ class Table(Mapping[str, Entry]):
         target: str,
         description: str,
         *,
+        needs: Mapping[Trait, str] | None = None,
+        lacks: tuple[Trait, ...] = (),
         refuses: Mapping[str, str] | None = None,
     ) -> None:
-        """Add a row that is loaded only when asked for.
+        """Add a row that is loaded only when asked for. Arguments as of `Entry`.
 
         Raises:
-            ValueError: there is a row of this name.
+            ValueError: there is a row of this name, or no such trait.
         """
-        self._insert(name, Entry(target, description, refuses or {}))
+        self._insert(name, Entry(target, description, needs or {}, lacks, refuses or {}))
 
     def register(
-        self, name: str, description: str, *, refuses: Mapping[str, str] | None = None
+        self,
+        name: str,
+        description: str,
+        *,
+        needs: Mapping[Trait, str] | None = None,
+        lacks: tuple[Trait, ...] = (),
+        refuses: Mapping[str, str] | None = None,
     ) -> Callable[[T], T]:
         """A decorator that adds a row for what stands below it, in a study's file for example.
 
             @METHODS.register("head_only", "trains the head and half of the encoder")
             class HeadOnly(Method): ...
 
-        A file that is loaded again replaces its own row.
+        A file that is loaded again replaces its own row. Arguments as of `Entry`.
 
         Raises:
-            ValueError: there is a row of this name from elsewhere.
+            ValueError: there is a row of this name from elsewhere, or no such trait.
         """
 
         module = sys._getframe(1).f_globals["__name__"]  # of a metric its object does not tell
@@ -98,7 +133,8 @@ class Table(Mapping[str, Entry]):
                     f"there is a {self.kind} {name!r} already, {self[name].description}: give "
                     "another name"
                 )
-            self._insert(name, Entry(target, description, refuses or {}, loaded=item))
+            row = Entry(target, description, needs or {}, lacks, refuses or {}, loaded=item)
+            self._insert(name, row)
             if isinstance(item, type) and hasattr(item, "table"):
                 setattr(item, "name", name)  # noqa: B010  # a configuration says which row it is
             return item
@@ -110,6 +146,11 @@ class Table(Mapping[str, Entry]):
         if there is not None and there.module != entry.module:
             raise ValueError(
                 f"there is a {self.kind} {name!r} already ({there.target}): give another name"
+            )
+        if unknown := {*entry.needs, *entry.lacks} - {*get_args(Trait)}:
+            raise ValueError(
+                f"the {self.kind} {name!r} needs or lacks {', '.join(sorted(unknown))}: choose of "
+                f"{'; '.join(get_args(Trait))}"
             )
         self._rows[name] = entry
 

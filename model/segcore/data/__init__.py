@@ -40,16 +40,19 @@ DATASETS.add(
     "synthetic_polyps",
     "segcore.data.sets.synthetic_polyps:SyntheticPolyps",
     "procedural colonoscopy scenes with a lobed polyp",
+    lacks=("depth maps",),
 )
 DATASETS.add(
     "synthetic_organs",
     "segcore.data.sets.synthetic_organs:SyntheticOrgans",
     "procedural CTs of the abdomen with thirteen organs, as NIfTI",
+    lacks=("depth maps",),
 )
 DATASETS.add(
     "synthetic_aerial",
     "segcore.data.sets.synthetic_aerial:SyntheticAerial",
     "procedural fields from above with up to three salient objects, or none",
+    lacks=("depth maps",),
 )
 DATASETS.add(
     "l3d",
@@ -65,16 +68,19 @@ DATASETS.add(
     "llsd",
     "segcore.data.sets.llsd:LLSD",
     "LLSD: liver landmarks as colour masks, a folder per patient, no depth",
+    lacks=("depth maps",),
 )
 DATASETS.add(
     "kvasir_sessile",
     "segcore.data.sets.kvasir_sessile:KvasirSessile",
     "Kvasir-Sessile: 196 sessile polyps, binary masks, no depth",
+    lacks=("depth maps",),
 )
 DATASETS.add(
     "cvc_clinicdb",
     "segcore.data.sets.cvc_clinicdb:CVCClinicDB",
     "CVC-ClinicDB: 612 polyp frames of 29 sequences, split by sequence, no depth",
+    lacks=("depth maps",),
 )
 for _name, _class, _about in (
     ("orssd", "ORSSD", "ORSSD: salient objects in remote sensing, 600 + 200 images"),
@@ -83,26 +89,32 @@ for _name, _class, _about in (
     ("camo", "CAMO", "CAMO: camouflaged animals and people, 1000 + 250 images"),
     ("cod10k", "COD10K", "COD10K: camouflaged animals, 3040 + 2026 images"),
 ):
-    DATASETS.add(_name, f"segcore.data.sets.salient_objects:{_class}", _about)
+    DATASETS.add(
+        _name, f"segcore.data.sets.salient_objects:{_class}", _about, lacks=("depth maps",)
+    )
 DATASETS.add(
     "bcv",
     "segcore.data.sets.bcv:BCV",
     "BCV (BTCV, Synapse): 30 abdominal CTs with 13 organs",
+    lacks=("depth maps",),
 )
 DATASETS.add(
     "bcv_transunet",
     "segcore.data.sets.bcv_transunet:BCVTransUNet",
     "BCV as TransUNet prepared it: slices and volumes of 8 organs",
+    lacks=("depth maps",),
 )
 DATASETS.add(
     "amos",
     "segcore.data.sets.amos:AMOS",
     "AMOS22: abdominal CTs, or MRs, with 15 organs",
+    lacks=("depth maps",),
 )
 DATASETS.add(
     "nifti_folder",
     "segcore.data.sets.nifti_folder:NiftiFolder",
     "any folder of NIfTI volumes and labels, described by its fields",
+    lacks=("depth maps",),
 )
 DATASETS.add(
     "folder",

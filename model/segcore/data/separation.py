@@ -24,23 +24,19 @@ EMPTY: Mapping[Split, str] = {
     "train": "there is nothing to train on",
     "val": "the best epoch is chosen on val",
 }
-NO_DEPTH = (
-    "give a set that has them, set system.depth.source='image' to let the depth encoder see the "
-    "image, or system.fusion.mode='rgb_only' to do without it"
-)
 Opened = tuple[DataConfig, Dataset]
 """A data set's configuration, and the same set, open."""
 
 
 def check_sets(
-    data: Opened, external: Opened | None, *, needs_depth: bool, others: Iterable[str] = ()
+    data: Opened, external: Opened | None, *, without_depth: str | None, others: Iterable[str] = ()
 ) -> None:
     """See that open sets have what a training needs, and that nothing seen is tested on.
 
     Args:
         data: what is trained, selected and tested on.
         external: what is tested on besides.
-        needs_depth: whether the system looks at depth maps.
+        without_depth: what to do where a set has no depth maps; None: they are not needed.
         others: further faults to be told with those found here.
 
     Raises:
@@ -48,7 +44,7 @@ def check_sets(
             set has other classes or no test split, or train or val share images or patients with
             what is tested; all of them.
     """
-    faults = [*_lacking(data[1], None if external is None else external[1], needs_depth), *others]
+    faults = [*_lacking(data[1], None if external is None else external[1], without_depth), *others]
     try:
         if external is None:
             check_separate(data[1], None)
@@ -61,13 +57,15 @@ def check_sets(
         raise DataError("\n".join(faults))
 
 
-def _lacking(dataset: Dataset, external: Dataset | None, needs_depth: bool) -> Iterator[str]:
+def _lacking(
+    dataset: Dataset, external: Dataset | None, without_depth: str | None
+) -> Iterator[str]:
     for split, why in EMPTY.items():
         if not dataset.ids(split):
             yield f"data: no image is in {split}, and {why}: change how data are split"
     for field, opened in (("data", dataset), ("evaluation.external", external)):
-        if opened is not None and needs_depth and not opened.has_depth:
-            yield f"{field} has no depth maps for every image: {NO_DEPTH}"
+        if opened is not None and without_depth is not None and not opened.has_depth:
+            yield f"{field} has no depth maps for every image: {without_depth}"
     if external is None:
         return
     if not external.ids("test"):

@@ -15,38 +15,65 @@ method    What every method offers: which parameters move, and which optimizer m
 updater   What a training loop asks of an optimizer between the backward pass and the step.
 """
 
-from segcore.tables import Table
+from collections.abc import Mapping
+
+from segcore.tables import Table, Trait
 
 METHODS = Table("METHODS", "segcore.methods", "method")
+_FROZEN = "use frozen, which trains all the rest"
+_LAYERS: Mapping[Trait, str] = {"layers to adapt": _FROZEN}
 METHODS.add("frozen", "segcore.methods.frozen:Frozen", "pretrained weights stay as they are")
-METHODS.add("full", "segcore.methods.full:Full", "every pretrained weight moves, plain AdamW")
-METHODS.add("lora", "segcore.methods.lora:Lora", "low-rank adapters beside the weights (peft)")
+METHODS.add(
+    "full",
+    "segcore.methods.full:Full",
+    "every pretrained weight moves, plain AdamW",
+    needs={"pretrained weights": _FROZEN},
+)
+METHODS.add(
+    "lora",
+    "segcore.methods.lora:Lora",
+    "low-rank adapters beside the weights (peft)",
+    needs=_LAYERS,
+)
 METHODS.add(
     "lora_qv",
     "segcore.methods.lora_qv:LoraQv",
     "adapters on queries and values alone, keys untouched",
+    needs={**_LAYERS, "fused q, k, v": "use lora"},
 )
 METHODS.add(
-    "dora", "segcore.methods.dora:Dora", "adapters for a weight's direction, and its length (peft)"
+    "dora",
+    "segcore.methods.dora:Dora",
+    "adapters for a weight's direction, and its length (peft)",
+    needs=_LAYERS,
 )
 METHODS.add(
-    "adalora", "segcore.methods.adalora:AdaLora", "adapters whose rank goes where it matters (peft)"
+    "adalora",
+    "segcore.methods.adalora:AdaLora",
+    "adapters whose rank goes where it matters (peft)",
+    needs=_LAYERS,
 )
 METHODS.add(
     "adapter",
     "segcore.methods.adapter:Adapter",
     "small networks behind the blocks' layers, which can't be merged",
+    needs=_LAYERS,
 )
 METHODS.add(
-    "galore", "segcore.methods.galore:Galore", "gradients projected on singular vectors (exact SVD)"
+    "galore",
+    "segcore.methods.galore:Galore",
+    "gradients projected on singular vectors (exact SVD)",
+    needs=_LAYERS,
 )
 METHODS.add(
     "srft_galore",
     "segcore.methods.galore:SrftGalore",
     "gradients projected by a subsampled randomized Fourier transform",
+    needs=_LAYERS,
 )
 METHODS.add(
     "srft_galore_published",
     "segcore.methods.galore:SrftGalorePublished",
     "the projection as its authors' code has it",
+    needs=_LAYERS,
 )

@@ -11,7 +11,14 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from segcore.methods.method import Method, adamw, freeze_pretrained, groups_by_rate, head_groups
+from segcore.methods.method import (
+    Method,
+    adamw,
+    freeze_pretrained,
+    groups_by_rate,
+    head_groups,
+    layers_to_adapt,
+)
 from segcore.registry import STRICT
 from segcore.systems.system import System
 from segcore.training.schedule import OptimConfig
@@ -43,8 +50,6 @@ class Adapter(Method):
         """
         freeze_pretrained(system)
         outputs = output_layers(system, attention=self.behind == "attention+mlp")
-        if not outputs:
-            raise ValueError("adapter: the system has no pretrained blocks to stand behind")
         for path, module in outputs.items():
             system.set_submodule(path, Bottleneck(module, self.width))
 
@@ -85,9 +90,13 @@ class Bottleneck(nn.Module):
 
 
 def output_layers(system: System, *, attention: bool) -> Mapping[str, nn.Linear]:
-    """The last layer of each block's MLP, and of its attention if asked for, by module path."""
+    """The last layer of each block's MLP, and of its attention if asked for, by module path.
+
+    Raises:
+        ValueError: the system has none.
+    """
     last: dict[str, str] = {}
-    every = system.adaptable("attention+mlp")
+    every = layers_to_adapt(system, "attention+mlp")
     for path in every:
         block, part, _ = path.rpartition(".mlp.") if ".mlp." in path else path.rpartition(".attn.")
         if attention or part == ".mlp.":

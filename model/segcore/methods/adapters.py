@@ -10,7 +10,14 @@ from pydantic.dataclasses import dataclass
 from torch import nn
 from torch.optim import AdamW
 
-from segcore.methods.method import Method, adamw, freeze_pretrained, groups_by_rate, head_groups
+from segcore.methods.method import (
+    Method,
+    adamw,
+    freeze_pretrained,
+    groups_by_rate,
+    head_groups,
+    layers_to_adapt,
+)
 from segcore.registry import STRICT
 from segcore.systems.system import System, Targets
 from segcore.training.schedule import OptimConfig
@@ -46,9 +53,13 @@ class PeftAdapters(Adapters):
         raise NotImplementedError
 
     def adapt(self, system: System) -> None:
-        """Freeze the encoders and put adapters beside each target."""
+        """Freeze the encoders and put adapters beside each target.
+
+        Raises:
+            ValueError: the system has no such target.
+        """
         freeze_pretrained(system)
-        names = list(system.adaptable(self.targets))
+        names = list(layers_to_adapt(system, self.targets))
         moved = [(p, p.requires_grad) for p in system.parameters()]
         inject_adapter_in_model(self.peft_config(names), system)
         for parameter, requires_grad in moved:  # peft freezes all that is not its own

@@ -21,8 +21,18 @@ class Full(Method):
     """Peak learning rate of the pretrained weights."""
 
     def adapt(self, system: System) -> None:
-        """Let every pretrained parameter move."""
-        for encoder in system.pretrained().values():
+        """Let every pretrained parameter move.
+
+        Raises:
+            ValueError: the system has none.
+        """
+        pretrained = system.pretrained()
+        if not any(True for encoder in pretrained.values() for _ in encoder.parameters()):
+            raise ValueError(
+                "full: the system has no pretrained weights to move; use frozen, which trains all "
+                "the rest"
+            )
+        for encoder in pretrained.values():
             encoder.requires_grad_(True)
 
     def optimizer(self, system: System, optim: OptimConfig) -> AdamW:

@@ -12,7 +12,13 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from segcore.methods.method import Method, freeze_pretrained, groups_by_rate, head_groups
+from segcore.methods.method import (
+    Method,
+    freeze_pretrained,
+    groups_by_rate,
+    head_groups,
+    layers_to_adapt,
+)
 from segcore.methods.updater import Updater
 from segcore.registry import STRICT
 from segcore.systems.system import System, Targets
@@ -66,9 +72,13 @@ class LowRankGradient(Method):
         }
 
     def adapt(self, system: System) -> None:
-        """Let the targets' weights move; their biases stay, as in the published code."""
+        """Let the targets' weights move; their biases stay, as in the published code.
+
+        Raises:
+            ValueError: the system has no such target.
+        """
         freeze_pretrained(system)
-        for module in system.adaptable(self.targets).values():
+        for module in layers_to_adapt(system, self.targets).values():
             module.weight.requires_grad_(True)
 
     def optimizer(self, system: System, optim: OptimConfig) -> GaLoreAdamW:

@@ -45,7 +45,7 @@ class LoraQv(Adapters):
         freeze_pretrained(system)
         fused = system.fused_qkv()
         if not fused:
-            raise ValueError("lora_qv: the system has no fused q, k, v to adapt: use lora")
+            raise ValueError("lora_qv: the system has no fused q, k, v to adapt; use lora")
         alpha = 2 * self.rank if self.alpha is None else self.alpha
         for name, module in fused.items():
             adapter = QvAdapter(module, self.rank, alpha / self.rank, gate=self.gate)

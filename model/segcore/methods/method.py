@@ -1,6 +1,6 @@
 """What every method offers: which parameters move, and which optimizer moves them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch.optim import AdamW, Optimizer
 from segcore.methods import METHODS
 from segcore.methods.updater import Updater
 from segcore.registry import Choice
-from segcore.systems.system import System
+from segcore.systems.system import System, Targets
 from segcore.tables import Table
 from segcore.training.schedule import OptimConfig
 
@@ -63,6 +63,21 @@ class Method(Choice):
         Raises:
             ValueError: it is not `mergeable`.
         """
+
+
+def layers_to_adapt(system: System, targets: Targets) -> Mapping[str, nn.Linear]:
+    """The pretrained projections that a low-rank method adapts, by module path.
+
+    Raises:
+        ValueError: the system has none.
+    """
+    found = system.adaptable(targets)
+    if not found:
+        raise ValueError(
+            f"method.targets = {targets!r}: the system has no such layers to adapt; use frozen, "
+            "which trains all the rest"
+        )
+    return found
 
 
 def freeze_pretrained(system: System) -> None:

@@ -25,6 +25,10 @@ SYSTEMS.add(
     "dual_encoder",
     "segcore.systems.dual_encoder.network:DualEncoderConfig",
     "SAM2 for RGB and Depth Anything V2 for depth, fused by cross-attention",
+    needs={
+        "depth maps": "give a set that has them, set system.depth.source='image' to let the depth "
+        "encoder see the image, or system.fusion.mode='rgb_only' to do without it"
+    },
 )
 SYSTEMS.add(
     "hiera_unet",
@@ -41,13 +45,13 @@ SYSTEMS.add(
     "segcore.systems.weft.network:WeftConfig",
     "a vision transformer guided by wavelet experts, with Mask2Former's head (WEFT)",
 )
-SYSTEMS.add(
-    "filled_box",
-    "segcore.systems.box_shapes:FilledBoxConfig",
-    "the box itself in the place of a mask: what a prompt alone is worth",
-)
-SYSTEMS.add(
-    "box_ellipse",
-    "segcore.systems.box_shapes:BoxEllipseConfig",
-    "the ellipse in the box in the place of a mask",
-)
+for _name, _class, _about in (
+    ("filled_box", "FilledBox", "the box itself in the place of a mask: what a prompt is worth"),
+    ("box_ellipse", "BoxEllipse", "the ellipse in the box in the place of a mask"),
+):
+    SYSTEMS.add(
+        _name,
+        f"segcore.systems.box_shapes:{_class}Config",
+        _about,
+        lacks=("pretrained weights", "layers to adapt", "fused q, k, v"),
+    )

@@ -5,6 +5,7 @@ data     `segtune data`: render a synthetic data set, or look a real one over.
 doctor   `segtune doctor`: whether this machine has what a study needs, and what to do where not.
 export   `segtune export`: a checkpoint's SAM2 as plain weights that load without segtune.
 names    `segtune list`: what there is to choose from.
+pairs    Which methods and data sets go with which system, for `segtune list`.
 predict  `segtune predict`: masks, overlays and contours of images and videos from a checkpoint.
 report   `segtune report`: one HTML file about studies that were run.
 run      `segtune run`: train what is left of a study.

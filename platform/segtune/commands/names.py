@@ -7,35 +7,28 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
+from segtune.commands import pairs
 from segtune.study import catalog
 
-HELP = "studies, systems, methods, losses, data sets and metrics by name"
+HELP = "studies, systems, methods, losses, data sets and metrics by name, and what goes together"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """One kind of name, or all."""
-    parser.add_argument("kind", nargs="?", choices=list(_KINDS))
+    parser.add_argument("kind", nargs="?", choices=[*_KINDS, _PAIRS])
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Print one table per kind."""
-    for kind in [args.kind] if args.kind else list(_KINDS):
+    """Print one table per kind, and which rows go together."""
+    for kind in (k for k in _KINDS if args.kind in (None, k)):
         table = Table(title=kind, title_justify="left", show_header=False, box=None)
         for name, description in _KINDS[kind]().items():
             table.add_row(name, description)
         console.print(table)
+    if args.kind in (None, _PAIRS):
+        console.print("pairs: what goes with which system, at its defaults", style="italic")
+        console.print(*pairs.lines(), sep="\n", markup=False, highlight=False)
     return 0
-
-
-def _methods() -> dict[str, str]:
-    """With the systems that a method refuses, and why."""
-    entries = importlib.import_module("segcore.methods").METHODS
-    return {
-        name: "; ".join(
-            [entry.description, *(f"not for {s}: {why}" for s, why in entry.refuses.items())]
-        )
-        for name, entry in entries.items()
-    }
 
 
 def _descriptions(module: str, table: str) -> Callable[[], dict[str, str]]:
@@ -49,8 +42,9 @@ def _descriptions(module: str, table: str) -> Callable[[], dict[str, str]]:
 _KINDS: dict[str, Callable[[], dict[str, str]]] = {
     "studies": catalog.summaries,
     "systems": _descriptions("segcore.systems", "SYSTEMS"),
-    "methods": _methods,
+    "methods": _descriptions("segcore.methods", "METHODS"),
     "losses": _descriptions("segcore.losses", "LOSSES"),
     "datasets": _descriptions("segcore.data", "DATASETS"),
     "metrics": _descriptions("segcore.metrics.table", "METRICS"),
 }
+_PAIRS = "pairs"

@@ -7,7 +7,7 @@ from typing import Any
 from segtune.results import tables
 from segtune.results.provenance import Origin
 from segtune.results.storage import Storage
-from segtune.study.overrides import nested
+from segtune.study.overrides import nested, plain
 from segtune.study.scores import Selection
 from segtune.study.spec import Trial
 
@@ -63,7 +63,7 @@ def trial_row(trial: Trial, origin: Origin, workers: int) -> dict[str, Any]:
         "number": trial.number,
         "status": "running",
         "config": json.dumps(nested(trial.config, locations=False)),
-        "changes": json.dumps(dict(trial.changes), sort_keys=True),
+        "changes": json.dumps(plain(trial.changes), sort_keys=True),
         "train_run": trial.trial_id,
         "git_commit": origin.git_commit,
         "git_dirty": origin.git_dirty,

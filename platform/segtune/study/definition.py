@@ -10,7 +10,7 @@ from typing import Any
 
 from optuna.distributions import distribution_to_json
 
-from segtune.study.overrides import SpecError, flatten, non_default
+from segtune.study.overrides import SpecError, flatten, non_default, plain
 from segtune.study.scores import scores, selection
 from segtune.study.space import When, distributions
 from segtune.study.spec import Ablation, Search, Study, headline_objectives
@@ -49,7 +49,7 @@ def define(name: str, study: Study) -> dict[str, Any]:
             "kind": "ablation",
             "objectives": [dataclasses.asdict(o) for o in headline_objectives(study.baseline)],
             "baseline_arm": study.baseline_arm,
-            "arms": {arm: dict(changes) for arm, changes in study.all_arms().items()},
+            "arms": {arm: plain(changes) for arm, changes in study.all_arms().items()},
             "seeds": list(study.seeds),
             "tune": {
                 arm: {f: list(v) for f, v in study.tuned_over(arm).items()}

@@ -99,6 +99,20 @@ def non_default(config: Any) -> dict[str, Any]:
     return out
 
 
+def plain(changes: Changes) -> dict[str, Any]:
+    """Changes as values that JSON has: in the place of a configuration its row's name, and what
+    differs from that row's defaults by its dotted field."""
+    out: dict[str, Any] = {}
+    for field, value in changes.items():
+        if not dataclasses.is_dataclass(value):
+            out[field] = value
+            continue
+        if isinstance(name := getattr(value, "name", None), str):
+            out[field] = name
+        out |= {f"{field}.{key}": item for key, item in non_default(value).items()}
+    return out
+
+
 def resolve_locations(config: Any) -> Any:
     """The configuration with absolute paths, since a Ray worker runs in a folder of its own."""
     new: dict[str, Any] = {}

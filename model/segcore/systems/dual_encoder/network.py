@@ -18,6 +18,7 @@ from segcore.classes import ClassSpec
 from segcore.losses.dice_ce import DiceCe
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
+from segcore.systems import SYSTEMS
 from segcore.systems.dual_encoder.decoder import DecoderConfig
 from segcore.systems.dual_encoder.depth_encoder import DepthConfig, DepthEncoder
 from segcore.systems.dual_encoder.fusion import Fusion, FusionConfig
@@ -122,10 +123,8 @@ class DualEncoder(System):
         if self._config.depth.source == "image":
             return batch.image_B3HW, batch.image_hashes
         if batch.depth_B1HW is None:
-            raise ValueError(
-                "the dataset has no depth maps: set system.depth.source='image' to let the depth "
-                "encoder see the image, or system.fusion.mode='rgb_only' to do without it"
-            )
+            advice = SYSTEMS[DualEncoderConfig.name].needs["depth maps"]
+            raise ValueError(f"the dataset has no depth maps: {advice}")
         return batch.depth_B1HW.expand(-1, 3, -1, -1), batch.depth_hashes
 
     def loss(self, prediction: Prediction, batch: Batch, progress: Progress) -> Tensor:

@@ -1,0 +1,197 @@
+"""Every system with every method and data set that go with it, by one small training each.
+
+Refused pairs are refused by the classes too, and rows say of them what is true.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support.data_folders import WRITERS
+from support.pairs import (
+    Run,
+    begin,
+    covering_array,
+    pairs,
+    product,
+    reported,
+    smallest,
+    study,
+    train_one,
+    write_sets,
+)
+
+from segcore.config import TrainConfig
+from segcore.data import DATASETS
+from segcore.data.dataset import DataConfig, Dataset
+from segcore.methods import METHODS
+from segcore.methods.method import Method
+from segcore.systems import SYSTEMS
+from segcore.systems.system import System, SystemConfig
+from segcore.tables import Table
+from segcore.testing import LANDMARKS
+from segtune.results import tables
+from segtune.results.provenance import find_origin
+
+OURS = {"systems": tuple(SYSTEMS), "methods": tuple(METHODS), "datasets": tuple(DATASETS)}
+"""Before another test's file adds to them."""
+RUNS = covering_array()
+
+
+class Trained(dict[str, str | None]):
+    """Why a run failed, by its arm; None where it did not. Its tables lie in `storage`."""
+
+    storage: Path
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, DataConfig]:
+    return write_sets(tmp_path_factory.mktemp("sets"), OURS["datasets"])
+
+
+@pytest.fixture(scope="module")
+def opened(sets: Mapping[str, DataConfig]) -> Mapping[str, Dataset]:
+    return {name: config.open() for name, config in sets.items()}
+
+
+@pytest.fixture(scope="module")
+def systems() -> Mapping[str, System]:
+    return {name: smallest(name).build(LANDMARKS) for name in OURS["systems"]}
+
+
+@pytest.fixture(scope="module")
+def trained(sets: Mapping[str, DataConfig], tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """All runs of the array: a study for each system, since masks are compared at its size."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    found, origin = Trained(), find_origin()
+    found.storage = tmp_path_factory.mktemp("results")
+    for system in OURS["systems"]:
+        ablation = study([run for run in RUNS if run.system == system], sets)
+        for trial in begin(found.storage, system, ablation):
+            assert trial.arm is not None
+            found[trial.arm] = train_one(found.storage, system, trial, origin)
+    torch.set_num_threads(threads)
+    return found
+
+
+def rows(trained: Trained, run: Run, table: tables.TableName) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = tables.read(
+        trained.storage, run.system, table, trial_id=f"{run.arm}-s0"
+    ).to_pylist()
+    return found
+
+
+def test_the_array_holds_every_allowed_pair_and_no_other() -> None:
+    allowed = set().union(*map(pairs, product()))
+    assert set().union(*map(pairs, RUNS)) == allowed
+    assert set(RUNS) <= set(product())
+    every = {(s, other) for s in SYSTEMS for other in (*METHODS, *DATASETS)}
+    assert every - allowed == {(s, other) for s, other, _ in refused()}
+    assert {one for one, _ in allowed} == set(SYSTEMS)
+    assert {other for _, other in allowed} == {*METHODS, *DATASETS}
+    least = sum(
+        max(len({r.method for r in of}), len({r.data for r in of}))
+        for of in ([r for r in product() if r.system == s] for s in SYSTEMS)
+    )
+    assert len(RUNS) == least, "no array that holds them all is shorter"
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.arm)
+def test_a_run_trains_is_scored_and_has_its_row_in_the_tables(
+    run: Run, trained: Trained, sets: Mapping[str, DataConfig]
+) -> None:
+    assert trained[run.arm] is None
+    (trial,) = rows(trained, run, "trials")
+    assert trial["status"] == "finished"
+    assert 0 < trial["trainable_parameters"] <= trial["total_parameters"]
+    (step,) = rows(trained, run, "steps")
+    assert math.isfinite(step["loss"])
+    scores = rows(trained, run, "scores")
+    assert {s["split"] for s in scores} == {"val", "test"}
+    keys = {f"{s['metric']}.{s['protocol']}" for s in scores if s["split"] == "test"}
+    assert keys == set(sets[run.data].metrics)
+
+
+@pytest.mark.parametrize("system", OURS["systems"])
+def test_every_run_has_its_row_in_the_report(system: str, trained: Trained) -> None:
+    arms = [run.arm for run in RUNS if run.system == system]
+    found = reported(trained.storage, system)
+    assert list(found) == arms
+    for arm, value in found.items():
+        assert value is not None, arm
+        assert 0 <= value <= 1, arm
+
+
+def refused() -> list[tuple[str, str, str]]:
+    """System, the method or data set that does not go with it, and why."""
+    every = [(s, m, METHODS[m].refusal(SYSTEMS, s)) for s in SYSTEMS for m in METHODS]
+    every += [(s, d, SYSTEMS[s].refusal(DATASETS, d)) for s in SYSTEMS for d in DATASETS]
+    return [(s, other, reason) for s, other, reason in every if reason is not None]
+
+
+@pytest.mark.parametrize(("system", "other", "reason"), refused())
+def test_what_the_rows_refuse_no_configuration_has_and_the_classes_refuse_too(
+    system: str,
+    other: str,
+    reason: str,
+    sets: Mapping[str, DataConfig],
+    opened: Mapping[str, Dataset],
+) -> None:
+    chosen = SystemConfig.named(system)
+    able = study([next(run for run in product() if run.system == system)], sets).baseline
+    if other in METHODS:
+        with pytest.raises(ValueError, match="method .* refuses the system") as told:
+            TrainConfig(data=able.data, system=chosen, method=Method.named(other))
+        with pytest.raises(ValueError, match="the system has no"):
+            Method.named(other).adapt(chosen.build(LANDMARKS))
+    else:
+        with pytest.raises(ValueError, match="system .* refuses the data set") as told:
+            TrainConfig(data=sets[other], system=chosen, method=able.method)
+        with pytest.raises(ValueError, match="data has no depth maps"):
+            able.check_sets(opened[other], None)
+    assert reason in str(told.value)
+
+
+@pytest.mark.parametrize("name", OURS["systems"])
+def test_a_systems_row_lacks_what_the_network_does(
+    name: str, systems: Mapping[str, System]
+) -> None:
+    system = systems[name]
+    there = {
+        "pretrained weights": any([*m.parameters()] for m in system.pretrained().values()),
+        "layers to adapt": bool(system.adaptable("attention+mlp")),
+        "fused q, k, v": bool(system.fused_qkv()),
+    }
+    lacks = {trait for trait, found in there.items() if not found}
+    assert lacks == set(SYSTEMS[name].lacks), f"the row of {name} must say lacks={lacks}"
+    needs = ("depth maps",) if SystemConfig.named(name).needs_depth else ()
+    assert tuple(SYSTEMS[name].needs) == needs, f"the row of {name} must say needs={needs}"
+
+
+@pytest.mark.parametrize("name", OURS["datasets"])
+def test_a_data_sets_row_lacks_what_its_folders_do(
+    name: str, opened: Mapping[str, Dataset]
+) -> None:
+    lacks = () if opened[name].has_depth else ("depth maps",)
+    assert tuple(DATASETS[name].lacks) == lacks, f"the row of {name} must say lacks={lacks}"
+
+
+def test_every_data_set_has_a_folder() -> None:
+    assert set(WRITERS) == set(OURS["datasets"])
+
+
+def test_a_row_may_refuse_by_name_and_needs_what_there_is() -> None:
+    systems, methods = Table("SYSTEMS", "none", "system"), Table("METHODS", "none", "method")
+    systems.add("bare", "a:B", "nothing", lacks=("layers to adapt",))
+    systems.add("plain", "a:C", "something")
+    methods.add("picky", "a:D", "no", needs={"layers to adapt": "go"}, refuses={"plain": "ugly"})
+    row = methods["picky"]
+    assert row.refusal(systems, "bare") == "it has no layers to adapt; go"
+    assert row.refusal(systems, "bare", unneeded=("layers to adapt",)) is None
+    assert row.refusal(systems, "plain") == "ugly"
+    with pytest.raises(ValueError, match="lacks wings: choose of pretrained weights"):
+        systems.add("odd", "a:E", "no", lacks=("wings",))  # type: ignore[arg-type]
