@@ -34,11 +34,11 @@ from segcore.systems.weft.network import Weft, WeftConfig
 from segcore.systems.weft.norms import norm_of
 from segcore.systems.weft.spatial import (
     KERNELS,
-    DepthwiseKernels,
     Enhancer,
     EnhancerConfig,
     second_differences,
     strongest_nearby,
+    together,
 )
 from segcore.systems.weft.subspace import SubspaceTokens, boundary_share
 from segcore.systems.weft.wavelet import WaveletConv, haar, join, split
@@ -386,11 +386,11 @@ def test_the_strongest_nearby_stands_for_its_cell() -> None:
 def test_kernels_go_together_as_they_would_alone() -> None:
     """The convolutions, and the norms behind them."""
     torch.manual_seed(0)
-    together, x = DepthwiseKernels(8), torch.randn(2, 24, 6, 5)
-    alone = [
-        conv(part) for conv, part in zip(together.convs, x.chunk(len(KERNELS), 1), strict=True)
-    ]
-    torch.testing.assert_close(together(x), torch.cat(alone, dim=1), rtol=0, atol=1e-5)
+    convs = nn.ModuleList(nn.Conv2d(8, 8, k, padding=k // 2, groups=8) for k in KERNELS)
+    x = torch.randn(2, 24, 6, 5)
+    found = F.conv2d(x, *together(convs), padding=KERNELS[-1] // 2, groups=24)
+    alone = [conv(part) for conv, part in zip(convs, x.chunk(len(KERNELS), 1), strict=True)]
+    torch.testing.assert_close(found, torch.cat(alone, dim=1), rtol=0, atol=1e-5)
     for norm in ("group", "instance"):
         parts = [norm_of(8, norm)(part) for part in x.chunk(3, dim=1)]
         torch.testing.assert_close(norm_of(24, norm, parts=3)(x), torch.cat(parts, dim=1))

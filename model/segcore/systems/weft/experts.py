@@ -4,7 +4,7 @@ scales, by those experts that a router chooses for an image.
 Shape suffixes: B batch, b chosen samples, C channels, E experts, H W image size, h w feature size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -169,9 +169,9 @@ class Expert(nn.Module):
         return out
 
 
-def cascade(pieces: Sequence[Tensor], see: nn.Module) -> list[Tensor]:
-    """Pieces through one module, each with what came of the one before put to it: the last has been
-    seen as many times over as there are pieces."""
+def cascade(pieces: Sequence[Tensor], see: Callable[[Tensor], Tensor]) -> list[Tensor]:
+    """Pieces through one function, each with what came of the one before put to it: the last has
+    been seen as many times over as there are pieces."""
     seen: list[Tensor] = []
     for piece in pieces:
         seen.append(see(piece + seen[-1] if seen else piece))

@@ -63,9 +63,10 @@ class Enhancer(nn.Module):
             with torch.no_grad():
                 self.laplacian.weight.copy_(torch.tensor([1.0, -2.0, 1.0]).expand(3, 3))
         piece, kinds = width // PIECES, len(KERNELS)
-        self.see = nn.Sequential(
-            DepthwiseKernels(piece), norm_of(kinds * piece, norm, parts=kinds), nn.ReLU()
+        self.convs = nn.ModuleList(
+            nn.Conv2d(piece, piece, k, padding=k // 2, groups=piece) for k in KERNELS
         )
+        self.norm = norm_of(kinds * piece, norm, parts=kinds)
         self.mix = nn.Sequential(
             nn.Conv2d(kinds * width, kinds * width, 1, groups=kinds),
             norm_of(kinds * width, norm, parts=kinds),
@@ -77,52 +78,45 @@ class Enhancer(nn.Module):
     def forward(self, x_BLC: Tensor, sizes: Sequence[Size]) -> Tensor:
         """Same shape, whose places are row by row, scale after scale, of these sizes."""
         parts = x_BLC.split([height * width for height, width in sizes], dim=1)
+        kernels = together(self.convs)
         out = []
         for level, (part_BLC, size) in enumerate(zip(parts, sizes, strict=True)):
             x_BChw = part_BLC.transpose(1, 2).unflatten(2, size)
-            out.append(self._one_scale(x_BChw, level).flatten(2).transpose(1, 2))
+            out.append(self._one_scale(x_BChw, level, *kernels).flatten(2).transpose(1, 2))
         return torch.cat(out, dim=1)
 
-    def _one_scale(self, x_BChw: Tensor, level: int) -> Tensor:
+    def _one_scale(self, x_BChw: Tensor, level: int, weight: Tensor, bias: Tensor) -> Tensor:
         edges = second_differences(x_BChw) if self.laplacian is None else self.laplacian(x_BChw)
         if self._config.pool == "adaptive":
             edges = strongest_nearby(edges)
         sharp_BChw = x_BChw + edges
+
+        def see(piece: Tensor) -> Tensor:
+            seen = F.conv2d(
+                channels_last(piece), weight, bias, padding=KERNELS[-1] // 2, groups=len(weight)
+            )
+            return F.relu(self.norm(seen))
+
         # The pieces of all kernels' copies go through together.
         pieces = [piece.repeat(1, len(KERNELS), 1, 1) for piece in sharp_BChw.chunk(PIECES, dim=1)]
-        seen = [x.unflatten(1, (len(KERNELS), -1)) for x in cascade(pieces, self.see)]
+        seen = [x.unflatten(1, (len(KERNELS), -1)) for x in cascade(pieces, see)]
         seen_BNChw = torch.cat(seen, dim=2) + sharp_BChw[:, None]
         mixed_BNChw = self.mix(seen_BNChw.flatten(1, 2)).unflatten(1, (len(KERNELS), -1))
         weight_N111 = self.weight[level].softmax(0)[:, None, None, None]
         return F.gelu(x_BChw + (weight_N111 * mixed_BNChw).sum(1))
 
 
-class DepthwiseKernels(nn.Module):
-    """Depthwise convolutions of all kernels at once: the channels are those of the smallest kernel,
-    then of the next. Smaller kernels have zeros around them: one call instead of three."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.convs = nn.ModuleList(
-            nn.Conv2d(channels, channels, k, padding=k // 2, groups=channels) for k in KERNELS
-        )
-
-    def forward(self, x_BChw: Tensor) -> Tensor:
-        """Same shape."""
-        weights, biases = [], []
-        for conv, kernel in zip(self.convs, KERNELS, strict=True):
-            assert isinstance(conv, nn.Conv2d)
-            assert conv.bias is not None
-            margin = (KERNELS[-1] - kernel) // 2
-            weights.append(F.pad(conv.weight, (margin,) * 4))
-            biases.append(conv.bias)
-        return F.conv2d(
-            channels_last(x_BChw),
-            torch.cat(weights),
-            torch.cat(biases),
-            padding=KERNELS[-1] // 2,
-            groups=x_BChw.shape[1],
-        )
+def together(convs: nn.ModuleList) -> tuple[Tensor, Tensor]:
+    """Weight and bias of depthwise convolutions of all kernels in one: the channels are those of
+    the smallest kernel, then of the next. Smaller kernels have zeros around them: one call instead
+    of three."""
+    weights, biases = [], []
+    for conv in convs:
+        assert isinstance(conv, nn.Conv2d)
+        assert conv.bias is not None
+        weights.append(F.pad(conv.weight, ((KERNELS[-1] - conv.kernel_size[0]) // 2,) * 4))
+        biases.append(conv.bias)
+    return torch.cat(weights), torch.cat(biases)
 
 
 def second_differences(x_BChw: Tensor) -> Tensor:
@@ -134,7 +128,7 @@ def second_differences(x_BChw: Tensor) -> Tensor:
     kernel_D33 = torch.tensor(DIRECTIONS, dtype=torch.float32, device=x_BChw.device) * far
     around = F.pad(x_BChw.flatten(0, 1)[:, None], (1, 1, 1, 1), mode="replicate")
     found_nDhw = F.conv2d(around, kernel_D33[:, None].to(x_BChw.dtype))
-    strongest_nhw: Tensor = found_nDhw.abs().amax(1)
+    strongest_nhw: Tensor = found_nDhw.abs().max(1).values
     return strongest_nhw.reshape(x_BChw.shape)
 
 
