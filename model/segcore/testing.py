@@ -19,12 +19,15 @@ from torch import Tensor
 from segcore.batch import FINISHED, Batch, Prediction, Progress, Prompts, Size
 from segcore.classes import ClassSpec
 from segcore.config import from_json, to_json
+from segcore.data import DATASETS
 from segcore.data.dataset import SPLITS, DataConfig
 from segcore.losses.loss import Loss
 from segcore.methods.method import Method, head_parameters
 from segcore.metrics.metric import Metric, Pair
 from segcore.registry import Choice
+from segcore.systems import SYSTEMS
 from segcore.systems.system import System, SystemConfig
+from segcore.tables import Trait
 from segcore.training.schedule import OptimConfig
 
 LANDMARKS = ClassSpec(("background", "ridge", "silhouette", "ligament"), exclusive=True)
@@ -76,10 +79,27 @@ def check_system(config: SystemConfig, classes: Sequence[ClassSpec] = (LANDMARKS
     for spec in classes:
         torch.manual_seed(0)
         system = config.build(spec)
+        _check_row(config, system)
         _check_sizes(config, system, spec)
         _check_parts(system)
         _check_loss(config, system, spec)
         _check_evaluation(config, system, spec)
+
+
+def lacking(system: System) -> set[Trait]:
+    """What methods may need and a system has nothing of."""
+    there: dict[Trait, bool] = {
+        "pretrained weights": any([*m.parameters()] for m in system.pretrained().values()),
+        "layers to adapt": bool(system.adaptable("attention+mlp")),
+        "fused q, k, v": bool(system.fused_qkv()),
+    }
+    return {trait for trait, found in there.items() if not found}
+
+
+def _check_row(config: SystemConfig, system: System) -> None:
+    """The row lacks nothing that is there: methods that need it would be refused."""
+    wrong = sorted(set(SYSTEMS[config.name].lacks) - lacking(system))
+    assert not wrong, f"the row of {config.name} lacks {', '.join(wrong)}, and the system has them"
 
 
 def _check_sizes(config: SystemConfig, system: System, classes: ClassSpec) -> None:
@@ -214,6 +234,8 @@ def check_dataset(config: DataConfig) -> None:
     """The contract of `Dataset`, on the whole set."""
     check_config(config)
     dataset, again = config.open(), config.open()
+    told = "depth maps" in DATASETS[config.name].lacks
+    assert not (told and dataset.has_depth), "the row lacks depth maps, and the set has them"
     assert dataset.content_hash() == again.content_hash(), "the same data must have one hash"
     for split in SPLITS:
         ids, sources = dataset.ids(split), dataset.sources(split)

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 PYTHONPATH=tests .venv/bin/python tests/benchmarks/pairs.py --json FILE
 
-The full product of which `make test` trains a covering array: one step on the images of one
+The full product, of which `make test` trains a covering array: one step on the images of one
 patient, one evaluation and one test, of small folders in each set's layout, at the smallest size
 that a system takes. What is measured is that it works and what it costs; a Dice after one step says
 nothing of a method.

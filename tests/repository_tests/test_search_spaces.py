@@ -9,7 +9,10 @@ import torch
 
 from segcore.classes import ClassSpec
 from segcore.config import TrainConfig, from_json, to_json
+from segtune.results.provenance import Origin
+from segtune.results.trial_rows import trial_row
 from segtune.study import catalog
+from segtune.study.definition import check_grown, define
 from segtune.study.overrides import apply, flatten
 from segtune.study.space import ends
 from segtune.study.spec import Ablation, Search, Study
@@ -65,6 +68,16 @@ def test_study_is_sound_and_its_trials_have_a_model_and_an_optimizer(name: str) 
             config.method.adapt(system)
             systems[key] = config.method.optimizer(system, config.optim)
         assert 1 <= len(systems[key].param_groups) <= 3  # encoder, head, and a head of its own rate
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_every_study_and_trial_can_be_written(name: str) -> None:
+    study = catalog.find(name).study
+    kept = json.loads(json.dumps(define(name, study)))
+    check_grown(kept, define(name, study))
+    origin = Origin(git_commit=None, git_dirty=None, versions={})
+    for trial in study.trials({}) if isinstance(study, Ablation) else ():
+        assert trial_row(trial, origin, workers=1)["trial_id"] == trial.trial_id
 
 
 @pytest.mark.parametrize("name", catalog.names())

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from segcore.batch import Batch, Prediction, Progress, Size
 from segcore.classes import ClassSpec
+from segcore.data import DATASETS
 from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.losses import LOSSES
 from segcore.losses.loss import Loss
@@ -125,6 +126,25 @@ def test_a_system_that_breaks_a_promise_is_found_out(
 ) -> None:
     with pytest.raises(AssertionError, match=message):
         check_system(broken(plugins, **methods), (LANDMARKS,))
+
+
+def test_a_row_that_lacks_what_is_there_is_found_out(plugins: ModuleType) -> None:
+    class Config(plugins.WideNetConfig):  # type: ignore[misc,name-defined]
+        pass
+
+    SYSTEMS.register("modest", "says too little", lacks=("layers to adapt",))(Config)
+    with pytest.raises(AssertionError, match="the row of modest lacks layers to adapt, and"):
+        check_system(Config(), (LANDMARKS,))
+
+    class Deep(plugins.Ellipses):  # type: ignore[misc,name-defined]
+        def open(self) -> Any:
+            volumes = super().open()
+            volumes.has_depth = True
+            return volumes
+
+    DATASETS.register("deep", "says too little", lacks=("depth maps",))(Deep)
+    with pytest.raises(AssertionError, match="the row lacks depth maps, and the set has them"):
+        check_dataset(Deep())
 
 
 def test_other_rows_that_break_a_promise_are_found_out(plugins: ModuleType) -> None:

@@ -43,7 +43,9 @@ SLICES = 2
 CLASSES = ClassSpec(("background", "organ", "lesion"), exclusive=True)
 
 
-@DATASETS.register("ellipses", "volumes of two slices with an organ and a lesion in it")
+@DATASETS.register(
+    "ellipses", "volumes of two slices with an organ and a lesion in it", lacks=("depth maps",)
+)
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Ellipses(DataConfig):
     """Drawn anew in every process; nothing lies on disk."""
@@ -143,7 +145,11 @@ class WeightedLoss(nn.Module):
         return value
 
 
-@SYSTEMS.register("wide_net", "a small network of inputs that are wider than high")
+@SYSTEMS.register(
+    "wide_net",
+    "a small network of inputs that are wider than high",
+    lacks=("fused q, k, v",),
+)
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class WideNetConfig(SystemConfig):
     """Two convolutions, and a linear map of their features."""
@@ -231,7 +237,11 @@ def box_channel(prompts: Prompts | None, image_B3HW: Tensor) -> Tensor:
     return channel
 
 
-@METHODS.register("mix_only", "the linear map moves, at the head's rate")
+@METHODS.register(
+    "mix_only",
+    "the linear map moves, at the head's rate",
+    needs={"layers to adapt": "use frozen"},
+)
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class MixOnly(Method):
     """A method of one's own."""

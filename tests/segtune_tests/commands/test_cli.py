@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from segcore.data import DATASETS
+from segcore.methods import METHODS
+from segcore.systems import SYSTEMS
 from segtune.cli import main
 from segtune.results import study_file, tables
 from segtune.study import definition
@@ -33,6 +35,26 @@ def test_list_shows_every_table(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     for word in ("demo_search", "dual_encoder", "srft_galore", "synthetic_liver", "l3d"):
         assert word in shown
+
+
+def test_list_shows_what_goes_with_which_system(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "pairs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    column = {s: line.index(s) for s in SYSTEMS for line in lines if line.split()[-1] == s}
+    noted = " ".join(" ".join(lines).split())
+    for table, refusal in (
+        (METHODS, lambda name, system: METHODS[name].refusal(SYSTEMS, system)),
+        (DATASETS, lambda name, system: SYSTEMS[system].refusal(DATASETS, name)),
+    ):
+        for name in table:
+            (line,) = (one for one in lines if one.split()[0] == name)
+            for system, at in column.items():
+                mark, reason = line[at:].split()[0], refusal(name, system)
+                if reason is None:
+                    assert mark == "yes", (name, system)
+                else:
+                    assert f"{mark} {reason}" in noted, (name, system)
 
 
 def test_show_tells_what_would_run(capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,7 @@ from segcore.methods.method import Method
 from segcore.systems import SYSTEMS
 from segcore.systems.system import System, SystemConfig
 from segcore.tables import Table
-from segcore.testing import LANDMARKS
+from segcore.testing import LANDMARKS, lacking
 from segtune.results import tables
 from segtune.results.provenance import find_origin
 
@@ -160,13 +160,7 @@ def test_what_the_rows_refuse_no_configuration_has_and_the_classes_refuse_too(
 def test_a_systems_row_lacks_what_the_network_does(
     name: str, systems: Mapping[str, System]
 ) -> None:
-    system = systems[name]
-    there = {
-        "pretrained weights": any([*m.parameters()] for m in system.pretrained().values()),
-        "layers to adapt": bool(system.adaptable("attention+mlp")),
-        "fused q, k, v": bool(system.fused_qkv()),
-    }
-    lacks = {trait for trait, found in there.items() if not found}
+    lacks = lacking(systems[name])
     assert lacks == set(SYSTEMS[name].lacks), f"the row of {name} must say lacks={lacks}"
     needs = ("depth maps",) if SystemConfig.named(name).needs_depth else ()
     assert tuple(SYSTEMS[name].needs) == needs, f"the row of {name} must say needs={needs}"

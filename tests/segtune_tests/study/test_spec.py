@@ -1,6 +1,7 @@
 """Studies as values, on a configuration that is no segcore's: any frozen dataclass will do."""
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,15 @@ def test_hash_survives_a_new_field_with_a_default() -> None:
         colour: str = "red"
 
     assert config_hash(Old(size=2)) == config_hash(New(size=2))
+
+
+def test_an_arm_may_change_a_whole_configuration() -> None:
+    arms = {"drill": {"tool": Drill(speed=3.0)}, "saw": {"tool": Saw(), "limit": 2.0}}
+    kept = json.loads(json.dumps(define("s", ablation(arms=arms))))
+    assert kept["arms"]["drill"] == {"tool": "drill", "tool.speed": 3.0}
+    assert kept["arms"]["saw"] == {"tool": "saw", "limit": 2.0}
+    by_field = {"drill": {"tool": "drill", "tool.speed": 3.0}, "saw": {"tool": "saw", "limit": 2.0}}
+    check_grown(kept, define("s", ablation(arms=by_field)))
 
 
 def test_a_study_may_grow() -> None:
