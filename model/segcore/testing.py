@@ -284,7 +284,8 @@ def _prediction(logits_BKhw: Tensor) -> Prediction:
 
 
 def check_metric(metric: Metric) -> None:
-    """The contract of `Metric`: a perfect prediction is best, and a worse one is no better."""
+    """The contract of `Metric`: a perfect prediction is best, and a worse one is no better. Of one
+    that needs uncertainty: to be unsure where a prediction is wrong is best."""
     shape = (2, 24, 32) if metric.scope == "case" or metric.classes == "stacked" else (24, 32)
     truth = np.zeros(shape, bool)
     truth[..., 6:18, 8:20] = True
@@ -292,6 +293,10 @@ def check_metric(metric: Metric) -> None:
     spacing = tuple(1.0 for _ in shape)
 
     def value(prediction: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> float:
+        if metric.needs == "uncertainty":
+            unsure = (prediction == truth) & (worse != truth)
+            pair = Pair(worse, truth, None, spacing, unsure.astype(np.float32))
+            return metric.number(metric.compute(pair))
         shares = prediction.astype(np.float32)
         return metric.number(metric.compute(Pair(prediction, truth, shares, spacing)))
 

@@ -43,14 +43,15 @@ def test_list_shows_what_goes_with_which_system(capsys: pytest.CaptureFixture[st
     assert max(map(len, lines)) <= 80
     column = {s: line.index(s) for s in SYSTEMS for line in lines if line.split()[-1] == s}
     noted = " ".join(" ".join(lines).split())
-    for table, refusal in (
-        (METHODS, lambda name, system: METHODS[name].refusal(SYSTEMS, system)),
-        (DATASETS, lambda name, system: SYSTEMS[system].refusal(DATASETS, name)),
-    ):
+    for table in (METHODS, DATASETS):
         for name in table:
             (line,) = (one for one in lines if one.split()[0] == name)
             for system, at in column.items():
-                mark, reason = line[at:].split()[0], refusal(name, system)
+                mark = line[at:].split()[0]
+                if table is METHODS:
+                    reason = METHODS[name].refusal(SYSTEMS, system)
+                else:
+                    reason = SYSTEMS[system].refusal(DATASETS, name)
                 if reason is None:
                     assert mark == "yes", (name, system)
                 else:
