@@ -33,6 +33,8 @@ assd
     spacing; not counted where that is not known.
 hd
     `per_class_px`: Hausdorff distance; pixels.
+    `empty_100`: the same, but 100 where a mask is empty, or both are: I-MedSAM's test, on images
+    that all have an object.
 hd95
     `pooled`: 95th percentile over the border pixels of both masks; pixels.
     `max_of_directed`: the larger of the two directed 95th percentiles; pixels.
@@ -62,6 +64,9 @@ A max is no mean over images: an image's own value, in the table of images, is t
 own curve, and their mean lies above the set's value. `set_with_background` is no mean either.
 
 ASSD pools because medpy (0.5.2) and MONAI (1.6) do: these are the values that most tables have.
+
+Pixels that nobody knows count as background in prediction and truth: they are in no overlap and no
+distance, and dilute what looks at the whole image (MAE, S- and E-measure).
 
 Empty masks. One of the two: overlap and NSD are 0, distances the image's diagonal, a bound of
 every distance. Both: the image, or case, is not counted (NaN). `background_10mm` does not count an

@@ -80,6 +80,9 @@ def _pairs(scored: Scored, classes: ClassSpec) -> dict[str, Pair]:
             certain = np.zeros((len(shares), *[1] * (shares.ndim - 1)), np.float32)
             certain[0] = float(classes.exclusive)
             shares = np.where(scored.ignore, certain, shares)
+    unsure = scored.uncertainty
+    if unsure is not None and scored.ignore is not None:
+        unsure = np.where(scored.ignore, np.float32(np.nan), unsure)
     masks = zip(
         classes.foreground_masks(prediction).items(),
         classes.foreground_masks(truth).values(),
@@ -87,7 +90,7 @@ def _pairs(scored: Scored, classes: ClassSpec) -> dict[str, Pair]:
     )
     of_class = {} if shares is None else dict(zip(classes.names, shares, strict=True))
     pairs = {
-        name: Pair(mask, true, of_class.get(name), scored.spacing_mm, scored.uncertainty)
+        name: Pair(mask, true, of_class.get(name), scored.spacing_mm, unsure)
         for (name, mask), true in masks
     }
     if len(pairs) == 1:
@@ -95,9 +98,7 @@ def _pairs(scored: Scored, classes: ClassSpec) -> dict[str, Pair]:
     any_foreground = None
     if shares is not None:
         any_foreground = 1 - shares[0] if classes.exclusive else shares.max(axis=0)
-    pairs[POOLED] = Pair(
-        prediction > 0, truth > 0, any_foreground, scored.spacing_mm, scored.uncertainty
-    )
+    pairs[POOLED] = Pair(prediction > 0, truth > 0, any_foreground, scored.spacing_mm, unsure)
     return pairs
 
 

@@ -36,8 +36,8 @@ class Pair:
     spacing_mm: tuple[float, ...] | None = None
     """Between the pixels along each axis of the masks; None where it is not known."""
     uncertainty: NDArray[np.float32] | None = None
-    """How unsure the network is of each pixel, for metrics that need it; None where it does not
-    say."""
+    """How unsure the network is of each pixel, for metrics that need it, NaN where nobody knows the
+    truth; None where it does not say."""
 
     @cached_property
     def surface(self) -> SurfaceDistances | None:

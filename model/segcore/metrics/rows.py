@@ -39,7 +39,8 @@ def _of_errors(pair: Pair, compute: Callable[[NDArray[np.float32], Mask], float]
     """Of the pixels that are wrong about there being any foreground."""
     if pair.uncertainty is None:
         return float("nan")
-    return compute(pair.uncertainty, pair.prediction != pair.truth)
+    known = ~np.isnan(pair.uncertainty)
+    return compute(pair.uncertainty[known], (pair.prediction != pair.truth)[known])
 
 
 def _hd_empty_100(pair: Pair) -> float:

@@ -33,7 +33,13 @@ def read_image_boxes(place: Path) -> dict[str, ImageBoxes]:
         files = sorted(place.glob("*.json"))
         if not files:
             raise ValueError(f"{place} holds no .json file")
-        return {name: boxes for file in files for name, boxes in _of_labelme(file).items()}
+        found: dict[str, ImageBoxes] = {}
+        for file in files:
+            for name, boxes in _of_labelme(file).items():
+                if name in found:
+                    raise ValueError(f"{file}: another file of {place} is of the image {name} too")
+                found[name] = boxes
+        return found
     if place.is_file() and _is_labelme(place):
         return _of_labelme(place)
     return _read(

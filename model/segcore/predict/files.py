@@ -71,7 +71,8 @@ def predict_files(
     before = dict(predictor.seconds)
     start = time.perf_counter()
     with ThreadPoolExecutor(THREADS) as pool:
-        run = _Run(predictor, outputs, batch_size, advance, pool)
+        told = any(image.boxes is not None for image in images)
+        run = _Run(predictor, outputs, batch_size, advance, pool, told)
         run.images(images)
         for video in videos:
             run.video(video)
@@ -90,6 +91,8 @@ class _Run:
     batch_size: int
     advance: Callable[[int], None]
     pool: ThreadPoolExecutor
+    told: bool
+    """Whether any image has boxes: on one without there is nothing then."""
     work: Work = field(default_factory=Work)
 
     @property
@@ -145,7 +148,7 @@ class _Run:
 
     def _predict(self, frames: Sequence[Frame]) -> list[Predicted]:
         depths = [frame.depth_HW for frame in frames if frame.depth_HW is not None]
-        boxes = [frame.boxes for frame in frames] if self.predictor.takes_prompts else None
+        boxes = [frame.boxes for frame in frames] if self.told else None
         predicted = self.predictor([frame.image_HW3 for frame in frames], depths or None, boxes)
         self.work.frames += len(frames)
         self.advance(len(frames))

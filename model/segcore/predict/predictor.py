@@ -16,7 +16,7 @@ from torch import Tensor
 from segcore.batch import Batch, Prompts, Size
 from segcore.classes import ClassSpec
 from segcore.data.pixels import resized
-from segcore.data.prompts import ImageBoxes, are_by_class, given_boxes, stack_boxes
+from segcore.data.prompts import ImageBoxes, PromptConfig, are_by_class, given_boxes, stack_boxes
 from segcore.systems.system import System, SystemConfig
 from segcore.training.costs import Stopwatch
 from segcore.training.inference import Masks, by_size, infer, masks
@@ -66,6 +66,8 @@ class Predictor:
     on pictures."""
     tta: TtaConfig = field(default_factory=TtaConfig)
     """How often the network sees each image."""
+    prompts: PromptConfig = field(default_factory=PromptConfig)
+    """The boxes that it was trained with."""
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     """Spent so far in each of the stages."""
 
@@ -105,6 +107,7 @@ class Predictor:
             precision=precision or device_precision(chosen),
             window=restored.window,
             tta=tta or restored.tta,
+            prompts=restored.prompts,
         )
 
     @property
@@ -255,6 +258,8 @@ class Predictor:
             return None
         sizes = [(image.shape[0], image.shape[1]) for image in images]
         by_class = are_by_class(boxes)
+        if all(given is None for given in boxes):
+            by_class = self.prompts.per == "class"
         found = [
             given_boxes(given, size, self.classes, by_class=by_class)
             for given, size in zip(boxes, sizes, strict=True)

@@ -27,7 +27,8 @@ SHAPES_ALIKE = 0.02
 """How far the aspect ratios of an image and its depth map may differ."""
 LAYOUT = (
     "Give images "
-    f"({' '.join(IMAGES)}), folders of them, or videos ({' '.join(VIDEOS)}). With --depth FOLDER "
+    f"({' '.join(IMAGES)}), folders of them, or videos ({' '.join(VIDEOS)}); volumes "
+    "(.nii.gz, .nii) by themselves. With --depth FOLDER "
     "each image or video has its depth map there, under the same name (any of these suffixes)."
 )
 
@@ -165,6 +166,8 @@ def _boxes(
     except ValueError as error:
         faults.add("boxes that can't be read", str(error))
         return {}
+    if not given:
+        faults.add("no box in the file", str(file))
     by_name, by_class = {p.name: p for p in found}, are_by_class(given.values())
     faults.extend("boxes of no image that was given", (n for n in given if n not in by_name))
     for name, boxes in given.items():

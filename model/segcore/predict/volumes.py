@@ -9,7 +9,7 @@ Shape suffixes: S slices from the feet up, H W rows and columns of a slice.
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -41,8 +41,9 @@ class VolumeFile:
     """A volume that has been looked over."""
 
     volume: Volume
-    boxes: Mapping[int, ImageBoxes] = field(default_factory=dict)
-    """Prompts of its slices, in their own pixels."""
+    boxes: Mapping[int, ImageBoxes] | None = None
+    """Prompts of its slices, in their own pixels: on a slice without one there is nothing. None: no
+    prompts were given, and the whole slice is the box."""
 
     @property
     def name(self) -> str:
@@ -87,7 +88,8 @@ def find_volumes(
             faults.add("unreadable volume", f"{path}: {error}")
     given = _boxes(boxes, {p.name for p in found}, opened, faults, prompted)
     faults.raise_if_any("what was given", LAYOUT)
-    return [VolumeFile(volume, given.get(name, {})) for name, volume in opened.items()]
+    told = {name: given.get(name, {}) for name in opened} if boxes is not None else {}
+    return [VolumeFile(volume, told.get(name)) for name, volume in opened.items()]
 
 
 def predict_volumes(
@@ -116,8 +118,8 @@ def predict_volumes(
         for start in range(0, file.count, batch_size):
             indices = range(start, min(start + batch_size, file.count))
             images = [windowed(file.volume.plane(i), window) for i in indices]
-            prompts = [file.boxes.get(i) for i in indices] if predictor.takes_prompts else None
-            predicted += predictor(images, boxes=prompts if file.boxes else None)
+            prompts = None if file.boxes is None else [file.boxes.get(i) for i in indices]
+            predicted += predictor(images, boxes=prompts)
             advance(len(images))
         _write(file, predicted, folder, window, kinds)
 
@@ -205,7 +207,7 @@ def _files(path: Path, faults: Faults) -> Iterator[Path]:
 
 
 def _is_volume(path: Path) -> bool:
-    return path.name.endswith(SUFFIXES) and not path.name.startswith(".")
+    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
 
 
 def _boxes(
@@ -226,6 +228,8 @@ def _boxes(
     except ValueError as error:
         faults.add("boxes that can't be read", str(error))
         return {}
+    if not any(given.values()):
+        faults.add("no box in the file", str(file))
     faults.extend("boxes of no volume that was given", (n for n in given if n not in names))
     every = [boxes for slices in given.values() for boxes in slices.values()]
     by_class = are_by_class(every)

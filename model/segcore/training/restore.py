@@ -11,6 +11,7 @@ import torch
 
 from segcore.classes import ClassSpec
 from segcore.config import from_json
+from segcore.data.prompts import PromptConfig
 from segcore.methods import METHODS
 from segcore.methods.method import Method
 from segcore.systems import SYSTEMS
@@ -43,6 +44,8 @@ class Restored:
     """The values that were black and white where it was trained on volumes; None: on pictures."""
     tta: TtaConfig = dataclasses.field(default_factory=TtaConfig)
     """How often it saw each image when it was scored."""
+    prompts: PromptConfig = dataclasses.field(default_factory=PromptConfig)
+    """The boxes that it was trained with."""
 
 
 def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
@@ -103,6 +106,7 @@ def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
         None if window is None else (float(window[0]), float(window[1])),
         # Older checkpoints say nothing of it, and saw each image once.
         from_json(TtaConfig, _at(description, "config.evaluation.tta") or {}),
+        from_json(PromptConfig, _at(description, "config.prompts") or {}),
     )
 
 

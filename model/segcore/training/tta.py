@@ -90,15 +90,21 @@ def averaged(
         tta: the views.
 
     Returns:
-        Logits whose probabilities are the means, and the means of the maps.
+        Logits whose probabilities are the means, and the means of the maps of their size. Maps of
+        another size do not lie on the image: those of the first view stand for all.
     """
     names: list[str] = []
+    others: dict[str, Tensor] = {}
 
     def channels(batch: Batch, size: Size) -> Tensor:
         prediction = see(batch, size)
-        names[:] = prediction.maps
+        alike = {n: m for n, m in prediction.maps.items() if m.shape[-2:] == torch.Size(size)}
+        names[:] = alike
+        for name, map_B1hw in prediction.maps.items():
+            if name not in alike:
+                others.setdefault(name, map_B1hw)
         shares_BKhw = classes.probabilities(prediction.logits_BKhw.float())
-        return torch.cat([shares_BKhw, *(m.float() for m in prediction.maps.values())], dim=1)
+        return torch.cat([shares_BKhw, *(m.float() for m in alike.values())], dim=1)
 
     total_BChw: Tensor | None = None
     for scale in tta.scales:
@@ -117,7 +123,7 @@ def averaged(
         logits_BKhw = shares_BKhw.clamp_min(torch.finfo(torch.float32).tiny).log()
     else:
         logits_BKhw = shares_BKhw.logit()
-    return Prediction(logits_BKhw, maps=dict(zip(names, maps, strict=True)))
+    return Prediction(logits_BKhw, maps={**dict(zip(names, maps, strict=True)), **others})
 
 
 def flipped(batch: Batch, flip: Flip) -> Batch:

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -123,7 +124,19 @@ def _config(name: str, root: Path | None, fields: list[str]) -> "FolderConfig":
         if not equals:
             raise ValueError(f"--set {text}: write FIELD=VALUE, such as line_width=0.03")
         changes[field] = _value(value)
-    plain = cls() if root is None else cls(root=str(root))
+    required = [
+        f.name
+        for f in dataclasses.fields(cls)
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    begun = {} if root is None else {"root": str(root)}
+    begun |= {name: changes.pop(name) for name in required if name in changes}
+    if lacking := [name for name in required if name not in begun]:
+        raise ValueError(f"{name}: say {', '.join(f'--set {f}=...' for f in lacking)}")
+    try:
+        plain = cls(**begun)
+    except ValidationError as error:
+        raise ValueError("; ".join(str(e["msg"]) for e in error.errors())) from None
     config: FolderConfig = apply(plain, changes)
     return config
 

@@ -1,6 +1,7 @@
 """`segtune predict`: masks, overlays and contours of images, videos and volumes."""
 
 import argparse
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -132,6 +133,7 @@ def _pictures(
 
     if args.window is not None:
         raise ValueError("--window has no effect on images and videos: leave it out")
+    _check_prompted(args, predictor)
     images, videos = find_sources(
         args.paths,
         args.depth,
@@ -160,15 +162,22 @@ def _volumes(
     from segcore.predict.volumes import find_volumes, predict_volumes
 
     faults = []
+    if args.depth is not None:
+        faults.append("--depth has no effect on volumes: leave it out")
+    written = {"masks", "overlays", "maps"}
+    if args.write and not written & {*args.write}:
+        faults.append(f"--write: of volumes there are {', '.join(sorted(written))}")
     if predictor.needs_depth:
         faults.append("this network looks at depth maps, and slices of volumes have none")
     window = predictor.window if args.window is None else tuple(args.window)
     if window is None:
         faults.append("this network was not trained on volumes: give --window BLACK WHITE")
-    elif not window[0] < window[1]:
-        faults.append(f"--window {window[0]:g} {window[1]:g}: give the lower value first")
+    elif not -math.inf < window[0] < window[1] < math.inf:
+        told = f"--window {window[0]:g} {window[1]:g}"
+        faults.append(f"{told}: give the lower value first, and finite ones")
     if faults or window is None:
         raise ValueError("\n".join(faults))
+    _check_prompted(args, predictor)
     volumes = find_volumes(
         args.paths,
         args.boxes,
@@ -186,10 +195,17 @@ def _volumes(
         advance=lambda slices: progress.advance(task, slices),
     )
     progress.stop()
-    progress.console.print(
-        f"The predictions of {len(volumes)} volumes are in {args.out.absolute()}", highlight=False
-    )
+    progress.console.print(f"The predictions are in {args.out.absolute()}", highlight=False)
     return 0
+
+
+def _check_prompted(args: argparse.Namespace, predictor: "Predictor") -> None:
+    source = predictor.prompts.source
+    if args.boxes is None and predictor.takes_prompts and source not in ("none", "image"):
+        raise ValueError(
+            f"this network was trained with boxes around objects (prompts.source={source!r}) and "
+            "does not find them by itself: give --boxes"
+        )
 
 
 def _begin(progress: Progress, predictor: "Predictor", total: int, what: str) -> TaskID:

@@ -153,3 +153,39 @@ def test_what_slices_hold_is_kept(tmp_path: Path) -> None:
 def test_a_name_without_its_suffix() -> None:
     names = ("img0001.nii.gz", "a.b.nii", "amos_0004.nii.gz")
     assert [stem_of(Path(n)) for n in names] == ["img0001", "a.b", "amos_0004"]
+
+
+def test_voxels_must_be_one_real_number_each(tmp_path: Path) -> None:
+    colours = np.zeros((3, 4, 5), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.nifti1.Nifti1Image(colours, np.eye(4)).to_filename(tmp_path / "rgb.nii")
+    waves = np.zeros((3, 4, 5), np.complex64)
+    nib.nifti1.Nifti1Image(waves, np.eye(4)).to_filename(tmp_path / "complex.nii")
+    for name in ("rgb", "complex"):
+        with pytest.raises(OSError, match="give one real number each"):
+            Volume.open(tmp_path / f"{name}.nii")
+
+
+def test_second_version_and_capitals_are_read(tmp_path: Path) -> None:
+    slices = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    nib.nifti2.Nifti2Image(slices, np.eye(4)).to_filename(tmp_path / "two.nii")
+    assert Volume.open(tmp_path / "two.nii").shape == (5, 4, 3)
+    save_volume(tmp_path / "a.nii.gz", discs((1,)))
+    (tmp_path / "a.nii.gz").rename(tmp_path / "B.NII.GZ")
+    assert stem_of(tmp_path / "B.NII.GZ") == "B"
+    assert Volume.open(tmp_path / "B.NII.GZ").shape == discs((1,)).shape
+
+
+def test_labels_keep_the_scans_units_and_both_of_its_affines(tmp_path: Path) -> None:
+    image = nib.nifti1.Nifti1Image(np.zeros((4, 4, 4), np.float32), np.diag([2, 2, 3, 1]))
+    image.header.set_xyzt_units("mm")
+    image.set_qform(image.affine, code=1)
+    image.set_sform(image.affine, code=1)
+    image.header.set_slope_inter(2, -1)
+    image.to_filename(tmp_path / "scan.nii")
+    volume = Volume.open(tmp_path / "scan.nii")
+    volume.save_labels(np.ones(volume.shape, np.uint8), tmp_path / "labels.nii")
+    saved = nib.nifti1.load(tmp_path / "labels.nii")
+    assert saved.header.get_xyzt_units()[0] == "mm"
+    assert (int(saved.header["qform_code"]), int(saved.header["sform_code"])) == (1, 1)
+    assert saved.get_data_dtype() == np.uint8
+    assert (np.asarray(saved.dataobj) == 1).all()

@@ -42,6 +42,14 @@ def test_shares_are_whole_patients_one_within_the_other(config: SyntheticPolyps)
     assert len(hashes) == 5
 
 
+def test_a_share_is_rounded_up_and_not_by_floating_point(tmp_path: Path) -> None:
+    """0.28 of 25 are 7, though the product is a little more."""
+    many = SyntheticPolyps(
+        train=25, val=1, test=1, images_per_patient=1, size=64, root=str(tmp_path / "many")
+    )
+    assert len(ShareOfTrain(many.open(), 0.28).ids("train")) == 7
+
+
 def test_a_training_on_a_share_takes_as_many_steps_less(config: SyntheticPolyps) -> None:
     baseline: TrainConfig = apply(
         imedsam_nano(), {"data": config, "schedule.epochs": 1, "schedule.batch_size": 2}

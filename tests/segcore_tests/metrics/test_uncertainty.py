@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from segcore.classes import ClassSpec
 from segcore.data.sets.synthetic_polyps import SyntheticPolyps
+from segcore.metrics import METRICS
+from segcore.metrics.images import Scored, score
 from segcore.metrics.table import OF_IMAGES, OF_UNCERTAINTY
 from segcore.metrics.uncertainty import error_auroc, errors_found
 from segcore.presets import imedsam_nano
@@ -52,6 +55,23 @@ def test_without_ties_it_is_the_least_sure_eighth(seed: int) -> None:
     wrong = rng.random((8, 8)) < 0.4
     if wrong.any():
         assert errors_found(unsure, wrong) == pytest.approx(wrong[unsure >= 56].sum() / wrong.sum())
+
+
+def test_pixels_that_nobody_knows_count_in_neither() -> None:
+    rng = np.random.default_rng(0)
+    truth = (rng.random((16, 16)) < 0.4).astype(np.uint8)
+    guess = np.where(rng.random((16, 16)) < 0.2, 1 - truth, truth)
+    unsure = (0.5 * (guess != truth) + rng.random((16, 16))).astype(np.float32)
+    ignore = np.zeros((16, 16), bool)
+    ignore[:, 8:] = True
+    rows = [METRICS[key].load() for key in OF_UNCERTAINTY]
+    for classes in (ClassSpec(("polyp",), exclusive=False), ClassSpec(("a", "b"), exclusive=False)):
+        known = [a[:, :8] for a in (guess, truth)]
+        cut = score(Scored(*known, uncertainty=unsure[:, :8]), classes, rows, "image")
+        for hidden in (0.0, 9.0):
+            seen = np.where(ignore, np.float32(hidden), unsure)
+            whole = score(Scored(guess, truth, ignore, uncertainty=seen), classes, rows, "image")
+            assert [s.value for s in whole] == pytest.approx([s.value for s in cut])
 
 
 @pytest.mark.parametrize(("estimator", "known"), [("closed_form", True), ("as_coded", False)])

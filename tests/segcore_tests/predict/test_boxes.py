@@ -42,6 +42,13 @@ def test_rectangles_of_labelme_are_boxes_by_class(tmp_path: Path) -> None:
     assert read_image_boxes(tmp_path) == expected | {"b.png": {"liver": (0, 0, 9, 9)}}
 
 
+def test_two_files_of_one_image_are_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        labelme(tmp_path / f"{name}.json", [("liver", "rectangle", [[0, 0], [9, 9]])])
+    with pytest.raises(ValueError, match=r"another file of .* is of the image a\.png too"):
+        read_image_boxes(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("shapes", "told"),
     [

@@ -92,9 +92,10 @@ def test_labels_and_maps_lie_on_their_scan(checkpoint: Path, scan: Path) -> None
 
 
 def test_a_window_of_the_users_own_is_used(checkpoint: Path, scan: Path) -> None:
+    Path("boxes.json").write_text(json.dumps({scan.name: BOXES}))
     for window in ([], ["--window", "-1000", "3000"]):
-        out = f"out{len(window)}"
-        assert main(["predict", str(checkpoint), str(scan), "--out", out, *window]) == 0
+        out = ["--out", f"out{len(window)}", "--boxes", "boxes.json"]
+        assert main(["predict", str(checkpoint), str(scan), *out, *window]) == 0
     maps = [Path(f"out{n}/volumes/scan-uncertainty.nii.gz") for n in (0, 3)]
     one, other = (np.asarray(nib.nifti1.load(p).dataobj) for p in maps)
     assert (one != other).any()
@@ -113,6 +114,38 @@ def test_a_network_of_pictures_wants_a_window(
     with_depth = save(nano(), tmp_path / "depth")
     assert main(["predict", str(with_depth), str(scan), "--window", "-100", "200"]) == 2
     assert "slices of volumes have none" in capsys.readouterr().err
+
+
+def test_a_box_is_missed_and_a_slice_without_one_is_empty_at_any_batch_size(
+    checkpoint: Path, scan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(checkpoint), str(scan)]) == 2
+    assert "does not find them by itself: give --boxes" in capsys.readouterr().err
+    save_volume(Path("other.nii.gz"), units_of(discs((1,), slices=5), 1))
+    Path("boxes.json").write_text(json.dumps({scan.name: {"3": {"liver": [4, 2, 40, 20]}}}))
+    for size in ("2", "5"):
+        arguments = [str(checkpoint), str(scan), "other.nii.gz", "--boxes", "boxes.json"]
+        assert main(["predict", *arguments, "--batch-size", size, "--out", size]) == 0
+    for name, there in (("scan", [3]), ("other", [])):
+        found = [Volume.open(Path(n) / "volumes" / f"{name}.nii.gz") for n in ("2", "5")]
+        slices = [np.stack([v.plane(i) for i in range(v.shape[0])]) for v in found]
+        np.testing.assert_array_equal(*slices)
+        assert np.flatnonzero(slices[0].any((1, 2))).tolist() == there
+        unsure = Volume.open(Path("2") / "volumes" / f"{name}-uncertainty.nii.gz")
+        assert [i for i in range(5) if unsure.plane(i).any()] == there
+    Path("boxes.json").write_text("{}")
+    assert main(["predict", str(checkpoint), str(scan), "--boxes", "boxes.json"]) == 2
+    assert "no box in the file" in capsys.readouterr().err
+
+
+def test_options_without_effect_on_volumes_are_refused(
+    checkpoint: Path, scan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--depth", ".", "--write", "contours", "--window", "0", "inf"]
+    assert main(["predict", str(checkpoint), str(scan), *options]) == 2
+    told = capsys.readouterr().err
+    for line in ("--depth has no effect", "of volumes there are maps, masks, overlays", "finite"):
+        assert line in told
 
 
 def test_every_fault_is_told_at_once(

@@ -54,7 +54,7 @@ class BCVTransUNet(FolderConfig):
     organs: tuple[str, ...] = SAMED
     """Of the labels from 1 on, in their order. A copy that was prepared by others may have another
     one: look at the contact sheet."""
-    val_from_train: Share = 0.1
+    val_from_train: Share = 0.2
     """Share of the training cases that is val, by the hash of their names."""
 
     def __post_init__(self) -> None:

@@ -21,7 +21,8 @@ def read_labels(volume: Volume, index: int) -> NDArray[np.uint8]:
         ValueError: a value is no whole number from 0 to 255.
     """
     values = volume.plane(index)
-    labels: NDArray[np.uint8] = values.astype(np.uint8)
+    with np.errstate(invalid="ignore"):  # NaN is told below
+        labels: NDArray[np.uint8] = values.astype(np.uint8)
     if not np.array_equal(labels, values):
         odd = values[labels != values].flat[0]
         raise ValueError(f"the value {odd:g} is no label: give whole numbers from 0 to 255")

@@ -44,7 +44,8 @@ apart: more than rounding and rewriting by other tools leave."""
 
 def stem_of(path: Path) -> str:
     """A file's name without the suffix of a volume."""
-    return next(path.name.removesuffix(s) for s in (*SUFFIXES, "") if path.name.endswith(s))
+    name = path.name
+    return next(name[: len(name) - len(s)] for s in (*SUFFIXES, "") if name.lower().endswith(s))
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,9 @@ class Volume:
             OSError: it has gone, is damaged, or is no volume of three dimensions.
         """
         try:
-            image = nib.nifti1.load(unpacked(path))
+            image = nib.load(unpacked(path))
+            if not isinstance(image, nib.nifti1.Nifti1Image):  # NIfTI-2 is one too
+                raise ImageFileError(f"it is a {type(image).__name__}")
             volume = cls(path, image)
             faults = [*volume._faults()]
         except (ImageFileError, HeaderDataError, WrapStructError, ValueError) as error:
@@ -81,6 +84,8 @@ class Volume:
             return ["its affine says nowhere: the file does not tell where its voxels are"]
         proxy = self.image.dataobj
         assert isinstance(proxy, ArrayProxy), "of an image that was loaded from a file"
+        if proxy.dtype.kind not in "iuf":
+            return [f"voxels of {proxy.dtype}: give one real number each"]
         wanted = int(proxy.offset) + int(np.prod(shape)) * proxy.dtype.itemsize
         if (there := unpacked(self.path).stat().st_size) < wanted:
             return [f"ends after {there:,} of {wanted:,} bytes"]
@@ -145,7 +150,11 @@ class Volume:
         """
         back = ornt_transform(SLICES, io_orientation(self.image.affine))
         stored = apply_orientation(labels_SHW, back)
-        nib.nifti1.Nifti1Image(stored, self.image.affine).to_filename(path)
+        header = self.image.header.copy()  # units, and which of its two affines counts
+        header.set_data_dtype(stored.dtype)
+        header.set_slope_inter(1, 0)
+        header["cal_min"] = header["cal_max"] = 0
+        nib.nifti1.Nifti1Image(stored, self.image.affine, header).to_filename(path)
 
 
 def unpacked(path: Path) -> Path:
@@ -154,7 +163,7 @@ def unpacked(path: Path) -> Path:
     Raises:
         OSError: it has gone or is damaged.
     """
-    if path.suffix != ".gz":
+    if path.suffix.lower() != ".gz":
         return path
     kept = kept_beside(path, ".nii")
     if kept.exists():

@@ -59,8 +59,8 @@ class VolumeConfig(FolderConfig):
 
     def __post_init__(self) -> None:
         faults = []
-        if not self.window[0] < self.window[1]:
-            faults.append(f"window = {self.window}: give the lower value first")
+        if not -np.inf < self.window[0] < self.window[1] < np.inf:
+            faults.append(f"window = {self.window}: give the lower value first, and finite ones")
         known = self.known_organs()
         chosen = self.organs if self.organs is not None else tuple(known)
         if unknown := [name for name in chosen if name not in known]:
@@ -154,9 +154,8 @@ class VolumeConfig(FolderConfig):
             reader.faults.add("unreadable labels", f"{told}: {error}")
             return {}
         if odd := frozenset().union(*held) - {0, *known.values()}:
-            reader.faults.add(
-                "labels beyond the list", f"{told}: {', '.join(map(str, sorted(odd)))}"
-            )
+            kind = "labels beyond the list (name all that there are, and choose with organs)"
+            reader.faults.add(kind, f"{told}: {', '.join(map(str, sorted(odd)))}")
             return {}
         wanted = {known[organ] for organ in self.chosen}
         every = split != "train" or self.train_slices == "all"
@@ -188,7 +187,7 @@ def volumes(reader: FrameReader, folder: Path) -> dict[str, Path]:
         reader.faults.add("missing folder", reader.short(folder))
         return {}
     found: dict[str, Path] = {}
-    for path in sorted(p for p in folder.iterdir() if p.name.endswith(SUFFIXES)):
+    for path in sorted(p for p in folder.iterdir() if p.name.lower().endswith(SUFFIXES)):
         if path.name.startswith("."):
             continue  # what macOS leaves beside files on disks that are not its own
         first = found.setdefault(stem_of(path), path)

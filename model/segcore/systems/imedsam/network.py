@@ -254,7 +254,10 @@ class IMedSam(System):
         extras = {"native": native}
         if self.training and self._config.sampling.ratio > 0:
             extras["coarse"] = finished(coarse, present_BN, exclusive=self._exclusive)
-        shown = {} if self.training else {"uncertainty": unsure.amax(1, keepdim=True)}
+        shown = {}
+        if not self.training and self._config.sampling.ratio > 0:
+            asked = present_BN.expand(-1, self._classes)[..., None, None]
+            shown["uncertainty"] = (unsure * asked).amax(1, keepdim=True)
         return Prediction(_at(native, size), extras, shown)
 
     def loss(self, prediction: Prediction, batch: Batch, progress: Progress) -> Tensor:
