@@ -43,19 +43,18 @@ def test_list_shows_what_goes_with_which_system(capsys: pytest.CaptureFixture[st
     assert max(map(len, lines)) <= 80
     column = {s: line.index(s) for s in SYSTEMS for line in lines if line.split()[-1] == s}
     noted = " ".join(" ".join(lines).split())
-    for table in (METHODS, DATASETS):
-        for name in table:
-            (line,) = (one for one in lines if one.split()[0] == name)
-            for system, at in column.items():
-                mark = line[at:].split()[0]
-                if table is METHODS:
-                    reason = METHODS[name].refusal(SYSTEMS, system)
-                else:
-                    reason = SYSTEMS[system].refusal(DATASETS, name)
-                if reason is None:
-                    assert mark == "yes", (name, system)
-                else:
-                    assert f"{mark} {reason}" in noted, (name, system)
+
+    def check(name: str, system: str, reason: str | None) -> None:
+        (line,) = (one for one in lines if one.split()[0] == name)
+        mark = line[column[system] :].split()[0]
+        told = mark == "yes" if reason is None else f"{mark} {reason}" in noted
+        assert told, (name, system)
+
+    for system in SYSTEMS:
+        for name, row in METHODS.items():
+            check(name, system, row.refusal(SYSTEMS, system))
+        for name in DATASETS:
+            check(name, system, SYSTEMS[system].refusal(DATASETS, name))
 
 
 def test_show_tells_what_would_run(capsys: pytest.CaptureFixture[str]) -> None:

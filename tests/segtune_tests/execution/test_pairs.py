@@ -133,7 +133,9 @@ def refused() -> list[tuple[str, str, str]]:
     return [(s, other, reason) for s, other, reason in every if reason is not None]
 
 
-@pytest.mark.parametrize(("system", "other", "reason"), refused())
+@pytest.mark.parametrize(
+    ("system", "other", "reason"), refused(), ids=[f"{s}-{other}" for s, other, _ in refused()]
+)
 def test_what_the_rows_refuse_no_configuration_has_and_the_classes_refuse_too(
     system: str,
     other: str,
