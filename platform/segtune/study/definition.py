@@ -57,11 +57,6 @@ def define(name: str, study: Study) -> dict[str, Any]:
                 if study.tuned_over(arm)
             },
             "tune_seed": study.tune_seed,
-            **(
-                {REPORTED: [dataclasses.asdict(r) for r in study.reported]}
-                if study.reported
-                else {}
-            ),
         }
     return common | {
         "kind": "search",

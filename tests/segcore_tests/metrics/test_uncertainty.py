@@ -66,8 +66,8 @@ def test_pixels_that_nobody_knows_count_in_neither() -> None:
     ignore[:, 8:] = True
     rows = [METRICS[key].load() for key in OF_UNCERTAINTY]
     for classes in (ClassSpec(("polyp",), exclusive=False), ClassSpec(("a", "b"), exclusive=False)):
-        known = [a[:, :8] for a in (guess, truth)]
-        cut = score(Scored(*known, uncertainty=unsure[:, :8]), classes, rows, "image")
+        known = Scored(guess[:, :8], truth[:, :8], uncertainty=unsure[:, :8])
+        cut = score(known, classes, rows, "image")
         for hidden in (0.0, 9.0):
             seen = np.where(ignore, np.float32(hidden), unsure)
             whole = score(Scored(guess, truth, ignore, uncertainty=seen), classes, rows, "image")

@@ -21,6 +21,7 @@ from segcore.data.sets.synthetic_polyps import SyntheticPolyps
 from segcore.methods.method import Method
 from segcore.predict import Predictor
 from segcore.presets import nano
+from segcore.systems import SYSTEMS
 from segcore.systems.system import SystemConfig
 from segcore.testing import noise
 from segcore.train import train
@@ -393,3 +394,26 @@ def test_a_network_runs_as_often_as_it_is_said() -> None:
             precision="float32",
         )
         assert len(calls) == tta.views
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_system_can_be_seen_often(name: str) -> None:
+    """Whatever maps it has, of the logits' size or another."""
+    config = SystemConfig.named(name)
+    system, size = config.build(BINARY).eval(), config.input_size
+    batch = noise(1, size, BINARY)
+
+    def batch_at(wanted: Size) -> Batch:
+        image = torch.nn.functional.interpolate(batch.image_B3HW, wanted)
+        assert batch.depth_B1HW is not None
+        depth = torch.nn.functional.interpolate(batch.depth_B1HW, wanted)
+        return dataclasses.replace(batch, image_B3HW=image, depth_B1HW=depth)
+
+    tta = TtaConfig(scales=(0.5, 1.0, 1.5), flips=("horizontal",), overlap=0.168)
+    with torch.inference_mode():
+        once = system(batch, size)
+        often = averaged(system, batch_at, size, input_size=size, classes=BINARY, tta=tta)
+    assert often.logits_BKhw.shape == once.logits_BKhw.shape
+    assert {n: m.shape for n, m in often.maps.items()} == {n: m.shape for n, m in once.maps.items()}
+    for map_B1hw in often.maps.values():
+        assert 0 <= map_B1hw.min() <= map_B1hw.max() <= 1
