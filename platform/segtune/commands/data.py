@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -109,7 +108,7 @@ def _config(name: str, root: Path | None, fields: list[str]) -> "FolderConfig":
     """
     from segcore.data.dataset import DataConfig
     from segcore.data.frame_folder import FolderConfig
-    from segtune.study.overrides import apply
+    from segtune.study.overrides import SpecError, apply, value_faults
 
     cls: Any = DataConfig.choice(name)
     if not issubclass(cls, FolderConfig):
@@ -135,8 +134,8 @@ def _config(name: str, root: Path | None, fields: list[str]) -> "FolderConfig":
         raise ValueError(f"{name}: say {', '.join(f'--set {f}=...' for f in lacking)}")
     try:
         plain = cls(**begun)
-    except ValidationError as error:
-        raise ValueError("; ".join(str(e["msg"]) for e in error.errors())) from None
+    except ValueError as error:
+        raise SpecError(value_faults(error, "")) from None
     config: FolderConfig = apply(plain, changes)
     return config
 

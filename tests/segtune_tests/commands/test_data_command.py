@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.volumes import discs, save_volume, units_of
 
 from segcore.data.sets.folder import Folder
 from segcore.data.sets.synthetic_liver import SyntheticLiver
@@ -159,3 +160,22 @@ def test_fields_and_places_that_cannot_be_are_refused(
     classes = "classes=('polyp=255',)"
     assert main(["data", "check", "folder", "--root", str(polyps), "--set", classes]) == 0
     assert "polyp" in capsys.readouterr().out
+
+
+def test_fields_that_a_set_cannot_do_without_are_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SEGTUNE_CACHE", str(tmp_path / "cache"))
+    for n in range(5):
+        labels = discs((6, 1))
+        save_volume(tmp_path / "volumes" / f"p{n}.nii.gz", units_of(labels, n))
+        save_volume(tmp_path / "labels" / f"p{n}.nii.gz", labels)
+    command = ["data", "check", "nifti_folder", "--root", str(tmp_path)]
+    assert main(command) == 2
+    assert "nifti_folder: say --set classes=..." in capsys.readouterr().err
+    assert main([*command, "--set", "classes=('liver',)"]) == 2
+    assert "write each as liver=6" in capsys.readouterr().err
+    classes = "classes=('liver=6', 'spleen=1')"
+    assert main([*command, "--set", classes, "--set", "organs=('liver',)"]) == 0
+    assert "in order" in capsys.readouterr().out
