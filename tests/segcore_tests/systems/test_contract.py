@@ -113,7 +113,7 @@ def test_what_may_be_adapted_is_pretrained(name: str) -> None:
     assert all(m.out_features % 3 == 0 for m in fused.values())
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_head_and_encoders_get_gradients_from_one_backward(name: str) -> None:
     system, data = built(name), batch()
     Method.named("full").adapt(system)

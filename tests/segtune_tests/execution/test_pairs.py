@@ -15,6 +15,7 @@ from support.pairs import (
     Run,
     begin,
     covering_array,
+    ours,
     pairs,
     product,
     reported,
@@ -36,8 +37,7 @@ from segcore.testing import LANDMARKS, lacking
 from segtune.results import tables
 from segtune.results.provenance import find_origin
 
-OURS = {"systems": tuple(SYSTEMS), "methods": tuple(METHODS), "datasets": tuple(DATASETS)}
-"""Before another test's file adds to them."""
+OURS = {"systems": ours(SYSTEMS), "methods": ours(METHODS), "datasets": ours(DATASETS)}
 RUNS = covering_array()
 
 
@@ -89,13 +89,14 @@ def test_the_array_holds_every_allowed_pair_and_no_other() -> None:
     allowed = set().union(*map(pairs, product()))
     assert set().union(*map(pairs, RUNS)) == allowed
     assert set(RUNS) <= set(product())
-    every = {(s, other) for s in SYSTEMS for other in (*METHODS, *DATASETS)}
+    others = {*OURS["methods"], *OURS["datasets"]}
+    every = {(s, other) for s in OURS["systems"] for other in others}
     assert every - allowed == {(s, other) for s, other, _ in refused()}
-    assert {one for one, _ in allowed} == set(SYSTEMS)
-    assert {other for _, other in allowed} == {*METHODS, *DATASETS}
+    assert {one for one, _ in allowed} == set(OURS["systems"])
+    assert {other for _, other in allowed} == others
     least = sum(
         max(len({r.method for r in of}), len({r.data for r in of}))
-        for of in ([r for r in product() if r.system == s] for s in SYSTEMS)
+        for of in ([r for r in product() if r.system == s] for s in OURS["systems"])
     )
     assert len(RUNS) == least, "no array that holds them all is shorter"
 
@@ -128,8 +129,9 @@ def test_every_run_has_its_row_in_the_report(system: str, trained: Trained) -> N
 
 def refused() -> list[tuple[str, str, str]]:
     """System, the method or data set that does not go with it, and why."""
-    every = [(s, m, METHODS[m].refusal(SYSTEMS, s)) for s in SYSTEMS for m in METHODS]
-    every += [(s, d, SYSTEMS[s].refusal(DATASETS, d)) for s in SYSTEMS for d in DATASETS]
+    systems, methods, sets = (OURS[name] for name in ("systems", "methods", "datasets"))
+    every = [(s, m, METHODS[m].refusal(SYSTEMS, s)) for s in systems for m in methods]
+    every += [(s, d, SYSTEMS[s].refusal(DATASETS, d)) for s in systems for d in sets]
     return [(s, other, reason) for s, other, reason in every if reason is not None]
 
 
