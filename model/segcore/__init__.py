@@ -1,9 +1,9 @@
 """Networks, adaptation methods, data, metrics and one training. Knows no Ray.
 
 batch      What goes through a network: a batch of samples, prompts, a prediction.
-cache      Where what is made once is kept.
 classes    The classes of a data set, and labels of them.
 config     `TrainConfig`: one training as one frozen value.
+files      Where what is made once is kept, and how a file comes to be whole or not there.
 pretrain   Makes the packaged nano weights.
 registry   Configurations that a table offers by name, and how they are validated and written.
 tables     Tables of names, whose rows are loaded when they are asked for.

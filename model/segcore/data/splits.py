@@ -60,7 +60,7 @@ def split_groups(images: Mapping[str, int], fractions: Fractions) -> dict[str, S
     """
     total, before = sum(images.values()), 0
     splits: dict[str, Split] = {}
-    for group in sorted(images, key=_drawn):
+    for group in sorted(images, key=_place):
         middle = (before + images[group] / 2) / total
         before += images[group]
         reached = sum(middle >= sum(fractions[: n + 1]) for n in range(len(SPLITS) - 1))
@@ -85,9 +85,9 @@ class ShareOfTrain:
             share: of the train split's patients, rounded up, in the order of their names' hash.
         """
         self.classes, self.has_depth = dataset.classes, dataset.has_depth
-        self._whole, self._share = dataset, share
+        self._whole = dataset
         sources = dataset.sources("train")
-        patients = sorted({s.patient_id for s in sources.values()}, key=_drawn)
+        patients = sorted({s.patient_id for s in sources.values()}, key=_place)
         rounding = 1e-9  # 0.28 of 25 are 7, and a little more in floating point
         kept = set(patients[: math.ceil(share * len(patients) - rounding)])
         self._train = tuple(i for i in dataset.ids("train") if sources[i].patient_id in kept)
@@ -116,11 +116,6 @@ class ShareOfTrain:
         """Of the whole set and of what is left of it."""
         content = f"{self._whole.content_hash()} {' '.join(self._train)}"
         return hashlib.sha256(content.encode()).hexdigest()
-
-
-def _drawn(group: str) -> str:
-    """What puts groups in an order that looks drawn and is the same everywhere."""
-    return hashlib.sha256(group.encode()).hexdigest()
 
 
 def val_from_train(train: Mapping[str, Frame], test: Mapping[str, Frame], share: float) -> Frames:
@@ -153,5 +148,5 @@ def taken_for_val(patients: Iterable[str], share: float) -> set[str]:
 
 
 def _place(name: str) -> float:
-    """From 0 to 1, by the hash of a name."""
+    """From 0 to 1, by the hash of a name: an order that looks drawn and is the same everywhere."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64

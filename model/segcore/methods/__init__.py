@@ -4,7 +4,7 @@ adalora   `adalora`: adapters whose rank is shared out by importance (Zhang et a
           2303.10512).
 adapter   `adapter`: small networks behind the frozen blocks' layers (Houlsby et al., arXiv
           1902.00751).
-adapters  What the methods with low-rank adapters share.
+adapters  What the methods with adapters share.
 dora      `dora`: weight-decomposed adapters (Liu et al., arXiv 2402.09353), by peft.
 frozen    `frozen`: only the head trains.
 full      `full`: every pretrained weight moves.

@@ -11,14 +11,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from segcore.methods.method import (
-    Method,
-    adamw,
-    freeze_pretrained,
-    groups_by_rate,
-    head_groups,
-    layers_to_adapt,
-)
+from segcore.methods.adapters import of_head_and_adapters
+from segcore.methods.method import Method, freeze_pretrained, layers_to_adapt
 from segcore.registry import STRICT
 from segcore.systems.system import System
 from segcore.training.schedule import OptimConfig
@@ -55,11 +49,7 @@ class Adapter(Method):
 
     def optimizer(self, system: System, optim: OptimConfig) -> AdamW:
         """AdamW on head and adapters, at their own rates."""
-        adapters = [
-            p for e in system.pretrained().values() for p in e.parameters() if p.requires_grad
-        ]
-        moved = groups_by_rate(system, adapters, self.lr)
-        return adamw([*head_groups(system, optim), *moved], optim)
+        return of_head_and_adapters(system, optim, self.lr)
 
     def merge(self, system: System) -> None:
         """Refuse.

@@ -1,4 +1,4 @@
-"""What the methods with low-rank adapters share."""
+"""What the methods with adapters share."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -35,11 +35,7 @@ class Adapters(Method):
 
     def optimizer(self, system: System, optim: OptimConfig) -> AdamW:
         """AdamW on head and adapters, at their own rates."""
-        adapters = [
-            p for e in system.pretrained().values() for p in e.parameters() if p.requires_grad
-        ]
-        moved = groups_by_rate(system, adapters, self.lr)
-        return adamw([*head_groups(system, optim), *moved], optim)
+        return of_head_and_adapters(system, optim, self.lr)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -71,6 +67,19 @@ class PeftAdapters(Adapters):
             system,
             ((name, m) for name, m in system.named_modules() if isinstance(m, BaseTunerLayer)),
         )
+
+
+def of_head_and_adapters(system: System, optim: OptimConfig, lr: float) -> AdamW:
+    """AdamW on the head, and on what moves within the frozen parts.
+
+    Args:
+        system: with its adapters.
+        optim: the head's settings.
+        lr: peak learning rate of the adapters.
+    """
+    adapters = [p for e in system.pretrained().values() for p in e.parameters() if p.requires_grad]
+    moved = groups_by_rate(system, adapters, lr)
+    return adamw([*head_groups(system, optim), *moved], optim)
 
 
 def replace_modules(system: System, adapted: Iterable[tuple[str, Any]]) -> None:

@@ -1,11 +1,14 @@
 """Box prompts of images to predict, from a file of the user's."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
 from typing import Annotated, TypeVar
 
 from pydantic import Field, TypeAdapter
 
+from segcore.classes import ClassSpec
+from segcore.data.faults import Faults
 from segcore.data.labelme import parse_rectangles
 from segcore.data.prompts import Box, ImageBoxes
 
@@ -64,6 +67,32 @@ def read_volume_boxes(file: Path) -> dict[str, SliceBoxes]:
         '{"VOLUME": {"SLICE": [x0, y0, x1, y1]}}, or {"VOLUME": {"SLICE": {"CLASS": [x0, y0, x1, '
         "y1]}}}",
     )
+
+
+def boxes_given(
+    place: Path | None,
+    read: Callable[[Path], T],
+    prompted: ClassSpec | None,
+    faults: Faults,
+) -> T | None:
+    """What a user's place holds; None where there is none, or it can't be used.
+
+    Args:
+        place: of the boxes.
+        read: one of the readers above.
+        prompted: the classes of a network that looks at boxes; None: it does not.
+        faults: get what is wrong.
+    """
+    if place is None:
+        return None
+    if prompted is None:
+        faults.add("boxes without use", f"{place}: this network looks at no boxes")
+        return None
+    try:
+        return read(place)
+    except ValueError as error:
+        faults.add("boxes that can't be read", str(error))
+        return None
 
 
 def _read(file: Path, kind: TypeAdapter[T], form: str) -> T:

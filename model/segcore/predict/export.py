@@ -1,6 +1,5 @@
 """The pretrained model within a trained network as plain weights, for programs without segtune."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from segcore.files import whole
 from segcore.systems.sam2_encoder import Sam2Encoder, read_everything
 from segcore.systems.system import Published
 from segcore.training.restore import Restored
@@ -50,15 +50,8 @@ def export(restored: Restored, path: Path) -> int:
     faults = [*_faults(restored, published, path)]
     if faults or published is None:
         raise ValueError("\n".join(faults))
-    unfinished = path.with_name(f".{path.name}")
-    try:
-        count = _write(restored, published, unfinished)
-        unfinished.replace(path)
-    finally:
-        if unfinished.is_dir():
-            shutil.rmtree(unfinished)
-        unfinished.unlink(missing_ok=True)
-    return count
+    with whole(path) as place:
+        return _write(restored, published, place)
 
 
 def expects(restored: Restored) -> str:

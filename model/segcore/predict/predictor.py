@@ -17,6 +17,7 @@ from segcore.batch import Batch, Prompts, Size
 from segcore.classes import ClassSpec
 from segcore.data.pixels import resized
 from segcore.data.prompts import ImageBoxes, PromptConfig, are_by_class, given_boxes, stack_boxes
+from segcore.metrics.metric import Needs
 from segcore.systems.system import System, SystemConfig
 from segcore.training.costs import Stopwatch
 from segcore.training.inference import Masks, by_size, infer, masks
@@ -169,7 +170,8 @@ class Predictor:
                 precision=self.precision,
             )
             watch.split("network")
-            found = masks(prediction, self.classes, probabilities=probabilities)
+            also: tuple[Needs, ...] = ("probabilities",) if probabilities else ()
+            found = masks(prediction, self.classes, also=also)
             for place, said in zip(places, found, strict=True):
                 predicted[place] = Predicted(
                     said.labels_HW,

@@ -17,7 +17,7 @@ from segcore.classes import ClassSpec
 from segcore.data import pixels
 from segcore.data.faults import Faults
 from segcore.data.prompts import ImageBoxes, are_by_class, given_boxes
-from segcore.predict.boxes import read_image_boxes
+from segcore.predict.boxes import boxes_given, read_image_boxes
 
 IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
@@ -156,15 +156,8 @@ def _boxes(
     file: Path | None, found: Sequence[Path], faults: Faults, prompted: ClassSpec | None
 ) -> Mapping[str, ImageBoxes]:
     """The boxes by the names of their images, each held against its image."""
-    if file is None:
-        return {}
-    if prompted is None:
-        faults.add("boxes without use", f"{file}: this network looks at no boxes")
-        return {}
-    try:
-        given = read_image_boxes(file)
-    except ValueError as error:
-        faults.add("boxes that can't be read", str(error))
+    given = boxes_given(file, read_image_boxes, prompted, faults)
+    if given is None or prompted is None:
         return {}
     if not given:
         faults.add("no box in the file", str(file))

@@ -7,7 +7,6 @@
 Shape suffixes: S slices from the feet up, H W rows and columns of a slice.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,9 @@ from segcore.data.faults import Faults
 from segcore.data.prompts import ImageBoxes, are_by_class, given_boxes
 from segcore.data.volumes.nifti import SUFFIXES, Volume, stem_of
 from segcore.data.volumes.volume_folder import windowed
+from segcore.files import whole
 from segcore.predict import drawing
-from segcore.predict.boxes import read_volume_boxes
+from segcore.predict.boxes import boxes_given, read_volume_boxes
 from segcore.predict.outputs import Kind
 from segcore.predict.predictor import Predicted, Predictor
 
@@ -134,27 +134,16 @@ def _write(
     labelled = folder / "volumes"
     if "masks" in kinds:
         labels_SHW = np.stack([p.labels_HW for p in predicted])
-        _save(file.volume, labels_SHW, labelled / f"{file.name}.nii.gz")
+        with whole(labelled / f"{file.name}.nii.gz") as place:
+            file.volume.save_labels(labels_SHW, place)
     if "maps" in kinds:
         for name in predicted[0].maps:
             map_SHW = np.stack([p.maps[name] for p in predicted])
-            _save(file.volume, map_SHW, labelled / f"{file.name}-{name}.nii.gz")
+            with whole(labelled / f"{file.name}-{name}.nii.gz") as place:
+                file.volume.save_labels(map_SHW, place)
     if "overlays" in kinds:
-        path = folder / "overlays" / f"{file.name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}")
-        unfinished.write_bytes(drawing.png(_overview(file, predicted, window)))
-        unfinished.replace(path)
-
-
-def _save(volume: Volume, labels_SHW: NDArray[np.uint8], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}")
-    try:
-        volume.save_labels(labels_SHW, unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        with whole(folder / "overlays" / f"{file.name}.png") as place:
+            place.write_bytes(drawing.png(_overview(file, predicted, window)))
 
 
 def _overview(
@@ -218,15 +207,8 @@ def _boxes(
     prompted: ClassSpec | None,
 ) -> Mapping[str, Mapping[int, ImageBoxes]]:
     """Boxes by the names of volumes and the numbers of slices, each held against its slice."""
-    if file is None:
-        return {}
-    if prompted is None:
-        faults.add("boxes without use", f"{file}: this network looks at no boxes")
-        return {}
-    try:
-        given = read_volume_boxes(file)
-    except ValueError as error:
-        faults.add("boxes that can't be read", str(error))
+    given = boxes_given(file, read_volume_boxes, prompted, faults)
+    if given is None or prompted is None:
         return {}
     if not any(given.values()):
         faults.add("no box in the file", str(file))

@@ -8,8 +8,7 @@ than its abstract could be read; what else it says is told second-hand, by notes
 What stays unstated in the paper: learning rate and its course (here: the code's), whether all
 scales share their experts (here: as coded), how the features beside the transformer are renewed
 from its tokens (here: by their sum, which has no parameters, as the paper's count leaves no room
-for any), and the weight of the queries' classes
-in the loss (here: the code's).
+for any), and the weight of the queries' classes in the loss (here: the code's).
 
 Not expressed, of the code:
 

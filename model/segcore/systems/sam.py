@@ -5,8 +5,8 @@ Shape suffixes: B batch, H W image size, C channels, h w feature size, N boxes, 
 """
 
 import dataclasses
-import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,11 +26,11 @@ from segcore.registry import STRICT
 from segcore.systems.weights import (
     LOCATION,
     Pretrained,
+    begin_from,
     check_source,
-    from_hub,
     load_exactly,
-    packaged,
     read_published,
+    renamed,
 )
 
 Size = Literal["nano", "vit_b", "vit_l", "vit_h"]
@@ -132,12 +132,7 @@ class SamWeights:
             ValueError: the checkpoint cannot be read or does not fit.
         """
         model = build_sam(self.size, side)
-        if self.pretrained == "packaged":
-            load_sam(model, packaged("nano_sam"), "the package")
-        elif self.checkpoint is not None:
-            load_sam(model, read_checkpoint(Path(self.checkpoint)), self.checkpoint)
-        elif self.hub is not None:
-            load_sam(model, read_checkpoint(from_hub(self.hub, "sam")), self.hub)
+        begin_from(self, "sam", read_checkpoint, partial(load_sam, model))
         return model
 
 
@@ -186,7 +181,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     advice = "download sam_vit_b_01ec64.pth from Meta, or the file of the size that is set"
     tensors = read_published(path, "SAM", advice, entry=None)
     if any(name.startswith("image_encoder.") for name in tensors):
-        tensors = {transformers_name(name): x for name, x in tensors.items()}
+        tensors = {renamed(name, RENAMED): x for name, x in tensors.items()}
     if "vision_encoder.pos_embed" not in tensors:
         raise ValueError(
             f"{path} is no SAM checkpoint: it has no tensor image_encoder.pos_embed (as Meta's) or "
@@ -196,13 +191,6 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     if known is not None:
         tensors |= dict.fromkeys(POSITIONS, known)
     return tensors
-
-
-def transformers_name(name: str) -> str:
-    """The name that transformers' SamModel has for a tensor of Meta's."""
-    for pattern, replacement in RENAMED:
-        name = re.sub(pattern, replacement, name)
-    return name
 
 
 def load_sam(model: SamModel, tensors: Mapping[str, Tensor], source: str) -> None:

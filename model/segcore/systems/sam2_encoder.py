@@ -4,8 +4,8 @@ Shape suffixes: B batch, H W image size, C channels, h w feature size.
 """
 
 import dataclasses
-import re
 from collections.abc import Mapping
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -24,12 +24,12 @@ from segcore.systems.pixels import standardise
 from segcore.systems.weights import (
     LOCATION,
     Pretrained,
+    begin_from,
     check_source,
-    from_hub,
     load_exactly,
     moves,
-    packaged,
     read_published,
+    renamed,
 )
 
 STRIDES = (4, 8, 16)
@@ -92,12 +92,7 @@ class Sam2Config:
             ValueError: the checkpoint cannot be read or does not fit.
         """
         encoder = Sam2Encoder(self)
-        if self.pretrained == "packaged":
-            load_exactly(encoder, packaged("nano_sam2"), "the package")
-        elif self.checkpoint is not None:
-            load_exactly(encoder, read_checkpoint(Path(self.checkpoint)), self.checkpoint)
-        elif self.hub is not None:
-            load_exactly(encoder, read_checkpoint(from_hub(self.hub, "sam2")), self.hub)
+        begin_from(self, "sam2", read_checkpoint, partial(load_exactly, encoder))
         return encoder
 
 
@@ -162,10 +157,7 @@ def read_everything(path: Path) -> dict[str, Tensor]:
 
 def sam2_name(name: str) -> str:
     """The sam2 package's name of a tensor of transformers' Sam2Model; others stay as they are."""
-    if name.startswith("vision_encoder."):
-        for pattern, replacement in RENAMED:
-            name = re.sub(pattern, replacement, name)
-    return name
+    return renamed(name, RENAMED) if name.startswith("vision_encoder.") else name
 
 
 class Sam2Encoder(nn.Module):

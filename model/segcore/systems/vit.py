@@ -5,8 +5,8 @@ Shape suffixes: B batch, H W image size, C channels, L tokens, h w grid of patch
 """
 
 import dataclasses
-import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,11 +20,11 @@ from segcore.registry import STRICT
 from segcore.systems.weights import (
     LOCATION,
     Pretrained,
+    begin_from,
     check_source,
-    from_hub,
     load_exactly,
-    packaged,
     read_published,
+    renamed,
 )
 
 Size = Literal["nano", "uniperceiver_l", "dinov2_s", "dinov2_b", "dinov2_l"]
@@ -123,12 +123,7 @@ class VitWeights:
             ValueError: the checkpoint cannot be read or does not fit.
         """
         vit = build_vit(self.size, side)
-        if self.pretrained == "packaged":
-            load_vit(vit, packaged("nano_vit"), "the package")
-        elif self.checkpoint is not None:
-            load_vit(vit, read_checkpoint(Path(self.checkpoint)), self.checkpoint)
-        elif self.hub is not None:
-            load_vit(vit, read_checkpoint(from_hub(self.hub, "vit")), self.hub)
+        begin_from(self, "vit", read_checkpoint, partial(load_vit, vit))
         return vit
 
 
@@ -204,7 +199,7 @@ def _from_uniperceiver(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Its patches have a bias and, as frames of a video, a code of their time. An image is frame 0:
     both are the same for every patch, and become part of the position code. That is exact, also
     where the code is resized: bicubic weights add up to 1."""
-    found = {_renamed(name, UNIPERCEIVER): x for name, x in tensors.items()}
+    found = {renamed(name, UNIPERCEIVER): x for name, x in tensors.items()}
     of_patches = "visual_embed.patch_embed."
     code_LC = found.pop(f"{of_patches}spatial_pos_embed.weight")
     time_TC = found.pop(f"{of_patches}temporal_pos_embed.weight", None)
@@ -225,19 +220,13 @@ def _from_uniperceiver(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _from_transformers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """q, k and v become one product."""
-    found = {_renamed(name, DINOV2): x for name, x in tensors.items()}
+    found = {renamed(name, DINOV2): x for name, x in tensors.items()}
     for name in [name for name in found if ".attention.attention.query." in name]:
         parts = [name.replace(".query.", f".{part}.") for part in ("query", "key", "value")]
         if all(part in found for part in parts):
             fused = name.replace(".attention.attention.query.", ".attn.qkv.")
             found[fused] = torch.cat([found.pop(part) for part in parts])
     return found
-
-
-def _renamed(name: str, patterns: tuple[tuple[str, str], ...]) -> str:
-    for pattern, replacement in patterns:
-        name = re.sub(pattern, replacement, name)
-    return name
 
 
 def load_vit(vit: VisionTransformer, tensors: Mapping[str, Tensor], source: str) -> None:

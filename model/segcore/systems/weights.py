@@ -2,12 +2,13 @@
 
 import hashlib
 import pickle
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from huggingface_hub import snapshot_download
@@ -22,6 +23,18 @@ Pretrained = Literal["packaged", "random", "checkpoint", "hub"]
 
 LOCATION: Mapping[str, Any] = {"location": True}
 """Metadata of a field that says where something lies on disk, and so is no part of a hash."""
+
+
+class WeightSource(Protocol):
+    """Where a configuration of weights says that they are from, as `check_source` checked it."""
+
+    @property
+    def pretrained(self) -> Pretrained: ...
+    @property
+    def checkpoint(self) -> str | None: ...
+    @property
+    def hub(self) -> str | None: ...
+
 
 _downloads: ContextVar[bool] = ContextVar("_downloads", default=True)
 
@@ -87,6 +100,31 @@ def from_hub(name: str, part: str) -> Path:
             "check the name and the connection, or download it elsewhere and give its folder with "
             "pretrained='checkpoint'"
         ) from error
+
+
+def begin_from(
+    source: WeightSource,
+    part: str,
+    read: Callable[[Path], dict[str, Tensor]],
+    load: Callable[[Mapping[str, Tensor], str], None],
+) -> None:
+    """Load the tensors that a part of a system begins with; none where they stay random.
+
+    Args:
+        source: where they are from.
+        part: whose they are: `sam2`.
+        read: the tensors of a file or folder.
+        load: puts tensors into the network, and names where they are from if they do not fit.
+
+    Raises:
+        ValueError: they cannot be read or do not fit.
+    """
+    if source.pretrained == "packaged":
+        load(packaged(f"nano_{part}"), "the package")
+    elif source.checkpoint is not None:
+        load(read(Path(source.checkpoint)), source.checkpoint)
+    elif source.hub is not None:
+        load(read(from_hub(source.hub, part)), source.hub)
 
 
 def packaged(name: str) -> dict[str, Tensor]:
@@ -210,6 +248,13 @@ def refuse_misfits(
     faults = [f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
     if faults:
         raise ValueError(f"the weights in {source} do not fit the network; " + "; ".join(faults))
+
+
+def renamed(name: str, patterns: Iterable[tuple[str, str]]) -> str:
+    """A tensor's name with regular expressions replaced, one after another."""
+    for pattern, replacement in patterns:
+        name = re.sub(pattern, replacement, name)
+    return name
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:

@@ -3,7 +3,7 @@
 Shape suffixes: B batch, K classes, H W the size asked for.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from segcore.batch import Batch, Prediction, Size
 from segcore.classes import ClassSpec, Labels
+from segcore.metrics.metric import Needs
 from segcore.systems.system import System
 from segcore.training.runtime import Precision, autocast
 from segcore.training.tta import TtaConfig, averaged
@@ -28,7 +29,7 @@ class Masks:
     maps: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     """The system's own pictures (h, w), such as its uncertainty, as grey levels."""
     uncertainty_HW: NDArray[np.float32] | None = None
-    """With all its digits; None where it has no such map of this size."""
+    """With all its digits, only if asked for; None where it has no such map of this size."""
 
 
 def infer(
@@ -69,20 +70,22 @@ def infer(
         return averaged(see, moved, size, input_size=input_size, classes=classes, tta=tta)
 
 
-def masks(prediction: Prediction, classes: ClassSpec, *, probabilities: bool) -> list[Masks]:
+def masks(prediction: Prediction, classes: ClassSpec, *, also: Collection[Needs]) -> list[Masks]:
     """A prediction image by image, on the CPU.
 
     Args:
         prediction: of a batch.
         classes: what its logits are of.
-        probabilities: whether probabilities are handed out beside labels.
+        also: what is handed out beside labels and maps.
     """
     with torch.inference_mode():
         logits_BKHW = prediction.logits_BKhw.float()
         labels_BHW = classes.labels(logits_BKHW)
-        shares_BKHW = classes.probabilities(logits_BKHW).cpu().numpy() if probabilities else None
+        shares_BKHW = None
+        if "probabilities" in also:
+            shares_BKHW = classes.probabilities(logits_BKHW).cpu().numpy()
         maps = {name: _grey(map_B1hw) for name, map_B1hw in prediction.maps.items()}
-        unsure_B1hw = prediction.maps.get("uncertainty")
+        unsure_B1hw = prediction.maps.get("uncertainty") if "uncertainty" in also else None
         unsure_BHW = None
         if unsure_B1hw is not None and unsure_B1hw.shape[-2:] == logits_BKHW.shape[-2:]:
             unsure_BHW = unsure_B1hw[:, 0].float().cpu().numpy()

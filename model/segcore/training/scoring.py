@@ -17,7 +17,7 @@ from segcore.data.dataset import Dataset, Sample, Split
 from segcore.data.loader import cases_of, collate, evaluation_batches
 from segcore.data.prompts import PromptConfig
 from segcore.metrics.images import Scored, score
-from segcore.metrics.metric import Metric, Scope
+from segcore.metrics.metric import Metric, Needs, Scope
 from segcore.systems.system import System
 from segcore.training.events import OWN_SIZE, ImageScore, Picture, resolution_of
 from segcore.training.inference import Masks, by_size, infer, masks
@@ -46,9 +46,9 @@ class Target:
         return OWN_SIZE if self.size is None else resolution_of(self.size)
 
     @property
-    def probabilities(self) -> bool:
-        """Whether a metric asks for probabilities."""
-        return any(metric.needs == "probabilities" for metric in self.metrics)
+    def needs(self) -> frozenset[Needs]:
+        """What the metrics look at."""
+        return frozenset(metric.needs for metric in self.metrics)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -111,7 +111,7 @@ def predict(
                 device=runtime.device,
                 precision=runtime.precision,
             )
-            found = masks(prediction, target.dataset.classes, probabilities=target.probabilities)
+            found = masks(prediction, target.dataset.classes, also=target.needs)
             predicted |= dict(zip(places, found, strict=True))
         runtime.beat()
         for i, sample in enumerate(samples):

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.volumes import SPACING_MM, discs, save_volume
 
-from segcore.cache import cache_folder
 from segcore.data.volumes.labels import held_labels, read_labels
 from segcore.data.volumes.nifti import Volume, stem_of, unpacked
+from segcore.files import cache_folder
 
 SIDES = itertools.permutations(("LR", "AP", "SI"))
 ORDERS = ["".join(axes) for sides in SIDES for axes in itertools.product(*sides)]

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image
+from support.untrained import save
 
 from segcore.classes import ClassSpec
-from segcore.config import TrainConfig, to_json
-from segcore.methods.method import Method
 from segcore.predict import Predicted, Predictor, drawing
 from segcore.predict.files import predict_files
 from segcore.predict.outputs import KINDS, Outputs
@@ -25,7 +24,6 @@ from segcore.predict.sources import find_sources
 from segcore.presets import nano
 from segcore.systems.dual_encoder.fusion import FusionConfig
 from segcore.systems.dual_encoder.network import DualEncoderConfig
-from segcore.training.checkpoint import Checkpoint, trained_tensors
 from segtune.cli import main
 
 CLASSES = ClassSpec(("background", "ridge", "silhouette", "ligament"), exclusive=True)
@@ -36,22 +34,8 @@ BITS = ClassSpec(("liver", "tool"), exclusive=False)
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network whose head is random: it sees every class somewhere."""
     folder = tmp_path_factory.mktemp("checkpoint")
-    save(nano(), folder)
+    save(nano(), CLASSES, folder)
     return folder
-
-
-def save(config: TrainConfig, folder: Path) -> None:
-    """An untrained checkpoint."""
-    folder.mkdir(exist_ok=True)
-    torch.manual_seed(0)
-    system = config.system.build(CLASSES)
-    Method.named("frozen").adapt(system)
-    description = {
-        "config": to_json(config, locations=False) | {"method": {"name": "frozen"}},
-        "classes": {"names": list(CLASSES.names), "exclusive": True},
-        "weights_hash": system.weights_hash(),
-    }
-    Checkpoint(description, trained_tensors(system), {}).save(folder)
 
 
 @pytest.fixture
@@ -232,7 +216,7 @@ def test_what_cannot_be_is_said(
 def test_depth_of_a_network_that_sees_none(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Refused where it was asked for; without a word where everything is written."""
     system = DualEncoderConfig(fusion=FusionConfig(mode="rgb_only"))
-    save(dataclasses.replace(nano(), system=system), here / "rgb")
+    save(dataclasses.replace(nano(), system=system), CLASSES, here / "rgb")
     frames(here, 1)
     before = files(here)
     command = ["predict", "rgb", "images", "--write", "masks", "depth"]

@@ -8,17 +8,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.untrained import save
 from support.volumes import discs, save_volume, units_of
 
 from segcore.classes import ClassSpec
-from segcore.config import TrainConfig, to_json
 from segcore.data.sets.synthetic_organs import SyntheticOrgans
 from segcore.data.volumes.nifti import Volume
 from segcore.data.volumes.volume_folder import windowed
-from segcore.methods.method import Method
 from segcore.predict import Predictor
 from segcore.presets import imedsam_nano, nano
-from segcore.training.checkpoint import Checkpoint, trained_tensors
 from segtune import apply
 from segtune.cli import main
 
@@ -26,28 +24,12 @@ ORGANS = ("liver", "spleen")
 CLASSES = ClassSpec(("background", *ORGANS), exclusive=True)
 
 
-def save(config: TrainConfig, folder: Path) -> Path:
-    """An untrained checkpoint."""
-    folder.mkdir(exist_ok=True)
-    torch.manual_seed(0)
-    system = config.system.build(CLASSES)
-    Method.named("frozen").adapt(system)
-    description = {
-        "config": to_json(config, locations=False) | {"method": {"name": "frozen"}},
-        "classes": {"names": list(CLASSES.names), "exclusive": True},
-        "weights_hash": system.weights_hash(),
-        "window": config.data.grey_window,
-    }
-    Checkpoint(description, trained_tensors(system), {}).save(folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network that is told by boxes, trained on volumes, its head random."""
     data = SyntheticOrgans(organs=ORGANS)
     config = apply(imedsam_nano(), {"data": data, "system.image_size": 64})
-    return save(config, tmp_path_factory.mktemp("checkpoint"))
+    return save(config, CLASSES, tmp_path_factory.mktemp("checkpoint"))
 
 
 @pytest.fixture
@@ -104,14 +86,14 @@ def test_a_window_of_the_users_own_is_used(checkpoint: Path, scan: Path) -> None
 def test_a_network_of_pictures_wants_a_window(
     tmp_path: Path, scan: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pictures = save(apply(nano(), {"system": "hiera_unet"}), tmp_path / "pictures")
+    pictures = save(apply(nano(), {"system": "hiera_unet"}), CLASSES, tmp_path / "pictures")
     assert main(["predict", str(pictures), str(scan)]) == 2
     assert "was not trained on volumes: give --window BLACK WHITE" in capsys.readouterr().err
     assert main(["predict", str(pictures), str(scan), "--window", "5", "1"]) == 2
     assert "--window 5 1: give the lower value first" in capsys.readouterr().err
     assert main(["predict", str(pictures), str(scan), "--window", "-100", "200"]) == 0
     assert Path("predictions/volumes/scan.nii.gz").exists()
-    with_depth = save(nano(), tmp_path / "depth")
+    with_depth = save(nano(), CLASSES, tmp_path / "depth")
     assert main(["predict", str(with_depth), str(scan), "--window", "-100", "200"]) == 2
     assert "slices of volumes have none" in capsys.readouterr().err
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from segcore.cache import cache_folder
 from segcore.classes import ClassSpec
 from segcore.data.dataset import SPLITS, Split
 from segcore.data.faults import DataError
 from segcore.data.frame_folder import FolderConfig
 from segcore.data.frames import Frame, Scan
+from segcore.files import cache_folder
 from segcore.registry import STRICT
 
 CARD = "scenes.json"
@@ -60,8 +60,9 @@ class RenderedConfig(FolderConfig):
         raise NotImplementedError
 
     def card(self) -> dict[str, int | str]:
-        """All that the files depend on."""
-        raise NotImplementedError
+        """All that the files depend on; `size` and `domain` are fields of every such set."""
+        fields = ("train", "val", "test", "images_per_patient", "size", "seed", "domain")
+        return {"version": self.version} | {f: getattr(self, f) for f in fields}
 
     def scan(self) -> Scan:
         """Render the scenes unless they are there, then read and check them.
@@ -85,6 +86,20 @@ class RenderedConfig(FolderConfig):
     def class_spec(self) -> ClassSpec:
         """Those of the reader."""
         return self.reader().class_spec()
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Those of the reader."""
+        return self.reader().metrics
+
+    @property
+    def grey_window(self) -> tuple[float, float] | None:
+        """That of the reader."""
+        return self.reader().grey_window
+
+    def image(self, frame: Frame) -> NDArray[np.uint8]:
+        """Pixels of a frame."""
+        return self.reader().image(frame)
 
     def labels(self, frame: Frame) -> NDArray[np.uint8]:
         """Labels of a frame."""

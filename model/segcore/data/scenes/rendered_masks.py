@@ -51,11 +51,6 @@ class RenderedMasks(RenderedConfig):
             patient="(.+)_[0-9]+",
         )
 
-    def card(self) -> dict[str, int | str]:
-        """All that the files depend on."""
-        fields = ("train", "val", "test", "images_per_patient", "size", "seed", "domain")
-        return {"version": self.version} | {f: getattr(self, f) for f in fields}
-
     def render_split(self, folder: Path, split: Split) -> None:
         """Images and masks of a split."""
         place, number = DOMAIN_NAMES.index(self.domain), SPLITS.index(split)

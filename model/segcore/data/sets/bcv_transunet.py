@@ -21,11 +21,10 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from segcore.classes import ClassSpec
-from segcore.data.dataset import Split
 from segcore.data.frame_folder import FolderConfig
 from segcore.data.frames import Frame, FrameReader, Scan, WidthHeight
 from segcore.data.mask_folder import note_empty
-from segcore.data.splits import Share, taken_for_val
+from segcore.data.splits import Share, val_from_train
 from segcore.data.volumes.volume_folder import windowed
 from segcore.metrics.table import OF_CASES, OF_IMAGES
 from segcore.registry import STRICT
@@ -89,12 +88,7 @@ class BCVTransUNet(FolderConfig):
         reader = FrameReader(root, LAYOUT.format(root=root), check_label=None)
         train, sizes = self._frames(reader, "train_npz", r"(case\d+)_slice(\d+)\.npz")
         test, more = self._frames(reader, "test_vol_h5", r"(case\d+)\.npy\.h5")
-        val = taken_for_val((f.patient for f in train.values()), self.val_from_train)
-        frames: dict[Split, dict[str, Frame]] = {
-            "train": {i: f for i, f in train.items() if f.patient not in val},
-            "val": {i: f for i, f in train.items() if f.patient in val},
-            "test": test,
-        }
+        frames = val_from_train(train, test, self.val_from_train)
         note_empty(reader, frames, allowed=["val"] if not self.val_from_train else [])
         return reader.read(frames, {**sizes, **more})
 

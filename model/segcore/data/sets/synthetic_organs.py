@@ -11,7 +11,6 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from segcore.data.dataset import SPLITS, Split
-from segcore.data.frames import Frame
 from segcore.data.scenes import organ_atlas
 from segcore.data.scenes.organ_atlas import DOMAINS, DomainName
 from segcore.data.scenes.rendered import Count, RenderedConfig
@@ -55,16 +54,6 @@ class SyntheticOrgans(RenderedConfig):
             )
         self.reader()
 
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """Those of volumes."""
-        return self.reader().metrics
-
-    @property
-    def grey_window(self) -> tuple[float, float]:
-        """That of soft tissue."""
-        return self.reader().window
-
     def reader(self) -> NiftiFolder:
         """A folder of volumes per split."""
         return NiftiFolder(
@@ -74,15 +63,6 @@ class SyntheticOrgans(RenderedConfig):
             classes=tuple(f"{organ}={label}" for organ, label in ORGANS.items()),
             organs=self.organs,
         )
-
-    def image(self, frame: Frame) -> NDArray[np.uint8]:
-        """A slice in the window of soft tissue."""
-        return self.reader().image(frame)
-
-    def card(self) -> dict[str, int | str]:
-        """All that the files depend on."""
-        fields = ("train", "val", "test", "images_per_patient", "size", "seed", "domain")
-        return {"version": self.version} | {f: getattr(self, f) for f in fields}
 
     def render_split(self, folder: Path, split: Split) -> None:
         """Volumes and labels of a split."""

@@ -1,14 +1,11 @@
 """Which labels each slice of a volume holds, found once and kept."""
 
-import os
-import tempfile
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from segcore.data.volumes.nifti import Volume, kept_beside
+from segcore.files import whole
 
 _HELD = TypeAdapter(tuple[frozenset[int], ...])
 
@@ -43,8 +40,6 @@ def held_labels(volume: Volume) -> tuple[frozenset[int], ...]:
         return _HELD.validate_json(kept.read_bytes())
     slices = (read_labels(volume, i) for i in range(volume.shape[0]))
     held = tuple(frozenset(map(int, np.unique(labels_HW))) for labels_HW in slices)
-    number, name = tempfile.mkstemp(dir=kept.parent, prefix=".")
-    with os.fdopen(number, "wb") as file:
-        file.write(_HELD.dump_json(held))
-    Path(name).replace(kept)  # whole or not there
+    with whole(kept) as place:
+        place.write_bytes(_HELD.dump_json(held))
     return held

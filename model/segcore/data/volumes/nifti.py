@@ -9,7 +9,6 @@ Shape suffixes: S slices from the feet up, H W rows and columns of a slice.
 import gzip
 import hashlib
 import shutil
-import tempfile
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,7 +31,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
-from segcore.cache import cache_folder
+from segcore.files import cache_folder, whole
 
 SUFFIXES = (".nii.gz", ".nii")
 SLICES = axcodes2ornt(("S", "P", "L"))
@@ -168,16 +167,11 @@ def unpacked(path: Path) -> Path:
     kept = kept_beside(path, ".nii")
     if kept.exists():
         return kept
-    with tempfile.NamedTemporaryFile(dir=kept.parent, prefix=".", delete=False) as file:
-        try:
-            with gzip.open(path) as packed:
-                shutil.copyfileobj(packed, file, 1 << 20)
-            file.close()
-            Path(file.name).replace(kept)  # whole or not there, whoever else unpacks it
-        except (EOFError, zlib.error) as error:
-            raise OSError(f"damaged gzip file: {error}") from error
-        finally:
-            Path(file.name).unlink(missing_ok=True)
+    try:
+        with whole(kept) as place, gzip.open(path) as packed, place.open("wb") as file:
+            shutil.copyfileobj(packed, file, 1 << 20)
+    except (EOFError, zlib.error) as error:
+        raise OSError(f"damaged gzip file: {error}") from error
     return kept
 
 
@@ -185,6 +179,4 @@ def kept_beside(path: Path, suffix: str) -> Path:
     """Where something made of a file is kept: another place once the file is another one."""
     state = path.stat()
     key = f"{path.resolve()} {state.st_size} {state.st_mtime_ns}"
-    folder = cache_folder() / "volumes"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / (hashlib.sha256(key.encode()).hexdigest()[:32] + suffix)
+    return cache_folder() / "volumes" / (hashlib.sha256(key.encode()).hexdigest()[:32] + suffix)

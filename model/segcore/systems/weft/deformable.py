@@ -29,16 +29,10 @@ class DeformableAttention(nn.Module):
         self._begin()
 
     def _begin(self) -> None:
-        """Every query looks alike at points that lie further and further out, each head in its own
-        direction, as the paper begins."""
-        angle_M = torch.arange(self._heads) * (2 * math.pi / self._heads)
-        way_M2 = torch.stack([angle_M.cos(), angle_M.sin()], dim=-1)
-        way_M2 = way_M2 / way_M2.abs().amax(-1, keepdim=True)
-        far_P1 = torch.arange(1, self._points + 1)[:, None]
-        place = way_M2[:, None, None] * far_P1
+        """Every query looks alike at the points of `first_offsets`."""
         with torch.no_grad():
             self.offsets.weight.zero_()
-            self.offsets.bias.copy_(place.expand(-1, self._scales, -1, -1).reshape(-1))
+            self.offsets.bias.copy_(first_offsets(self._heads, self._scales, self._points))
             self.weights.weight.zero_()
             self.weights.bias.zero_()
         for layer in (self.value, self.out):
@@ -81,3 +75,15 @@ def places(size: Size, device: torch.device) -> Tensor:
     x_W = (torch.arange(width, device=device) + 0.5) / width
     y_HW, x_HW = torch.meshgrid(y_H, x_W, indexing="ij")
     return torch.stack([x_HW, y_HW], dim=-1).reshape(-1, 2)
+
+
+def first_offsets(heads: int, scales: int, points: int) -> Tensor:
+    """Points that lie further and further out, each head's in its own direction, as Deformable DETR
+    (arXiv 2010.04159) begins: (heads * scales * points * 2,).
+    """
+    angle_M = torch.arange(heads) * (2 * math.pi / heads)
+    way_M2 = torch.stack([angle_M.cos(), angle_M.sin()], dim=-1)
+    way_M2 = way_M2 / way_M2.abs().amax(-1, keepdim=True)
+    far_P1 = torch.arange(1, points + 1)[:, None]
+    place_M11P2 = way_M2[:, None, None] * far_P1
+    return place_M11P2.expand(-1, scales, -1, -1).reshape(-1)

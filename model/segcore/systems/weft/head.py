@@ -5,7 +5,6 @@ Shape suffixes: B batch, C channels, D outputs (one before each layer, and the l
 classes of a query (the background first, nothing at all last), K classes, H W size, h w mask size.
 """
 
-import math
 import warnings
 from typing import Annotated
 
@@ -24,6 +23,7 @@ from transformers.models.mask2former.modeling_mask2former import (
 from segcore.batch import Size
 from segcore.registry import STRICT
 from segcore.systems.pixels import enlarge
+from segcore.systems.weft.deformable import first_offsets
 
 GROUPS = 32
 """Of every GroupNorm in the pixel decoder."""
@@ -102,13 +102,9 @@ def _begin(module: nn.Module) -> None:
     """As Mask2Former begins; transformers does this only for whole models."""
     for part in module.modules():
         if isinstance(part, Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention):
-            angle = torch.arange(part.n_heads) * (2 * math.pi / part.n_heads)
-            way = torch.stack([angle.cos(), angle.sin()], dim=-1)
-            way = way / way.abs().amax(-1, keepdim=True)
-            far = torch.arange(1, part.n_points + 1)[:, None]
-            place = (way[:, None, None] * far).expand(-1, part.n_levels, -1, -1)
+            begin = first_offsets(part.n_heads, part.n_levels, part.n_points)
             part.sampling_offsets.weight.zero_()
-            part.sampling_offsets.bias.copy_(place.reshape(-1))
+            part.sampling_offsets.bias.copy_(begin)
             part.attention_weights.weight.zero_()
             part.attention_weights.bias.zero_()
             for layer in (part.value_proj, part.output_proj):
