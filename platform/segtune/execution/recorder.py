@@ -9,7 +9,7 @@ from segcore.training.events import Evaluation, ImageScore, Score, Step
 from segtune.results import tables
 from segtune.results.provenance import Origin
 from segtune.results.storage import Storage
-from segtune.results.trial_rows import BEST, SELECTION, best_values, trial_row
+from segtune.results.trial_rows import BEST, SELECTION, VAL, best_values, trial_row
 from segtune.study.overrides import config_hash
 from segtune.study.spec import Trial
 
@@ -107,7 +107,7 @@ class Recorder:
             "peak_memory_bytes": evaluation.memory.peak,
             **_of_steps(evaluation.steps),
             **({} if evaluation.selection is None else {SELECTION: evaluation.selection}),
-            **macro,
+            **{f"{VAL}{metric}": value for metric, value in macro.items()},
             **self._best,
         }
 

@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from segtune.results.trial_rows import BEST, VAL
 from segtune.study.scores import ScoreKind, headline, scores
 from segtune.study.spec import Trial
 
@@ -69,7 +70,7 @@ class ConsoleObserver:
         latest.update(metrics)
         if not self._console.is_terminal and not metrics.get("final"):
             values = ", ".join(
-                f"{kind.label} {_number(metrics.get(name), kind.digits)}{_unit(kind)}"
+                f"{kind.label} {_number(metrics.get(f'{VAL}{name}'), kind.digits)}{_unit(kind)}"
                 for name, kind in headline(scores(trial.config)).items()
             )
             self._console.print(
@@ -85,7 +86,7 @@ class ConsoleObserver:
         name, kind = next(iter(headline(scores(trial.config)).items()), ("", None))
         outcome = "ended"
         if kind is not None:
-            best = _number(latest.get(f"best_{name}"), kind.digits)
+            best = _number(latest.get(f"{BEST}{name}"), kind.digits)
             outcome = f"best val {kind.label} {best}{_unit(kind)}"
         if error:
             outcome = f"[red]failed[/]: {escape(error)}"
@@ -115,7 +116,10 @@ class ConsoleObserver:
             ProgressBar(total=epochs, completed=epoch, width=24),
             f"{epoch}/{epochs}" if latest else "starting",
             _number(latest.get("loss")),
-            *(_number(latest.get(name), kind.digits) for name, kind in self._shown.items()),
+            *(
+                _number(latest.get(f"{VAL}{name}"), kind.digits)
+                for name, kind in self._shown.items()
+            ),
             f"{seconds:.0f} s",
         ]
 

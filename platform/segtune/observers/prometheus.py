@@ -9,7 +9,7 @@ from typing import Any
 
 from ray.util.metrics import Gauge
 
-from segtune.results.trial_rows import BEST
+from segtune.results.trial_rows import BEST, VAL
 from segtune.study.scores import scores
 from segtune.study.spec import Trial
 
@@ -62,7 +62,7 @@ class PrometheusObserver:
                 self._gauges[name].set(value, tags=self._tags(trial))
         for metric in scores(trial.config):
             tags = {**self._tags(trial), "metric": metric}
-            for name, key in ((SCORE, metric), (BEST_SCORE, f"{BEST}{metric}")):
+            for name, key in ((SCORE, f"{VAL}{metric}"), (BEST_SCORE, f"{BEST}{metric}")):
                 value = metrics.get(key)
                 if value is not None and math.isfinite(value):
                     self._gauges[name].set(value, tags=tags)

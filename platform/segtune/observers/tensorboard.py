@@ -15,6 +15,7 @@ from tensorboardX.summary import scalar, text
 
 from segtune.results import tables
 from segtune.results.storage import Storage, local_folder
+from segtune.results.trial_rows import VAL
 from segtune.study.scores import scores
 from segtune.study.spec import Trial
 
@@ -30,9 +31,9 @@ UNITS: Mapping[str, str] = {"fraction": "", "px": "_pixels"}
 
 
 def curves(trial: Trial) -> dict[str, str]:
-    """What a trial reports -> the name of its curve: `dice` -> `val/dice`."""
+    """What a trial reports -> the name of its curve: `val/assd` -> `val/assd_pixels`."""
     of_scores = {
-        name: f"val/{name}{UNITS.get(kind.unit, f'_{kind.unit}')}"
+        f"{VAL}{name}": f"val/{name}{UNITS.get(kind.unit, f'_{kind.unit}')}"
         for name, kind in scores(trial.config).items()
     }
     return {**CURVES, **of_scores}
@@ -112,5 +113,5 @@ def history(storage: Storage, study: str, trial_id: str) -> Iterator[tuple[int, 
     for epoch, row in means.iterrows():
         of_val = macro[macro["epoch"] == epoch]
         firsts = of_val.drop_duplicates("metric")  # the protocol that stands for the metric
-        found = dict(zip(firsts["metric"], firsts["value"], strict=True))
+        found = dict(zip(VAL + firsts["metric"], firsts["value"], strict=True))
         yield int(str(epoch)), {**row.dropna().to_dict(), **found}

@@ -11,8 +11,11 @@ from segtune.study.overrides import nested, plain
 from segtune.study.scores import Selection
 from segtune.study.spec import Trial
 
-BEST = "best_"
-"""Before a metric's name in a report: its value on val at the best epoch so far."""
+VAL = "val/"
+"""Before a metric's name in a report: its value on val at this epoch. No metric's name can be taken
+for anything else that is reported."""
+BEST = "best/"
+"""The same at the best epoch so far."""
 SELECTION = "selection"
 """In a report: the value on val that the best epoch is chosen by."""
 

@@ -17,7 +17,7 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from segtune.results.trial_rows import SELECTION
+from segtune.results.trial_rows import SELECTION, VAL
 from segtune.search.trial_history import (
     ENDED,
     LearningCurve,
@@ -183,7 +183,7 @@ def epoch_metrics(config: Any, result: Mapping[str, Any]) -> dict[str, float] | 
     """
     if result.get("final") or "error" in result or SELECTION not in result:
         return None
-    return {m: float(result[m]) for m in scores(config) if m in result}
+    return {m: float(result[f"{VAL}{m}"]) for m in scores(config) if f"{VAL}{m}" in result}
 
 
 def _known(trial: Any) -> _Known:

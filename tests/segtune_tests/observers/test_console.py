@@ -29,7 +29,14 @@ def shown(terminal: bool = False) -> tuple[ConsoleObserver, io.StringIO]:
     return ConsoleObserver(console, "mine"), text
 
 
-REPORT = {"epoch": 1, "epochs": 2, "loss": 0.5, "dice": 0.25, "assd": 3.0, "best_dice": 0.25}
+REPORT = {
+    "epoch": 1,
+    "epochs": 2,
+    "loss": 0.5,
+    "val/dice": 0.25,
+    "val/assd": 3.0,
+    "best/dice": 0.25,
+}
 
 
 def test_without_a_terminal_there_is_a_line_per_epoch_and_one_at_the_end() -> None:

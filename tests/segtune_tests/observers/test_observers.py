@@ -27,8 +27,9 @@ NAN = float("nan")
 
 
 def report(epoch: int, **more: Any) -> dict[str, Any]:
-    return {"epoch": epoch, "epochs": 3, "final": False, "loss": 1 / epoch, "dice": epoch / 10,
-            "assd": 9.0, "best_dice": epoch / 10, "training_iteration": 7, **more}  # fmt: skip
+    return {"epoch": epoch, "epochs": 3, "final": False, "loss": 1 / epoch,
+            "val/assd": 9.0, "val/dice": epoch / 10, "best/dice": epoch / 10,
+            "training_iteration": 7, **more}  # fmt: skip
 
 
 # TensorBoard
@@ -56,8 +57,8 @@ def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
 def test_curves_have_names_and_epochs(tmp_path: Path) -> None:
     files = TensorBoardObserver(tmp_path, "mine")
     for epoch in (1, 2):
-        files.reported(TRIAL, report(epoch, images_per_second=5.0, nsd=NAN))
-    files.reported(TRIAL, report(1, final=True, dice=0.77))
+        files.reported(TRIAL, report(epoch, images_per_second=5.0, **{"val/nsd": NAN}))
+    files.reported(TRIAL, report(1, final=True, **{"val/dice": 0.77}))
     files.ended(TRIAL, None)
     found = curves(tmp_path / "mine" / "tensorboard" / "a-s0")
     assert found["val/dice"] == [(1, 0.1), (2, 0.2)]
@@ -142,8 +143,8 @@ def test_gauges_hold_the_latest_numbers_and_the_state(monkeypatch: pytest.Monkey
     observer.begin(2, 0, 1)
     observer.started(TRIAL)
     observer.reported(TRIAL, report(1, images_per_second=5.0, peak_memory_bytes=100))
-    observer.reported(TRIAL, report(2, dice=NAN))
-    observer.reported(TRIAL, report(1, final=True, dice=0.77))
+    observer.reported(TRIAL, report(2, **{"val/dice": NAN}))
+    observer.reported(TRIAL, report(1, final=True, **{"val/dice": 0.77}))
     tags = ("mine", "a-s0", "a", "0")
     now = Fake.values
     assert now["segtune_trial_score", *tags, "dice"] == 0.1, "no number is no value"

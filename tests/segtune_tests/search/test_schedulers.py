@@ -55,7 +55,7 @@ def make_scheduler(asked: Search, past: list[PastTrial] | None = None) -> EpochS
 
 def result(epoch: int, dice: float, **more: Any) -> dict[str, Any]:
     """Tune's own counter says something else on purpose."""
-    metrics = {"epoch": epoch, "epochs": EPOCHS, "final": False, "dice": dice, "assd": 1.0,
+    metrics = {"epoch": epoch, "epochs": EPOCHS, "final": False, "val/dice": dice, "val/assd": 1.0,
                "selection": dice}  # fmt: skip
     return {**metrics, "training_iteration": 100 - epoch, **more}
 
@@ -145,7 +145,7 @@ def test_smaller_may_be_better() -> None:
     trials = [TuneTrial(name) for name in "ab"]
     for trial, assd in zip(trials, (2.0, 5.0), strict=True):
         stops.on_trial_add(None, trial)
-        decision = stops.on_trial_result(None, trial, result(1, 0.5, assd=assd))
+        decision = stops.on_trial_result(None, trial, result(1, 0.5, **{"val/assd": assd}))
         assert decision == (STOP if assd == 5.0 else CONTINUE)
 
 

@@ -30,7 +30,7 @@ class Config(Scored):
 SEARCH = Search(
     question="?", baseline=Config(), space={"rank": IntDistribution(1, 64)}, num_samples=5
 )
-GOOD = {"final": True, "best_dice": 0.8, "best_assd": 3.0}
+GOOD = {"final": True, "best/dice": 0.8, "best/assd": 3.0}
 REACHED = {"dice": 0.7, "assd": 4.0}
 
 
@@ -82,7 +82,14 @@ def gone(number: int, changes: Mapping[str, Any], *, seed: int = 0, **more: Any)
 
 
 def epoch(number: int, dice: float, *, of: int = 9, **more: float) -> dict[str, Any]:
-    return {"epoch": number, "epochs": of, "final": False, "dice": dice, "selection": dice, **more}
+    return {
+        "epoch": number,
+        "epochs": of,
+        "final": False,
+        "val/dice": dice,
+        "selection": dice,
+        **more,
+    }
 
 
 def states(path: Path) -> list[str]:
@@ -121,8 +128,8 @@ def test_the_baseline_is_the_first_trial_and_the_last_is_the_last(tmp_path: Path
 @pytest.mark.parametrize(
     ("result", "error"),
     [
-        (GOOD | {"best_dice": math.nan}, False),
-        ({"final": True, "best_dice": 0.5}, False),
+        (GOOD | {"best/dice": math.nan}, False),
+        ({"final": True, "best/dice": 0.5}, False),
         (None, False),
         (GOOD, True),
     ],
@@ -209,8 +216,9 @@ def test_a_stopped_trial_is_pruned_in_optuna_and_in_the_tables(
     notes, stopped = Notes(), {"t0": 2}
     searcher = make(search, tmp_path / "j", notes=notes, stopped=stopped)
     searcher.suggest("a")
-    searcher.on_trial_result("a", epoch(1, 0.4, assd=9.0))
-    searcher.on_trial_complete("a", epoch(2, 0.3, assd=8.0))  # Tune has told of it to nobody else
+    searcher.on_trial_result("a", epoch(1, 0.4) | {"val/assd": 9.0})
+    last = epoch(2, 0.3) | {"val/assd": 8.0}
+    searcher.on_trial_complete("a", last)  # Tune has told of it to nobody else
     (recorded,) = journal(tmp_path / "j")
     assert recorded.state.name == "PRUNED"
     assert recorded.user_attrs["stopped_by"] == "asha"
@@ -236,7 +244,7 @@ def test_a_failed_trial_says_why(
 def test_what_is_no_number_is_a_failure_with_its_reason(tmp_path: Path) -> None:
     searcher = make(SEARCH, tmp_path / "j")
     searcher.suggest("a")
-    searcher.on_trial_complete("a", GOOD | {"best_assd": math.nan})
+    searcher.on_trial_complete("a", GOOD | {"best/assd": math.nan})
     assert journal(tmp_path / "j")[0].user_attrs["error"] == "assd is nan"
 
 
@@ -320,13 +328,13 @@ def test_a_rebuilt_study_says_what_the_live_one_said(
     searcher = make(search, tmp_path / "live", notes=notes, stopped=stopped)
     ends: list[tuple[dict[str, Any] | None, bool]] = [
         (GOOD, False),
-        (epoch(1, 0.4, assd=9.0), False),
+        (epoch(1, 0.4) | {"val/assd": 9.0}, False),
         (None, True),
-        (GOOD | {"best_dice": math.nan}, False),
+        (GOOD | {"best/dice": math.nan}, False),
     ]
     trials = [trial_of(searcher.suggest(str(i))) for i in range(5)]
     for i, (result, error) in enumerate(ends):
-        searcher.on_trial_result(str(i), epoch(1, 0.4, assd=9.0))
+        searcher.on_trial_result(str(i), epoch(1, 0.4) | {"val/assd": 9.0})
         searcher.on_trial_complete(str(i), result, error)
     live = journal(tmp_path / "live")
     values = {"dice": 0.8, "assd": 3.0, "peak_memory_bytes": 130.0}
