@@ -1,7 +1,7 @@
 """Does it matter which reading of SRFT-GaLore one runs: the paper's, its code's or our own?
 
 Command: segtune run paper_readings --gpus-per-worker 1 --storage STORAGE
-Cost: 14 arms x 3 seeds = 42 trials of 100 epochs (L3D, 1024 x 1024, 23,100 steps of
+Cost: 16 arms x 3 seeds = 48 trials of 100 epochs (L3D, 1024 x 1024, 23,100 steps of
 batch 4) on one GPU of 24 GB or more each; the hours are not measured yet.
 
 `coded` and `recommended` change all that they differ in at once; every other arm changes one thing
@@ -29,7 +29,9 @@ SWITCHES: Mapping[str, tuple[str, ...]] = {
     "half-rank": ("method.rank",),
     "eps": ("optim.eps",),
     "constant-rate": ("schedule.final_lr_ratio",),
-    "no-augmentation": ("augment.flip", "augment.flip_axis", "augment.rotate"),
+    "last-batch-dropped": ("schedule.last_batch",),
+    "nearest": ("system.enlarging",),
+    "selected-on-stacked": ("evaluation.select_on",),
 }
 """Arms that take one thing from the code: the fields of it."""
 

@@ -25,6 +25,7 @@ from segcore.systems import SYSTEMS
 from segcore.systems.system import SystemConfig
 from segcore.tables import Trait
 from segcore.training.evaluation import EvaluationConfig
+from segcore.training.runtime import Precision
 from segcore.training.schedule import OptimConfig, Schedule
 
 T = TypeVar("T")
@@ -42,6 +43,9 @@ class TrainConfig:
     augment: Augment = dataclasses.field(default_factory=Augment)
     prompts: PromptConfig = dataclasses.field(default_factory=PromptConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
+    precision: Precision = "float32"
+    """Of the forward pass, on every device; weights and optimizer state are float32 in either. A
+    GPU computes some twice as fast in `bfloat16`, and the scores differ in their last digits."""
     train_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the train split's patients that is trained on, as if no one had annotated the
     others: at least one, and a smaller share is part of a larger one."""
@@ -146,6 +150,13 @@ class TrainConfig:
             self.system.loss.build(dataset.classes)
         except ValueError as error:
             faults.append(str(error))
+        images = len(dataset.ids("train"))
+        if images and not self.schedule.steps_per_epoch(images):
+            faults.append(
+                f"schedule.last_batch: {images} training images fill no batch of "
+                f"{self.schedule.batch_size}: give a smaller schedule.batch_size, or keep the last "
+                "batch"
+            )
         known = (*dataset.classes.foreground, MACRO, POOLED)
         if self.evaluation.select_on[1] not in known:
             faults.append(

@@ -103,14 +103,16 @@ def _check_row(config: SystemConfig, system: System) -> None:
 
 
 def _check_sizes(config: SystemConfig, system: System, classes: ClassSpec) -> None:
-    """Logits have the size that is asked for, square or not, smaller or larger than the input."""
+    """Logits have the size that is asked for, square or not, smaller or larger than the input, and
+    are float32 where the network computes in bfloat16."""
     height, width = config.input_size
     batch = noise(2, config.input_size, classes)
-    for size in (config.input_size, (height // 2, width + 7)):
-        with torch.no_grad():
+    for size, coarse in ((config.input_size, False), ((height // 2, width + 7), True)):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=coarse):
             logits = system(batch, size, HALFWAY).logits_BKhw
         wanted = (2, len(classes.names), *size)
         assert logits.shape == wanted, f"asked for {wanted}, got {tuple(logits.shape)}"
+        assert logits.dtype == torch.float32, "logits are float32 before they are resized"
 
 
 def _check_parts(system: System) -> None:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from .projection import Projection
+from .projection import Projection, derive_seed
 from .schedule import is_due, staggered_phases
 from .state import moment_dtype, new_state, plan
 
@@ -32,6 +32,12 @@ class Entry(NamedTuple):
     def has_basis(self) -> bool:
         """Whether a basis was ever computed."""
         return int(self.state["refreshes"]) > 0
+
+    @property
+    def seed(self) -> int:
+        """Of the random matrix of the coming refresh."""
+        own = (self.position,) if self.group["sketch"] == "per_weight" else ()
+        return derive_seed(self.group["seed"], int(self.state["refreshes"]), *own)
 
     def is_due(self, *, ahead: int = 0) -> bool:
         """Whether a new basis is due at the coming step, or `ahead` steps later."""

@@ -16,6 +16,11 @@ takes these keys too, in GaLore's own words where it has them; defaults are in b
 - "oversample", "power_iterations", "seed": of `range_finder` (0, 0, 0). Each refresh has a seed of
   its own, derived from the group's seed and the number of refreshes before: equal on all ranks, and
   untouched by torch's global random state.
+- "sketch": "shared" or "per_weight" ("shared"): whether weights of one shape that are refreshed
+  together share the random matrix, which is then drawn once, or have one each.
+- "signs": "aligned" or "free" ("aligned"), of "svd": whether a new singular vector points where the
+  old one in its place did. A decomposition leaves signs open, and moments that are kept would
+  change theirs.
 - "start": "cold" or "warm" ("cold"): whether a refresh starts from the old basis, with "oversample"
   random columns beside it.
 - "stagger": whether the parameters of the group take turns (False), so that the cost of the
@@ -36,7 +41,7 @@ import torch
 from torch import Tensor
 
 from .projection import SIDES
-from .range_finder import SKETCHING, check_integer, check_projection
+from .range_finder import RANDOM, SKETCHING, check_integer, check_projection
 from .rounding import ROUNDINGS
 
 ADAM_KEYS = ("lr", "betas", "eps", "weight_decay")
@@ -46,6 +51,8 @@ PROJECTION_DEFAULTS: Mapping[str, Any] = {
     "projector": "srft",
     "side": "short",
     "blocks": 1,
+    "sketch": "shared",
+    "signs": "aligned",
     "start": "cold",
     "oversample": 0,
     "power_iterations": 0,
@@ -59,6 +66,8 @@ FIXED_KEYS = ("rank", "side", "projector", "blocks", "refresh_from")
 """Those that a saved state depends on."""
 _CHOICES = {
     "side": SIDES,
+    "sketch": ("shared", "per_weight"),
+    "signs": ("aligned", "free"),
     "start": ("cold", "warm"),
     "refresh_from": ("current", "previous"),
     "moments": ("keep", "rotate", "reset"),
@@ -133,6 +142,7 @@ def check_values(group: Mapping[str, Any]) -> None:
     check_integer("update_proj_gap", group["update_proj_gap"], least=1)
     check_integer("blocks", group["blocks"], least=1)
     _check_number("scale", group["scale"], least=-math.inf)
+    _check_idle(group)
     _check_refresh(group)
 
 
@@ -161,6 +171,16 @@ def _check_rounding(group: Mapping[str, Any]) -> None:
             f"rounding={group['rounding']!r} is for bfloat16 parameters; this group has "
             f"{', '.join(sorted(map(str, dtypes)))}. Leave it out."
         )
+
+
+def _check_idle(group: Mapping[str, Any]) -> None:
+    """Refuse a random matrix, or signs, that the projector does not have."""
+    for key, projectors in (("sketch", RANDOM), ("signs", ("svd",))):
+        if group[key] != PROJECTION_DEFAULTS[key] and group["projector"] not in projectors:
+            raise ValueError(
+                f"{key}={group[key]!r} has no effect with projector={group['projector']!r}; leave "
+                f"it out, or choose {', '.join(projectors)}."
+            )
 
 
 def _check_refresh(group: Mapping[str, Any]) -> None:

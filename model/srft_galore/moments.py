@@ -17,7 +17,9 @@ def change_basis(
 ) -> None:
     """Put a new basis into the state of a parameter, with its moments as the group says.
 
-    - "keep": as they are, though their coordinates change their meaning. GaLore's way.
+    - "keep": as they are, though their coordinates change their meaning. GaLore's way. Singular
+      vectors, whose signs a decomposition leaves open, get those that point where the old ones did,
+      unless the group's "signs" are "free".
     - "rotate": the new basis is turned within its span as near to the old one as it gets
       (orthogonal Procrustes), then the moments are carried over with C = P_new^T P_old.
     - "reset": to zero; bias correction starts anew (`adam_step_count`).
@@ -26,10 +28,13 @@ def change_basis(
         state: Of the parameter, changed in place.
         basis_SR: The new basis, orthonormal.
         projection: Of the parameter.
-        group: Its "moments" and "betas".
+        group: Its "moments", "betas", "projector" and "signs".
     """
     had_one = int(state["refreshes"]) > 0
-    if had_one and group["moments"] == "rotate":
+    if had_one and group["moments"] == "keep":
+        if group["projector"] == "svd" and group["signs"] == "aligned":
+            basis_SR = _signed(basis_SR, state["basis"])
+    elif had_one and group["moments"] == "rotate":
         basis_SR = _aligned(basis_SR, state["basis"])
         change_RR = basis_SR.mT @ state["basis"]
         rotate(state, change_RR, right=projection.right, betas=group["betas"])
@@ -82,6 +87,13 @@ def adam_step_count(state: Mapping[str, Tensor], group: Mapping[str, Any]) -> in
     if group.get("moments") == "reset" and "refreshed_at" in state:
         return step - max(int(state["refreshed_at"]), 0)
     return step
+
+
+def _signed(new_SR: Tensor, old_SR: Tensor) -> Tensor:
+    """The new basis with each vector turned round that points away from the old one in its
+    place."""
+    along_R = (new_SR * old_SR).sum(-2, keepdim=True)
+    return torch.where(along_R < 0, -new_SR, new_SR)
 
 
 def _aligned(new_SR: Tensor, old_SR: Tensor) -> Tensor:

@@ -137,7 +137,7 @@ def derive_seed(*parts: int) -> int:
 
     Of a refresh the parts are the group's seed and how often the parameter's basis was computed
     before: weights of one shape that are refreshed together share their random matrix, which is
-    drawn once.
+    drawn once, unless the group's "sketch" asks for one each.
     """
     digest = hashlib.blake2b(":".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

@@ -19,6 +19,8 @@ _SKETCHES: dict[str, Callable[[Tensor, int, int], Tensor]] = {
 }
 SKETCHING = tuple(_SKETCHES)
 """Projectors that start from a sketch G Omega, which is linear in G."""
+RANDOM = (*SKETCHING, "srft_published")
+"""Projectors that draw a random matrix."""
 PROJECTORS = ("srft", "svd", "gaussian", "identity", "srft_published")
 """Names that `range_finder` accepts as `projector`."""
 

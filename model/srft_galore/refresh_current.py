@@ -11,7 +11,6 @@ from .batches import alike, stack, unstack
 from .entries import Entry
 from .gradients import extremes
 from .moments import change_basis
-from .projection import derive_seed
 from .range_finder import range_finder
 from .refresh_strategy import RefreshStrategy
 
@@ -29,7 +28,7 @@ class RefreshFromCurrent(RefreshStrategy):
         gradients = {entry.position: entry.gradient() for entry in due}
         usable = [e.usable for e in extremes(list(gradients.values()))]
         due = [entry for entry, fit in zip(due, usable, strict=True) if fit]
-        for batch in alike(due, [int(entry.state["refreshes"]) for entry in due]):
+        for batch in alike(due, [entry.seed for entry in due]):
             group, projection = batch[0].group, batch[0].projection
             assert projection is not None
             warm = group["start"] == "warm" and batch[0].has_basis
@@ -40,7 +39,7 @@ class RefreshFromCurrent(RefreshStrategy):
                 oversample=group["oversample"],
                 power_iterations=group["power_iterations"],
                 start=stack([entry.state["basis"] for entry in batch]) if warm else None,
-                seed=derive_seed(group["seed"], int(batch[0].state["refreshes"])),
+                seed=batch[0].seed,
             )
             for entry, basis_SR in zip(batch, unstack(bases_SR, len(batch)), strict=True):
                 change_basis(entry.state, basis_SR, projection, group)

@@ -16,7 +16,6 @@ from .entries import Entry
 from .gradients import extremes
 from .moments import adam_step_count, change_basis
 from .orthonormal import orthonormalise
-from .projection import derive_seed
 from .range_finder import range_finder, range_of_sketch, sketch
 from .refresh_strategy import RefreshStrategy
 from .sketch import times
@@ -168,13 +167,12 @@ def _sketch(entry: Entry, G_MN: Tensor) -> Tensor:
     size = min(projection.rank + group["oversample"], *faced.shape[-2:])
     warm = group["start"] == "warm" and adam_step_count(state, group) > 0
     fresh = size - projection.rank if warm else size
-    seed = derive_seed(group["seed"], int(state["refreshes"]))
     parts = []
     if warm:
         mean = state["exp_avg"]
         parts.append(times(faced, orthonormalise(mean if projection.right else mean.mT)))
     if fresh:
-        drawn = sketch(faced, fresh, projector=group["projector"], seed=seed)
+        drawn = sketch(faced, fresh, projector=group["projector"], seed=entry.seed)
         parts.append(drawn * (fresh / faced.shape[-1]) ** 0.5)
     return torch.cat(parts, dim=-1)
 

@@ -32,14 +32,14 @@ from segcore.predict.outputs import KINDS, Outputs
 from segcore.predict.sources import find_sources
 from segcore.presets import paper_system
 from segcore.systems.dual_encoder.network import DualEncoderConfig
-from segcore.training.runtime import choose_device, device_precision
+from segcore.training.runtime import Precision, choose_device
 
 LANDMARKS = ClassSpec(("background", "ridge", "silhouette", "ligament"), exclusive=True)
 TARGETS = {"nano": 20, "paper": 60}
 """Frames per second to reach, from files to files: on two cores, and on one H200-class GPU."""
 
 
-def build(preset: str, size: int, device: str | None, precision: str | None) -> Predictor:
+def build(preset: str, size: int, device: str | None, precision: Precision) -> Predictor:
     """A predictor of the preset's network."""
     torch.manual_seed(0)
     config = (
@@ -54,7 +54,7 @@ def build(preset: str, size: int, device: str | None, precision: str | None) -> 
         config=config,
         classes=LANDMARKS,
         device=chosen,
-        precision=precision or device_precision(chosen),  # type: ignore[arg-type]
+        precision=precision,
     )
 
 
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8, help="(default: %(default)s)")
     parser.add_argument("--frames", type=int, default=160, help="(default: %(default)s)")
     parser.add_argument("--device")
-    parser.add_argument("--precision", choices=["float32", "bfloat16"])
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)

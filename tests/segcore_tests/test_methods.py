@@ -14,12 +14,13 @@ from segcore.config import TrainConfig
 from segcore.methods import METHODS
 from segcore.methods.adalora import AdaLora, svd_layers
 from segcore.methods.adapter import Bottleneck
-from segcore.methods.galore import LowRankGradient
+from segcore.methods.galore import ProjectedGradient
 from segcore.methods.lora_qv import QvAdapter
 from segcore.methods.method import Method, head_parameters
 from segcore.systems.system import System
 from segcore.training.loop import Training
 from segcore.training.runtime import Runtime
+from segcore.training.schedule import OptimConfig
 
 CLASSES = ClassSpec(("background", "ridge", "silhouette", "ligament"), exclusive=True)
 LOW_RANK = tuple(sorted(METHODS.keys() - {"frozen", "full", "adapter"}))
@@ -184,6 +185,58 @@ def test_full_moves_every_pretrained_parameter(tiny: TrainConfig) -> None:
     assert all(p.requires_grad for p in build(tiny, "full")[0].parameters())
 
 
+@pytest.mark.parametrize("targets", ["encoder", "attention+mlp", "attention"])
+def test_full_moves_its_targets_and_no_other(tiny: TrainConfig, targets: Any) -> None:
+    system, _ = build(tiny, "full", targets=targets)
+    plain, _ = build(tiny, "frozen")
+    head = {n for n, p in plain.named_parameters() if p.requires_grad}
+    moved = {n for n, p in system.named_parameters() if p.requires_grad} - head
+    if targets == "encoder":
+        assert moved == {n for n, _ in system.named_parameters() if n.startswith("sam2.")}
+    else:
+        assert moved == {f"{path}.weight" for path in system.adaptable(targets)}
+
+
+def test_identity_is_full_on_the_same_weights(tiny: TrainConfig) -> None:
+    """Two optimizers that are written apart, on the weights that the low-rank methods move."""
+    courses, states = [], []
+    for name, fields in (("identity", {}), ("full", {"targets": "attention"})):
+        system, method = build(tiny, name, lr=2e-3, **fields)
+        courses.append(steps(system, method, tiny, 4))
+        states.append({n: p.detach() for n, p in system.named_parameters()})
+    assert courses[0] == pytest.approx(courses[1], rel=1e-4)
+    for n, p in states[0].items():
+        torch.testing.assert_close(p, states[1][n], rtol=0, atol=2e-3, msg=n)
+
+
+def test_galore_as_published_has_its_own_defaults_and_signs(tiny: TrainConfig) -> None:
+    groups = []
+    for name in ("galore", "galore_published"):
+        system, method = build(tiny, name)
+        group = method.optimizer(system, tiny.optim).param_groups[1]
+        groups.append({k: v for k, v in group.items() if k != "params"})
+    ours, theirs = groups
+    differing = {k: (ours[k], theirs[k]) for k in ours if ours[k] != theirs[k]}
+    assert differing == {
+        "update_proj_gap": (50, 200),
+        "scale": (1.0, 0.25),
+        "signs": ("aligned", "free"),
+    }
+
+
+@pytest.mark.parametrize("name", sorted(METHODS.keys() - {"frozen"}))
+def test_a_rate_follows_the_preset_unless_it_is_given(tiny: TrainConfig, name: str) -> None:
+    method = Method.named(name)
+    high, low = OptimConfig(lr=3e-3), OptimConfig(lr=5e-5)
+    rates = [method.rate(high), method.rate(low)]
+    assert None not in rates
+    assert rates[0] / rates[1] == pytest.approx(60)  # type: ignore[operator]
+    assert Method.named(name, lr=1e-4).rate(low) == 1e-4
+    system, _ = build(tiny, name)
+    peaks = {group["lr"] for group in method.optimizer(system, low).param_groups}
+    assert peaks == {low.lr, rates[1]}
+
+
 @pytest.mark.parametrize("name", LOW_RANK)
 def test_trained_parameters_follow_the_formula(tiny: TrainConfig, name: str) -> None:
     """At rank 4, with i inputs and o outputs of each target."""
@@ -196,10 +249,10 @@ def test_trained_parameters_follow_the_formula(tiny: TrainConfig, name: str) -> 
         "dora": sum(4 * (i + o) + o for i, o in shapes),
         "adalora": sum(6 * (i + o + 1) for i, o in shapes),
     }
-    system, method = build(tiny, name, rank=4)
+    system, method = build(tiny, name, **({} if name == "identity" else {"rank": 4}))
     head = {id(p) for p in head_parameters(system)}
     trained = sum(p.numel() for p in system.parameters() if p.requires_grad and id(p) not in head)
-    if isinstance(method, LowRankGradient):
+    if isinstance(method, ProjectedGradient):
         assert trained == sum(i * o for i, o in shapes)
     else:
         assert trained == expected[name]

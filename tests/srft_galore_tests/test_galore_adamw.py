@@ -104,8 +104,8 @@ def test_svd_projector_equals_galore_written_out(
     p = nn.Parameter(randn(*shape, dtype=torch.float64))
     W = p.detach().clone()
     optimizer = projected(
-        [p], rank=rank, projector="svd", side=side, scale=scale, update_proj_gap=gap,
-        lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=decay,
+        [p], rank=rank, projector="svd", signs="free", side=side, scale=scale,
+        update_proj_gap=gap, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=decay,
     )  # fmt: skip
     right = side in ("right", "input") or (side == "short" and shape[0] >= shape[1])
     m = v = torch.zeros(())
@@ -298,6 +298,28 @@ def test_options_reach_the_range_finder(projector: str) -> None:
     changes: list[dict[str, Any]] = [{"seed": 9}, {"oversample": 2}, {"power_iterations": 0}]
     for changed in changes:
         assert not torch.allclose(P, basis(**changed))
+
+
+def test_a_sketch_per_weight_is_one_of_its_own() -> None:
+    """Weights of one shape and gradient share their bases, unless each draws for itself."""
+
+    def bases(**options: Any) -> list[Tensor]:
+        twins = [nn.Parameter(randn(12, 7)) for _ in range(2)]
+        optimizer = projected(twins, update_proj_gap=1, **options)
+        for twin in twins:
+            twin.grad = randn(12, 7, seed=5)
+        optimizer.step()
+        return [optimizer.state[twin]["basis"] for twin in twins]
+
+    for projector in ("srft", "gaussian", "srft_published"):
+        assert torch.equal(*bases(projector=projector))
+        first, second = bases(projector=projector, sketch="per_weight")
+        assert not torch.allclose(first.abs(), second.abs(), atol=0.1)
+        assert torch.equal(first, bases(projector=projector, sketch="per_weight")[0])
+    with pytest.raises(ValueError, match="sketch='per_weight' has no effect with projector='svd'"):
+        bases(projector="svd", sketch="per_weight")
+    with pytest.raises(ValueError, match="signs='free' has no effect with projector='srft'"):
+        bases(projector="srft", signs="free")
 
 
 def test_seed_comes_from_group_and_count_only() -> None:

@@ -1,5 +1,6 @@
 """Adam's moments when the basis changes, against the rules written out."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -225,3 +226,38 @@ def test_moments_stay_finite_and_second_ones_positive(
         assert float(state["exp_avg_sq"].min()) >= 0
         # |m| / sqrt(v) of Adam is bounded; a back-projected row by sqrt(rank) times that.
         assert float((p.detach() - before).abs().max()) < 0.02 * 8 * (rows * cols) ** 0.5 + 0.1
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_signs_of_singular_vectors_change_nothing(
+    side: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decomposition leaves them open; GaLore as published takes them as they come."""
+    factored = torch.linalg.svd
+
+    def trained(signs: str, flips: int) -> Tensor:
+        random = torch.Generator().manual_seed(flips)
+
+        def svd(A: Tensor, full_matrices: bool = True) -> Any:
+            U, S, Vh = factored(A, full_matrices=full_matrices)
+            flip = torch.ones_like(S)
+            if flips:
+                flip -= 2 * torch.randint(0, 2, S.shape, generator=random)
+            return SimpleNamespace(U=U * flip, S=S, Vh=(Vh.mT * flip).mT)
+
+        monkeypatch.setattr(torch.linalg, "svd", svd)
+        p = nn.Parameter(torch.zeros(8, 6, dtype=torch.float64))
+        group = {"params": [p], "rank": 3, "projector": "svd", "side": side, "signs": signs}
+        optimizer = GaLoreAdamW([{**group, "update_proj_gap": 2}], lr=0.1)
+        for step in range(8):
+            random_of_step = torch.Generator().manual_seed(step + 2)
+            drift = torch.randn(8, 6, generator=random_of_step, dtype=torch.float64)
+            p.grad = torch.arange(48.0, dtype=torch.float64).sin().view(8, 6) + 0.05 * drift
+            optimizer.step()
+        return p.detach()
+
+    flipped = trained("aligned", 7)
+    # The first basis is as it comes: all that follows is a mirror image of it, and AdamW's step is
+    # odd, so that the weights are the same.
+    torch.testing.assert_close(flipped, trained("aligned", 0), rtol=0, atol=1e-12)
+    assert not torch.allclose(trained("free", 7), trained("free", 0), atol=1e-3)

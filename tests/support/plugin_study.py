@@ -32,7 +32,7 @@ from segcore.metrics.metric import Metric, Pair
 from segcore.metrics.table import OF_CASES
 from segcore.registry import STRICT
 from segcore.systems import SYSTEMS
-from segcore.systems.pixels import enlarge, resize
+from segcore.systems.pixels import logits_at, resize
 from segcore.systems.system import Part, System, SystemConfig, Targets
 from segcore.training.evaluation import EvaluationConfig
 from segcore.training.schedule import OptimConfig, Schedule
@@ -197,7 +197,7 @@ class WideNet(System):
         native = self.head(features)
         shares = native.softmax(1)
         maps = {} if self.training else {"uncertainty": 1 - shares.amax(1, keepdim=True)}
-        return Prediction(enlarge(native, size), {"native": native}, maps)
+        return Prediction(logits_at(native, size), {"native": native}, maps)
 
     def loss(self, prediction: Prediction, batch: Batch, progress: Progress) -> Tensor:
         """The configured one."""

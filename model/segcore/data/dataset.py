@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from segcore.batch import Size
 from segcore.classes import ClassSpec
 from segcore.data import DATASETS
+from segcore.data.pixels import Shrinking
 from segcore.metrics.table import OF_IMAGES
 from segcore.registry import Choice
 from segcore.tables import Table
@@ -96,6 +97,11 @@ class DataConfig(Choice):
     def grey_window(self) -> tuple[float, float] | None:
         """The values of its volumes that images have as black and white; None: there are none."""
         return None
+
+    @property
+    def shrinking(self) -> Shrinking:
+        """How its images are made smaller."""
+        return "area"
 
     @property
     def names_patients(self) -> bool:

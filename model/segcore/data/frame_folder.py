@@ -39,6 +39,10 @@ class FolderConfig(DataConfig):
         """Labels (H, W) of a frame at the size they are stored in, as `ClassSpec` reads them."""
         raise NotImplementedError
 
+    def resize_labels(self, labels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+        """Labels (H, W) at another size."""
+        return resized_labels(labels, size)
+
     def ignore(self, frame: Frame) -> NDArray[np.bool_] | None:
         """Where nobody knows the truth, (H, W) of the labels' size; None: nowhere."""
         return None
@@ -121,9 +125,11 @@ class FrameFolder:
             sample_id=sample_id,
             patient_id=frame.patient,
             case_id=frame.case or sample_id,
-            image_HW3=resized(image, size),
-            labels_HW=resized_labels(self._config.labels(frame), size),
-            depth_HW=None if frame.depth is None else resized(read_depth(frame.depth), size),
+            image_HW3=resized(image, size, self._config.shrinking),
+            labels_HW=self._config.resize_labels(self._config.labels(frame), size),
+            depth_HW=None
+            if frame.depth is None
+            else resized(read_depth(frame.depth), size, self._config.shrinking),
             ignore_HW=None if ignore is None else resized_labels(ignore.view(np.uint8), size) == 1,
             slice=frame.slice,
             spacing_mm=_spacing(frame, stored, size),

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -16,6 +16,9 @@ from PIL import Image
 
 from segcore.batch import Size
 
+Shrinking = Literal["area", "linear"]
+"""How a picture is made smaller: by averages over areas, or by bilinear interpolation between four
+pixels, which passes over the others and so gives aliases (OpenCV's default)."""
 DEPTH_FLAGS = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
 WIDE_MODES = ("I", "F")
 """Pillow's modes of floating point and 32 bits; its older versions take 16-bit PNG for one."""
@@ -46,12 +49,17 @@ def read_depth(path: Path) -> NDArray[np.uint8]:
         raise OSError(f"{path}: {error}") from None
 
 
-def resized(image: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
-    """The same picture at another size: area averages when it shrinks (no aliasing), bilinear when
-    it grows."""
+def resized(image: NDArray[np.uint8], size: Size, shrink: Shrinking = "area") -> NDArray[np.uint8]:
+    """The same picture at another size, bilinear when it grows.
+
+    Args:
+        image: (H, W) or (H, W, 3).
+        size: asked for.
+        shrink: how it is made smaller.
+    """
     if image.shape[:2] == size:
         return image
-    shrinks = image.shape[0] > size[0]
+    shrinks = image.shape[0] > size[0] and shrink == "area"
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(image, size[::-1], interpolation=how).astype(np.uint8, copy=False)
 

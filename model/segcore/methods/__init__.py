@@ -7,7 +7,7 @@ adapter   `adapter`: small networks behind the frozen blocks' layers (Houlsby et
 adapters  What the methods with adapters share.
 dora      `dora`: weight-decomposed adapters (Liu et al., arXiv 2402.09353), by peft.
 frozen    `frozen`: only the head trains.
-full      `full`: every pretrained weight moves.
+full      `full`: pretrained weights move, whole.
 galore    GaLore and its kin: one optimizer; the methods differ in the projector and nothing else.
 lora      `lora`: low-rank adapters beside frozen weights (Hu et al., arXiv 2106.09685), by peft.
 lora_qv   `lora_qv`: LoRA on queries and values alone, where q, k and v are one fused product.
@@ -26,7 +26,7 @@ METHODS.add("frozen", "segcore.methods.frozen:Frozen", "pretrained weights stay 
 METHODS.add(
     "full",
     "segcore.methods.full:Full",
-    "every pretrained weight moves, plain AdamW",
+    "pretrained weights move, plain AdamW",
     needs={"pretrained weights": _FROZEN},
 )
 METHODS.add(
@@ -60,9 +60,21 @@ METHODS.add(
     needs=_LAYERS,
 )
 METHODS.add(
+    "identity",
+    "segcore.methods.galore:Identity",
+    "GaLore's weights and optimizer, no projection: what a low rank is compared with",
+    needs=_LAYERS,
+)
+METHODS.add(
     "galore",
     "segcore.methods.galore:Galore",
     "gradients projected on singular vectors (exact SVD)",
+    needs=_LAYERS,
+)
+METHODS.add(
+    "galore_published",
+    "segcore.methods.galore:GalorePublished",
+    "GaLore as its authors' optimizer has it",
     needs=_LAYERS,
 )
 METHODS.add(

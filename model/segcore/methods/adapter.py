@@ -12,24 +12,23 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from segcore.methods.adapters import of_head_and_adapters
-from segcore.methods.method import Method, freeze_pretrained, layers_to_adapt
+from segcore.methods.method import AdaptingMethod, freeze_pretrained, layers_to_adapt
 from segcore.registry import STRICT
 from segcore.systems.system import System
 from segcore.training.schedule import OptimConfig
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Adapter(Method):
+class Adapter(AdaptingMethod):
     """What a block's attention or MLP gives, plus a narrow network of it that begins at zero."""
 
     name: ClassVar[str] = "adapter"
+    of_head_rate: ClassVar[float] = 10 / 3
     width: Annotated[int, Field(ge=1)] = 16
     """Of the narrow layer."""
     behind: Literal["mlp", "attention+mlp"] = "mlp"
     """Behind each block's MLP (Pfeiffer et al., arXiv 2005.00247), or behind its attention too, as
     Houlsby et al. have it."""
-    lr: Annotated[float, Field(gt=0, le=1)] = 1e-2
-    """Peak learning rate of the adapters."""
 
     @property
     def mergeable(self) -> bool:
@@ -49,7 +48,7 @@ class Adapter(Method):
 
     def optimizer(self, system: System, optim: OptimConfig) -> AdamW:
         """AdamW on head and adapters, at their own rates."""
-        return of_head_and_adapters(system, optim, self.lr)
+        return of_head_and_adapters(system, optim, self.rate(optim))
 
     def merge(self, system: System) -> None:
         """Refuse.

@@ -1,7 +1,7 @@
 """What the methods with adapters share."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from peft import inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from segcore.methods.method import (
-    Method,
+    AdaptingMethod,
     adamw,
     freeze_pretrained,
     groups_by_rate,
@@ -24,18 +24,17 @@ from segcore.training.schedule import OptimConfig
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Adapters(Method):
+class Adapters(AdaptingMethod):
     """Frozen weights with small trained matrices beside them; A starts random, B zero."""
 
+    of_head_rate: ClassVar[float] = 10 / 3
     rank: Annotated[int, Field(ge=1)] = 8
     alpha: Annotated[int, Field(ge=1)] | None = None
     """Numerator of the scaling alpha / rank; None takes twice the rank: a scaling of 2."""
-    lr: Annotated[float, Field(gt=0, le=1)] = 1e-2
-    """Peak learning rate of the adapters."""
 
     def optimizer(self, system: System, optim: OptimConfig) -> AdamW:
         """AdamW on head and adapters, at their own rates."""
-        return of_head_and_adapters(system, optim, self.lr)
+        return of_head_and_adapters(system, optim, self.rate(optim))
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

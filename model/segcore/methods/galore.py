@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from segcore.methods.method import (
-    Method,
+    AdaptingMethod,
     freeze_pretrained,
     groups_by_rate,
     head_groups,
@@ -28,48 +28,26 @@ from srft_galore import GaLoreAdamW
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class LowRankGradient(Method):
-    """What all share: the targets' weights move along `rank` directions of their gradients."""
+class ProjectedGradient(AdaptingMethod):
+    """What all share: the targets' weights move by a projection of their gradients."""
 
     projector: ClassVar[str]
-    rank: Annotated[int, Field(ge=1)] = 8
-    update_proj_gap: Annotated[int, Field(ge=1)] = 50
-    """Optimizer steps between two refreshes of the basis."""
-    scale: Annotated[float, Field(gt=0)] = 1.0
-    """Factor of the back-projected update."""
-    side: Literal["short", "left", "right", "input"] = "short"
-    """Which side of the gradient is projected; `short` is GaLore's rule, `input` the side of the
-    layer's input."""
-    split_qkv: bool = False
-    """Whether q, k and v of a fused projection have a basis each."""
-    stagger: bool = False
-    """Whether weights take turns, so that no step refreshes them all."""
-    moments: Literal["keep", "rotate", "reset"] = "keep"
-    """What becomes of Adam's moments at a refresh; `keep` is GaLore's way."""
+    of_head_rate: ClassVar[float] = 1.0
     targets: Targets = "attention"
-    lr: Annotated[float, Field(gt=0, le=1)] = 3e-3
-    """Peak learning rate of the projected weights."""
 
     @model_validator(mode="after")
     def _options_go_together(self) -> Self:
         GaLoreAdamW([{"params": [torch.zeros(0)], **self._projection()}])
         return self
 
-    def _sketch(self) -> dict[str, Any]:
-        """Options of the projector's own."""
-        return {}
+    @property
+    def splits_qkv(self) -> bool:
+        """Whether q, k and v of a fused projection have a basis each."""
+        return False
 
     def _projection(self) -> dict[str, Any]:
-        return {
-            "rank": self.rank,
-            "update_proj_gap": self.update_proj_gap,
-            "scale": self.scale,
-            "projector": self.projector,
-            "side": self.side,
-            "stagger": self.stagger,
-            "moments": self.moments,
-            **self._sketch(),
-        }
+        """Options of the optimizer's projected groups."""
+        return {"rank": 1, "projector": self.projector}
 
     def adapt(self, system: System) -> None:
         """Let the targets' weights move; their biases stay, as in the published code.
@@ -88,16 +66,16 @@ class LowRankGradient(Method):
             ValueError: `split_qkv` without a fused projection among the targets.
         """
         targets = system.adaptable(self.targets)
-        fused = set(system.fused_qkv()) & set(targets) if self.split_qkv else set()
-        if self.split_qkv and not fused:
+        fused = set(system.fused_qkv()) & set(targets) if self.splits_qkv else set()
+        if self.splits_qkv and not fused:
             raise ValueError("method.split_qkv: no target is a fused q, k, v; set it to False")
-        options = self._projection()
+        options, rate = self._projection(), self.rate(optim)
         whole = [module.weight for name, module in targets.items() if name not in fused]
         split = [module.weight for name, module in targets.items() if name in fused]
         groups = [
             *head_groups(system, optim),
-            *groups_by_rate(system, whole, self.lr, **options),
-            *groups_by_rate(system, split, self.lr, blocks=3, **options),
+            *groups_by_rate(system, whole, rate, **options),
+            *groups_by_rate(system, split, rate, blocks=3, **options),
         ]
         return GaLoreAdamW(groups, eps=optim.eps, weight_decay=optim.weight_decay)
 
@@ -109,11 +87,79 @@ class LowRankGradient(Method):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Identity(ProjectedGradient):
+    """The control of the others: the same optimizer on the same weights, with the whole space in
+    the place of a basis. What a low rank costs is the difference to this."""
+
+    name: ClassVar[str] = "identity"
+    projector: ClassVar[str] = "identity"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LowRankGradient(ProjectedGradient):
+    """Projections on `rank` directions of the gradient, which are looked for again and again."""
+
+    rank: Annotated[int, Field(ge=1)] = 8
+    update_proj_gap: Annotated[int, Field(ge=1)] = 50
+    """Optimizer steps between two refreshes of the basis."""
+    scale: Annotated[float, Field(gt=0)] = 1.0
+    """Factor of the back-projected update."""
+    side: Literal["short", "left", "right", "input"] = "short"
+    """Which side of the gradient is projected; `short` is GaLore's rule, `input` the side of the
+    layer's input."""
+    split_qkv: bool = False
+    """Whether q, k and v of a fused projection have a basis each."""
+    stagger: bool = False
+    """Whether weights take turns, so that no step refreshes them all."""
+    moments: Literal["keep", "rotate", "reset"] = "keep"
+    """What becomes of Adam's moments at a refresh; `keep` is GaLore's way."""
+
+    @property
+    def splits_qkv(self) -> bool:
+        """Whether q, k and v of a fused projection have a basis each."""
+        return self.split_qkv
+
+    def _sketch(self) -> dict[str, Any]:
+        """Options of the projector's own."""
+        return {}
+
+    def _projection(self) -> dict[str, Any]:
+        return {
+            "rank": self.rank,
+            "update_proj_gap": self.update_proj_gap,
+            "scale": self.scale,
+            "projector": self.projector,
+            "side": self.side,
+            "stagger": self.stagger,
+            "moments": self.moments,
+            **self._sketch(),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Galore(LowRankGradient):
     """The basis is the exact leading singular vectors of the current gradient."""
 
     name: ClassVar[str] = "galore"
     projector: ClassVar[str] = "svd"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GalorePublished(LowRankGradient):
+    """GaLore as its authors' optimizer has it (jiaweizzhao/GaLore, 2cc66f8): a quarter of the
+    update, a new basis every 200 steps, and singular vectors whose signs are as they come, so that
+    a moment may be kept of a direction that has turned round. Its Adam's epsilon is 1e-6
+    (`optim.eps`)."""
+
+    name: ClassVar[str] = "galore_published"
+    projector: ClassVar[str] = "svd"
+    update_proj_gap: Annotated[int, Field(ge=1)] = 200
+    """Optimizer steps between two refreshes of the basis."""
+    scale: Annotated[float, Field(gt=0)] = 0.25
+    """Factor of the back-projected update."""
+
+    def _sketch(self) -> dict[str, Any]:
+        return {"signs": "free"}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -131,6 +177,9 @@ class SrftGalore(LowRankGradient):
     refresh_from: Literal["current", "previous"] = "current"
     """Which step's gradient a basis comes from. `previous` frees gradients in the backward pass
     and lets workers exchange projections alone."""
+    sketch: Literal["shared", "per_weight"] = "shared"
+    """Whether weights of one shape share the random matrix, which is then drawn once, or have one
+    each, as in the published code."""
 
     def _sketch(self) -> dict[str, Any]:
         return {
@@ -138,15 +187,19 @@ class SrftGalore(LowRankGradient):
             "power_iterations": self.power_iterations,
             "start": self.start,
             "refresh_from": self.refresh_from,
+            "sketch": self.sketch,
         }
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SrftGalorePublished(LowRankGradient):
-    """The basis as the published code of SRFT-GaLore computes it."""
+    """The basis as the published code of SRFT-GaLore computes it, a sketch for each weight."""
 
     name: ClassVar[str] = "srft_galore_published"
     projector: ClassVar[str] = "srft_published"
+
+    def _sketch(self) -> dict[str, Any]:
+        return {"sketch": "per_weight"}
 
 
 class ProjectedUpdater(Updater):

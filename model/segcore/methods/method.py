@@ -1,14 +1,16 @@
 """What every method offers: which parameters move, and which optimizer moves them."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from segcore.methods import METHODS
 from segcore.methods.updater import Updater
-from segcore.registry import Choice
+from segcore.registry import STRICT, Choice
 from segcore.systems.system import System, Targets
 from segcore.tables import Table
 from segcore.training.schedule import OptimConfig
@@ -29,6 +31,10 @@ class Method(Choice):
     def optimizer(self, system: System, optim: OptimConfig) -> Optimizer:
         """The optimizer of an adapted system; each group's `lr` is its peak rate."""
         raise NotImplementedError
+
+    def rate(self, optim: OptimConfig) -> float | None:
+        """Peak learning rate of what it adapts; None: it adapts nothing, or does not say."""
+        return None
 
     def updater(self, system: System, optim: OptimConfig) -> Updater:
         """The optimizer of an adapted system, with what a training asks of it beside the step."""
@@ -63,6 +69,22 @@ class Method(Choice):
         Raises:
             ValueError: it is not `mergeable`.
         """
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AdaptingMethod(Method):
+    """Base of the methods that move, or put something beside, pretrained weights."""
+
+    of_head_rate: ClassVar[float]
+    """The rate that this method wants, as a multiple of the head's: found on the nano presets."""
+
+    lr: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Peak learning rate of what is adapted; None: `of_head_rate` times `optim.lr`, so that it
+    follows the preset's."""
+
+    def rate(self, optim: OptimConfig) -> float:
+        """Peak learning rate of what is adapted."""
+        return self.of_head_rate * optim.lr if self.lr is None else self.lr
 
 
 def layers_to_adapt(system: System, targets: Targets) -> Mapping[str, nn.Linear]:

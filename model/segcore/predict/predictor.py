@@ -15,14 +15,14 @@ from torch import Tensor
 
 from segcore.batch import Batch, Prompts, Size
 from segcore.classes import ClassSpec
-from segcore.data.pixels import resized
+from segcore.data.pixels import Shrinking, resized
 from segcore.data.prompts import ImageBoxes, PromptConfig, are_by_class, given_boxes, stack_boxes
 from segcore.metrics.metric import Needs
 from segcore.systems.system import System, SystemConfig
 from segcore.training.costs import Stopwatch
 from segcore.training.inference import Masks, by_size, infer, masks
 from segcore.training.restore import restore
-from segcore.training.runtime import Precision, choose_device, device_precision
+from segcore.training.runtime import Precision, choose_device
 from segcore.training.tta import TtaConfig
 
 STAGES = ("preprocess", "network", "post")
@@ -69,6 +69,8 @@ class Predictor:
     """How often the network sees each image."""
     prompts: PromptConfig = field(default_factory=PromptConfig)
     """The boxes that it was trained with."""
+    shrinking: Shrinking = "area"
+    """How the images that it was trained on were made smaller."""
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     """Spent so far in each of the stages."""
 
@@ -91,7 +93,7 @@ class Predictor:
         Args:
             checkpoint: a checkpoint folder, or a trial's folder in a study's results.
             device: such as `cpu`, `cuda` or `cuda:1`; default: a GPU where there is one.
-            precision: of the network; default: bfloat16 where a GPU computes in it.
+            precision: of the network; default: that which it was trained and scored with.
             locations: where pretrained weights lie, as for `segcore.training.restore.restore`.
             tta: how often the network sees each image; default: as often as when it was scored.
 
@@ -105,10 +107,11 @@ class Predictor:
             config=restored.config,
             classes=restored.classes,
             device=chosen,
-            precision=precision or device_precision(chosen),
+            precision=precision or restored.precision,
             window=restored.window,
             tta=tta or restored.tta,
             prompts=restored.prompts,
+            shrinking=restored.shrinking,
         )
 
     @property
@@ -237,10 +240,12 @@ class Predictor:
         prompts: Prompts | None,
         size: Size,
     ) -> Batch:
-        image_BHW3 = np.stack([resized(image, size) for image in images])
+        image_BHW3 = np.stack([resized(image, size, self.shrinking) for image in images])
         depth_B1HW = None
         if depths is not None:
-            depth_B1HW = self._unit(np.stack([resized(d, size) for d in depths])[:, None])
+            depth_B1HW = self._unit(
+                np.stack([resized(d, size, self.shrinking) for d in depths])[:, None]
+            )
         names = tuple(str(i) for i in range(len(images)))
         return Batch(
             image_B3HW=self._unit(image_BHW3).permute(0, 3, 1, 2),

@@ -151,6 +151,7 @@ def imedsam_recommended(
     - Uncertainty in closed form: nothing is drawn, and it finds more of the errors than eight
       draws.
     - Dice and cross-entropy of each mask, gradients clipped at norm 1.
+    - The forward pass computes in bfloat16.
 
     Arguments as of `imedsam_paper`.
     """
@@ -165,6 +166,7 @@ def imedsam_recommended(
         ),
         optim=replace(scale.optim, clip_norm=1.0),
         augment=Augment(rotate=0.5),
+        precision="bfloat16",
     )
 
 

@@ -1,7 +1,14 @@
 """SRFT-GaLore's readings. `nano` is small; `paper`, `paper_as_coded` and `recommended` are three
 readings of SRFT-GaLore (arXiv 2511.03163) at its own scale. Paper, figure and published code
 disagree in more than one place; each is one field here, and each reading can be had at another
-scale: `published(nano())`.
+scale: `published(nano())`. `srft_galore.md` beside this file has them field by field, with where
+each value is from.
+
+The code is mobarakol/SRFTGaLore_LiverLandmark, which has two states that differ, efcd190
+(2025-08-04) and 473900a (2025-11-11), of which neither runs: the later imports a decoder and an
+optimizer that it does not have, and reads another data set than L3D; the earlier asks its
+optimizer for a projection that it does not know. `paper_as_coded` is the earlier one, but for the
+projection, which only the later names.
 """
 
 from dataclasses import fields, replace
@@ -47,7 +54,8 @@ def paper(
         depth_checkpoint: folder of Depth-Anything-V2-Small-hf.
         pretrained: `random` does without both checkpoints, to measure time and memory.
     """
-    return published(paper_scale(data_root, sam2_checkpoint, depth_checkpoint, pretrained))
+    scale = paper_scale(data_root, sam2_checkpoint, depth_checkpoint, pretrained)
+    return replace(published(scale), data=_d2gpland(data_root))
 
 
 def paper_system(
@@ -69,7 +77,8 @@ def paper_as_coded(
     pretrained: Weights = "checkpoint",
 ) -> TrainConfig:
     """SRFT-GaLore on L3D as its published code has it: see `as_coded`. Arguments as of `paper`."""
-    return as_coded(paper_scale(data_root, sam2_checkpoint, depth_checkpoint, pretrained))
+    scale = paper_scale(data_root, sam2_checkpoint, depth_checkpoint, pretrained)
+    return replace(as_coded(scale), data=_d2gpland(data_root))
 
 
 def recommended(
@@ -79,8 +88,10 @@ def recommended(
     depth_checkpoint: str | None = None,
     pretrained: Weights = "checkpoint",
 ) -> TrainConfig:
-    """SRFT-GaLore on L3D as we would have it: see `improved`. Arguments as of `paper`."""
-    return improved(paper_scale(data_root, sam2_checkpoint, depth_checkpoint, pretrained))
+    """SRFT-GaLore on L3D as we would have it, in bfloat16: see `improved`. Arguments as of
+    `paper`."""
+    scale = paper_scale(data_root, sam2_checkpoint, depth_checkpoint, pretrained)
+    return replace(improved(scale), precision="bfloat16")
 
 
 def paper_scale(
@@ -92,8 +103,9 @@ def paper_scale(
     """What the three readings share: encoders, size, rates and budget.
 
     SAM2.1 Hiera-L and Depth-Anything-V2-Small at 1024 x 1024; batch 4, rate 5e-5, weight decay
-    3e-5, 100 epochs; rank 128, refreshed every 50 steps, scale 1. Depth Anything sees the image:
-    the published code never reads a depth map.
+    3e-5, 100 epochs; rank 128, refreshed every 50 steps, scale 1. Depth Anything sees the image, as
+    its own processor brings it to size: the published code hands the network a depth map, which it
+    never looks at.
     """
     return TrainConfig(
         data=DataConfig.named("l3d", root=data_root),
@@ -101,11 +113,15 @@ def paper_scale(
             image_size=1024,
             sam2=Sam2Config(size="hiera_large", pretrained=pretrained, checkpoint=sam2_checkpoint),
             depth=DepthConfig(
-                size="small", source="image", pretrained=pretrained, checkpoint=depth_checkpoint
+                size="small",
+                source="image",
+                resampling="bicubic",
+                pretrained=pretrained,
+                checkpoint=depth_checkpoint,
             ),
             decoder=DecoderConfig(width=256),
         ),
-        method=Method.named("srft_galore", rank=128, update_proj_gap=50, lr=5e-5),
+        method=Method.named("srft_galore", rank=128, update_proj_gap=50),
         optim=OptimConfig(lr=5e-5, weight_decay=3e-5),
         schedule=Schedule(
             epochs=100, batch_size=4, microbatch_size=1, warmup_steps=0, final_lr_ratio=0.02
@@ -113,18 +129,24 @@ def paper_scale(
     )
 
 
+def _d2gpland(data_root: str) -> DataConfig:
+    """L3D as the code of D2GPLand and of SRFT-GaLore reads it."""
+    return DataConfig.named("l3d", root=data_root, truth="d2gpland", shrink="linear")
+
+
 def published(scale: TrainConfig) -> TrainConfig:
-    """A training as the paper and its figure describe it.
+    """A training as the paper and its figure describe it, and our inference where they say nothing.
 
     - Depth asks, RGB answers, two heads at stride 16, neither residual nor norm nor position code.
-    - The decoder doubles the size from level to level, as in ESANet, which it names.
-    - SAM2 gets standardised images, as it was trained.
+    - The decoder doubles the size from level to level: our inference, for neither figure nor code
+      says so. Its parts are ESANet's, in which each module does.
+    - SAM2 gets standardised images, as it was trained: our inference.
     - Dice over all classes + binary cross-entropy, at a quarter of the image's size. (A loss is
       named in the code only.)
     - The left side of the gradient is projected (the figure: 1728 x 576 becomes 128 x 576).
     - The rate falls as a cosine, without warm-up or clipping.
     - Half of the samples are mirrored, left-right or upside-down, and half are turned by up to 15
-      degrees. (In the first published code only.)
+      degrees. (In the first published code, which is the one that reads L3D.)
 
     Different from paper and code alike: norms are GroupNorm, since BatchNorm would tie the samples
     of a batch together; the linear map of RGB before the attention is the attention's own
@@ -164,11 +186,16 @@ def as_coded(scale: TrainConfig) -> TrainConfig:
     - The shorter side of the gradient is projected, at half the paper's rank (64).
     - Adam's epsilon is 1e-6.
     - The rate is constant.
-    - Nothing is augmented. (In the last published code.)
+    - The finest image features come first in the decoder, and its map is enlarged by nearest
+      neighbours.
+    - Each weight has a random matrix of its own.
+    - The best epoch is chosen by Dice of all landmarks side by side.
+    - The images left over when an epoch is divided into batches sit it out.
 
-    Two things that the code does are not expressed here: at test it enlarges the network's map by
-    nearest neighbours before it takes each pixel's class (here: bilinearly), and it selects the
-    best epoch by Dice on val at 256 x 256 (here: at the system's size).
+    Not expressed: the best epoch is chosen on val at 256 x 256 (here: at the system's size, by the
+    same map); in the corners of a turned image no class is right, not even the background; the
+    depth map is enlarged after its features are computed without a gradient, but BatchNorm's means
+    follow them.
 
     Args:
         scale: as of `published`.
@@ -179,6 +206,7 @@ def as_coded(scale: TrainConfig) -> TrainConfig:
         paper,
         system=replace(
             system,
+            enlarging="nearest",
             sam2=replace(system.sam2, standardise=False),
             depth=replace(system.depth, shifted=True),
             fusion=replace(system.fusion, train_depth_projection=False),
@@ -193,8 +221,8 @@ def as_coded(scale: TrainConfig) -> TrainConfig:
             }
         ),
         optim=replace(paper.optim, eps=1e-6),
-        schedule=replace(paper.schedule, final_lr_ratio=1.0),
-        augment=Augment(flip=0.0, brightness=0.0),
+        schedule=replace(paper.schedule, final_lr_ratio=1.0, last_batch="dropped"),
+        evaluation=replace(paper.evaluation, select_on=("dice", "pooled", "stacked")),
     )
 
 

@@ -130,12 +130,16 @@ def weft_recommended(
       are seen in every direction, and the strongest stand for their surroundings.
     - Dice weighs as much as cross-entropy, as in Mask2Former.
     - Gradients clipped at norm 1, images turned a little.
+    - The forward pass computes in bfloat16.
 
     Arguments as of `weft_paper`.
     """
     scale = _scale(data_root, vit_checkpoint, pretrained)
     return replace(
-        scale, optim=replace(scale.optim, clip_norm=1.0), augment=replace(scale.augment, rotate=0.5)
+        scale,
+        optim=replace(scale.optim, clip_norm=1.0),
+        augment=replace(scale.augment, rotate=0.5),
+        precision="bfloat16",
     )
 
 

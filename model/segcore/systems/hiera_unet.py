@@ -20,7 +20,7 @@ from segcore.losses.dice_ce import DiceCe
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
 from segcore.systems.blocks import GROUPS, conv_norm_act
-from segcore.systems.pixels import enlarge, resize, standardise
+from segcore.systems.pixels import logits_at, resize, standardise
 from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config
 from segcore.systems.system import Part, System, SystemConfig, Targets, projections
 from segcore.systems.weights import moves, tensors_hash
@@ -99,7 +99,7 @@ class HieraUnet(System):
             )
             x_BChw = up(torch.cat((finer_BChw, x_BChw), dim=1))
         native: Tensor = self.out(x_BChw)
-        return Prediction(enlarge(native, size), {"native": native})
+        return Prediction(logits_at(native, size), {"native": native})
 
     def loss(self, prediction: Prediction, batch: Batch, progress: Progress) -> Tensor:
         """The configured loss of the masks."""

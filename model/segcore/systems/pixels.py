@@ -3,6 +3,8 @@
 Shape suffixes: B batch, C channels, H W image size, h w asked-for size.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,16 +15,36 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def resize(x_BCHW: Tensor, size: Size) -> Tensor:
-    """Images at another size, bilinear and low-passed when they shrink."""
+Resampling = Literal["bilinear", "bicubic"]
+
+
+def resize(x_BCHW: Tensor, size: Size, resampling: Resampling = "bilinear") -> Tensor:
+    """Images at another size, low-passed when they shrink.
+
+    Args:
+        x_BCHW: the images.
+        size: asked for.
+        resampling: between pixels; `bicubic` may leave [0, 1].
+    """
     if x_BCHW.shape[-2:] == size:
         return x_BCHW
-    return F.interpolate(x_BCHW, size, mode="bilinear", align_corners=False, antialias=True)
+    return F.interpolate(x_BCHW, size, mode=resampling, align_corners=False, antialias=True)
 
 
 def enlarge(x_BCHW: Tensor, size: Size) -> Tensor:
-    """Maps and logits at another size, bilinear; not low-passed: it is meant for larger sizes."""
+    """Maps at another size, bilinear; not low-passed: it is meant for larger sizes."""
     return F.interpolate(x_BCHW, size, mode="bilinear", align_corners=False)
+
+
+Enlarging = Literal["bilinear", "nearest"]
+
+
+def logits_at(native_BKhw: Tensor, size: Size, how: Enlarging = "bilinear") -> Tensor:
+    """Logits at another size, in float32: in bfloat16 neighbours round to the same number, and
+    which class is the largest is lost."""
+    if how == "nearest":
+        return F.interpolate(native_BKhw.float(), size, mode="nearest")
+    return enlarge(native_BKhw.float(), size)
 
 
 def standardise(image_B3HW: Tensor) -> Tensor:

@@ -97,6 +97,9 @@ class Step:
     """Mean over the samples of the step, over all workers."""
     lr: float
     """The head's rate."""
+    gradient_norm: float
+    """Global norm of the gradient (of low-rank methods that free it, of its projection) before it
+    was clipped."""
     images: int
     reduced_bytes: int
     """Of the gradients that this worker handed over to be summed over the workers."""
@@ -128,6 +131,8 @@ class Facts:
     train_images: int
     resolution: str
     """At which every split is scored, whatever other resolutions are asked for."""
+    adapted_lr: float | None
+    """Peak learning rate of what the method adapts; None: it adapts nothing, or does not say."""
     prompts: str
     """Which boxes the system is told, as of `PromptConfig.source`."""
 

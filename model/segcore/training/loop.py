@@ -63,6 +63,7 @@ class Training:
             device=device_name(runtime.device),
             train_images=len(self.order),
             resolution=config.evaluation.resolution(config.system.input_size),
+            adapted_lr=config.method.rate(config.optim),
             prompts=config.prompts.source,
         )
         if runtime.restore_from is not None:
@@ -72,9 +73,7 @@ class Training:
         """Visit every training sample once, then evaluate on val."""
         config, schedule = self.config, self.config.schedule
         order = epoch_order(len(self.order), seed=config.seed, epoch=epoch)
-        batches = [
-            order[i : i + schedule.batch_size] for i in range(0, len(order), schedule.batch_size)
-        ]
+        batches = schedule.batches(order)
         microbatches = [indices for batch in batches for indices in self._share(batch)]
         made = training_batches(
             self.dataset,
@@ -138,12 +137,12 @@ class Training:
             pictures=tuple(pictures),
         )
 
-    def _share(self, batch: list[int]) -> list[list[int]]:
+    def _share(self, batch: Sequence[int]) -> list[list[int]]:
         """This worker's microbatches of a global batch."""
         microbatch_size = self.config.schedule.microbatch_size
         return shares(batch, self.runtime.world, microbatch_size)[self.runtime.rank]
 
-    def _step(self, epoch: int, batch: list[int], made: Iterator[Batch]) -> Step:
+    def _step(self, epoch: int, batch: Sequence[int], made: Iterator[Batch]) -> Step:
         """One optimizer step over a global batch, whose microbatches come next from `made`."""
         watch, reduced_before = Stopwatch(self.runtime.device), self.runtime.reduced_bytes
         lr_ratio = self.config.schedule.lr_ratio(self.step, self.total_steps)
@@ -172,12 +171,13 @@ class Training:
             epoch=epoch,
             loss=loss.item(),
             lr=self.config.optim.lr * lr_ratio,
+            gradient_norm=norm.item(),
             images=len(batch),
             reduced_bytes=self.runtime.reduced_bytes - reduced_before,
             seconds=Seconds(**watch.seconds),
         )
 
-    def _accumulate(self, batch: list[int], made: Iterator[Batch], watch: Stopwatch) -> Tensor:
+    def _accumulate(self, batch: Sequence[int], made: Iterator[Batch], watch: Stopwatch) -> Tensor:
         """Add up the gradients of this worker's share; its part of the batch's mean loss.
 
         Each microbatch counts by its samples, so that any division of a batch over microbatches
@@ -190,7 +190,7 @@ class Training:
         for indices in self._share(batch):
             samples = next(made).to(runtime.device)
             watch.split("data")
-            with autocast(runtime.device, runtime.precision):
+            with autocast(runtime.device, config.precision):
                 prediction = self.system(samples, size, progress)
                 loss = self.system.loss(prediction, samples, progress)
             loss = (loss + config.method.extra_loss(self.system)) * (len(indices) / len(batch))
@@ -261,6 +261,7 @@ class Training:
                 self.runtime,
                 input_size=self.config.system.input_size,
                 batch_size=schedule.microbatch_size or schedule.batch_size,
+                precision=self.config.precision,
                 prompts=self.config.boxes,
                 tta=self.config.evaluation.tta,
                 drawn=chosen,
@@ -285,6 +286,7 @@ class Training:
             "weights_hash": self.facts.weights_hash,
             "data_hash": self.facts.data_hash,
             "window": self.config.data.grey_window,
+            "shrinking": self.config.data.shrinking,
         }
 
     def _checkpoint(self) -> Checkpoint:

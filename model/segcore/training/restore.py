@@ -11,6 +11,7 @@ import torch
 
 from segcore.classes import ClassSpec
 from segcore.config import from_json
+from segcore.data.pixels import Shrinking
 from segcore.data.prompts import PromptConfig
 from segcore.methods import METHODS
 from segcore.methods.method import Method
@@ -18,6 +19,7 @@ from segcore.systems import SYSTEMS
 from segcore.systems.system import System, SystemConfig
 from segcore.systems.weights import only_cached
 from segcore.training.checkpoint import BEST, CONFIG, CheckpointError, read_best, restore_tensors
+from segcore.training.runtime import Precision
 from segcore.training.tta import TtaConfig
 
 DESCRIBED: Mapping[str, type] = {
@@ -46,6 +48,10 @@ class Restored:
     """How often it saw each image when it was scored."""
     prompts: PromptConfig = dataclasses.field(default_factory=PromptConfig)
     """The boxes that it was trained with."""
+    shrinking: Shrinking = "area"
+    """How its images were made smaller."""
+    precision: Precision = "float32"
+    """Of the forward pass that it was trained and scored with."""
 
 
 def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
@@ -104,9 +110,11 @@ def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
         method,
         classes,
         None if window is None else (float(window[0]), float(window[1])),
-        # Older checkpoints say nothing of it, and saw each image once.
+        # Older checkpoints say nothing of these, and saw each image once.
         from_json(TtaConfig, _at(description, "config.evaluation.tta") or {}),
         from_json(PromptConfig, _at(description, "config.prompts") or {}),
+        "linear" if description.get("shrinking") == "linear" else "area",
+        "bfloat16" if _at(description, "config.precision") == "bfloat16" else "float32",
     )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 T = TypeVar("T")
 Precision = Literal["float32", "bfloat16"]
+"""What a forward pass computes in; weights and optimizer state are float32 in either."""
 
 
 @dataclass
@@ -19,8 +20,6 @@ class Runtime:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     rank: int = 0
     world: int = 1
-    precision: Precision = "float32"
-    """Of the forward pass; weights and optimizer state stay float32."""
     restore_from: Path | None = None
     """A checkpoint folder to go on from."""
     test: bool = True
@@ -40,11 +39,8 @@ class Runtime:
 
 
 def local_runtime(*, restore_from: Path | None = None, test: bool = True) -> Runtime:
-    """The best single device of this machine, with bfloat16 where the device computes in it."""
-    device = choose_device(None)
-    return Runtime(
-        device=device, precision=device_precision(device), restore_from=restore_from, test=test
-    )
+    """The best single device of this machine."""
+    return Runtime(device=choose_device(None), restore_from=restore_from, test=test)
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -61,15 +57,18 @@ def choose_device(name: str | None) -> torch.device:
     return torch.device(name)
 
 
-def device_precision(device: torch.device) -> Precision:
-    """bfloat16 where a GPU computes in it, else float32."""
-    bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return "bfloat16" if bfloat16 else "float32"
-
-
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """The context in which a forward pass computes in a precision."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    """The context in which a forward pass computes in a precision.
+
+    Raises:
+        ValueError: the device is a GPU that does not compute in bfloat16.
+    """
+    enabled = precision == "bfloat16"
+    if enabled and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise ValueError(
+            f"{device_name(device)} does not compute in bfloat16: set precision to float32"
+        )
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
 def device_name(device: torch.device) -> str:

@@ -1,6 +1,7 @@
 """How long, how fast and in what portions a system trains."""
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -32,6 +33,9 @@ class Schedule:
     """Samples of one optimizer step, over all workers."""
     microbatch_size: Annotated[int, Field(ge=1)] | None = None
     """Most samples in memory at once on a worker; None takes its whole share."""
+    last_batch: Literal["kept", "dropped"] = "kept"
+    """What becomes of an epoch's last batch where it is smaller than the others: the images left
+    over sit this epoch out, or make a batch of their own."""
     warmup_steps: Annotated[int, Field(ge=0)] = 20
     """Optimizer steps of linear warm-up."""
     final_lr_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
@@ -42,8 +46,18 @@ class Schedule:
     """How the rate falls after the warm-up."""
 
     def steps_per_epoch(self, samples: int) -> int:
-        """Optimizer steps that cover `samples` once; the last batch may be smaller."""
-        return math.ceil(samples / self.batch_size)
+        """Optimizer steps of one pass over `samples`."""
+        return len(self.batches(range(samples)))
+
+    def batches(self, order: Sequence[int]) -> list[Sequence[int]]:
+        """The places of an epoch's samples, batch by batch.
+
+        Args:
+            order: in which they are visited.
+        """
+        size = self.batch_size
+        end = len(order) if self.last_batch == "kept" else len(order) // size * size
+        return [order[i : i + size] for i in range(0, end, size)]
 
     def lr_ratio(self, step: int, total_steps: int) -> float:
         """Learning rate of a 0-based optimizer step as a share of the peak rate."""

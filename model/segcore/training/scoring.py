@@ -21,7 +21,7 @@ from segcore.metrics.metric import Metric, Needs, Scope
 from segcore.systems.system import System
 from segcore.training.events import OWN_SIZE, ImageScore, Picture, resolution_of
 from segcore.training.inference import Masks, by_size, infer, masks
-from segcore.training.runtime import Runtime
+from segcore.training.runtime import Precision, Runtime
 from segcore.training.tta import TtaConfig
 
 PICTURES = 4
@@ -66,6 +66,7 @@ def predict(
     *,
     input_size: Size,
     batch_size: int,
+    precision: Precision = "float32",
     prompts: PromptConfig | None = None,
     tta: TtaConfig | None = None,
     drawn: Collection[str] = (),
@@ -78,6 +79,7 @@ def predict(
         runtime: device and share of this worker.
         input_size: of the images that the system sees.
         batch_size: samples at once.
+        precision: of the forward pass.
         prompts: boxes that the system is told.
         tta: how often it sees each image; None: once.
         drawn: samples whose maps are kept.
@@ -109,7 +111,7 @@ def predict(
                 classes=target.dataset.classes,
                 tta=tta or TtaConfig(),
                 device=runtime.device,
-                precision=runtime.precision,
+                precision=precision,
             )
             found = masks(prediction, target.dataset.classes, also=target.needs)
             predicted |= dict(zip(places, found, strict=True))

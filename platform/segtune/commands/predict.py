@@ -79,7 +79,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         choices=["float32", "bfloat16"],
-        help="of the network; default: bfloat16 where a GPU computes in it",
+        help="of the network; default: that which it was trained and scored with",
     )
     location_argument(parser)
     plugin_argument(parser)

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.text import Text
 
 from segtune.commands.shared import (
     DEFAULT_STORAGE,
@@ -61,12 +62,15 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segtune.observers.prometheus import PrometheusObserver
     from segtune.observers.tensorboard import TensorBoardObserver
     from segtune.results.storage import Place
+    from segtune.study.rates import unusual_rates
     from segtune.study.spec import Search
 
     named = changed_study(args)
     resources = asked(args)
     address = args.address or os.environ.get("RAY_ADDRESS")
     others = ray_instances() if address is None and PROC.is_dir() else set()  # Linux
+    for line in unusual_rates(named.study):
+        console.print(Text(line, style="yellow"), soft_wrap=True)
     with ConsoleObserver(console, named.name) as progress:
         is_search = isinstance(named.study, Search)
         observer = CompositeObserver(

@@ -36,6 +36,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segtune.execution.estimate import measured
     from segtune.study import yaml_file
     from segtune.study.overrides import flatten
+    from segtune.study.rates import unusual_rates
     from segtune.study.spec import Search
     from segtune.study.validate import check_name, validate
 
@@ -55,6 +56,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
             console.print(Text(line), soft_wrap=True)
     for line in _cost(named.study, sizes, measured(named.study, named.name, args.storage)):
         console.print(Text(line), soft_wrap=True)
+    for line in unusual_rates(named.study):
+        console.print(Text(line, style="yellow"), soft_wrap=True)
     if unknown:
         console.print(Text(f"not counted: {unknown}", style="yellow"))
     console.print()

@@ -14,7 +14,7 @@ from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 from torch import Tensor
 
-from segcore.training.runtime import Runtime, device_precision
+from segcore.training.runtime import Runtime
 from segtune.execution.resources import Resources
 from segtune.execution.worker import Job, cause_of, work
 from segtune.results.storage import Place
@@ -84,7 +84,6 @@ def train_together(config: dict[str, Any]) -> None:
         device=device,
         rank=context.get_world_rank(),
         world=context.get_world_size(),
-        precision=device_precision(device),
     )
     work(config["job"], runtime, ray.train.report)
 

@@ -66,6 +66,7 @@ class Recorder:
             "weights_hash": evaluation.facts.weights_hash,
             "trainable_parameters": evaluation.facts.trainable_parameters,
             "total_parameters": evaluation.facts.total_parameters,
+            "adapted_lr": evaluation.facts.adapted_lr,
             "epochs": evaluation.epochs,
         }
         if evaluation.final or evaluation.is_best:
@@ -145,6 +146,7 @@ def _step_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
             "epoch": s.epoch,
             "loss": s.loss,
             "lr": s.lr,
+            "gradient_norm": s.gradient_norm,
             **{f"seconds_{part}": seconds for part, seconds in vars(s.seconds).items()},
             "images_per_second": s.images / max(1e-9, sum(vars(s.seconds).values())),
             "reduced_bytes": s.reduced_bytes,

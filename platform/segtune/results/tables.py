@@ -57,6 +57,7 @@ SCHEMAS: Mapping[TableName, pa.Schema] = {
             ("weights_hash", pa.string()),
             ("trainable_parameters", pa.int64()),
             ("total_parameters", pa.int64()),
+            ("adapted_lr", pa.float64()),  # peak rate of what the method adapts, else null
             ("epochs", pa.int64()),
             ("best_epoch", pa.int64()),
             ("stopped_epoch", pa.int64()),  # after which a scheduler stopped it, else null
@@ -70,7 +71,8 @@ SCHEMAS: Mapping[TableName, pa.Schema] = {
             ("step", pa.int64()),
             ("epoch", pa.int64()),
             ("loss", pa.float64()),
-            ("lr", pa.float64()),
+            ("lr", pa.float64()),  # of the head
+            ("gradient_norm", pa.float64()),  # before it was clipped
             ("seconds_data", pa.float64()),
             ("seconds_forward", pa.float64()),
             ("seconds_backward", pa.float64()),

@@ -8,6 +8,8 @@ definition       The definition of a study as plain values, and whether a later 
 overrides        Change a configuration by dotted fields, lay it out flat, and name what it
                  computes.
 plugins          A user's file whose classes a study uses: loaded here, and wherever its trials run.
+rates            Learning rates that are far from the head's: mostly a method's own, on a preset of
+                 another scale.
 samplers         Optuna's samplers, by name.
 scores           What a training is scored with, as its configuration says it: names, directions,
                  units.

@@ -129,6 +129,21 @@ def test_classes_that_may_overlap_are_bits(tiny: TrainConfig) -> None:
     assert (predicted.labels_HW == 3).any(), "somewhere both classes are"
 
 
+def test_it_predicts_in_the_precision_that_it_was_trained_in(
+    tiny: TrainConfig, tmp_path: Path
+) -> None:
+    trained(tiny, tmp_path)
+    assert Predictor.load(tmp_path, device="cpu").precision == "float32"
+    described = json.loads((tmp_path / "config.json").read_text())
+    assert described["config"]["precision"] == "float32"
+    described["config"]["precision"] = "bfloat16"
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    assert Predictor.load(tmp_path, device="cpu").precision == "bfloat16"
+    del described["config"]["precision"]  # as before it was a field
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    assert Predictor.load(tmp_path, device="cpu").precision == "float32"
+
+
 def test_bfloat16_is_close(tiny: TrainConfig, tmp_path: Path) -> None:
     trained(tiny, tmp_path)
     exact = Predictor.load(tmp_path, device="cpu")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import DPTImageProcessor
 
 from segcore.batch import FINISHED, Batch
 from segcore.classes import ClassSpec
@@ -18,6 +19,7 @@ from segcore.systems.dual_encoder.decoder import DecoderConfig
 from segcore.systems.dual_encoder.depth_encoder import DepthConfig, DepthEncoder
 from segcore.systems.dual_encoder.fusion import FusionConfig
 from segcore.systems.dual_encoder.network import DualEncoder, DualEncoderConfig
+from segcore.systems.pixels import IMAGENET_MEAN, IMAGENET_STD, resize, standardise
 from segcore.systems.sam2_encoder import Sam2Config, build_hiera
 from segcore.systems.system import SystemConfig
 from segcore.training.schedule import OptimConfig
@@ -93,6 +95,7 @@ def test_images_of_another_size_and_overlapping_classes() -> None:
         DualEncoderConfig(decoder=DecoderConfig(layout="flat")),
         DualEncoderConfig(depth=DepthConfig(shifted=True)),
         DualEncoderConfig(depth=DepthConfig(source="image")),
+        DualEncoderConfig(enlarging="nearest"),
         DualEncoderConfig(depth=DepthConfig(pretrained="random")),
         DualEncoderConfig(sam2=Sam2Config(pretrained="random")),
         DualEncoderConfig(sam2=Sam2Config(standardise=False)),
@@ -159,6 +162,54 @@ def test_where_the_decoder_refines(layout: Any, sides: list[int], fusion: dict[s
     assert seen == sides
     assert prediction.extras["native"].shape == (2, 4, 32, 32)
     assert prediction.logits_BKhw.shape == (2, 4, 128, 128)
+
+
+def test_the_code_adds_the_finest_features_first() -> None:
+    """SRFT-GaLore's forward pass, written out: `outs = [fused, fpn[0], fpn[1], fpn[2]]`, each of
+    which the decoder's next module takes, all at the size of the fused features."""
+    config = DualEncoderConfig(
+        decoder=DecoderConfig(layout="flat"), fusion=FusionConfig(stride=16, residual=False)
+    )
+    system, data = built(config).eval(), batch()
+    decoder = system.get_submodule("decoder")
+    with torch.no_grad():
+        features, positions = system.sam2(data.image_B3HW)
+        assert data.depth_B1HW is not None
+        assert system.depth is not None
+        assert system.fusion is not None
+        depth = system.depth(data.depth_B1HW.expand(-1, 3, -1, -1))
+        x = system.fusion(features[16], depth, positions[16])
+        for refine, skip in (("4", features[4]), ("8", features[8]), ("16", features[16])):
+            x = decoder.get_submodule(f"refine.{refine}")(x)
+            x = x + nn.functional.interpolate(skip, x.shape[-2:], mode="bilinear")
+        x = decoder.get_submodule("out")(x)
+        for _ in range(2):
+            x = nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
+        found = system(data, (128, 128)).extras["native"]
+    torch.testing.assert_close(found, x, rtol=0, atol=1e-5)
+
+
+def test_depth_anything_sees_what_its_own_processor_makes_of_an_image() -> None:
+    """As the published code calls it: images in [0, 1], which it does not rescale."""
+    processor = DPTImageProcessor(
+        do_rescale=False,
+        size={"height": 518, "width": 518},
+        keep_aspect_ratio=True,
+        ensure_multiple_of=14,
+        resample=3,
+        do_normalize=True,
+        image_mean=list(IMAGENET_MEAN),
+        image_std=list(IMAGENET_STD),
+    )
+    image = torch.rand(1, 3, 1024, 1024, generator=torch.Generator().manual_seed(0))
+    expected = processor(images=image, return_tensors="pt")["pixel_values"]
+    ours = standardise(resize(image, (518, 518), "bicubic"))
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-4)
+    assert (standardise(resize(image, (518, 518))) - expected).abs().max() > 0.1
+    encoder = DepthConfig(resampling="bicubic").build()
+    plain = DepthConfig().build()
+    with torch.no_grad():
+        assert not torch.equal(encoder(image), plain(image))
 
 
 def test_shifted_features_are_one_place_late() -> None:

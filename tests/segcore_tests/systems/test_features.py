@@ -161,11 +161,12 @@ def test_a_training_gives_the_digits_of_one_that_keeps_nothing(
         system=DualEncoderConfig(depth=DepthConfig(source=source)),
         augment=PLAIN if source == "image" else Augment(),
         evaluation=EvaluationConfig(external=EXTERNAL, resolutions=(64,)),
+        precision=precision,
     )
-    kept_some = list(train(config, Runtime(precision=precision)))
+    kept_some = list(train(config, Runtime()))
     with monkeypatch.context() as patch:
         patch.setattr(DualEncoder, "remembers", None)
-        kept_none = list(train(config, Runtime(precision=precision)))
+        kept_none = list(train(config, Runtime()))
     assert digits(kept_some) == digits(kept_none)
 
 

@@ -123,6 +123,7 @@ DIFFERENCES: Mapping[str, tuple[Any, Any, Any]] = {
     "system.loss.dice_weight": (2.0, 5.0, 5.0),
     "optim.clip_norm": (None, None, 1.0),
     "augment.rotate": (0.0, 0.0, 0.5),
+    "precision": ("float32", "float32", "bfloat16"),
 }
 """Every field in which the readings differ: paper, as coded, recommended."""
 

@@ -10,17 +10,20 @@ may be lower-case and `depth` may stand for `depth_AdelaiDepth` (as in D2GPLand+
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from segcore.batch import Size
 from segcore.classes import ClassSpec
 from segcore.data import labelme
 from segcore.data.frame_folder import FolderConfig
 from segcore.data.frames import Frame, Scan
+from segcore.data.pixels import Shrinking, resized
+from segcore.data.sets.d2gpland_truth import d2gpland_truth
 from segcore.data.sets.l3d_index import CLASS_OF_LETTER, scan_l3d
 from segcore.data.splits import check_pattern
 from segcore.registry import STRICT
@@ -36,15 +39,32 @@ class L3D(FolderConfig):
 
     root: str = dataclasses.field(metadata={"location": True})
     """The folder that holds Train, Val and Test."""
+    truth: Literal["scaled", "d2gpland"] = "scaled"
+    """`scaled`: bands of one width in every image, a share of its height, resized by nearest
+    neighbour. `d2gpland`: as D2GPLand's loader draws and resizes them, see `d2gpland_truth`: bands
+    on 4K frames are half as wide, and fringes of other classes run along them."""
     line_width: Annotated[float, Field(gt=0, le=0.25)] = 30 / 1080
-    """Width of the landmark bands as a share of the image's height. 30 px on 1080 rows is
-    D2GPLand's; TopoNet draws 35 px, D2GPLand+ 35/1080 of the height."""
+    """Width of the landmark bands as a share of the image's height, where the truth is `scaled`. 30
+    px on 1080 rows is D2GPLand's; TopoNet draws 35 px, D2GPLand+ 35/1080 of the height."""
+    shrink: Shrinking = "area"
+    """How images and depth maps are made smaller. D2GPLand's loader does so bilinearly."""
     patient: str = r"(.+)[_-][^_-]+"
     """Regular expression of a whole file stem; its first group is the patient. The default takes
     everything before the last `_` or `-`, as in <patient>_<frame>."""
 
     def __post_init__(self) -> None:
         check_pattern("patient", self.patient)
+        usual = type(self).__dataclass_fields__["line_width"].default
+        if self.truth == "d2gpland" and self.line_width != usual:
+            raise ValueError(
+                "line_width has no effect with truth='d2gpland', which is 30 px on every canvas: "
+                "leave it out"
+            )
+
+    @property
+    def shrinking(self) -> Shrinking:
+        """How images and depth maps are made smaller."""
+        return self.shrink
 
     def scan(self) -> Scan:
         """Read and check every file.
@@ -61,6 +81,15 @@ class L3D(FolderConfig):
     def labels(self, frame: Frame) -> NDArray[np.uint8]:
         """The polylines drawn as bands on a canvas of the size that the annotation states."""
         annotation = labelme.parse(frame.label.read_bytes())
+        if self.truth == "d2gpland":
+            return d2gpland_truth(annotation, frame.label.stem)
         values = [CLASS_OF_LETTER[line.label[0].lower()] for line in annotation.lines]
         width = max(1, round(self.line_width * annotation.height))
         return labelme.draw(annotation, values, width)
+
+    def resize_labels(self, labels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+        """Labels at another size; those of D2GPLand bilinearly, as if classes were grey levels: on
+        the border of silhouette or ligament lie pixels of the classes that are numbered below."""
+        if self.truth == "d2gpland":
+            return resized(labels, size, "linear")
+        return super().resize_labels(labels, size)

@@ -25,3 +25,8 @@ class L3D2K(L3D):
 
     line_width: Annotated[float, Field(gt=0, le=0.25)] = 35 / 1080
     """Width of the landmark bands as a share of the image's height."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.truth != "scaled":
+            raise ValueError("truth: D2GPLand+ scales its bands: leave it at 'scaled'")

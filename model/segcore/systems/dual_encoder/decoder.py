@@ -25,10 +25,11 @@ class DecoderConfig:
     """Residual blocks at every level."""
     layout: Literal["pyramid", "esanet", "flat"] = "pyramid"
     """`pyramid`: image and depth features meet before they are refined, at each level.
-    `esanet`: SRFT-GaLore as its figure has it: the fused features are refined, doubled in size and
-    only then meet the next finer image features, as they are.
-    `flat`: the same as its code has it, where the doubling is commented out: everything at stride
-    16, image features of the finer levels shrunk to it."""
+    `esanet`: our inference of what SRFT-GaLore's decoder is meant to be, after ESANet, whose parts
+    its code has: the fused features are refined, doubled in size and only then meet the next finer
+    image features, as they are.
+    `flat`: as its code has it, where the doubling is commented out and the finest image features
+    come first: everything at stride 16, image features of the finer levels shrunk to it."""
 
     def check_width(self, width: int) -> None:
         """Refuse a width that the layout cannot have.
@@ -78,13 +79,15 @@ class Decoder(nn.Module):
 
 
 class SkipDecoder(nn.Module):
-    """From the fused features on: refine, take the next level's size, add its features."""
+    """From the fused features on: refine, take the next level's size, add its features. `flat`
+    takes the levels in the other order: strides 4, 8 and 16."""
 
     def __init__(self, config: DecoderConfig, inputs: int, classes: int) -> None:
         super().__init__()
         assert inputs == config.width  # check_width
         self.refine = nn.ModuleDict({str(s): refinement(inputs, config.blocks) for s in STRIDES})
         self.sharpen = sharpening(inputs) if config.layout == "esanet" else None
+        self._order = STRIDES[::-1] if config.layout == "esanet" else STRIDES
         self.out = nn.Conv2d(inputs, classes, 3, padding=1)
 
     def forward(self, features: dict[int, Tensor], fused: dict[int, Tensor]) -> Tensor:
@@ -97,7 +100,7 @@ class SkipDecoder(nn.Module):
         """
         coarsest = STRIDES[-1]
         x = fused.get(coarsest, features[coarsest])
-        for stride in reversed(STRIDES):
+        for stride in self._order:
             x = self.refine[str(stride)](x)
             if self.sharpen is not None and stride < coarsest:
                 x = self.sharpen[str(stride)](resized(x, features[stride]))

@@ -16,7 +16,7 @@ from transformers.models.dinov2 import Dinov2Backbone
 
 from segcore.registry import STRICT
 from segcore.systems.features import KEPT_BYTES, KeptFeatures
-from segcore.systems.pixels import resize, standardise
+from segcore.systems.pixels import Resampling, resize, standardise
 from segcore.systems.weights import (
     LOCATION,
     Pretrained,
@@ -75,6 +75,9 @@ class DepthConfig:
     shifted: bool = False
     """Keep the class token as the first feature and leave out the last patch: every feature moves
     by one place. SRFT-GaLore's code does."""
+    resampling: Resampling = "bilinear"
+    """How what it looks at is brought to its size. Depth Anything's own processor does so
+    bicubically."""
     pretrained: Pretrained = "packaged"
     checkpoint: str | None = dataclasses.field(default=None, metadata=LOCATION)
     """Folder of Depth-Anything-V2-Small-hf (`small`), or a safetensors file (`nano`)."""
@@ -168,6 +171,7 @@ class DepthEncoder(nn.Module):
         self.backbone = Dinov2Backbone(backbone_config(config.size))
         self._input = INPUTS[config.size]
         self._side = INPUTS[config.size] // PATCHES[config.size]
+        self._resampling = config.resampling
         self._first = 0 if config.shifted else 1  # the class token comes before the patches
         self._kept = KeptFeatures()
         self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
@@ -200,6 +204,6 @@ class DepthEncoder(nn.Module):
 
     def _tokens(self, image_B3HW: Tensor) -> Tensor:
         """The class token and all patches, (B, 1 + h * w, C)."""
-        x_B3HW = standardise(resize(image_B3HW, (self._input, self._input)))
+        x_B3HW = standardise(resize(image_B3HW, (self._input, self._input), self._resampling))
         tokens_BLC: Tensor = self.backbone(x_B3HW).feature_maps[-1]
         return tokens_BLC

@@ -22,7 +22,7 @@ from segcore.systems import SYSTEMS
 from segcore.systems.dual_encoder.decoder import DecoderConfig
 from segcore.systems.dual_encoder.depth_encoder import DepthConfig, DepthEncoder
 from segcore.systems.dual_encoder.fusion import Fusion, FusionConfig
-from segcore.systems.pixels import enlarge, resize
+from segcore.systems.pixels import Enlarging, logits_at, resize
 from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config
 from segcore.systems.system import Part, Published, System, SystemConfig, Targets, projections
 from segcore.systems.weights import tensors_hash
@@ -41,6 +41,8 @@ class DualEncoderConfig(SystemConfig):
     """Not read with `fusion.mode="rgb_only"`."""
     fusion: FusionConfig = dataclasses.field(default_factory=FusionConfig)
     decoder: DecoderConfig = dataclasses.field(default_factory=DecoderConfig)
+    enlarging: Enlarging = "bilinear"
+    """How logits are brought from stride 4 to the size asked for, in training and evaluation."""
     loss: Loss = dataclasses.field(default_factory=DiceCe)
 
     def __post_init__(self) -> None:
@@ -116,7 +118,7 @@ class DualEncoder(System):
             depth_BChw = self.depth(*self._depth_input(batch))
             fused[stride] = self.fusion(features[stride], depth_BChw, positions[stride])
         native: Tensor = self.decoder(features, fused)
-        return Prediction(enlarge(native, size), {"native": native})
+        return Prediction(logits_at(native, size, self._config.enlarging), {"native": native})
 
     def _depth_input(self, batch: Batch) -> tuple[Tensor, tuple[str, ...] | None]:
         """What the depth encoder looks at, (B, 3, H, W) in [0, 1], and its hashes."""

@@ -25,7 +25,7 @@ from segcore.systems.imedsam.drawing import Drawing, too_large
 from segcore.systems.imedsam.field import FieldConfig
 from segcore.systems.imedsam.frequency import FrequencyAdapter, FrequencyConfig, spectrum
 from segcore.systems.imedsam.uncertainty import SamplingConfig, generator_of
-from segcore.systems.pixels import enlarge, resize, standardise
+from segcore.systems.pixels import logits_at, resize, standardise
 from segcore.systems.sam import SamWeights
 from segcore.systems.system import (
     Part,
@@ -314,7 +314,8 @@ class IMedSam(System):
 
 def _at(logits_BKhw: Tensor, size: Size) -> Tensor:
     """Logits at a size; the field's own where it was asked at that size."""
-    return logits_BKhw if logits_BKhw.shape[-2:] == size else enlarge(logits_BKhw, size)
+    same = logits_BKhw.shape[-2:] == size
+    return logits_BKhw.float() if same else logits_at(logits_BKhw, size)
 
 
 _UPSCALING = (

@@ -22,7 +22,7 @@ from transformers.models.mask2former.modeling_mask2former import (
 
 from segcore.batch import Size
 from segcore.registry import STRICT
-from segcore.systems.pixels import enlarge
+from segcore.systems.pixels import logits_at
 from segcore.systems.weft.deformable import first_offsets
 
 GROUPS = 32
@@ -135,12 +135,13 @@ def class_logits(classes_BQL: Tensor, masks_BQhw: Tensor, size: Size, *, exclusi
         exclusive: whether the background is a class.
     """
     share_BQL = classes_BQL.float().softmax(-1)[..., :-1]
-    inside_BQHW = enlarge(masks_BQhw.float(), size).sigmoid()
+    inside_BQHW = logits_at(masks_BQhw, size).sigmoid()
     if not exclusive and share_BQL.shape[-1] > 2:
         return torch.stack(
             [_any(share_BQ, inside_BQHW) for share_BQ in share_BQL[..., 1:].unbind(-1)], dim=1
         )
-    sum_BLHW = torch.einsum("bql,bqhw->blhw", share_BQL, inside_BQHW)
+    with torch.autocast(inside_BQHW.device.type, enabled=False):
+        sum_BLHW = torch.einsum("bql,bqhw->blhw", share_BQL, inside_BQHW)
     logit_BLHW = (sum_BLHW + _SMALL).log()
     return logit_BLHW if exclusive else logit_BLHW[:, 1:] - logit_BLHW[:, :1]
 

@@ -43,6 +43,13 @@ def test_budget_tells_what_ran_not_what_was_asked(tmp_path: Path) -> None:
                         changes=json.dumps(asked[arm]))  # fmt: skip
     found = summarize(tmp_path, "known").budget
     assert found.varied == ("method", "method.lr")
+    for arm, rate in (("base", 0.02), ("up", 0.002)):  # on record, it counts
+        for seed in range(3):
+            write_trial(tmp_path, "known", f"{arm}-s{seed}", 0.7, role="arm", arm=arm, seed=seed,
+                        config=json.dumps({**NANO, "method": {**methods[arm], "lr": None}}),
+                        changes=json.dumps(asked[arm]), adapted_lr=rate)  # fmt: skip
+    again = {a.arm: dict(a.changes) for a in summarize(tmp_path, "known").budget.arms}
+    assert again == {"base": {}, "up": {"method": "galore", "method.lr": 0.002}}
     assert {a.arm: dict(a.changes) for a in found.arms} == {
         "base": {}, "up": {"method": "galore", "method.lr": 0.003},
     }  # fmt: skip

@@ -117,15 +117,29 @@ def _changes(rows: StudyRows, arm: str) -> Mapping[str, Any]:
 
     These are the fields that the arm's definition changes, the method and its learning rate. A
     changed field may have the baseline's value (another method of the same rank), and a method
-    has a default learning rate of its own, which the definition does not name.
+    has a learning rate of its own, which the definition does not name.
     """
     ours, theirs = rows.config(arm), rows.config(rows.baseline)
     if arm == rows.baseline or ours is None or theirs is None:
         return {}
     texts = rows.of("arm", arm=arm)["changes"].dropna()
     asked = json.loads(texts.iloc[0]) if len(texts) else {}
-    values = {f: dotted(ours, f) for f in dict.fromkeys(("method", *asked, "method.lr"))}
-    return {f: v for f, v in values.items() if v is not MISSING and v != dotted(theirs, f)}
+    values = {f: dotted(ours, f) for f in dict.fromkeys(("method", *asked))}
+    changed = {f: v for f, v in values.items() if v is not MISSING and v != dotted(theirs, f)}
+    changed.pop("method.lr", None)
+    rate = _adapted_lr(rows, arm)
+    if rate is not None and rate != _adapted_lr(rows, rows.baseline):
+        changed["method.lr"] = rate
+    return changed
+
+
+def _adapted_lr(rows: StudyRows, arm: str) -> float | None:
+    """The peak rate of what an arm's method adapts: on record, or else as configured."""
+    recorded = rows.of("arm", arm=arm)["adapted_lr"].dropna()
+    if len(recorded):
+        return float(recorded.iloc[0])
+    configured = dotted(rows.config(arm), "method.lr")
+    return configured if isinstance(configured, float) else None
 
 
 def _values(column: str, found: tuple[Any, ...]) -> str:
