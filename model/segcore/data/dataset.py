@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from segcore.batch import Size
 from segcore.classes import ClassSpec
 from segcore.data import DATASETS
-from segcore.data.pixels import Shrinking
+from segcore.data.pixels import DepthRange, Shrinking
 from segcore.metrics.table import OF_IMAGES
 from segcore.registry import Choice
 from segcore.tables import Table
@@ -102,6 +102,11 @@ class DataConfig(Choice):
     def shrinking(self) -> Shrinking:
         """How its images are made smaller."""
         return "area"
+
+    @property
+    def depth_values(self) -> DepthRange | None:
+        """The nearest and farthest values of its depth maps of 16 bits; None: it has none."""
+        return None
 
     @property
     def names_patients(self) -> bool:

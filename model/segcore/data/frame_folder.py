@@ -129,7 +129,9 @@ class FrameFolder:
             labels_HW=self._config.resize_labels(self._config.labels(frame), size),
             depth_HW=None
             if frame.depth is None
-            else resized(read_depth(frame.depth), size, self._config.shrinking),
+            else resized(
+                read_depth(frame.depth, self._config.depth_values), size, self._config.shrinking
+            ),
             ignore_HW=None if ignore is None else resized_labels(ignore.view(np.uint8), size) == 1,
             slice=frame.slice,
             spacing_mm=_spacing(frame, stored, size),

@@ -8,6 +8,7 @@ from pathlib import Path
 from segcore.data import pixels
 from segcore.data.dataset import Split
 from segcore.data.faults import DataError, Faults
+from segcore.data.pixels import DepthRange
 
 WidthHeight = tuple[int, int]
 """Width and height of a picture file, pixels, in the order in which Pillow has them."""
@@ -68,6 +69,7 @@ class FrameReader:
         root: Path,
         layout: str,
         check_label: CheckLabel | None,
+        depth_range: DepthRange | None = None,
     ) -> None:
         """Begin a scan.
 
@@ -75,6 +77,7 @@ class FrameReader:
             root: the folder.
             layout: what it should look like, for messages.
             check_label: finds what is wrong with a label file; None: the caller has done that.
+            depth_range: of depth maps of 16 bits, as of `read_depth`.
 
         Raises:
             DataError: there is no such folder.
@@ -85,6 +88,7 @@ class FrameReader:
         self.faults = Faults()
         self._layout = layout
         self._check_label = check_label
+        self._depth_range = depth_range
         self._digest = hashlib.sha256()
         self._sizes: dict[Path, WidthHeight] = {}
         self._digests: dict[Path, str] = {}
@@ -147,7 +151,7 @@ class FrameReader:
 
     def _note_depth(self, content: bytes, path: Path) -> None:
         try:
-            pixels.check_depth(content)
+            pixels.check_depth(content, self._depth_range)
         except OSError as error:
             self.faults.add("unreadable depth", f"{self.short(path)}: {error}")
 

@@ -7,21 +7,25 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import Field
 
 from segcore.batch import Size
 
 Shrinking = Literal["area", "linear"]
 """How a picture is made smaller: by averages over areas, or by bilinear interpolation between four
 pixels, which passes over the others and so gives aliases (OpenCV's default)."""
+Level = Annotated[int, Field(ge=0, lt=2**16)]
+DepthRange = tuple[Level, Level]
+"""The values of a depth map of 16 bits that are the nearest and the farthest."""
 DEPTH_FLAGS = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
-WIDE_MODES = ("I", "F")
-"""Pillow's modes of floating point and 32 bits; its older versions take 16-bit PNG for one."""
+WIDE_MODES = ("I", "F", "I;16", "I;16B")
+"""Pillow's modes of floating point and of more than 8 bits."""
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -37,14 +41,28 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return image.astype(np.uint8, copy=False)
 
 
-def read_depth(path: Path) -> NDArray[np.uint8]:
-    """Relative depth (H, W), larger is farther; 16 bits are cut to the upper 8.
+def check_range(depth_range: DepthRange | None) -> None:
+    """Refuse a range that is none.
 
     Raises:
-        OSError: the file has gone, is no image, or has neither 8 nor 16 bits.
+        ValueError: its second value is not above its first.
+    """
+    if depth_range is not None and depth_range[0] >= depth_range[1]:
+        raise ValueError(f"depth_range = {depth_range}: larger is farther, so the smaller is first")
+
+
+def read_depth(path: Path, depth_range: DepthRange | None = None) -> NDArray[np.uint8]:
+    """Relative depth (H, W), larger is farther.
+
+    Args:
+        path: of the map.
+        depth_range: what becomes 0 and 255 of a map of 16 bits; values beyond it become these too.
+
+    Raises:
+        OSError: the file has gone, is no image, has neither 8 nor 16 bits, or has 16 and no range.
     """
     try:
-        return _eight_bits(cv2.imread(str(path), DEPTH_FLAGS))
+        return _eight_bits(cv2.imread(str(path), DEPTH_FLAGS), depth_range)
     except OSError as error:
         raise OSError(f"{path}: {error}") from None
 
@@ -91,11 +109,12 @@ def check(source: Path | bytes) -> tuple[int, int]:
     return size
 
 
-def check_depth(source: Path | bytes) -> tuple[int, int]:
-    """Width and height of a depth map that can be read and has 8 or 16 bits.
+def check_depth(source: Path | bytes, depth_range: DepthRange | None = None) -> tuple[int, int]:
+    """Width and height of a depth map that can be read and has 8 bits, or 16 and a range.
 
     Args:
         source: a file, or its bytes.
+        depth_range: as of `read_depth`.
 
     Raises:
         OSError: what is wrong with it.
@@ -105,7 +124,7 @@ def check_depth(source: Path | bytes) -> tuple[int, int]:
         mode = picture.mode
     if mode in WIDE_MODES:
         content = source if isinstance(source, bytes) else source.read_bytes()
-        _eight_bits(cv2.imdecode(np.frombuffer(content, np.uint8), DEPTH_FLAGS))
+        _eight_bits(cv2.imdecode(np.frombuffer(content, np.uint8), DEPTH_FLAGS), depth_range)
     return size
 
 
@@ -126,9 +145,18 @@ def opened(source: Path | bytes) -> Iterator[Image.Image]:
         raise OSError(str(error)) from error
 
 
-def _eight_bits(depth: NDArray[Any] | None) -> NDArray[np.uint8]:
+def _eight_bits(depth: NDArray[Any] | None, depth_range: DepthRange | None) -> NDArray[np.uint8]:
     if depth is None:
         raise OSError("has gone or is no image")
     if depth.dtype not in (np.uint8, np.uint16):
         raise OSError(f"depth of {depth.dtype}: give 8 or 16 bits")
-    return (depth // 256 if depth.dtype == np.uint16 else depth).astype(np.uint8, copy=False)
+    if depth.dtype == np.uint8:
+        return depth.astype(np.uint8, copy=False)
+    if depth_range is None:
+        raise OSError(
+            f"depth of 16 bits, from {depth.min()} to {depth.max()}: say which values are the "
+            "nearest and the farthest with data.depth_range"
+        )
+    near, far = depth_range
+    share = (depth.astype(np.float32) - near) / (far - near)
+    return np.rint(255 * share.clip(0, 1)).astype(np.uint8)

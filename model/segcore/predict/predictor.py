@@ -15,7 +15,7 @@ from torch import Tensor
 
 from segcore.batch import Batch, Prompts, Size
 from segcore.classes import ClassSpec
-from segcore.data.pixels import Shrinking, resized
+from segcore.data.pixels import DepthRange, Shrinking, resized
 from segcore.data.prompts import ImageBoxes, PromptConfig, are_by_class, given_boxes, stack_boxes
 from segcore.metrics.metric import Needs
 from segcore.systems.system import System, SystemConfig
@@ -71,6 +71,8 @@ class Predictor:
     """The boxes that it was trained with."""
     shrinking: Shrinking = "area"
     """How the images that it was trained on were made smaller."""
+    depth_range: DepthRange | None = None
+    """Of the depth maps that it was trained on, where they had 16 bits."""
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     """Spent so far in each of the stages."""
 
@@ -112,6 +114,7 @@ class Predictor:
             tta=tta or restored.tta,
             prompts=restored.prompts,
             shrinking=restored.shrinking,
+            depth_range=restored.depth_range,
         )
 
     @property

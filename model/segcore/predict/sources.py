@@ -6,6 +6,7 @@ Everything is looked over before the first prediction, so that all faults are to
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 
@@ -55,6 +56,7 @@ class ImageFile:
     path: Path
     depth: Path | None
     boxes: ImageBoxes | None = None
+    depth_range: pixels.DepthRange | None = None
 
     def read(self) -> Frame:
         """Decode both.
@@ -62,7 +64,7 @@ class ImageFile:
         Raises:
             OSError: a file has gone.
         """
-        depth_HW = None if self.depth is None else pixels.read_depth(self.depth)
+        depth_HW = None if self.depth is None else pixels.read_depth(self.depth, self.depth_range)
         return Frame(self.name, pixels.read_image(self.path), depth_HW, self.boxes)
 
 
@@ -108,6 +110,7 @@ def find_sources(
     *,
     needs_depth: bool,
     prompted: ClassSpec | None = None,
+    depth_range: pixels.DepthRange | None = None,
 ) -> tuple[list[ImageFile], list[VideoFile]]:
     """Every image and video behind some paths, each looked over.
 
@@ -117,6 +120,7 @@ def find_sources(
         boxes: a file of prompts, as `read_image_boxes` reads it.
         needs_depth: whether the network looks at depth maps.
         prompted: the classes of a network that looks at boxes; None: it does not.
+        depth_range: of depth maps of 16 bits, as of `segcore.data.pixels.read_depth`.
 
     Raises:
         DataError: every fault of every file, in one message.
@@ -144,9 +148,11 @@ def find_sources(
         faults.add("depth maps without use", f"{depth}: this network does not look at depth")
     given = _boxes(boxes, found, faults, prompted)
     images = [
-        ImageFile(p.stem, p, _map_of(p, maps), given.get(p.name)) for p in found if _is(p, IMAGES)
+        ImageFile(p.stem, p, _map_of(p, maps), given.get(p.name), depth_range)
+        for p in found
+        if _is(p, IMAGES)
     ]
-    _check_images(images, faults)
+    _check_images(images, depth_range, faults)
     videos = _check_videos([(p, _map_of(p, maps)) for p in found if _is(p, VIDEOS)], faults)
     faults.raise_if_any("what was given", LAYOUT)
     return images, videos
@@ -211,7 +217,9 @@ def _map_of(path: Path, maps: dict[tuple[str, bool], Path]) -> Path | None:
     return maps.get((path.stem, _is(path, VIDEOS)))
 
 
-def _check_images(images: Sequence[ImageFile], faults: Faults) -> None:
+def _check_images(
+    images: Sequence[ImageFile], depth_range: pixels.DepthRange | None, faults: Faults
+) -> None:
     """Read every image and map once, on all cores, and note what is wrong."""
 
     def look(
@@ -224,7 +232,8 @@ def _check_images(images: Sequence[ImageFile], faults: Faults) -> None:
 
     with ThreadPoolExecutor() as pool:
         sizes = pool.map(look, (i.path for i in images), repeat(pixels.check))
-        depth_sizes = pool.map(look, (i.depth for i in images), repeat(pixels.check_depth))
+        check_depth = partial(pixels.check_depth, depth_range=depth_range)
+        depth_sizes = pool.map(look, (i.depth for i in images), repeat(check_depth))
         for image, size, depth_size in zip(images, sizes, depth_sizes, strict=True):
             if isinstance(size, OSError):
                 faults.add("unreadable image", f"{image.path}: {size}")

@@ -22,7 +22,7 @@ from segcore.registry import STRICT
 from segcore.systems.blocks import GROUPS, conv_norm_act
 from segcore.systems.pixels import logits_at, resize, standardise
 from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config
-from segcore.systems.system import Part, System, SystemConfig, Targets, projections
+from segcore.systems.system import Part, Published, System, SystemConfig, Targets, projections
 from segcore.systems.weights import moves, tensors_hash
 
 
@@ -118,6 +118,10 @@ class HieraUnet(System):
         """Projections of the trunk."""
         found = projections(self.trunk, mlp=targets == "attention+mlp")
         return {f"trunk.{name}": module for name, module in found.items()}
+
+    def published(self) -> Published:
+        """SAM2's trunk; its neck is no part of this network."""
+        return Published(self.trunk, "SAM2's trunk", self._config.sam2.standardise)
 
     def weights_hash(self) -> str:
         """Hash of the trunk's weights as they were loaded."""

@@ -287,6 +287,7 @@ class Training:
             "data_hash": self.facts.data_hash,
             "window": self.config.data.grey_window,
             "shrinking": self.config.data.shrinking,
+            "depth_range": self.config.data.depth_values,
         }
 
     def _checkpoint(self) -> Checkpoint:

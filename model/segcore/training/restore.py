@@ -11,7 +11,7 @@ import torch
 
 from segcore.classes import ClassSpec
 from segcore.config import from_json
-from segcore.data.pixels import Shrinking
+from segcore.data.pixels import DepthRange, Shrinking
 from segcore.data.prompts import PromptConfig
 from segcore.methods import METHODS
 from segcore.methods.method import Method
@@ -50,6 +50,8 @@ class Restored:
     """The boxes that it was trained with."""
     shrinking: Shrinking = "area"
     """How its images were made smaller."""
+    depth_range: DepthRange | None = None
+    """The nearest and farthest values of its depth maps of 16 bits; None: they had 8."""
     precision: Precision = "float32"
     """Of the forward pass that it was trained and scored with."""
 
@@ -103,7 +105,7 @@ def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
     restore_tensors(system, tensors)
     if method.mergeable:
         method.merge(system)
-    window = description.get("window")
+    window, depth = description.get("window"), description.get("depth_range")
     return Restored(
         system.eval().requires_grad_(False),
         config,
@@ -113,8 +115,9 @@ def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
         # Older checkpoints say nothing of these, and saw each image once.
         from_json(TtaConfig, _at(description, "config.evaluation.tta") or {}),
         from_json(PromptConfig, _at(description, "config.prompts") or {}),
-        "linear" if description.get("shrinking") == "linear" else "area",
-        "bfloat16" if _at(description, "config.precision") == "bfloat16" else "float32",
+        shrinking="linear" if description.get("shrinking") == "linear" else "area",
+        depth_range=None if depth is None else (int(depth[0]), int(depth[1])),
+        precision="bfloat16" if _at(description, "config.precision") == "bfloat16" else "float32",
     )
 
 

@@ -140,6 +140,7 @@ def _pictures(
         args.boxes,
         needs_depth=predictor.needs_depth,
         prompted=predictor.classes if predictor.takes_prompts else None,
+        depth_range=predictor.depth_range,
     )
     task = _begin(progress, predictor, len(images) + sum(video.count for video in videos), "frames")
     work = predict_files(

@@ -30,7 +30,7 @@ def write_frame(
     rng = np.random.default_rng(len(stem))
     image = rng.integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
     Image.fromarray(image).save(split_folder / "images" / f"{stem}.jpg")
-    ramp = np.linspace(0, 60000, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
+    ramp = np.linspace(0, 255, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint8)
     Image.fromarray(ramp).save(split_folder / depth / f"{stem}.png")
     label = {"shapes": list(shapes), "imageHeight": HEIGHT, "imageWidth": WIDTH}
     (split_folder / "labels" / f"{stem}.json").write_text(json.dumps(label))
@@ -62,6 +62,17 @@ def test_samples_carry_image_depth_and_landmarks(root: Path) -> None:
     assert sample.labels_HW[int(9 * y), x] == 2
     assert sample.labels_HW[int(25 * y), 24] == 3
     assert set(np.unique(sample.labels_HW)) == {0, 1, 2, 3}
+
+
+def test_depth_in_millimetres_needs_its_range(root: Path) -> None:
+    for path in root.glob("*/depth_AdelaiDepth/*.png"):
+        ramp = np.linspace(60, 180, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
+        Image.fromarray(ramp).save(path)
+    with pytest.raises(DataError, match=r"depth of 16 bits, from 60 to 180.* data.depth_range"):
+        L3D(root=str(root)).open()
+    sample = L3D(root=str(root), depth_range=(60, 180)).open().load("val", "patient_3_0012", None)
+    assert sample.depth_HW is not None
+    assert (sample.depth_HW[0, 0], sample.depth_HW[-1, -1]) == (0, 255)
 
 
 def test_crossing_lines_keep_the_later_class_whatever_their_order(root: Path) -> None:

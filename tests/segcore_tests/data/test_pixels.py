@@ -57,16 +57,35 @@ def test_depth_that_would_wrap_is_refused(
     assert expected in told(tmp_path, frame[0], frame[1], path)
 
 
-@pytest.mark.parametrize(("dtype", "unit"), [(np.uint8, 1), (np.uint16, 256)])
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_8_and_16_bits_are_read(
-    tmp_path: Path, frame: tuple[Path, Path, Path], dtype: type[np.generic], unit: int, suffix: str
+def test_8_bits_are_read_as_they_are(
+    tmp_path: Path, frame: tuple[Path, Path, Path], suffix: str
 ) -> None:
     path = tmp_path / f"depth{suffix}"
-    depth = (np.arange(64 * 64).reshape(64, 64) % 256 * unit).astype(dtype)
+    depth = (np.arange(64 * 64).reshape(64, 64) % 256).astype(np.uint8)
     cv2.imwrite(str(path), depth)
-    np.testing.assert_array_equal(pixels.read_depth(path), depth // unit)
+    np.testing.assert_array_equal(pixels.read_depth(path), depth)
     assert told(tmp_path, frame[0], frame[1], path) == ""
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bits_are_read_within_a_range_that_is_declared(
+    tmp_path: Path, frame: tuple[Path, Path, Path], suffix: str
+) -> None:
+    """Millimetres from 60 to 180 would all be black of 65,536."""
+    path = tmp_path / f"depth{suffix}"
+    depth = np.tile(np.linspace(60, 180, 64).astype(np.uint16), (64, 1))
+    cv2.imwrite(str(path), depth)
+    read = pixels.read_depth(path, (60, 180))
+    assert (int(read.min()), int(read.max())) == (0, 255)
+    np.testing.assert_allclose(read, (depth - 60.0) / 120 * 255, atol=0.5)
+    assert set(np.unique(pixels.read_depth(path, (100, 101)))) == {0, 255}
+    missing = "depth of 16 bits, from 60 to 180: say which values are the nearest and the farthest"
+    with pytest.raises(OSError, match=missing):
+        pixels.read_depth(path)
+    assert missing in told(tmp_path, frame[0], frame[1], path)
+    with pytest.raises(ValueError, match="larger is farther, so the smaller is first"):
+        pixels.check_range((180, 60))
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".bmp", ".png", ".tif"])

@@ -20,6 +20,7 @@ from segcore.data.mask_folder import (
     pictures,
 )
 from segcore.data.masks import ColourMask, GreyMask, parse_code
+from segcore.data.pixels import DepthRange, check_range
 from segcore.data.splits import (
     Fractions,
     Share,
@@ -62,6 +63,9 @@ class Folder(MaskConfig):
     """Folder of the masks below root, with `{split}` if images has it."""
     depth: str | None = None
     """Folder of the depth maps (larger is farther), if there are any, named as their images."""
+    depth_range: DepthRange | None = None
+    """The values of depth maps of 16 bits that are the nearest and the farthest: those of 8 bits
+    are taken as they are."""
     mask_suffix: str = ""
     """What a mask's name has after its image's, as `_mask`."""
     classes: tuple[str, ...] = ("object=128..255", "background=0..127")
@@ -83,6 +87,9 @@ class Folder(MaskConfig):
         check_pattern("patient", self.patient)
         check_fractions(self.fractions)
         parse_code(self.classes)
+        check_range(self.depth_range)
+        if self.depth_range is not None and self.depth is None:
+            raise ValueError("depth_range has no effect without depth: leave it out")
         several = [n for n in ("images", "masks", "depth") if SPLIT in (getattr(self, n) or "")]
         wanted = [n for n in ("images", "masks", "depth") if getattr(self, n) is not None]
         if several and several != wanted:
@@ -100,6 +107,11 @@ class Folder(MaskConfig):
         """Whether `patient` says how: an image's number is no patient's name."""
         return self.patient != EACH_ITS_OWN
 
+    @property
+    def depth_values(self) -> DepthRange | None:
+        """The nearest and farthest values of depth maps of 16 bits."""
+        return self.depth_range
+
     def code(self) -> GreyMask | ColourMask:
         """What `classes` says."""
         return parse_code(self.classes)
@@ -114,7 +126,7 @@ class Folder(MaskConfig):
         layout = LAYOUT.format(
             root=root, images=self.images, masks=self.masks, suffix=self.mask_suffix
         )
-        reader = FrameReader(root, layout, mask_faults(self.code()))
+        reader = FrameReader(root, layout, mask_faults(self.code()), self.depth_range)
         frames: Frames
         if SPLIT in self.images:
             frames = frames_of_folders(

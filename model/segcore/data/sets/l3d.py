@@ -22,7 +22,7 @@ from segcore.classes import ClassSpec
 from segcore.data import labelme
 from segcore.data.frame_folder import FolderConfig
 from segcore.data.frames import Frame, Scan
-from segcore.data.pixels import Shrinking, resized
+from segcore.data.pixels import DepthRange, Shrinking, check_range, resized
 from segcore.data.sets.d2gpland_truth import d2gpland_truth
 from segcore.data.sets.l3d_index import CLASS_OF_LETTER, scan_l3d
 from segcore.data.splits import check_pattern
@@ -48,18 +48,27 @@ class L3D(FolderConfig):
     px on 1080 rows is D2GPLand's; TopoNet draws 35 px, D2GPLand+ 35/1080 of the height."""
     shrink: Shrinking = "area"
     """How images and depth maps are made smaller. D2GPLand's loader does so bilinearly."""
+    depth_range: DepthRange | None = None
+    """The values of depth maps of 16 bits that are the nearest and the farthest: those of 8 bits
+    are taken as they are."""
     patient: str = r"(.+)[_-][^_-]+"
     """Regular expression of a whole file stem; its first group is the patient. The default takes
     everything before the last `_` or `-`, as in <patient>_<frame>."""
 
     def __post_init__(self) -> None:
         check_pattern("patient", self.patient)
+        check_range(self.depth_range)
         usual = type(self).__dataclass_fields__["line_width"].default
         if self.truth == "d2gpland" and self.line_width != usual:
             raise ValueError(
                 "line_width has no effect with truth='d2gpland', which is 30 px on every canvas: "
                 "leave it out"
             )
+
+    @property
+    def depth_values(self) -> DepthRange | None:
+        """The nearest and farthest values of depth maps of 16 bits."""
+        return self.depth_range
 
     @property
     def shrinking(self) -> Shrinking:
@@ -72,7 +81,7 @@ class L3D(FolderConfig):
         Raises:
             DataError: there is no such folder.
         """
-        return scan_l3d(Path(self.root), self.patient)
+        return scan_l3d(Path(self.root), self.patient, self.depth_range)
 
     def class_spec(self) -> ClassSpec:
         """Three landmarks on background."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from segcore.data import labelme
 from segcore.data.dataset import SPLITS, Split
 from segcore.data.frames import Frame, FrameReader, Scan, WidthHeight
+from segcore.data.pixels import DepthRange
 
 CLASS_OF_LETTER: Mapping[str, int] = {"r": 1, "s": 2, "l": 3, "f": 3}
 """Class by a label's first letter, either case: ridge (also its misspelling `rigde`), silhouette,
@@ -20,17 +21,18 @@ LAYOUT = """expected layout:
 No data at hand: the data set synthetic_liver renders a folder of this layout."""
 
 
-def scan_l3d(root: Path, patient_pattern: str) -> Scan:
+def scan_l3d(root: Path, patient_pattern: str, depth_range: DepthRange | None) -> Scan:
     """Check every file below `root`.
 
     Args:
         root: the folder that holds Train, Val and Test, in either case.
         patient_pattern: regular expression of a whole stem, its first group the patient.
+        depth_range: of depth maps of 16 bits, as of `read_depth`.
 
     Raises:
         DataError: there is no such folder.
     """
-    reader = FrameReader(root, LAYOUT.format(root=root), _label_faults)
+    reader = FrameReader(root, LAYOUT.format(root=root), _label_faults, depth_range)
     return reader.read({split: _find(reader, split, patient_pattern) for split in SPLITS})
 
 
