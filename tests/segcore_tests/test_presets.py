@@ -53,6 +53,7 @@ OF_THE_SCALE: dict[str, tuple[Any, Any, Any]] = {
     "data.truth": ("d2gpland", "d2gpland", "scaled"),
     "data.shrink": ("linear", "linear", "area"),
     "precision": ("float32", "float32", "bfloat16"),
+    "evaluation.resolutions": ((), (), ("image",)),
 }
 """Further ones at the paper's scale, which is on L3D."""
 ONLY_SCORED = ("system.enlarging", "evaluation.select_on")

@@ -88,10 +88,11 @@ def recommended(
     depth_checkpoint: str | None = None,
     pretrained: Weights = "checkpoint",
 ) -> TrainConfig:
-    """SRFT-GaLore on L3D as we would have it, in bfloat16: see `improved`. Arguments as of
-    `paper`."""
-    scale = paper_scale(data_root, sam2_checkpoint, depth_checkpoint, pretrained)
-    return replace(improved(scale), precision="bfloat16")
+    """SRFT-GaLore on L3D as we would have it, in bfloat16, tested at the images' own size too: see
+    `improved`. Arguments as of `paper`."""
+    config = improved(paper_scale(data_root, sam2_checkpoint, depth_checkpoint, pretrained))
+    evaluation = replace(config.evaluation, resolutions=("image",))
+    return replace(config, precision="bfloat16", evaluation=evaluation)
 
 
 def paper_scale(

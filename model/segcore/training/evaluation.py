@@ -33,10 +33,11 @@ class EvaluationConfig:
     """Whether masks are compared at the size that the system sees, or each at its own size."""
     external: DataConfig | None = None
     """Another data set, of the same classes: its test split is scored as split `external`."""
-    resolutions: tuple[Side | tuple[Side, Side], ...] = ()
-    """Further sizes at which test and external are predicted and scored, pixels: a side of a
-    square, or height and width. The system sees its own size; only what it predicts, and the
-    truth, are of this one."""
+    resolutions: tuple[Side | tuple[Side, Side] | Literal["image"], ...] = ()
+    """Further sizes at which test and external are predicted and scored: a side of a square, or
+    height and width, in pixels, or `image`: each at its own size and shape, where a distance is not
+    that of a picture squashed to a square. The system sees its own size; only what it predicts, and
+    the truth, are of this one."""
     tta: TtaConfig = dataclasses.field(default_factory=TtaConfig)
     """How often each image is seen, on every split: val chooses by what test is scored with."""
 
@@ -70,9 +71,11 @@ class EvaluationConfig:
         metric, _, protocol = self.select_on
         return f"{metric}.{protocol}"
 
-    def sizes(self) -> list[Size]:
-        """The further resolutions, as height and width."""
-        return [r if isinstance(r, tuple) else (r, r) for r in self.resolutions]
+    def sizes(self) -> list[Size | None]:
+        """The further resolutions, as height and width; None: each image's own."""
+        return [
+            None if r == "image" else (r, r) if isinstance(r, int) else r for r in self.resolutions
+        ]
 
     def resolution(self, input_size: Size) -> str:
         """At which every split is scored."""

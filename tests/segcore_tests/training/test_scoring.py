@@ -29,6 +29,7 @@ from segcore.metrics import default_protocol
 from segcore.metrics.aggregate import aggregate
 from segcore.presets import nano, published
 from segcore.registry import STRICT
+from segcore.systems.dual_encoder.network import DualEncoderConfig
 from segcore.train import train
 from segcore.training.evaluation import EvaluationConfig
 from segcore.training.events import Evaluation, ImageScore
@@ -554,3 +555,26 @@ def test_an_external_set_goes_through_json(tiny: TrainConfig) -> None:
 def test_what_no_image_defines_is_no_number(final: Evaluation) -> None:
     for score in final.scores:
         assert math.isnan(score.value) == (score.n == 0)
+
+
+def test_each_image_at_its_own_size_is_one_more_resolution(tiny: TrainConfig) -> None:
+    """The digits are those of a training that is scored at own sizes alone."""
+    found = []
+    for evaluation in (EvaluationConfig(resolutions=("image",)), EvaluationConfig(size="image")):
+        schedule = dataclasses.replace(tiny.schedule, epochs=1)
+        config = dataclasses.replace(
+            tiny,
+            system=DualEncoderConfig(image_size=64),
+            schedule=schedule,
+            evaluation=evaluation,
+        )
+        *_, final = train(config, Runtime())
+        found.append([s for s in final.scores if s.resolution == "image"])
+    both, alone = found
+    assert both
+    assert both == alone
+    assert EvaluationConfig(resolutions=(64, "image", (32, 48))).sizes() == [
+        (64, 64),
+        None,
+        (32, 48),
+    ]

@@ -17,7 +17,14 @@ def budget_sheet(found: Budget, looks: Looks) -> Sheet:
     """What each arm was given."""
     return Sheet(
         "budget",
-        ("arm", "differs from the baseline in", "tuning trials", "tuned", "optimizer steps"),
+        (
+            "arm",
+            "differs from the baseline in",
+            "tuning trials",
+            "tuned",
+            "optimizer steps",
+            "clipped",
+        ),
         tuple(
             (
                 Cell(a.arm, color=looks[a.arm].color, left=True),
@@ -25,13 +32,21 @@ def budget_sheet(found: Budget, looks: Looks) -> Sheet:
                 Cell(str(a.tries)),
                 Cell(_ranges(a) or DASH, left=True),
                 Cell(" / ".join(map(str, a.steps)) or DASH),
+                Cell(DASH if a.clipped is None else f"{a.clipped:.0%}"),
             )
             for a in found.arms
         ),
         frozenset(),
-        ("arm", "changes", "tuning_trials", "tuned", "steps"),
+        ("arm", "changes", "tuning_trials", "tuned", "steps", "clipped"),
         tuple(
-            (a.arm, changes_text(a.changes), a.tries, _ranges(a), "/".join(map(str, a.steps)))
+            (
+                a.arm,
+                changes_text(a.changes),
+                a.tries,
+                _ranges(a),
+                "/".join(map(str, a.steps)),
+                a.clipped,
+            )
             for a in found.arms
         ),
     )

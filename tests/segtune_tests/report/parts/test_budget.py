@@ -10,7 +10,7 @@ from support.report_values import markup, scores
 from segtune.report import build, summarize
 from segtune.report.evidence.objections.tuning import candidates
 from segtune.report.parts.notes import notes
-from segtune.results import study_file
+from segtune.results import study_file, tables
 
 
 def test_budget_says_what_was_held_and_what_varied(tmp_path: Path) -> None:
@@ -53,6 +53,25 @@ def test_budget_tells_what_ran_not_what_was_asked(tmp_path: Path) -> None:
     assert {a.arm: dict(a.changes) for a in found.arms} == {
         "base": {}, "up": {"method": "galore", "method.lr": 0.003},
     }  # fmt: skip
+
+
+def test_how_often_gradients_were_clipped_is_told(tmp_path: Path) -> None:
+    write_study(tmp_path, {"base": (0.7, 0.71, 0.7), "up": (0.7, 0.7, 0.7)})
+    for arm, longest in (("base", 2.0), ("up", 0.5)):
+        for seed in range(3):
+            trial = f"{arm}-s{seed}"
+            clip = {"clip_norm": 1.0}
+            write_trial(tmp_path, "known", trial, 0.7, role="arm", arm=arm, seed=seed,
+                        config=json.dumps({**NANO, "optim": clip}))  # fmt: skip
+            rows = tables.read(tmp_path, "known", "steps", trial_id=trial).to_pylist()
+            for row in rows:  # three of four are as long as that
+                row["gradient_norm"] = longest if row["step"] % 4 else 0.1
+            tables.write(tmp_path, "known", "steps", rows)
+    found = summarize(tmp_path, "known").budget
+    assert {a.arm: a.clipped for a in found.arms} == {"base": 0.75, "up": 0.0}
+    assert "counted for little: base 75%." in " ".join(found.sentences)
+    page = build(tmp_path, ["known"], tmp_path / "r.html")
+    assert "75%" in markup(page)
 
 
 def test_tuning_names_the_best_of_each_arm(tmp_path: Path) -> None:

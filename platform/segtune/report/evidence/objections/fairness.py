@@ -2,7 +2,7 @@
 
 import collections
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,10 @@ HELD = (
     ("warm-up steps", "schedule.warmup_steps"),
 )
 """Settings that should be the same for all arms: (name, dotted field)."""
+
+
+OFTEN = 0.5
+"""Share of steps from which on it is told that gradients were clipped."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class ArmBudget:
     """Dotted field -> the values that were to be tried."""
     steps: tuple[int, ...]
     """The distinct numbers of optimizer steps of its finished trials."""
+    clipped: float | None = None
+    """Share of its steps whose gradient was clipped; None where none is, or it is not on record."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,11 @@ class Budget:
             f"Varied between arms: {listing(list(self.varied)) or 'nothing'}.",
             tuned,
         ]
+        if often := [f"{a.arm} {a.clipped:.0%}" for a in self.arms if (a.clipped or 0) >= OFTEN]:
+            sentences.append(
+                f"Clipped (optim.clip_norm) in most steps, so that the gradient's length counted "
+                f"for little: {listing(often)}."
+            )
         return (*sentences, *(f"Not equal: {text}." for text in self.unequal))
 
 
@@ -109,7 +120,17 @@ def _arm(rows: StudyRows, arm: str, steps: Mapping[str, int]) -> ArmBudget:
         tries=len(rows.of("tune", arm=arm)),
         tuned={str(field): tuple(values) for field, values in tuned.items()},
         steps=tuple(sorted({steps[t] for t in finished if t in steps})),
+        clipped=_clipped(rows, arm, set(finished)),
     )
+
+
+def _clipped(rows: StudyRows, arm: str, trials: Set[str]) -> float | None:
+    """The share of an arm's steps whose gradient was longer than it was allowed to be."""
+    limit = dotted(rows.config(arm), "optim.clip_norm")
+    norms = rows.steps[rows.steps["trial_id"].isin(trials)]["gradient_norm"].dropna()
+    if not isinstance(limit, float) or norms.empty:
+        return None
+    return float((norms > limit).mean())
 
 
 def _changes(rows: StudyRows, arm: str) -> Mapping[str, Any]:
