@@ -1,7 +1,7 @@
 """Does it matter which reading of SRFT-GaLore one runs? (small, on rendered scenes)
 
 Command: segtune run paper_readings_nano && segtune report paper_readings_nano
-Cost: 28 trials, each like one of those of `demo`.
+Cost: 32 trials, each like one of those of `demo`.
 
 The switches of `paper_readings` on nano encoders and synthetic scenes: it shows what each of them
 does to a training, and says nothing about SAM2 on patients.
