@@ -36,7 +36,8 @@ class Restored:
     """A trained network, to predict with or to export."""
 
     system: System
-    """On the CPU, in evaluation mode, adapters folded in: the modules of an unadapted one."""
+    """On the CPU, in evaluation mode; its adapters folded in, so that it has the modules of an
+    unadapted one, or as training had them."""
     config: SystemConfig
     method: Method
     classes: ClassSpec
@@ -46,9 +47,16 @@ class Restored:
     """How often it saw each image when it was scored."""
     prompts: PromptConfig = dataclasses.field(default_factory=PromptConfig)
     """The boxes that it was trained with."""
+    values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """The whole configuration of its training, as `segcore.config.to_json` writes it without
+    locations."""
+    data_hash: str | None = None
+    """Of the data that it was trained on, the external set included."""
 
 
-def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
+def restore(
+    path: Path, locations: Mapping[str, str] | None = None, *, as_trained: bool = False
+) -> Restored:
     """Build the network of a checkpoint and put its best epoch's weights in.
 
     Args:
@@ -56,6 +64,8 @@ def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
         locations: where pretrained weights lie, by dotted field (`system.sam2.checkpoint`). A
             checkpoint holds only what training changed, and no places. Weights that it knows by
             their name on the hub are used from the hub's cache, but never downloaded.
+        as_trained: adapters stay modules of their own: what the network says then has the digits
+            that it had when training tested it, and not others by rounding.
 
     Raises:
         CheckpointError: no checkpoint, a damaged one, or other pretrained weights than its own.
@@ -95,11 +105,13 @@ def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
             )
         method.adapt(system)
     restore_tensors(system, tensors)
-    if method.mergeable:
-        method.merge(system)
+    if not as_trained:
+        if method.mergeable:
+            method.merge(system)
+        system.requires_grad_(False)
     window = description.get("window")
     return Restored(
-        system.eval().requires_grad_(False),
+        system.eval(),
         config,
         method,
         classes,
@@ -107,6 +119,8 @@ def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
         # Older checkpoints say nothing of it, and saw each image once.
         from_json(TtaConfig, _at(description, "config.evaluation.tta") or {}),
         from_json(PromptConfig, _at(description, "config.prompts") or {}),
+        values,
+        description.get("data_hash"),
     )
 
 

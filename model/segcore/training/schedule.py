@@ -41,6 +41,11 @@ class Schedule:
     course: Literal["cosine", "linear"] = "cosine"
     """How the rate falls after the warm-up."""
 
+    @property
+    def evaluation_batch(self) -> int:
+        """Samples at once where they are scored."""
+        return self.microbatch_size or self.batch_size
+
     def steps_per_epoch(self, samples: int) -> int:
         """Optimizer steps that cover `samples` once; the last batch may be smaller."""
         return math.ceil(samples / self.batch_size)

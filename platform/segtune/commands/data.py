@@ -1,7 +1,6 @@
 """`segtune data`: render a synthetic data set, or look a real one over."""
 
 import argparse
-import ast
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from segtune.commands.data_set import data_set, fields_of
 from segtune.commands.shared import path
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _check(args: argparse.Namespace, console: Console) -> int:
     return 2
 
 
-def _config(name: str, root: Path | None, fields: list[str]) -> "FolderConfig":
+def _config(name: str, root: Path | None, texts: list[str]) -> "FolderConfig":
     """The data set that was asked for.
 
     Raises:
@@ -108,7 +108,6 @@ def _config(name: str, root: Path | None, fields: list[str]) -> "FolderConfig":
     """
     from segcore.data.dataset import DataConfig
     from segcore.data.frame_folder import FolderConfig
-    from segtune.study.overrides import SpecError, apply, value_faults
 
     cls: Any = DataConfig.choice(name)
     if not issubclass(cls, FolderConfig):
@@ -117,34 +116,12 @@ def _config(name: str, root: Path | None, fields: list[str]) -> "FolderConfig":
     needed = any(f.default is dataclasses.MISSING for f in roots)
     if root is None and needed:
         raise ValueError(f"{name}: say where it lies with --root DIR")
-    changes = {}
-    for text in fields:
-        field, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"--set {text}: write FIELD=VALUE, such as line_width=0.03")
-        changes[field] = _value(value)
-    required = [
-        f.name
-        for f in dataclasses.fields(cls)
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
-    begun = {} if root is None else {"root": str(root)}
-    begun |= {name: changes.pop(name) for name in required if name in changes}
-    if lacking := [name for name in required if name not in begun]:
-        raise ValueError(f"{name}: say {', '.join(f'--set {f}=...' for f in lacking)}")
-    try:
-        plain = cls(**begun)
-    except ValueError as error:
-        raise SpecError(value_faults(error, "")) from None
-    config: FolderConfig = apply(plain, changes)
+    changes = fields_of(texts, "line_width=0.03")
+    if root is not None:
+        changes["root"] = str(root)
+    config = data_set({"name": name}, changes, "")
+    assert isinstance(config, FolderConfig)
     return config
-
-
-def _value(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
 
 
 def _splits(name: str, found: "Survey") -> Table:
