@@ -43,7 +43,8 @@ class ClassSpec:
 
     def __str__(self) -> str:
         """The names as a person lists them."""
-        return ", ".join(self.names) + ("" if self.exclusive else " (may overlap)")
+        names = ", ".join(self.names)
+        return names if self.exclusive or len(self.names) == 1 else f"{names} (may overlap)"
 
     @property
     def foreground(self) -> tuple[str, ...]:
