@@ -12,7 +12,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from segcore.training.events import ImageScore, Score
     from segtune.report.evidence.patients import PatientInterval
-    from segtune.results.evaluations import Setting, Tested
+    from segtune.results.evaluations import Setting, Subject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class Scores:
     """What an evaluation found."""
 
     title: str
-    tested: "Tested"
+    subject: "Subject"
     setting: "Setting"
     scores: "Sequence[Score]"
     images: "Sequence[ImageScore]"
@@ -84,7 +84,7 @@ def as_json(found: Scores) -> dict[str, Any]:
     return {
         "study": found.study,
         "evaluation": found.evaluation,
-        **vars(found.tested),
+        **vars(found.subject),
         **about,
         "settings": dict(found.setting.settings),
         "scores": rows,

@@ -29,10 +29,10 @@ from segtune.commands.scores_shown import Scores
 from segtune.execution.checkpoints import on_this_machine
 from segtune.execution.preflight import faults_of
 from segtune.results import evaluations, tables
-from segtune.results.evaluations import Setting, Tested
+from segtune.results.evaluations import Setting, Subject
 from segtune.results.provenance import find_origin
 from segtune.results.storage import Place
-from segtune.study.overrides import SpecError, apply, non_default, value_faults
+from segtune.study.overrides import SpecError, apply, flatten, non_default, value_faults
 
 PARTS = ("data", "prompts", "tta", "system")
 """What a field that is set may begin with."""
@@ -51,7 +51,8 @@ def score_networks(args: argparse.Namespace, console: Console) -> Iterator[Score
             restored = restore(checkpoint, places, as_trained=True)
             digest = best_hash(find(checkpoint))
         data = _data(args, fields["data"], restored)
-        retest = _retest(again.as_trained(restored, data), args.split, fields)
+        usual = again.as_trained(restored, data)
+        retest = _retest(usual, args.split, fields)
         metrics = args.metrics or again.usual_metrics(restored, data)
         measured = _measured(metrics, asked or (again.usual_resolution(restored),))
         dataset = _open(data, opened, console)
@@ -68,7 +69,14 @@ def score_networks(args: argparse.Namespace, console: Console) -> Iterator[Score
                 images = again.score_network(
                     restored, target, retest, runtime, batch_size=batch_size
                 )
-            setting = _setting(retest, dataset, target, runtime, retest.prompts.source)
+            setting = _setting(
+                retest,
+                dataset,
+                target,
+                usual=usual,
+                prompts=retest.prompts.source,
+                device=device_name(device),
+            )
             yield _kept(owner, setting, images)
 
 
@@ -95,7 +103,8 @@ def score_masks(args: argparse.Namespace, console: Console) -> Iterator[Scores]:
     for target in measured.targets(dataset, args.split):
         with console.status(f"scoring at {target.resolution}"):
             images = score_predictions(masks.of(target), target, Runtime())
-        yield _kept(owner, _setting(retest, dataset, target, Runtime(), None), images)
+        setting = _setting(retest, dataset, target, usual=retest, prompts=None, device="cpu")
+        yield _kept(owner, setting, images)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -212,7 +221,7 @@ class _Owner:
     """What is scored, and the study that keeps the scores."""
 
     title: str
-    tested: Tested
+    subject: Subject
     storage: Place | None
     study: str | None
 
@@ -232,41 +241,57 @@ def _owner(args: argparse.Namespace, place: Place | None, digest: str, console: 
             if row["status"] != "finished":
                 told = f"{trial_id} is {row['status']}: its best epoch so far is scored, and the "
                 console.print(f"[yellow]{told}report leaves it out[/]", highlight=False)
-            tested = Tested(
+            subject = Subject(
                 trial_id=trial_id,
                 arm=row["arm"],
                 seed=row["seed"],
                 source=source,
                 source_hash=digest,
             )
-            return _Owner(trial_id, tested, storage, study)
+            return _Owner(trial_id, subject, storage, study)
     title = args.arm or (args.predictions.name if place is None else str(place))
-    tested = Tested(trial_id=None, arm=args.arm, seed=args.seed, source=source, source_hash=digest)
+    subject = Subject(
+        trial_id=None, arm=args.arm, seed=args.seed, source=source, source_hash=digest
+    )
     if args.study is None:
         console.print(
             "the scores are kept nowhere: --study STUDY --as ARM puts them into its report",
             highlight=False,
         )
-    return _Owner(title, tested, None if args.study is None else args.storage, args.study)
+    return _Owner(title, subject, None if args.study is None else args.storage, args.study)
 
 
 def _setting(
     retest: Retest,
     dataset: Dataset,
     target: Target,
-    runtime: Runtime,
+    *,
+    usual: Retest,
     prompts: str | None,
+    device: str,
 ) -> Setting:
+    """What was scored, for the tables.
 
-    told = {k: v for k, v in non_default(retest).items() if k not in ("data", "split")}
+    Args:
+        retest: what was tested on, and how.
+        dataset: the same data, open.
+        target: of which size.
+        usual: as training tested.
+        prompts: the boxes that were told; None: not known.
+        device: on which it ran.
+    """
+    settings = {f"data.{field}": value for field, value in non_default(retest.data).items()}
+    for part in ("prompts", "tta"):
+        now, before = (flatten(getattr(one, part)) for one in (retest, usual))
+        settings |= {f"{part}.{k}": v for k, v in now.items() if v != before[k]}
     return Setting(
         data=retest.data.name,
-        settings=told,
+        settings=settings,
         data_hash=dataset.content_hash(),
         split=retest.split,
         resolution=target.resolution,
         prompts=prompts,
-        device=device_name(runtime.device),
+        device=device,
     )
 
 
@@ -277,7 +302,7 @@ def _kept(owner: _Owner, setting: Setting, images: Sequence[ImageScore]) -> Scor
         name = evaluations.write(
             owner.storage,
             owner.study,
-            owner.tested,
+            owner.subject,
             setting,
             find_origin(),
             scores=[dataclasses.asdict(s) for s in scores],
@@ -286,7 +311,7 @@ def _kept(owner: _Owner, setting: Setting, images: Sequence[ImageScore]) -> Scor
     told = f"{owner.title} on {setting.data}, {setting.split}, masks of {setting.resolution}"
     return Scores(
         title=told,
-        tested=owner.tested,
+        subject=owner.subject,
         setting=setting,
         scores=scores,
         images=images,

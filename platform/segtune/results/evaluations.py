@@ -18,7 +18,7 @@ from segtune.results.storage import Place, Storage
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tested:
+class Subject:
     """What was evaluated."""
 
     trial_id: str | None
@@ -37,7 +37,8 @@ class Setting:
     data: str
     """Name of the data set."""
     settings: Mapping[str, Any]
-    """By dotted field: of data, prompts and test-time augmentation what differs from defaults."""
+    """By dotted field: of the data what differs from defaults; of prompts and test-time
+    augmentation what differs from how training tested."""
     data_hash: str
     split: str
     resolution: str
@@ -46,9 +47,9 @@ class Setting:
     device: str
 
 
-def name_of(tested: Tested, setting: Setting) -> str:
+def name_of(subject: Subject, setting: Setting) -> str:
     """The name of an evaluation: the same for one that is done again, whatever it finds."""
-    what = [tested.trial_id, tested.arm, tested.seed, setting.data, dict(setting.settings)]
+    what = [subject.trial_id, subject.arm, subject.seed, setting.data, dict(setting.settings)]
     where = [setting.data_hash, setting.split, setting.resolution]
     text = json.dumps([*what, *where], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -57,7 +58,7 @@ def name_of(tested: Tested, setting: Setting) -> str:
 def write(
     storage: Storage,
     study: str,
-    tested: Tested,
+    subject: Subject,
     setting: Setting,
     origin: Origin,
     *,
@@ -71,7 +72,7 @@ def write(
     Args:
         storage: the folder that holds the studies.
         study: whose evaluation it is.
-        tested: what was evaluated.
+        subject: what was evaluated.
         setting: on what.
         origin: which code ran.
         scores: columns of each value of the set.
@@ -80,9 +81,9 @@ def write(
     Returns:
         The evaluation's name.
     """
-    name = name_of(tested, setting)
+    name = name_of(subject, setting)
     file = f"{name}.parquet"
-    own = {"trial_id": tested.trial_id, "arm": tested.arm, "seed": tested.seed}
+    own = {"trial_id": subject.trial_id, "arm": subject.arm, "seed": subject.seed}
     key = {"evaluation": name, **own, "split": setting.split, "resolution": setting.resolution}
     about = {
         **key,
@@ -90,8 +91,8 @@ def write(
         "settings": json.dumps(setting.settings, sort_keys=True),
         "data_hash": setting.data_hash,
         "prompts": setting.prompts,
-        "source": tested.source,
-        "source_hash": tested.source_hash,
+        "source": subject.source,
+        "source_hash": subject.source_hash,
         "device": setting.device,
         "git_commit": origin.git_commit,
         "git_dirty": origin.git_dirty,
@@ -103,7 +104,7 @@ def write(
     kept = {
         (r["metric"], r["protocol"])
         for r in before
-        if r["source_hash"] == tested.source_hash and (r["metric"], r["protocol"]) not in new
+        if r["source_hash"] == subject.source_hash and (r["metric"], r["protocol"]) not in new
     }
 
     def staying(table: tables.TableName) -> list[dict[str, Any]]:

@@ -121,7 +121,7 @@ SCHEMAS: Mapping[TableName, pa.Schema] = {
         [
             *_EVALUATION,
             ("data", pa.string()),  # name of the data set
-            ("settings", pa.string()),  # JSON: what differs from defaults: data, prompts, tta
+            ("settings", pa.string()),  # JSON: dotted field -> value, as of `evaluations.Setting`
             ("data_hash", pa.string()),
             ("split", pa.string()),  # of that data set
             _RESOLUTION,
