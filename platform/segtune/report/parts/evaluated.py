@@ -159,8 +159,8 @@ def evaluated_part(rows: StudyRows) -> Part | None:
     return Part(
         "Evaluated afterwards",
         "Scored with `segtune evaluate` once the study had run, as means over classes (of "
-        "protocols with one value for all classes that value). Whoever looks at several sets, sizes and "
-        "metrics and reports the best has chosen by them: no verdict is taken from these.",
+        "protocols with one value for all classes that value). Whoever looks at many sets, sizes "
+        "and metrics and reports the best has chosen by them: no verdict is taken from these.",
         sheet=evaluated_sheet(found.scores) if found.scores else None,
         sentences=tuple(sentences),
     )
