@@ -3,9 +3,9 @@
     DIR/NAME.png      or .tif, .bmp, .jpg: labels of the image's own size
     DIR/CASE.nii.gz   or .nii: labels of a volume's own geometry
 
-NAME is the image's file name without its suffix, or the sample's id in its data set. A value is a
-label as `segtune predict` writes it (with a background channel the place of the class, from 1; else
-bit k for class k) unless a code says otherwise. nnU-Net's files are of this form.
+NAME and CASE are the image's or volume's file without its suffix, or its id in its data set. A
+value is a label as `segtune predict` writes it (with a background channel the place of the class,
+from 1; else bit k for class k) unless a code says otherwise. nnU-Net's files are of this form.
 
 Shape suffixes: H W image.
 """
@@ -87,11 +87,11 @@ def find_masks(
     opened: dict[Path, Volume | None] = {}
     sources = dataset.sources(split)
     missing: dict[str, None] = {}
-    for sample_id, name in _names(sources).items():
+    for sample_id, names in _names(sources).items():
         source = sources[sample_id]
-        file = files.get(sample_id) or files.get(name)
+        file = next((files[name] for name in names if name in files), None)
         if file is None:
-            missing[name] = None
+            missing[names[-1]] = None
             continue
         if file not in used:
             used[file] = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -197,7 +197,7 @@ def _files(folder: Path, faults: Faults) -> dict[str, Path]:
     for path in sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")):
         if not _is_volume(path) and path.suffix.lower() not in PICTURES:
             continue
-        name = stem_of(path) if _is_volume(path) else path.stem
+        name = _stem(path)
         if found.setdefault(name, path) != path:
             faults.add("two masks of one name", f"{found[name].name} and {path.name}")
     if not found:
@@ -205,16 +205,23 @@ def _files(folder: Path, faults: Faults) -> dict[str, Path]:
     return found
 
 
-def _names(sources: Mapping[str, Source]) -> dict[str, str]:
-    """What the mask of each sample is called where it has not the sample's id: as its volume, or as
-    its image's file where no other has that name."""
-    stems = Counter(s.file.stem for s in sources.values() if s.file and s.case_id is None)
+def _names(sources: Mapping[str, Source]) -> dict[str, tuple[str, ...]]:
+    """What the mask of each sample may be called: as the sample; as its image's file, where no
+    other image has that name; as its volume."""
+    files = {s.file for s in sources.values() if s.file is not None}
+    stems = Counter(map(_stem, files))
     names = {}
     for sample_id, source in sources.items():
-        stem = sample_id if source.file is None else source.file.stem
-        alone = stem if stems[stem] == 1 else sample_id
-        names[sample_id] = alone if source.case_id is None else source.case_id
+        stem = None if source.file is None else _stem(source.file)
+        own = () if stem is None or stems[stem] > 1 else (stem,)
+        of_volume = () if source.case_id is None else (source.case_id,)
+        names[sample_id] = (sample_id, *own, *of_volume)
     return names
+
+
+def _stem(path: Path) -> str:
+    """A file's name without its suffix."""
+    return stem_of(path) if _is_volume(path) else path.stem
 
 
 def _is_volume(path: Path) -> bool:

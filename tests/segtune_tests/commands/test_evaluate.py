@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from support.untrained import save
 
 from segcore.config import TrainConfig
 from segcore.data.prompts import PromptConfig
 from segcore.data.sets.synthetic_polyps import SyntheticPolyps
-from segcore.metrics.table import OF_IMAGES
+from segcore.metrics.table import OF_IMAGES, OF_UNCERTAINTY
 from segcore.presets import imedsam_nano, nano
 from segcore.train import train
 from segcore.training.evaluation import EvaluationConfig
@@ -65,7 +66,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
             "method": "lora",
             "prompts": PromptConfig(source="jittered"),
             "schedule": Schedule(epochs=1, batch_size=2, warmup_steps=1),
-            "evaluation": EvaluationConfig(external=THERE, resolutions=(32, (48, 80))),
+            "evaluation": EvaluationConfig(
+                external=THERE,
+                resolutions=(32, (48, 80)),
+                # Of masks alone rounding would show in no digit.
+                metrics=(*OF_IMAGES, "mae.probabilities", "e_measure.max", *OF_UNCERTAINTY),
+            ),
         },
     )
     storage = tmp_path_factory.mktemp("results")
@@ -139,6 +145,21 @@ def test_done_again_its_rows_are_replaced_and_those_of_other_metrics_stay(study:
     images = read(study.storage, "polyps", "evaluated_images").to_pylist()
     of_dice = [i for i in images if (i["resolution"], i["metric"]) == ("40x40", "dice")]
     assert len(of_dice) == 5 * 2  # of the class and pooled
+
+
+def test_of_another_network_under_the_same_name_nothing_of_before_stays(study: Study) -> None:
+    common = ["evaluate", study.trial, "--resolutions", "52", "--metrics"]
+    assert main([*common, "iou.per_image"]) == 0
+    best = next(Path(study.trial).rglob("best.safetensors"))
+    before = best.read_bytes()
+    try:
+        tensors = {name: x + 0.01 for name, x in load_file(best).items()}
+        save_file(tensors, best)
+        assert main([*common, "dice.per_image"]) == 0
+    finally:
+        best.write_bytes(before)
+    rows = [r for r in kept(study) if r["resolution"] == "52x52"]
+    assert {r["metric"] for r in rows} == {"dice"}
 
 
 def test_what_is_told_and_seen_otherwise_is_an_evaluation_of_its_own(study: Study) -> None:
@@ -258,12 +279,14 @@ def test_masks_stand_in_a_study_under_a_name_of_their_own(study: Study, tmp_path
         Image.fromarray(truth * 255).save(tmp_path / f"{sample_id}.png")
     command = ["evaluate", "--predictions", str(tmp_path), *data, "--values", "polyp=255"]
     command += ["--storage", str(study.storage), "--study", "polyps"]
+    command += ["--resolutions", "image", "40x56"]
     for seed in ("0", "1", "1"):
         assert main([*command, "--as", "nnunet", "--seed", seed]) == 0
     rows = [r for r in kept(study) if r["arm"] == "nnunet"]
     perfect = {"dice": 1.0, "iou": 1.0, "nsd": 1.0, "assd": 0.0, "hd": 0.0, "hd95": 0.0}
-    assert {r["metric"]: r["value"] for r in rows} == perfect
-    assert len({r["evaluation"] for r in rows}) == 2
+    found = {r["metric"]: {q["value"] for q in rows if q["metric"] == r["metric"]} for r in rows}
+    assert {metric: found[metric] for metric in perfect} == {m: {v} for m, v in perfect.items()}
+    assert len({r["evaluation"] for r in rows}) == 2 * 2  # two seeds, two sizes
     assert {(r["source"], r["trial_id"], r["prompts"]) for r in rows} == {
         ("predictions", None, None)
     }

@@ -60,8 +60,10 @@ def test_volumes_of_predict_score_as_the_checkpoint_does(
     checkpoint: Path, data: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["predict", str(checkpoint), "Dataset001_Liver/imagesTs", "--write", "masks"]) == 0
+    of_predict = scored(capsys, "--predictions", "predictions/volumes", *data)
     for file in Path("predictions/volumes").iterdir():  # as nnU-Net calls them
         file.rename(file.with_name(file.name.replace("_0000", "")))
+    assert scored(capsys, "--predictions", "predictions/volumes", *data) == of_predict
     common = [*data, "--metrics", *METRICS]
     of_masks = scored(capsys, "--predictions", "predictions/volumes", *common)
     of_network = scored(capsys, str(checkpoint), *common, "--resolutions", "image")
