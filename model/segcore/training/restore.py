@@ -50,8 +50,6 @@ class Restored:
     values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """The whole configuration of its training, as `segcore.config.to_json` writes it without
     locations."""
-    data_hash: str | None = None
-    """Of the data that it was trained on, the external set included."""
 
 
 def restore(
@@ -120,7 +118,6 @@ def restore(
         from_json(TtaConfig, _at(description, "config.evaluation.tta") or {}),
         from_json(PromptConfig, _at(description, "config.prompts") or {}),
         values,
-        description.get("data_hash"),
     )
 
 

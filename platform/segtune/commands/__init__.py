@@ -13,6 +13,7 @@ report   `segtune report`: one HTML file about studies that were run.
 run      `segtune run`: train what is left of a study.
 scores_shown  The scores of an evaluation on the terminal: as tables, or as JSON.
 scoring  Checkpoints, and masks from elsewhere, scored one after another: the work of `evaluate`.
+scoring_options  What `evaluate` was asked to score: read from its options, and checked.
 shared   Arguments that several commands take, and what they mean.
 show     `segtune show`: what a study would run, and what it would cost.
 status   `segtune status`: where a study stands, from its tables; where a job stands, from its

@@ -2,8 +2,7 @@
 
 import argparse
 import dataclasses
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,33 +14,36 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from segcore.data.dataset import DataConfig, Dataset
 from segcore.data.masks import parse_code
 from segcore.metrics.aggregate import aggregate
-from segcore.metrics.table import METRICS
 from segcore.predict.given_masks import find_masks
 from segcore.training import retest as again
 from segcore.training.checkpoint import best_hash
 from segcore.training.events import ImageScore
-from segcore.training.restore import Restored, find, restore
-from segcore.training.retest import Measured, Resolution, Retest
+from segcore.training.restore import find, restore
+from segcore.training.retest import Retest
 from segcore.training.runtime import Runtime, choose_device, device_name, device_precision
 from segcore.training.scoring import Target, score_predictions
-from segtune.commands.data_set import data_set, fields_of
+from segtune.commands.data_set import data_set
 from segtune.commands.scores_shown import Scores
+from segtune.commands.scoring_options import (
+    asked_sizes,
+    check,
+    data_of,
+    fields_by_part,
+    retest_of,
+    to_measure,
+)
 from segtune.execution.checkpoints import on_this_machine
-from segtune.execution.preflight import faults_of
 from segtune.results import evaluations, tables
 from segtune.results.evaluations import Setting, Subject
 from segtune.results.provenance import find_origin
 from segtune.results.storage import Place
-from segtune.study.overrides import SpecError, apply, flatten, non_default, value_faults
-
-PARTS = ("data", "prompts", "tta", "system")
-"""What a field that is set may begin with."""
+from segtune.study.overrides import flatten, non_default
 
 
 def score_networks(args: argparse.Namespace, console: Console) -> Iterator[Scores]:
     """The scores of each checkpoint at each size, once they are kept."""
-    _check(args)
-    fields, asked = _fields(args), _sizes(args)
+    check(args)
+    fields, asked = fields_by_part(args), asked_sizes(args)
     device = choose_device(args.device)
     runtime = Runtime(device=device, precision=args.precision or device_precision(device))
     opened: dict[str, Dataset] = {}
@@ -50,11 +52,11 @@ def score_networks(args: argparse.Namespace, console: Console) -> Iterator[Score
             places = {f"system.{field}": str(value) for field, value in fields["system"].items()}
             restored = restore(checkpoint, places, as_trained=True)
             digest = best_hash(find(checkpoint))
-        data = _data(args, fields["data"], restored)
+        data = data_of(args, fields["data"], restored)
         usual = again.as_trained(restored, data)
-        retest = _retest(usual, args.split, fields)
+        retest = retest_of(usual, args.split, fields)
         metrics = args.metrics or again.usual_metrics(restored, data)
-        measured = _measured(metrics, asked or (again.usual_resolution(restored),))
+        measured = to_measure(metrics, asked or (again.usual_resolution(restored),))
         dataset = _open(data, opened, console)
         if faults := [*again.faults(restored, retest, dataset)]:
             raise ValueError("\n".join(faults))
@@ -82,12 +84,12 @@ def score_networks(args: argparse.Namespace, console: Console) -> Iterator[Score
 
 def score_masks(args: argparse.Namespace, console: Console) -> Iterator[Scores]:
     """The scores of another program's masks at each size, once they are kept."""
-    _check(args)
-    fields = _fields(args)
+    check(args)
+    fields = fields_by_part(args)
     data = data_set({"name": args.data}, fields["data"], "data.")
     retest = Retest(data=data, split=args.split)
     metrics = args.metrics or again.of_masks(data.metrics)
-    measured = _measured(metrics, _sizes(args) or ("image",))
+    measured = to_measure(metrics, asked_sizes(args) or ("image",))
     code = parse_code(tuple(args.values)) if args.values else None
     dataset = _open(data, {}, console)
     if faults := [*again.lacking(retest, dataset)]:
@@ -105,107 +107,6 @@ def score_masks(args: argparse.Namespace, console: Console) -> Iterator[Scores]:
             images = score_predictions(masks.of(target), target, Runtime())
         setting = _setting(retest, dataset, target, usual=retest, prompts=None, device="cpu")
         yield _kept(owner, setting, images)
-
-
-def _check(args: argparse.Namespace) -> None:
-    """Refuse what is wrong whatever the data hold.
-
-    Raises:
-        SpecError: all of it.
-    """
-    masks = args.predictions is not None
-
-    def check_masks() -> None:
-        fields = _fields(args)
-        unused = [f"{part}.{name}" for part in PARTS[1:] for name in fields[part]]
-        faults = [f"--set {field} has no effect on masks: leave it out" for field in unused]
-        if wrong := again.not_of_masks([m for m in args.metrics or () if m in METRICS]):
-            faults.append(f"metrics: masks alone do not do for {', '.join(wrong)}: leave it out")
-        if args.values:
-            faults += faults_of(partial(parse_code, tuple(args.values)))
-        if faults:
-            raise SpecError(faults)
-
-    checks: list[Callable[[], Any]] = [partial(_sizes, args)]
-    checks.append(check_masks if masks else partial(_fields, args))
-    if args.metrics:
-        checks.append(partial(_measured, args.metrics, ("image",)))
-    checks += [partial(find, p.local) for p in args.checkpoints if p.local is not None]
-    if args.data is not None and not faults_of(partial(_fields, args)):
-        changes = _fields(args)["data"]
-        checks.append(partial(data_set, {"name": args.data}, changes, "data."))
-    if faults := faults_of(*checks):
-        raise SpecError(faults)
-
-
-def _fields(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """The fields that were set, by the part that they are of.
-
-    Raises:
-        SpecError: one of no part; all of them.
-    """
-    found: dict[str, dict[str, Any]] = {part: {} for part in PARTS}
-    faults = []
-    for field, value in fields_of(args.fields, "data.root=DIR").items():
-        part, _, name = field.partition(".")
-        if part in found and name:
-            found[part][name] = value
-        else:
-            told = ", ".join(f"{p}.FIELD" for p in PARTS)
-            faults.append(f"--set {field}: choose of {told}")
-    if faults:
-        raise SpecError(faults)
-    return found
-
-
-def _data(args: argparse.Namespace, changes: Mapping[str, Any], restored: Restored) -> DataConfig:
-    """The set that was named, or the one that the network was trained on."""
-    own = restored.values.get("data") or {}
-    return data_set(own if args.data is None else {"name": args.data}, changes, "data.")
-
-
-def _retest(usual: Retest, split: str, fields: Mapping[str, Mapping[str, Any]]) -> Retest:
-    """What is tested on, and how the network is told and sees it."""
-    changes = {f"{p}.{name}": v for p in ("prompts", "tta") for name, v in fields[p].items()}
-    changed: Retest = apply(usual, {"split": split, **changes})
-    return changed
-
-
-def _measured(metrics: Sequence[str], sizes: Sequence[Resolution]) -> Measured:
-    """What is computed.
-
-    Raises:
-        SpecError: no such metric, or a size that cannot be.
-    """
-    try:
-        return Measured(metrics=tuple(metrics), resolutions=tuple(sizes))
-    except ValueError as error:
-        raise SpecError(list(dict.fromkeys(value_faults(error, "")))) from None
-
-
-def _sizes(args: argparse.Namespace) -> tuple[Resolution, ...]:
-    """What --resolutions says; nothing where it was not given.
-
-    Raises:
-        SpecError: a text that is no size, or a side that there may not be; all of them.
-    """
-    found: list[Resolution] = []
-    faults = []
-    for text in args.resolutions or ():
-        sides = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
-        if text == "image":
-            found.append("image")
-        elif sides and all(16 <= int(side) <= 8192 for side in sides.groups() if side):
-            height, width = sides.groups()
-            found.append(int(height) if width is None else (int(height), int(width)))
-        else:
-            faults.append(
-                f"--resolutions {text}: give sides of 16 to 8192 pixels, as 256 or 128x192, or "
-                "image"
-            )
-    if faults:
-        raise SpecError(faults)
-    return tuple(found)
 
 
 def _open(data: DataConfig, opened: dict[str, Dataset], console: Console) -> Dataset:

@@ -21,6 +21,7 @@ from segtune.results.storage import Place, Storage
 from segtune.study.definition import SCHEMA_VERSION
 
 __all__ = [
+    "KEYS",
     "SCHEMAS",
     "TABLES",
     "TRIAL_TABLES",

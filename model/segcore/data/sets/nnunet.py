@@ -184,7 +184,7 @@ class NnUnet(FolderConfig):
         try:
             named: dict[str, Split] = {}
             for split in ("train", "val"):
-                named |= dict.fromkeys(map(str, folds[self.fold][split]), split)  # type: ignore[arg-type]
+                named |= dict.fromkeys(map(str, folds[self.fold][split]), split)
         except (KeyError, IndexError, TypeError):
             told = f"no train and val of fold {self.fold}"
             reader.faults.add("fold that is not there (see the field `fold`)", f"{FOLDS}: {told}")
@@ -200,11 +200,14 @@ class NnUnet(FolderConfig):
             DataError: there is none to read.
         """
         root = Path(self.root)
+        layout = LAYOUT.format(root=root)
         if not root.is_dir():
-            raise DataError(f"{root}: no such folder\n{LAYOUT.format(root=root)}")
+            raise DataError(f"{root}: no such folder\n{layout}")
         file = root / ABOUT
         if not file.is_file():
-            raise DataError(f"{root}: no {ABOUT}\n{LAYOUT.format(root=root)}")
+            needed = (ABOUT, IMAGES["Tr"], LABELS["Tr"])
+            absent = [name for name in needed if not (root / name).exists()]
+            raise DataError(f"{root}: missing folder or file: {', '.join(absent)}\n{layout}")
         about = _json(file)
         told = about.get("labels") if isinstance(about, dict) else None
         if not isinstance(told, dict):
