@@ -41,6 +41,11 @@ class ClassSpec:
         if not self.exclusive and len(self.names) > BITS:
             raise ValueError(f"{len(self.names)} classes that may overlap: at most {BITS} can be")
 
+    def __str__(self) -> str:
+        """The names as a person lists them."""
+        names = ", ".join(self.names)
+        return names if self.exclusive or len(self.names) == 1 else f"{names} (may overlap)"
+
     @property
     def foreground(self) -> tuple[str, ...]:
         """The names that are scored: all but the background."""

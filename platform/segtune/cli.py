@@ -10,6 +10,7 @@ from rich.console import Console
 from segtune.commands import (
     data,
     doctor,
+    evaluate,
     export,
     names,
     predict,
@@ -43,6 +44,7 @@ COMMANDS: Mapping[str, Command] = {
     "status": status,
     "report": report,
     "data": data,
+    "evaluate": evaluate,
     "predict": predict,
     "export": export,
     "doctor": doctor,

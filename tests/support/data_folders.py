@@ -24,6 +24,7 @@ from segcore.data.sets.l3d import L3D
 from segcore.data.sets.l3d_2k import L3D2K
 from segcore.data.sets.llsd import LLSD
 from segcore.data.sets.nifti_folder import NiftiFolder
+from segcore.data.sets.nnunet import NnUnet
 from segcore.data.sets.synthetic_aerial import SyntheticAerial
 from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.data.sets.synthetic_organs import SyntheticOrgans
@@ -193,6 +194,24 @@ def nifti_folder(root: Path) -> DataConfig:
     return NiftiFolder(root=str(root), classes=("liver=1", "tumour=9"))
 
 
+def nnunet(root: Path) -> DataConfig:
+    for n in range(8):
+        labels = discs((1, 2))
+        part = "Tr" if n < 6 else "Ts"
+        save_volume(root / f"images{part}" / f"p{n}_0000.nii.gz", units_of(labels, n))
+        save_volume(root / f"labels{part}" / f"p{n}.nii.gz", labels)
+    about = {
+        "channel_names": {"0": "CT"},
+        "labels": {"background": 0, "liver": 1, "tumour": 2},
+        "numTraining": 6,
+        "file_ending": ".nii.gz",
+    }
+    (root / "dataset.json").write_text(json.dumps(about))
+    folds = [{"train": ["p0", "p1", "p2", "p3"], "val": ["p4", "p5"]}]
+    (root / "splits_final.json").write_text(json.dumps(folds))
+    return NnUnet(root=str(root))
+
+
 def synthetic_organs(root: Path) -> DataConfig:
     config = SyntheticOrgans(
         train=8,
@@ -238,6 +257,7 @@ WRITERS: dict[str, Callable[[Path], DataConfig]] = {
         bcv_transunet,
         amos,
         nifti_folder,
+        nnunet,
         synthetic_organs,
     )
 } | {name: halves(name) for name in ("orssd", "eorssd", "orsi_4199", "camo", "cod10k")}

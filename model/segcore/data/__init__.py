@@ -14,6 +14,7 @@ mask_folder    Folders of images and mask pictures of the same name: finding and
                pairs.
 masks          Masks as pictures: from grey levels or colours to labels, and what is odd about
                them.
+nnunet_layout  nnU-Net's raw layout: the names, and writing it.
 pixels         Image and depth files as arrays, and arrays at the size that a network sees.
 prompts        Box prompts: made from the truth after augmentation, so that they fit what the system
                sees.
@@ -114,6 +115,12 @@ DATASETS.add(
     "nifti_folder",
     "segcore.data.sets.nifti_folder:NiftiFolder",
     "any folder of NIfTI volumes and labels, described by its fields",
+    lacks=("depth maps",),
+)
+DATASETS.add(
+    "nnunet",
+    "segcore.data.sets.nnunet:NnUnet",
+    "a folder DatasetNNN_NAME in nnU-Net's raw layout, volumes or pictures",
     lacks=("depth maps",),
 )
 DATASETS.add(

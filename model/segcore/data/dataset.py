@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
@@ -51,6 +52,10 @@ class Source:
     """Of the image file's bytes, and of the slice in it."""
     case_id: str | None = None
     """The volume that the image is a slice of; None: the image is a case of its own."""
+    file: Path | None = None
+    """The image's file, or that of the volume; None where there is none."""
+    slice: int = 0
+    """Place in the case."""
 
 
 class Dataset(Protocol):

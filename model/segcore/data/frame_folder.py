@@ -81,7 +81,9 @@ class FrameFolder:
     def sources(self, split: Split) -> Mapping[str, Source]:
         """Patient and content of each image of a split, by sample id."""
         return {
-            sample_id: Source(frame.patient, self._image_hash(frame), frame.case)
+            sample_id: Source(
+                frame.patient, self._image_hash(frame), frame.case, frame.image, frame.slice
+            )
             for sample_id, frame in self._scan.frames[split].items()
         }
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from segcore.classes import ClassSpec
 from segcore.data.dataset import SPLITS, DataConfig, Dataset, Source, Split
 from segcore.data.faults import DataError, Faults
 
@@ -75,13 +74,9 @@ def _lacking(
         )
     if external.classes != dataset.classes:
         yield (
-            f"evaluation.external has the classes {_listed(external.classes)}, the data have "
-            f"{_listed(dataset.classes)}: give an external set of the same classes"
+            f"evaluation.external has the classes {external.classes}, the data have "
+            f"{dataset.classes}: give an external set of the same classes"
         )
-
-
-def _listed(classes: ClassSpec) -> str:
-    return ", ".join(classes.names) + ("" if classes.exclusive else " (may overlap)")
 
 
 def one_naming(data: DataConfig, external: DataConfig) -> str | None:

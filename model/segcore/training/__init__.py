@@ -9,6 +9,7 @@ inference   A network on one batch, and what it says of each image: labels, prob
 loop        The loop of one training, and the state that it carries from step to step.
 restore     A checkpoint folder as the network that it describes, with nothing of its training
             left.
+retest      A trained network, or masks from elsewhere, tested on any data set.
 runtime     Where a training runs: its device, its peers, and where it goes on from.
 schedule    How long, how fast and in what portions a system trains.
 scoring     Score a system over a split: each image once, over all workers, whatever their number.

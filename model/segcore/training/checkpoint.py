@@ -4,6 +4,7 @@ Only tensors that training changes are kept; the pretrained ones are named by th
 is ever unpickled: `last.pt` holds tensors and plain values and is read with `weights_only=True`.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -73,6 +74,12 @@ def read_best(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     _refuse_missing(folder, BEST, CONFIG)
     return _read_description(folder), _read_best(folder)
+
+
+def best_hash(folder: Path) -> str:
+    """SHA-256 of the best epoch's tensors as they lie in a checkpoint folder."""
+    with (folder / BEST).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def trained_tensors(model: nn.Module) -> dict[str, Tensor]:

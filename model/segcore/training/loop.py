@@ -21,14 +21,7 @@ from segcore.training.costs import Stopwatch, memory
 from segcore.training.evaluation import better
 from segcore.training.events import Evaluation, Facts, ImageScore, Picture, Score, Seconds, Step
 from segcore.training.runtime import Runtime, autocast, device_name
-from segcore.training.scoring import (
-    PredictedSample,
-    Target,
-    draw_pictures,
-    pictured,
-    predict,
-    score_predictions,
-)
+from segcore.training.scoring import Target, evaluate
 
 
 class TrainingDiverged(RuntimeError):
@@ -249,29 +242,17 @@ class Training:
 
     def _evaluate(self, target: Target, *, draw: bool) -> tuple[list[ImageScore], list[Picture]]:
         """The scores of each image and case of a target, and a few pictures if asked for."""
-        schedule = self.config.schedule
-        chosen = pictured(target) if draw else set()
-        kept: list[PredictedSample] = []
-
-        def passing() -> Iterator[PredictedSample]:
-            """All go on to be scored, and few are kept: a split may be larger than memory."""
-            for predicted in predict(
-                self.system,
-                target,
-                self.runtime,
-                input_size=self.config.system.input_size,
-                batch_size=schedule.microbatch_size or schedule.batch_size,
-                precision=self.config.precision,
-                prompts=self.config.boxes,
-                tta=self.config.evaluation.tta,
-                drawn=chosen,
-            ):
-                if predicted.sample.sample_id in chosen:
-                    kept.append(predicted)
-                yield predicted
-
-        images = score_predictions(passing(), target, self.runtime)
-        return images, draw_pictures(kept, target, self.runtime) if draw else []
+        return evaluate(
+            self.system,
+            target,
+            self.runtime,
+            input_size=self.config.system.input_size,
+            batch_size=self.config.schedule.evaluation_batch,
+            precision=self.config.precision,
+            prompts=self.config.boxes,
+            tta=self.config.evaluation.tta,
+            draw=draw,
+        )
 
     def _data_hash(self) -> str:
         if self.external is None:

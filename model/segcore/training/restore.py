@@ -38,7 +38,8 @@ class Restored:
     """A trained network, to predict with or to export."""
 
     system: System
-    """On the CPU, in evaluation mode, adapters folded in: the modules of an unadapted one."""
+    """On the CPU, in evaluation mode; its adapters folded in, so that it has the modules of an
+    unadapted one, or as training had them."""
     config: SystemConfig
     method: Method
     classes: ClassSpec
@@ -48,6 +49,9 @@ class Restored:
     """How often it saw each image when it was scored."""
     prompts: PromptConfig = dataclasses.field(default_factory=PromptConfig)
     """The boxes that it was trained with."""
+    values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """The whole configuration of its training, as `segcore.config.to_json` writes it without
+    locations."""
     shrinking: Shrinking = "area"
     """How its images were made smaller."""
     depth_range: DepthRange | None = None
@@ -56,7 +60,9 @@ class Restored:
     """Of the forward pass that it was trained and scored with."""
 
 
-def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
+def restore(
+    path: Path, locations: Mapping[str, str] | None = None, *, as_trained: bool = False
+) -> Restored:
     """Build the network of a checkpoint and put its best epoch's weights in.
 
     Args:
@@ -64,6 +70,8 @@ def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
         locations: where pretrained weights lie, by dotted field (`system.sam2.checkpoint`). A
             checkpoint holds only what training changed, and no places. Weights that it knows by
             their name on the hub are used from the hub's cache, but never downloaded.
+        as_trained: adapters stay modules of their own: what the network says then has the digits
+            that it had when training tested it, and not others by rounding.
 
     Raises:
         CheckpointError: no checkpoint, a damaged one, or other pretrained weights than its own.
@@ -103,11 +111,13 @@ def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
             )
         method.adapt(system)
     restore_tensors(system, tensors)
-    if method.mergeable:
-        method.merge(system)
+    if not as_trained:
+        if method.mergeable:
+            method.merge(system)
+        system.requires_grad_(False)
     window, depth = description.get("window"), description.get("depth_range")
     return Restored(
-        system.eval().requires_grad_(False),
+        system.eval(),
         config,
         method,
         classes,
@@ -115,6 +125,7 @@ def restore(path: Path, locations: Mapping[str, str] | None = None) -> Restored:
         # Older checkpoints say nothing of these, and saw each image once.
         from_json(TtaConfig, _at(description, "config.evaluation.tta") or {}),
         from_json(PromptConfig, _at(description, "config.prompts") or {}),
+        values=values,
         shrinking="linear" if description.get("shrinking") == "linear" else "area",
         depth_range=None if depth is None else (int(depth[0]), int(depth[1])),
         precision="bfloat16" if _at(description, "config.precision") == "bfloat16" else "float32",

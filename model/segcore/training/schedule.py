@@ -45,6 +45,11 @@ class Schedule:
     course: Literal["cosine", "linear"] = "cosine"
     """How the rate falls after the warm-up."""
 
+    @property
+    def evaluation_batch(self) -> int:
+        """Samples at once where they are scored."""
+        return self.microbatch_size or self.batch_size
+
     def steps_per_epoch(self, samples: int) -> int:
         """Optimizer steps of one pass over `samples`."""
         return len(self.batches(range(samples)))

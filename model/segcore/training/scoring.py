@@ -59,6 +59,46 @@ class PredictedSample(Masks):
     """At the target's size."""
 
 
+def evaluate(
+    system: System,
+    target: Target,
+    runtime: Runtime,
+    *,
+    input_size: Size,
+    batch_size: int,
+    precision: Precision,
+    prompts: PromptConfig | None,
+    tta: TtaConfig,
+    draw: bool,
+) -> tuple[list[ImageScore], list[Picture]]:
+    """The scores of each image and case of a target, and a few pictures if asked for.
+
+    Arguments as in `predict`.
+    """
+    chosen = pictured(target) if draw else set()
+    kept: list[PredictedSample] = []
+
+    def passing() -> Iterator[PredictedSample]:
+        """All go on to be scored, and few are kept: a split may be larger than memory."""
+        for predicted in predict(
+            system,
+            target,
+            runtime,
+            input_size=input_size,
+            batch_size=batch_size,
+            precision=precision,
+            prompts=prompts,
+            tta=tta,
+            drawn=chosen,
+        ):
+            if predicted.sample.sample_id in chosen:
+                kept.append(predicted)
+            yield predicted
+
+    images = score_predictions(passing(), target, runtime)
+    return images, draw_pictures(kept, target, runtime) if draw else []
+
+
 def predict(
     system: System,
     target: Target,

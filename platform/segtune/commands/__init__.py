@@ -1,14 +1,19 @@
 """The commands of `segtune`: one module each, with HELP, `arguments(parser)` and
 `run(args, console)`.
 
-data     `segtune data`: render a synthetic data set, or look a real one over.
+data     `segtune data`: render a synthetic data set, look a real one over, write it for nnU-Net.
+data_set A data set as it is named on the command line.
 doctor   `segtune doctor`: whether this machine has what a study needs, and what to do where not.
+evaluate `segtune evaluate`: a trained network, or masks from elsewhere, scored on any data set.
 export   `segtune export`: a checkpoint's SAM2 as plain weights that load without segtune.
 names    `segtune list`: what there is to choose from.
 pairs    Which methods and data sets go with which system, for `segtune list`.
 predict  `segtune predict`: masks, overlays and contours of images and videos from a checkpoint.
 report   `segtune report`: one HTML file about studies that were run.
 run      `segtune run`: train what is left of a study.
+scores_shown  The scores of an evaluation on the terminal: as tables, or as JSON.
+scoring  Checkpoints, and masks from elsewhere, scored one after another: the work of `evaluate`.
+scoring_options  What `evaluate` was asked to score: read from its options, and checked.
 shared   Arguments that several commands take, and what they mean.
 show     `segtune show`: what a study would run, and what it would cost.
 status   `segtune status`: where a study stands, from its tables; where a job stands, from its

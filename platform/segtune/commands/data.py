@@ -1,21 +1,22 @@
-"""`segtune data`: render a synthetic data set, or look a real one over."""
+"""`segtune data`: render a synthetic data set, look a real one over, or write it for nnU-Net."""
 
 import argparse
-import ast
 import dataclasses
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
+from segtune.commands.data_set import data_set, fields_of
 from segtune.commands.shared import path
 
 if TYPE_CHECKING:
     from segcore.data.frame_folder import FolderConfig
     from segcore.data.survey import Survey
 
-HELP = "render a synthetic data set, or look a real one over"
+HELP = "render a synthetic data set, look a real one over, or write it for nnU-Net"
 
 OPTIONS = {
     "train": "images of the train split",
@@ -31,7 +32,7 @@ PICTURED = 4
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The actions `make` and `check`."""
+    """The actions `make`, `check` and `to-nnunet`."""
     actions = parser.add_subparsers(required=True, metavar="ACTION", dest="action")
     make = actions.add_parser("make", help="render synthetic scenes in L3D's own layout")
     make.add_argument("folder", type=path, help="where to; made if it is not there")
@@ -41,9 +42,31 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     check = actions.add_parser(
         "check", help="counts, sizes and faults of a data set, and a picture of it"
     )
-    check.add_argument("name", metavar="NAME", help="of the data set: `segtune list datasets`")
-    check.add_argument("--root", type=path, help="the folder that holds it")
-    check.add_argument(
+    _data_set_arguments(check)
+    check.add_argument("--sheet", type=path, help="the picture (default: NAME-sheet.png)")
+    write = actions.add_parser(
+        "to-nnunet", help="write a data set and its splits in nnU-Net's raw layout"
+    )
+    _data_set_arguments(write)
+    write.add_argument(
+        "--out", type=path, required=True, metavar="DIR", help="where to: $nnUNet_raw"
+    )
+    write.add_argument(
+        "--number", type=int, required=True, metavar="N", help="in nnU-Net, from 1 to 999"
+    )
+    write.add_argument("--called", metavar="TITLE", help="its name in nnU-Net (default: NAME)")
+    write.add_argument(
+        "--channel",
+        default="CT",
+        help="what the values of volumes are, for nnU-Net's normalisation (default: %(default)s)",
+    )
+
+
+def _data_set_arguments(parser: argparse.ArgumentParser) -> None:
+    """A data set by its name, where it lies, and its fields."""
+    parser.add_argument("name", metavar="NAME", help="of the data set: `segtune list datasets`")
+    parser.add_argument("--root", type=path, help="the folder that holds it")
+    parser.add_argument(
         "--set",
         dest="fields",
         metavar="FIELD=VALUE",
@@ -51,12 +74,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="another field of the data set, as in --set line_width=0.03; may be repeated",
     )
-    check.add_argument("--sheet", type=path, help="the picture (default: NAME-sheet.png)")
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Do what the action says; 2 where a data set has faults."""
-    return _make(args, console) if args.action == "make" else _check(args, console)
+    actions = {"make": _make, "check": _check, "to-nnunet": _to_nnunet}
+    return actions[args.action](args, console)
 
 
 def _make(args: argparse.Namespace, console: Console) -> int:
@@ -100,7 +123,39 @@ def _check(args: argparse.Namespace, console: Console) -> int:
     return 2
 
 
-def _config(name: str, root: Path | None, fields: list[str]) -> "FolderConfig":
+def _to_nnunet(args: argparse.Namespace, console: Console) -> int:
+    from segcore.data import nnunet_layout
+
+    title: str = args.called or args.name
+    faults = []
+    if not 1 <= args.number <= 999:
+        faults.append(f"--number {args.number}: give one from 1 to 999; those up to 10 are taken")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", title):
+        faults.append(f"--called {title}: use letters, digits, - and _")
+    if faults:
+        raise ValueError("\n".join(faults))
+    config = _config(args.name, args.root, args.fields)
+    with console.status(f"reading {args.root or args.name}"):
+        data = config.open()
+    folder = args.out / f"Dataset{args.number:03d}_{title}"
+    with console.status(f"writing {folder}"):
+        written = nnunet_layout.write(data, folder, channel=args.channel)
+    counts = ", ".join(f"{n} {split}" for split, n in written.cases.items())
+    console.print(f"{folder}: {counts} cases", highlight=False)
+    if data.has_depth:
+        console.print("[yellow]its depth maps are left out[/]", highlight=False)
+    for line in (
+        f"nnUNetv2_plan_and_preprocess -d {args.number}",
+        f"cp {folder}/{nnunet_layout.FOLDS} $nnUNet_preprocessed/{folder.name}/",
+        f"nnUNetv2_train {args.number} 2d 0",
+        f"nnUNetv2_predict -d {args.number} -c 2d -f 0 -i {folder}/imagesTs -o predicted",
+        f"segtune evaluate --predictions predicted --data {args.name} ...",
+    ):
+        console.print(f"  {line}", highlight=False, markup=False)
+    return 0
+
+
+def _config(name: str, root: Path | None, texts: list[str]) -> "FolderConfig":
     """The data set that was asked for.
 
     Raises:
@@ -108,7 +163,6 @@ def _config(name: str, root: Path | None, fields: list[str]) -> "FolderConfig":
     """
     from segcore.data.dataset import DataConfig
     from segcore.data.frame_folder import FolderConfig
-    from segtune.study.overrides import SpecError, apply, value_faults
 
     cls: Any = DataConfig.choice(name)
     if not issubclass(cls, FolderConfig):
@@ -117,34 +171,12 @@ def _config(name: str, root: Path | None, fields: list[str]) -> "FolderConfig":
     needed = any(f.default is dataclasses.MISSING for f in roots)
     if root is None and needed:
         raise ValueError(f"{name}: say where it lies with --root DIR")
-    changes = {}
-    for text in fields:
-        field, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"--set {text}: write FIELD=VALUE, such as line_width=0.03")
-        changes[field] = _value(value)
-    required = [
-        f.name
-        for f in dataclasses.fields(cls)
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
-    begun = {} if root is None else {"root": str(root)}
-    begun |= {name: changes.pop(name) for name in required if name in changes}
-    if lacking := [name for name in required if name not in begun]:
-        raise ValueError(f"{name}: say {', '.join(f'--set {f}=...' for f in lacking)}")
-    try:
-        plain = cls(**begun)
-    except ValueError as error:
-        raise SpecError(value_faults(error, "")) from None
-    config: FolderConfig = apply(plain, changes)
+    changes = fields_of(texts, "line_width=0.03")
+    if root is not None:
+        changes["root"] = str(root)
+    config = data_set({"name": name}, changes, "")
+    assert isinstance(config, FolderConfig)
     return config
-
-
-def _value(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
 
 
 def _splits(name: str, found: "Survey") -> Table:

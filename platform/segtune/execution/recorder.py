@@ -31,8 +31,8 @@ class Recorder:
     origin: Origin
     workers: int
     attempt: int = 0
-    _rows: dict[tables.TableName, list[dict[str, Any]]] = field(
-        default_factory=lambda: {name: [] for name in tables.TABLES}
+    _rows: dict[tables.TrialTable, list[dict[str, Any]]] = field(
+        default_factory=lambda: {name: [] for name in tables.TRIAL_TABLES}
     )
     _row: dict[str, Any] = field(default_factory=dict)
     _best: dict[str, float] = field(default_factory=dict)
@@ -117,13 +117,13 @@ class Recorder:
         scores = tables.read(self.storage, self.study, "scores", trial_id=trial_id).to_pylist()
         return best_values(scores, trial_id, epoch)
 
-    def _extend(self, name: tables.TableName, rows: list[dict[str, Any]]) -> None:
+    def _extend(self, name: tables.TrialTable, rows: list[dict[str, Any]]) -> None:
         key = {"trial_id": self.trial.trial_id, "attempt": self.attempt}
         self._rows[name] += [{**key, **row} for row in rows]
         if rows:
             self._write(name, self._rows[name])
 
-    def _write(self, name: tables.TableName, rows: list[dict[str, Any]]) -> None:
+    def _write(self, name: tables.TrialTable, rows: list[dict[str, Any]]) -> None:
         tables.write(self.storage, self.study, name, rows)
 
 

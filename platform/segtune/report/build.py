@@ -13,6 +13,7 @@ from segtune.report.parts.classes import classes_part
 from segtune.report.parts.cost import memory_part, refreshes_part, time_part
 from segtune.report.parts.differences import differences_part, external_part
 from segtune.report.parts.domains import domains_part
+from segtune.report.parts.evaluated import evaluated_part
 from segtune.report.parts.factors import factors_part
 from segtune.report.parts.head import banners, facts, unlike_banners
 from segtune.report.parts.notes import notes
@@ -128,7 +129,7 @@ def study_section(found: Findings, arm_looks: Looks) -> Section:
     rows, tested = found.study.rows, found.finalists
     parts = [] if tested is None else finalist_parts(found)
     parts += search_parts(found) if rows.kind == "search" else ablation_parts(found, arm_looks)
-    parts.append(unfinished_part(rows))
+    parts += [evaluated_part(rows), unfinished_part(rows)]
     return _section(found, parts)
 
 

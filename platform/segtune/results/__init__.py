@@ -1,16 +1,18 @@
 """A study's results on disk: where they lie, their tables, and what is read back from them.
 
+evaluations  Scores of networks and masks that were evaluated afterwards: written and read.
 images      Scores image by image, side by side for all trials.
 measures    Which number stands for a trial: one protocol and size per metric, at the best epoch
             on val.
 provenance  Which code ran, of which commit, and which command line started it.
 reported    Numbers of papers, shown next to the study's own: reported, not reproduced.
+schemas     Which tables there are, and the columns of each.
 status      Where a study stands, computed from its tables and `study.json` alone.
 storage     Where studies are kept: a folder of a file system, or a folder of an S3 object store.
 study_file  `study.json`: the definition of a study as it was run.
 study_rows  A study's rows as the report uses them.
 study_scores  What a study's tables say of its scores, derived once and handed down.
-tables      The result tables: Parquet files, one per trial attempt and table.
+tables      The result tables: Parquet files that are read and replaced as a whole.
 trial_rows  The row of a trial in `trials`: when it starts, when it ends, and how it is read.
 """
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -52,6 +52,8 @@ class StudyRows:
     pictures: pd.DataFrame
     reported: tuple[Reported, ...] = ()
     """Papers' numbers: shown, in no statistic."""
+    evaluations: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Scores of what was evaluated after the study had run; empty where nothing was."""
 
     @property
     def kind(self) -> str:
@@ -195,6 +197,7 @@ def load(storage: Storage, study: str) -> StudyRows:
         images=tables.read(storage, study, "images").to_pandas(),
         pictures=tables.read(storage, study, "pictures").to_pandas(),
         reported=read_reported(Place.of(storage) / study, definition),
+        evaluations=tables.read(storage, study, "evaluations").to_pandas(),
     )
 
 

@@ -1,4 +1,4 @@
-"""The result tables: Parquet files, one per trial attempt and table.
+"""The result tables: Parquet files, one per trial attempt and table, or one per evaluation.
 
 A file is put in place of the one before as a whole, so that a reader never sees half of one. Files
 of several attempts overlap where a trial went on from a checkpoint: `read` keeps the latest.
@@ -8,129 +8,34 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from segtune.results.schemas import KEYS, SCHEMAS, TABLES, TRIAL_TABLES, TableName, TrialTable
 from segtune.results.storage import Place, Storage
 from segtune.study.definition import SCHEMA_VERSION
 
-TableName = Literal["trials", "steps", "scores", "images", "pictures"]
-TABLES: tuple[TableName, ...] = get_args(TableName)
-
-_TRIAL = [("study", pa.string()), ("trial_id", pa.string()), ("attempt", pa.int32())]
-_SCORE = [
-    ("class_name", pa.string()),
-    ("metric", pa.string()),
-    ("protocol", pa.string()),
-    ("value", pa.float64()),
+__all__ = [
+    "KEYS",
+    "SCHEMAS",
+    "TABLES",
+    "TRIAL_TABLES",
+    "TableName",
+    "TrialTable",
+    "last_written",
+    "next_attempt",
+    "put",
+    "read",
+    "read_file",
+    "table_dir",
+    "write",
 ]
-_RESOLUTION = ("resolution", pa.string())  # of the masks compared: 128x192 (height first) or image
-SCHEMAS: Mapping[TableName, pa.Schema] = {
-    "trials": pa.schema(
-        [
-            *_TRIAL,
-            ("role", pa.string()),  # arm | tune | search | finalist: what the trial is for
-            ("arm", pa.string()),  # null in a search
-            ("seed", pa.int64()),
-            ("number", pa.int64()),  # of a search's or a tuning's candidate, else null
-            ("status", pa.string()),  # running, finished, pruned, failed or cancelled
-            ("error", pa.string()),
-            ("config", pa.string()),  # JSON
-            ("changes", pa.string()),  # JSON: dotted field -> value, against the baseline
-            ("config_hash", pa.string()),
-            ("train_run", pa.string()),
-            ("git_commit", pa.string()),
-            ("git_dirty", pa.bool_()),
-            (
-                "study_commit",
-                pa.string(),
-            ),  # of the study's file, where it has a repository of its own
-            ("versions", pa.string()),  # JSON: package -> version
-            ("command", pa.string()),  # that ran the study
-            ("device", pa.string()),
-            ("workers", pa.int32()),
-            ("data_hash", pa.string()),
-            ("weights_hash", pa.string()),
-            ("trainable_parameters", pa.int64()),
-            ("total_parameters", pa.int64()),
-            ("adapted_lr", pa.float64()),  # peak rate of what the method adapts, else null
-            ("epochs", pa.int64()),
-            ("best_epoch", pa.int64()),
-            ("stopped_epoch", pa.int64()),  # after which a scheduler stopped it, else null
-            ("started", pa.timestamp("us", tz="UTC")),
-            ("ended", pa.timestamp("us", tz="UTC")),
-        ]
-    ),
-    "steps": pa.schema(
-        [
-            *_TRIAL,
-            ("step", pa.int64()),
-            ("epoch", pa.int64()),
-            ("loss", pa.float64()),
-            ("lr", pa.float64()),  # of the head
-            ("gradient_norm", pa.float64()),  # before it was clipped
-            ("seconds_data", pa.float64()),
-            ("seconds_forward", pa.float64()),
-            ("seconds_backward", pa.float64()),
-            ("seconds_optimizer", pa.float64()),
-            ("seconds_refresh", pa.float64()),
-            ("images_per_second", pa.float64()),
-            ("reduced_bytes", pa.int64()),  # handed over to be summed over workers
-            ("weights_bytes", pa.int64()),
-            ("gradient_bytes", pa.int64()),
-            ("optimizer_state_bytes", pa.int64()),
-            ("peak_memory_bytes", pa.int64()),
-        ]
-    ),
-    "scores": pa.schema(
-        [
-            *_TRIAL,
-            ("step", pa.int64()),
-            ("epoch", pa.int64()),
-            ("split", pa.string()),
-            _RESOLUTION,
-            *_SCORE,
-            ("n", pa.int64()),
-            ("direction", pa.string()),  # maximize or minimize: which values are better
-            ("unit", pa.string()),  # fraction, px, mm or another
-            ("label", pa.string()),  # the metric as it is written for a person
-            ("prompts", pa.string()),  # boxes that the system was told: none, truth, ...
-        ]
-    ),
-    "images": pa.schema(
-        [
-            *_TRIAL,
-            ("split", pa.string()),
-            _RESOLUTION,
-            ("sample_id", pa.string()),  # of a case's value, the case's
-            ("patient_id", pa.string()),
-            ("scope", pa.string()),  # whether the value is of the image or of its case
-            ("case_id", pa.string()),  # the volume that the image is a slice of, or the sample
-            *_SCORE,
-        ]
-    ),
-    "pictures": pa.schema(
-        [
-            *_TRIAL,
-            ("split", pa.string()),
-            ("sample_id", pa.string()),
-            ("kind", pa.string()),  # image, depth, truth, prediction, or a map of the system's own
-            ("png", pa.binary()),
-        ]
-    ),
-}
-KEYS: Mapping[TableName, tuple[str, ...]] = {
-    "trials": ("trial_id",),
-    "steps": ("trial_id", "step"),
-    "scores": ("trial_id", "epoch", "split", "resolution", "class_name", "metric", "protocol"),
-    "images": ("trial_id", "split", "resolution", "sample_id", "class_name", "metric", "protocol"),
-    "pictures": ("trial_id", "split", "sample_id", "kind"),
-}
-"""What makes a row of a table one of a kind, attempts apart."""
+
 STREAMS = 16
 """Files of an object store that are read at a time."""
 PATIENCES = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
@@ -145,7 +50,7 @@ def table_dir(storage: Storage, study: str, table: TableName) -> Place:
 
 
 def write(
-    storage: Storage, study: str, table: TableName, rows: Iterable[Mapping[str, Any]]
+    storage: Storage, study: str, table: TrialTable, rows: Iterable[Mapping[str, Any]]
 ) -> Place:
     """Write all rows of one trial attempt, in place of what was written of it before.
 
@@ -155,6 +60,26 @@ def write(
         table: which table.
         rows: at least one row; all of one `trial_id` and `attempt`. A column that a row leaves
             out is null.
+
+    Raises:
+        KeyError: a row has a column that the schema lacks.
+    """
+    written = list(rows)
+    name = _file(written[0]["trial_id"], written[0]["attempt"])
+    return put(storage, study, table, name, written)
+
+
+def put(
+    storage: Storage, study: str, table: TableName, name: str, rows: Iterable[Mapping[str, Any]]
+) -> Place:
+    """Write a file of a table, in place of the one that had its name.
+
+    Args:
+        storage: the folder that holds the studies.
+        study: its name.
+        table: which table.
+        name: of the file.
+        rows: all that the file is to hold. A column that a row leaves out is null.
 
     Raises:
         KeyError: a row has a column that the schema lacks.
@@ -170,7 +95,7 @@ def write(
     )
     content = pa.BufferOutputStream()
     pq.write_table(data, content)
-    file = table_dir(storage, study, table) / _file(filled[0]["trial_id"], filled[0]["attempt"])
+    file = table_dir(storage, study, table) / name
     file.write(content.getvalue())
     return file
 
@@ -204,16 +129,25 @@ def read(
     if wide and "metric" not in schema.names:
         raise ValueError(f"{table} has no metrics to widen: wide=True is for scores and images")
     folder = table_dir(storage, study, table)
+    keys = KEYS.get(table)
+    if keys is None:  # a file of evaluations has the name of its own
+        rows = _rows(folder.files("*.parquet"), schema)
+        if trial_id is not None:
+            rows = rows.filter(pc.equal(rows["trial_id"], trial_id))
+        return _pivot(rows) if wide else rows
     files = folder.files(_file("*" if trial_id is None else trial_id, "*"))
     if trial_id is not None:  # `x-a1` is another trial than `x`
         files = [f for f in files if _trial_of(f) == trial_id]
-    if not files:
-        return schema.empty_table()
-    # The schema gives rows of an older version the columns of this one, as nulls.
-    rows = _dataset(files, schema).to_table()
+    rows = _rows(files, schema)
     if len({_trial_of(f) for f in files}) < len(files):
-        rows = _latest(rows, list(KEYS[table]))
+        rows = _latest(rows, list(keys))
     return _pivot(rows) if wide else rows
+
+
+def read_file(storage: Storage, study: str, table: TableName, name: str) -> pa.Table:
+    """The rows of one file of a table; none where there is no such file."""
+    file = table_dir(storage, study, table) / name
+    return _rows([file] if file.is_file() else [], SCHEMAS[table])
 
 
 def next_attempt(storage: Storage, study: str, trial_id: str) -> int:
@@ -231,6 +165,11 @@ def next_attempt(storage: Storage, study: str, trial_id: str) -> int:
 def last_written(storage: Storage, study: str, trial_id: str, attempt: int) -> datetime | None:
     """When a trial's row was last rewritten, which every epoch does; None where it has none."""
     return (table_dir(storage, study, "trials") / _file(trial_id, attempt)).modified()
+
+
+def _rows(files: Sequence[Place], schema: pa.Schema) -> pa.Table:
+    """All rows; the schema gives those of an older version the columns of this one, as nulls."""
+    return _dataset(files, schema).to_table() if files else schema.empty_table()
 
 
 def _dataset(files: Sequence[Place], schema: pa.Schema) -> ds.Dataset:

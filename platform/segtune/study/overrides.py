@@ -145,7 +145,7 @@ def _apply(config: Any, changes: Changes, path: str, faults: list[str]) -> Any:
         if dot:
             inner.setdefault(head, {})[rest] = value
     for name in sorted((whole.keys() | inner.keys()) - fields):
-        faults.append(_unknown(f"{path}{name}", fields))
+        faults.append(unknown_field(f"{path}{name}", fields))
     new: dict[str, Any] = {}
     for name in sorted(fields & (whole.keys() | inner.keys())):
         value = getattr(config, name)
@@ -199,7 +199,8 @@ def _is_required(f: dataclasses.Field[Any]) -> bool:
     return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
 
 
-def _unknown(path: str, fields: set[str]) -> str:
+def unknown_field(path: str, fields: set[str]) -> str:
+    """That a dotted field is none of those there are, and which was perhaps meant."""
     parent, _, name = path.rpartition(".")
     if not fields:
         return f"unknown field {path}: the baseline's {parent} has no settings"

@@ -9,6 +9,7 @@ from segtune.study.spec import Ablation, Study
 from segtune.study.validate_search import faults_of_search, try_changes
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
+"""Of a study, or of an arm."""
 
 
 def validate(study: Study) -> None:
@@ -22,6 +23,11 @@ def validate(study: Study) -> None:
     faults = _check_ablation(study) if isinstance(study, Ablation) else faults_of_search(study)
     if faults:
         raise SpecError(faults)
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can name a study or an arm."""
+    return _NAME.fullmatch(text) is not None
 
 
 def check_name(name: str) -> None:

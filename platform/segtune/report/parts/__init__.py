@@ -5,6 +5,7 @@ classes           The scores of each class, per arm.
 cost              What arms cost: time per step, refreshes of the basis, parameters and memory.
 differences       Differences to the baseline: forest plots, the table, the conclusions.
 domains           Scores on another domain, and on masks of another size.
+evaluated         What was scored afterwards: on other data or sizes, and masks from elsewhere.
 factors           What differs between the arms: the table of their settings.
 head              What ran, and what a reader must know before any number.
 notes             How to read a section: where each number comes from, and how sure it is.

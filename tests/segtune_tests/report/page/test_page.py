@@ -155,7 +155,7 @@ def nothing_tested(storage: Path) -> None:
 
 def a_class_was_never_there(storage: Path) -> None:
     """Its name is known, and no image defines it."""
-    names: tuple[tables.TableName, ...] = ("scores", "images")
+    names: tuple[tables.TrialTable, ...] = ("scores", "images")
     for name in names:
         for file in (storage / "methods" / "tables" / name).iterdir():
             rows = pq.read_table(file).to_pylist()
@@ -178,7 +178,7 @@ def none_finished(storage: Path) -> None:
 
 
 def scores_are_nan(storage: Path) -> None:
-    names: tuple[tables.TableName, ...] = ("scores", "images")
+    names: tuple[tables.TrialTable, ...] = ("scores", "images")
     for name in names:
         for file in (storage / "methods" / "tables" / name).iterdir():
             rows = pq.read_table(file).to_pylist()

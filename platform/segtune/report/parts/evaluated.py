@@ -1,0 +1,202 @@
+"""What was scored after the study: networks on other data or sizes, masks from elsewhere."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from segtune.report.evidence.estimate import Estimate
+from segtune.report.evidence.stats import t_interval
+from segtune.report.page.page import Part
+from segtune.report.page.sheet import Cell, Raw, Sheet, estimate_cell, raw_estimate, raw_header_of
+from segtune.report.page.text import changes_text, count, listing
+from segtune.results.study_rows import MACRO, POOLED, StudyRows
+
+FRACTION = "fraction"
+DATA = "data."
+HASH_SHOWN = 8
+"""Digits of a data set's hash that tell two sets of one name apart."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One protocol of one metric, on one split of one data set, of masks of one size."""
+
+    label: str
+    protocol: str
+    unit: str
+    data: str
+    """The data set; with its fields, or its hash, where several have its name."""
+    told: str
+    """What differs from how training tested: boxes, test-time augmentation; empty for nothing."""
+    split: str
+    resolution: str
+    class_name: str
+    """`macro`, or `pooled` where a protocol has one value for all classes."""
+    of_arm: tuple[tuple[str, Estimate | None], ...]
+    """Mean over seeds; None where none was scored so."""
+
+    @property
+    def digits(self) -> int:
+        """Decimals worth showing."""
+        return 3 if self.unit == FRACTION else 2
+
+
+@dataclass(frozen=True)
+class Evaluations:
+    """All that was scored afterwards."""
+
+    scores: tuple[Evaluated, ...]
+    others: tuple[str, ...]
+    """What is no trial of the study."""
+    left_out: tuple[str, ...]
+    """Trials that were scored and are in no mean."""
+
+
+def evaluations(rows: StudyRows) -> Evaluations:
+    """Means over the seeds of each arm, as they were evaluated."""
+    table = rows.evaluations
+    if table.empty:
+        return Evaluations((), (), ())
+    finished = set(rows.trials.loc[rows.trials["status"] == "finished", "trial_id"])
+    of_trial = table["trial_id"].notna()
+    out = of_trial & ~table["trial_id"].isin(finished)
+    kept = table[~out & table["class_name"].isin((MACRO, POOLED))]
+    kept = kept.assign(column=kept["arm"].where(kept["arm"].notna(), kept["trial_id"]))
+    columns = _columns(rows, kept)
+    labels = _labels(kept)
+    keys = ["data", "data_hash", "settings", "split", "resolution", "metric", "protocol"]
+    found = []
+    for key, of_key in kept.groupby(keys, sort=False):
+        data, data_hash, settings, split, resolution, _, protocol = (str(part) for part in key)
+        class_name = MACRO if (of_key["class_name"] == MACRO).any() else POOLED
+        chosen = of_key[of_key["class_name"] == class_name]
+        first = chosen.iloc[0]
+        changed: Mapping[str, Any] = json.loads(settings)
+        found.append(
+            Evaluated(
+                label=str(first["label"]),
+                protocol=protocol,
+                unit=str(first["unit"]),
+                data=labels[data, _of_data(settings), data_hash],
+                told=changes_text({k: v for k, v in changed.items() if not k.startswith(DATA)}),
+                split=split,
+                resolution=resolution,
+                class_name=class_name,
+                of_arm=tuple(
+                    (name, t_interval(list(chosen.loc[chosen["column"] == name, "value"])))
+                    for name in columns
+                ),
+            )
+        )
+    named = kept.loc[kept["trial_id"].isna(), "column"]
+    return Evaluations(
+        tuple(found),
+        tuple(sorted({str(name) for name in named})),
+        tuple(sorted({str(trial) for trial in table.loc[out, "trial_id"]})),
+    )
+
+
+def evaluated_sheet(found: Sequence[Evaluated]) -> Sheet:
+    """A row for each metric of an evaluation, a column for each arm."""
+    arms = [arm for arm, _ in found[0].of_arm]
+    seeds = max((e.n for scores in found for _, e in scores.of_arm if e is not None), default=0)
+    rows, raw = [], []
+    for scores in found:
+        unit = "" if scores.unit == FRACTION else f" ({scores.unit})"
+        told = (f"{scores.label}{unit}", scores.protocol)
+        where = (scores.split, scores.resolution)
+        rows.append(
+            (
+                *(Cell(text, left=True) for text in told),
+                Cell(scores.data, small=scores.told, left=True),
+                *(Cell(text, left=True) for text in where),
+                *(estimate_cell(value, seeds, scores.digits) for _, value in scores.of_arm),
+            )
+        )
+        numbers: list[Raw] = [*told, scores.data, scores.told, *where, scores.class_name]
+        for _, value in scores.of_arm:
+            numbers += raw_estimate(value)
+        raw.append(tuple(numbers))
+    return Sheet(
+        "evaluations",
+        ("metric", "protocol", "data", "split", "masks of", *arms),
+        tuple(rows),
+        frozenset(),
+        (
+            *("metric", "protocol", "data", "told", "split", "resolution", "class"),
+            *(column for arm in arms for column in raw_header_of(arm)),
+        ),
+        tuple(raw),
+        legend="Mean over seeds with its 95 % t interval.",
+    )
+
+
+def evaluated_part(rows: StudyRows) -> Part | None:
+    """All that was scored afterwards; None where nothing was."""
+    found = evaluations(rows)
+    if not found.scores and not found.left_out:
+        return None
+    sentences = []
+    if found.others:
+        sentences.append(
+            f"Not trained in this study: {listing([*found.others])}. What chose them, and what "
+            "they were trained on, is not known here."
+        )
+    if {scores.split for scores in found.scores} - {"test"}:
+        sentences.append(
+            "A network may have been trained or chosen on images of train and val: scores of them "
+            "say nothing about new patients."
+        )
+    if found.left_out:
+        trials = count(len(found.left_out), "trial")
+        sentences.append(
+            f"Left out: {trials} that did not finish, or ran uncommitted code beside committed "
+            f"({listing([*found.left_out])})."
+        )
+    return Part(
+        "Evaluated afterwards",
+        "Scored with `segtune evaluate` once the study had run, as means over classes (of "
+        "protocols with one value for all classes that value). Whoever looks at many sets, sizes "
+        "and metrics and reports the best has chosen by them: no verdict is taken from these.",
+        sheet=evaluated_sheet(found.scores) if found.scores else None,
+        sentences=tuple(sentences),
+    )
+
+
+def _columns(rows: StudyRows, kept: pd.DataFrame) -> list[str]:
+    """What was evaluated: arms in the study's order, then the rest by name."""
+    there = {str(name) for name in kept["column"]}
+    own = [arm for arm in rows.arms if arm in there]
+    return [*own, *sorted(there - set(own))]
+
+
+def _labels(kept: pd.DataFrame) -> Mapping[tuple[str, str, str], str]:
+    """What each data set is called: its name, and as much more as tells it from others."""
+    sets = list(
+        dict.fromkeys(
+            (str(data), _of_data(str(settings)), str(data_hash))
+            for data, settings, data_hash in zip(
+                kept["data"], kept["settings"], kept["data_hash"], strict=True
+            )
+        )
+    )
+    labels = {}
+    for data, fields, data_hash in sets:
+        same_name = [s for s in sets if s[0] == data]
+        label = data
+        if len({s[1] for s in same_name}) > 1 and fields:
+            label += f", {fields}"
+        if len([s for s in same_name if s[1] == fields]) > 1:
+            label += f" #{data_hash[:HASH_SHOWN]}"
+        labels[data, fields, data_hash] = label
+    return labels
+
+
+def _of_data(settings: str) -> str:
+    """The fields of the data set among the settings, as text."""
+    changed: Mapping[str, Any] = json.loads(settings)
+    own = {k.removeprefix(DATA): v for k, v in changed.items() if k.startswith(DATA)}
+    return changes_text(own)
