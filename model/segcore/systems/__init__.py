@@ -9,6 +9,7 @@ hiera_unet     A U-shaped decoder on SAM2's trunk alone, after SAM2-UNet (Xiong 
 pixels         What every encoder does to its pixels first.
 sam            SAM (Kirillov et al., arXiv 2304.02643), by transformers.
 sam2_encoder   SAM2's image encoder (Ravi et al., arXiv 2408.00714): Hiera trunk and FPN neck.
+smp            U-Net and its relatives, by segmentation_models_pytorch: the usual baselines.
 system         What every system offers: a prediction at any size, its loss, and what may be
                adapted.
 vit            A plain vision transformer (Dosovitskiy et al., arXiv 2010.11929), by timm.
@@ -34,6 +35,12 @@ SYSTEMS.add(
     "hiera_unet",
     "segcore.systems.hiera_unet:HieraUnetConfig",
     "SAM2's trunk with a U-shaped decoder, no depth: a baseline",
+)
+SYSTEMS.add(
+    "smp",
+    "segcore.systems.smp:SmpConfig",
+    "U-Net, U-Net++, MA-Net, FPN, DeepLabV3+, UPerNet or SegFormer, of RGB or RGB and depth",
+    lacks=("layers to adapt", "fused q, k, v"),
 )
 SYSTEMS.add(
     "imedsam",
