@@ -9,6 +9,7 @@ hiera_unet     A U-shaped decoder on SAM2's trunk alone, after SAM2-UNet (Xiong 
 pixels         What every encoder does to its pixels first.
 sam            SAM (Kirillov et al., arXiv 2304.02643), by transformers.
 sam2_encoder   SAM2's image encoder (Ravi et al., arXiv 2408.00714): Hiera trunk and FPN neck.
+sam2_unet      SAM2-UNet: the same trunk, frozen, with adapters before its blocks.
 smp            U-Net and its relatives, by segmentation_models_pytorch: the usual baselines.
 system         What every system offers: a prediction at any size, its loss, and what may be
                adapted.
@@ -35,6 +36,11 @@ SYSTEMS.add(
     "hiera_unet",
     "segcore.systems.hiera_unet:HieraUnetConfig",
     "SAM2's trunk with a U-shaped decoder, no depth: a baseline",
+)
+SYSTEMS.add(
+    "sam2_unet",
+    "segcore.systems.sam2_unet:Sam2UnetConfig",
+    "SAM2's trunk with adapters before its blocks and a U-shaped decoder (SAM2-UNet)",
 )
 SYSTEMS.add(
     "smp",

@@ -146,7 +146,10 @@ def test_config_goes_through_json(name: str) -> None:
     config.check_weights()
 
 
-SMALL: dict[str, dict[str, Any]] = {"weft": {"experts": ExpertConfig(kernels=(1, 3), top=1)}}
+SMALL: dict[str, dict[str, Any]] = {
+    "sam2_unet": {"width": 8},
+    "weft": {"experts": ExpertConfig(kernels=(1, 3), top=1)},
+}
 """Fields that make a system's step a quick one."""
 
 
