@@ -7,6 +7,8 @@ import pytest
 
 from segcore.config import TrainConfig, from_json, to_json
 from segcore.presets import (
+    d2gpland_nano,
+    d2gpland_paper,
     depth_unet_nano,
     depth_unet_paper,
     sam2_unet_nano,
@@ -77,6 +79,24 @@ PAPER: list[tuple[Callable[..., TrainConfig], dict[str, Any]]] = [
             "augment.flip_axis": "either",
         },
     ),
+    (
+        d2gpland_paper,
+        {
+            "data": "l3d",
+            "system": "d2gpland",
+            "system.image_size": 1024,
+            "system.encoder.name": "resnet34",
+            "system.sam.size": "vit_b",
+            "system.width": 128,
+            "method": "frozen",
+            "optim.lr": 1e-4,
+            "optim.weight_decay": 3e-5,
+            "schedule.epochs": 60,
+            "schedule.batch_size": 4,
+            "schedule.final_lr_ratio": 1.0,
+            "augment.flip": 0.0,
+        },
+    ),
 ]
 
 
@@ -88,9 +108,9 @@ def test_at_paper_scale(preset: Callable[..., TrainConfig], expected: dict[str, 
     assert {field: fields[field] for field in expected} == expected
 
 
-@pytest.mark.parametrize("preset", [unet_nano, depth_unet_nano, sam2_unet_nano])
+@pytest.mark.parametrize("preset", [unet_nano, depth_unet_nano, sam2_unet_nano, d2gpland_nano])
 def test_small_ones_are_of_rendered_scenes(preset: Callable[[], TrainConfig]) -> None:
     config = preset()
     assert from_json(TrainConfig, to_json(config)) == config
     assert config.data.name == "synthetic_liver"
-    assert config.system.needs_depth == (preset is depth_unet_nano)
+    assert config.system.needs_depth == (preset in (depth_unet_nano, d2gpland_nano))

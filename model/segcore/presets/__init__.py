@@ -4,11 +4,14 @@
 srft_galore  SRFT-GaLore's readings: `nano` (small), `paper`, `paper_as_coded`, `recommended`.
 imedsam      I-MedSAM's: `imedsam_nano`, `imedsam_paper`, `imedsam_as_coded`, `imedsam_recommended`.
 weft         WEFT's: `weft_nano`, `weft_paper`, `weft_as_coded`, `weft_recommended`.
-baselines    `unet_paper`, `depth_unet_paper`, `segformer_paper`, `sam2_unet_paper`, and small:
-             `unet_nano`, `depth_unet_nano`, `sam2_unet_nano`.
+baselines    `unet_paper`, `depth_unet_paper`, `segformer_paper`, `sam2_unet_paper`,
+             `d2gpland_paper`; small: `unet_nano`, `depth_unet_nano`, `sam2_unet_nano`,
+             `d2gpland_nano`.
 """
 
 from segcore.presets.baselines import (
+    d2gpland_nano,
+    d2gpland_paper,
     depth_unet_nano,
     depth_unet_paper,
     sam2_unet_nano,
@@ -38,6 +41,8 @@ from segcore.presets.weft import weft_as_coded, weft_nano, weft_paper, weft_reco
 
 __all__ = [
     "as_coded",
+    "d2gpland_nano",
+    "d2gpland_paper",
     "depth_unet_nano",
     "depth_unet_paper",
     "imedsam_as_coded",

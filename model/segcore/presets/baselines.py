@@ -1,11 +1,12 @@
-"""Baselines on L3D: U-Net and its relatives, and SAM2-UNet, to hold other systems against.
+"""Baselines on L3D: U-Net and its relatives, SAM2-UNet, and D2GPLand without its prompts, to hold
+other systems against.
 
 `unet_paper`, `depth_unet_paper` and `segformer_paper` have the size and budget of SRFT-GaLore's
 scale (1024 x 1024, batch 4, 100 epochs) and the rate and weight decay of D2GPLand's training (1e-4,
 3e-5), which compared twelve such networks; that it trained them alike is our inference, and their
 encoders are our choice, since neither is stated where we could read. `sam2_unet_paper` has
-SAM2-UNet's own training, on L3D in the place of its polyps and animals. The `_nano` ones are small,
-on rendered scenes.
+SAM2-UNet's own training, on L3D in the place of its polyps and animals; `d2gpland_paper` that of
+D2GPLand's code. The `_nano` ones are small, on rendered scenes.
 """
 
 from dataclasses import replace
@@ -14,11 +15,15 @@ from typing import Literal
 from segcore.config import TrainConfig
 from segcore.data.augment import Augment
 from segcore.data.dataset import DataConfig
+from segcore.losses.dice_ce import DiceCe
 from segcore.losses.structure import Structure
 from segcore.methods.method import Method
+from segcore.systems.d2gpland import D2gplandConfig
+from segcore.systems.encoders import EncoderConfig
+from segcore.systems.sam import SamWeights
 from segcore.systems.sam2_encoder import Sam2Config
 from segcore.systems.sam2_unet import Sam2UnetConfig
-from segcore.systems.smp import EncoderConfig, SmpConfig
+from segcore.systems.smp import SmpConfig
 from segcore.training.schedule import OptimConfig, Schedule
 
 Weights = Literal["checkpoint", "random"]
@@ -41,6 +46,11 @@ def depth_unet_nano() -> TrainConfig:
 def sam2_unet_nano() -> TrainConfig:
     """A small SAM2 with packaged weights, frozen, with adapters: some minutes on one CPU core."""
     return replace(unet_nano(), system=Sam2UnetConfig(), method=Method.named("frozen"))
+
+
+def d2gpland_nano() -> TrainConfig:
+    """A small SAM with packaged weights, frozen, for depth: some minutes on one CPU core."""
+    return replace(unet_nano(), system=D2gplandConfig(), method=Method.named("frozen"))
 
 
 def unet_paper(
@@ -117,6 +127,48 @@ def sam2_unet_paper(
         optim=OptimConfig(lr=1e-3, weight_decay=5e-4, clip_norm=None),
         schedule=Schedule(epochs=20, batch_size=12, warmup_steps=0, final_lr_ratio=1e-4),
         augment=Augment(flip_axis="either", brightness=0.0),
+    )
+
+
+def d2gpland_paper(
+    data_root: str,
+    *,
+    encoder_checkpoint: str | None = None,
+    sam_checkpoint: str | None = None,
+    pretrained: Weights = "checkpoint",
+) -> TrainConfig:
+    """D2GPLand without its prompts, as its code trains it.
+
+    - ResNet-34 for the image and SAM's ViT-B, frozen, for depth, at 1024 x 1024; a decoder of 128
+      channels.
+    - Dice over all classes + binary cross-entropy. (The code gives that log-probabilities in the
+      place of logits, which we leave; and it selects on test, which nothing here does.)
+    - Sixty epochs of batch 4 at 1e-4, which stays: the cosine is stepped only after the last one.
+      Weight decay 3e-5, no clipping. (The code: Adam, with the decay in its gradient.)
+    - Nothing is augmented: the code's augmentation is never called.
+
+    Args:
+        data_root: as of `unet_paper`.
+        encoder_checkpoint: as of `unet_paper`.
+        sam_checkpoint: Meta's sam_vit_b_01ec64.pth.
+        pretrained: `random` does without both.
+    """
+    encoder = EncoderConfig(name="resnet34", pretrained=pretrained, checkpoint=encoder_checkpoint)
+    return TrainConfig(
+        data=DataConfig.named("l3d", root=data_root),
+        system=D2gplandConfig(
+            image_size=1024,
+            encoder=encoder,
+            sam=SamWeights(size="vit_b", pretrained=pretrained, checkpoint=sam_checkpoint),
+            width=128,
+            loss=DiceCe(background=True, entropy="binary"),
+        ),
+        method=Method.named("frozen"),
+        optim=OptimConfig(lr=RATE, weight_decay=3e-5, clip_norm=None),
+        schedule=Schedule(
+            epochs=60, batch_size=4, microbatch_size=1, warmup_steps=0, final_lr_ratio=1.0
+        ),
+        augment=Augment(flip=0.0, brightness=0.0),
     )
 
 

@@ -3,6 +3,8 @@
 blocks         Convolutional pieces of heads. GroupNorm, so that no statistic crosses samples.
 box_shapes     What a box alone is worth: the filled box, and the ellipse in it.
 boxes          What every system that is told by boxes does with them.
+d2gpland       What D2GPLand is without its prompts: a ResNet for RGB, a frozen SAM for depth.
+encoders       Convolutional encoders, by segmentation_models_pytorch and timm.
 features       Features of an encoder that does not move, kept for images that come again.
 hiera_unet     A U-shaped decoder on SAM2's trunk alone, after SAM2-UNet (Xiong et al., arXiv
                2408.08870): the baseline that shows what neck, depth and attention are worth.
@@ -47,6 +49,12 @@ SYSTEMS.add(
     "segcore.systems.smp:SmpConfig",
     "U-Net, U-Net++, MA-Net, FPN, DeepLabV3+, UPerNet or SegFormer, of RGB or RGB and depth",
     lacks=("layers to adapt", "fused q, k, v"),
+)
+SYSTEMS.add(
+    "d2gpland",
+    "segcore.systems.d2gpland:D2gplandConfig",
+    "a ResNet for RGB and SAM for depth, with a light decoder (D2GPLand without its prompts)",
+    needs={"depth maps": "give a set that has them, or take the system smp"},
 )
 SYSTEMS.add(
     "imedsam",

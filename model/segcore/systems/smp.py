@@ -1,18 +1,14 @@
 """U-Net and its relatives, by segmentation_models_pytorch: the baselines that every paper has.
 
-Different from the library's own networks, so that a sample counts for itself alone:
-
-- BatchNorm would tie the samples of a batch together. Norms of single images, with as many
-  parameters, take its place; in an encoder whose weights are from a file it stays, with the mean
-  and deviation that the file has, which training leaves as they are.
-- Nothing is dropped: neither features (FPN, DeepLabV3+) nor blocks (SegFormer's encoder).
+Different from the library's own networks, so that a sample counts for itself alone: norms are those
+of `segcore.systems.encoders`, and neither features (FPN, DeepLabV3+) nor blocks (SegFormer's
+encoder) are dropped.
 
 Shape suffixes: B batch, C channels, K classes, H W image size.
 """
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -25,10 +21,18 @@ from segcore.classes import ClassSpec
 from segcore.losses.dice_ce import DiceCe
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
+from segcore.systems.encoders import (
+    WHOLE,
+    EncoderConfig,
+    drop_nothing,
+    keep_statistics,
+    load_encoder,
+    replace_norms,
+)
 from segcore.systems.pixels import enlarge, resize, standardise
 from segcore.systems.system import Part, System, SystemConfig, Targets
-from segcore.systems.weft.norms import Norm, norm_of
-from segcore.systems.weights import LOCATION, load_exactly, read_published, tensors_hash
+from segcore.systems.weft.norms import Norm
+from segcore.systems.weights import tensors_hash
 
 Architecture = Literal[
     "unet", "unetplusplus", "manet", "fpn", "deeplabv3plus", "upernet", "segformer"
@@ -37,58 +41,6 @@ Architecture = Literal[
 1807.10165), MA-Net (Fan et al., IEEE Access 2020), FPN (Kirillov et al., CVPR 2019), DeepLabV3+
 (Chen et al., arXiv 1802.02611), UPerNet (Xiao et al., arXiv 1807.10221), SegFormer (Xie et al.,
 arXiv 2105.15203)."""
-
-ENCODER = "encoder."
-"""What names of an encoder's tensors begin with in a whole network."""
-CLASSIFIERS = ("fc.", "head.", "classifier.", "last_linear.", "conv_head.", "norm_head.")
-"""What files of classifiers have and no encoder: left out."""
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class EncoderConfig:
-    """Which encoder, and what its weights start from. Nothing is ever downloaded."""
-
-    name: str = "tu-mobilenetv3_small_100"
-    """One of the library's (`resnet34`, `mit_b2`), or `tu-` and a name of timm's that has features
-    at several scales."""
-    pretrained: Literal["random", "checkpoint"] = "random"
-    checkpoint: str | None = dataclasses.field(default=None, metadata=LOCATION)
-    """File or folder of a classifier or of the encoder alone, as timm, torchvision and the library
-    publish them: safetensors, or a pickle of nothing but tensors by name."""
-
-    def __post_init__(self) -> None:
-        faults = []
-        if (self.pretrained == "checkpoint") != (self.checkpoint is not None):
-            faults.append(
-                "encoder.pretrained='checkpoint' and encoder.checkpoint=PLACE go together: give "
-                "both or neither"
-            )
-        if self.name.startswith(("efficientnet-", "timm-")):
-            faults.append(
-                f"encoder.name = {self.name!r}: not of those that are offered, since it drops "
-                "blocks at random or is deprecated; take timm's own, such as "
-                "'tu-tf_efficientnet_b0'"
-            )
-        elif not _is_encoder(self.name):
-            faults.append(
-                f"encoder.name = {self.name!r} is no encoder: give 'tu-' and a name of timm's, or "
-                f"choose one of {', '.join(_encoders())}"
-            )
-        if faults:
-            raise ValueError("; ".join(faults))
-
-
-def _encoders() -> list[str]:
-    """The library's own encoders that are offered."""
-    from segmentation_models_pytorch.encoders import get_encoder_names  # seconds to import
-
-    return sorted(n for n in get_encoder_names() if not n.startswith(("efficientnet-", "timm-")))
-
-
-def _is_encoder(name: str) -> bool:
-    import timm
-
-    return timm.is_model(name[3:]) if name.startswith("tu-") else name in _encoders()
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -160,8 +112,7 @@ class SmpConfig(SystemConfig):
             ) from error
         if self.encoder.checkpoint is not None:
             load_encoder(network.get_submodule("encoder"), self.encoder.checkpoint)
-        kept = ENCODER if self.encoder.pretrained == "checkpoint" else None
-        replace_norms(network, self.norm, kept)
+        replace_norms(network, self.norm, WHOLE if self.encoder.from_file else None)
         drop_nothing(network)
         return network
 
@@ -177,76 +128,6 @@ def _widths(architecture: Architecture, width: int) -> dict[str, Any]:
     return {"decoder_channels": tuple(width // 2**i for i in range(5))}
 
 
-def load_encoder(encoder: nn.Module, place: str) -> None:
-    """Fill an encoder from a file of it, or of a classifier that it is part of.
-
-    Raises:
-        ValueError: no such file, a damaged one, or one that does not fit.
-    """
-    own = encoder.state_dict()
-    advice = "download the encoder's file from timm, torchvision or smp-hub"
-    found = read_published(
-        Path(place), "encoder", advice, entry=None, perhaps=("state_dict", "model")
-    )
-    if any(name.startswith(ENCODER) for name in found):
-        found = {n.removeprefix(ENCODER): x for n, x in found.items() if n.startswith(ENCODER)}
-    tensors = {_own_name(name, own): x for name, x in found.items()}
-    tensors = {n: x for n, x in tensors.items() if n in own or not n.startswith(CLASSIFIERS)}
-    for name, tensor in own.items():
-        if name.endswith(".num_batches_tracked"):
-            tensors.setdefault(name, tensor)  # files of before 2018 do not have it
-        elif name in tensors:
-            tensors[name] = _with_depth(tensors[name], tensor.shape)
-    load_exactly(encoder, tensors, place)
-
-
-def _own_name(name: str, own: Mapping[str, Tensor]) -> str:
-    """The encoder's name of a file's tensor: timm's are in a model of it, its stages flattened."""
-    flat = name.replace(".", "_", 1)
-    return next((n for n in (name, f"model.{name}", f"model.{flat}") if n in own), name)
-
-
-def _with_depth(weight: Tensor, shape: torch.Size) -> Tensor:
-    """A first convolution's weights for colours, with those for depth behind them."""
-    if len(shape) != 4 or shape[1] != 4 or weight.shape != (shape[0], 3, *shape[2:]):
-        return weight
-    return torch.cat((weight, weight.mean(1, keepdim=True)), dim=1) * 0.75
-
-
-def replace_norms(network: nn.Module, norm: Norm, kept: str | None) -> None:
-    """Put norms of single images in the place of BatchNorm, with its scale and shift.
-
-    Args:
-        network: whose they are.
-        norm: of which kind.
-        kept: beginning of the names of those that stay.
-    """
-    import timm.layers
-
-    layers: Any = timm.layers
-    for name, old in [*network.named_modules()]:
-        if not isinstance(old, nn.BatchNorm2d) or (kept is not None and name.startswith(kept)):
-            continue
-        new = norm_of(old.num_features, norm)
-        new.eps, new.weight, new.bias = old.eps, old.weight, old.bias
-        activation: Any = old if isinstance(old, layers.BatchNormAct2d) else None
-        network.set_submodule(
-            name, new if activation is None else nn.Sequential(new, activation.act)
-        )
-
-
-def drop_nothing(network: nn.Module) -> None:
-    """Let all features and blocks through in training too."""
-    import timm.layers
-
-    layers: Any = timm.layers
-    for module in network.modules():
-        if isinstance(module, nn.Dropout | nn.Dropout2d):
-            module.p = 0.0
-        elif isinstance(module, layers.DropPath):
-            module.drop_prob = 0.0
-
-
 class Smp(System):
     """The encoder is what a method decides about, random or not; decoder and head are trained."""
 
@@ -255,15 +136,13 @@ class Smp(System):
         self._config = config
         self._loss = config.loss.build(classes)
         self.network = config.network(len(classes.names))
-        read = config.encoder.pretrained == "checkpoint"
-        self._weights_hash = tensors_hash(self._part("encoder")) if read else "none"
+        encoder = self.network.get_submodule("encoder")
+        self._weights_hash = tensors_hash(encoder) if config.encoder.from_file else "none"
 
     def train(self, mode: bool = True) -> "Smp":
         """Set the mode; a BatchNorm keeps the statistics of its file in both."""
         super().train(mode)
-        for module in self.network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
+        keep_statistics(self.network)
         return self
 
     def forward(self, batch: Batch, size: Size, progress: Progress = FINISHED) -> Prediction:
@@ -293,10 +172,10 @@ class Smp(System):
 
     def parts(self) -> Mapping[str, Part]:
         """The encoder, decoder and head."""
+        heads = ("network.decoder", "network.segmentation_head")
         return {
-            "network.encoder": Part(self._part("encoder"), "pretrained"),
-            "network.decoder": Part(self._part("decoder"), "head"),
-            "network.segmentation_head": Part(self._part("segmentation_head"), "head"),
+            "network.encoder": Part(self.get_submodule("network.encoder"), "pretrained"),
+            **{name: Part(self.get_submodule(name), "head") for name in heads},
         }
 
     def adaptable(self, targets: Targets) -> Mapping[str, nn.Linear]:
@@ -306,6 +185,3 @@ class Smp(System):
     def weights_hash(self) -> str:
         """Hash of the encoder's weights as they were loaded; `none` where it began at random."""
         return self._weights_hash
-
-    def _part(self, name: str) -> nn.Module:
-        return self.network.get_submodule(name)

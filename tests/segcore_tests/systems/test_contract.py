@@ -146,7 +146,14 @@ def test_config_goes_through_json(name: str) -> None:
     config.check_weights()
 
 
+TRAINED = {name: METHODS for name in NETWORKS if name != "dual_encoder"} | dict.fromkeys(
+    ("d2gpland", "sam2_unet"), ("frozen", "full")
+)
+"""Methods by system; of those whose encoder another one of these has, two, since what other methods
+put into an encoder is the same there. A step with each of them is in `test_pairs`, and those on the
+dual encoder are in `test_methods`."""
 SMALL: dict[str, dict[str, Any]] = {
+    "d2gpland": {"width": 8},
     "sam2_unet": {"width": 8},
     "weft": {"experts": ExpertConfig(kernels=(1, 3), top=1)},
 }
@@ -157,13 +164,12 @@ SMALL: dict[str, dict[str, Any]] = {
     ("name", "method"),
     [
         (name, method)
-        for name in NETWORKS
-        for method in METHODS
-        if name != "dual_encoder" and METHODS[method].refusal(SYSTEMS, name) is None
+        for name, methods in TRAINED.items()
+        for method in methods
+        if METHODS[method].refusal(SYSTEMS, name) is None
     ],
 )
 def test_every_method_trains_every_system(tiny: TrainConfig, name: str, method: str) -> None:
-    """`test_methods` has the contract of methods on the dual encoder."""
     config = dataclasses.replace(
         tiny,
         system=SystemConfig.named(name, image_size=64, **SMALL.get(name, {})),
