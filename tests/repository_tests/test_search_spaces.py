@@ -48,7 +48,8 @@ def _shapes_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let networks be built on the meta device: Hiera reads the values of a linspace, and weights
     without values have no hash."""
     monkeypatch.setattr(torch, "linspace", functools.partial(torch.linspace, device="cpu"))
-    for module in ("dual_encoder.network", "hiera_unet", "imedsam.network", "weft.network"):
+    networks = ("dual_encoder.network", "imedsam.network", "weft.network")
+    for module in (*networks, "d2gpland", "hiera_unet", "sam2_unet"):
         monkeypatch.setattr(f"segcore.systems.{module}.tensors_hash", lambda module: "")
 
 

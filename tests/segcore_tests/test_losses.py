@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from segcore.batch import Batch, Prediction
 from segcore.classes import ClassSpec
 from segcore.losses.dice_ce import DiceCe
+from segcore.losses.structure import Structure
 
 LANDMARKS = ClassSpec(("background", "ridge", "silhouette", "ligament"), exclusive=True)
 ORGANS = ClassSpec(("liver", "tumour"), exclusive=False)
@@ -174,3 +175,33 @@ def test_ignored_pixels_of_overlapping_classes() -> None:
     assert logits.grad is not None
     assert not logits.grad[:, :, 4:].any()
     assert logits.grad[:, :, :4].any()
+
+
+def weight_at(target_HW: Tensor, y: int, x: int) -> float:
+    """One, and five times how far a pixel is from the mean of the 31 x 31 around it; beyond: 0."""
+    own, around = float(target_HW[y, x]), 0.0
+    for row in range(max(0, y - 15), min(len(target_HW), y + 16)):
+        around += float(target_HW[row, max(0, x - 15) : x + 16].sum())
+    return 1 + 5 * abs(around / 31**2 - own)
+
+
+@pytest.mark.parametrize("entropy", ["weighted", "plain"])
+def test_structure_is_that_of_its_formula(entropy: Any) -> None:
+    logits, target = logits_and_target(6)
+    values = []
+    for logit_HW, y_HW in zip(logits.double().flatten(0, 1), target.flatten(0, 1), strict=True):
+        w = torch.tensor([[weight_at(y_HW, y, x) for x in range(6)] for y in range(6)])
+        p = logit_HW.sigmoid()
+        each = -(y_HW * p.log() + (1 - y_HW) * (1 - p).log())
+        bce = (w * each).sum() / w.sum() if entropy == "weighted" else each.mean()
+        both, either = (w * p * y_HW).sum(), (w * (p + y_HW)).sum()
+        values.append(bce + 1 - (both + 1) / (either - both + 1))
+    value = Structure(entropy=entropy).build(LANDMARKS)(Prediction(logits), batch_of(target))
+    expected = torch.stack(values).mean()
+    torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=0)
+
+
+def test_structure_of_an_image_of_which_nothing_is_known_is_finite() -> None:
+    logits, target = logits_and_target(6)
+    batch = batch_of(target, torch.ones(3, 1, 6, 6, dtype=torch.bool))
+    assert Structure().build(LANDMARKS)(Prediction(logits), batch) == 0

@@ -4,8 +4,22 @@
 srft_galore  SRFT-GaLore's readings: `nano` (small), `paper`, `paper_as_coded`, `recommended`.
 imedsam      I-MedSAM's: `imedsam_nano`, `imedsam_paper`, `imedsam_as_coded`, `imedsam_recommended`.
 weft         WEFT's: `weft_nano`, `weft_paper`, `weft_as_coded`, `weft_recommended`.
+baselines    `unet_paper`, `depth_unet_paper`, `segformer_paper`, `sam2_unet_paper`,
+             `d2gpland_paper`; small: `unet_nano`, `depth_unet_nano`, `sam2_unet_nano`,
+             `d2gpland_nano`.
 """
 
+from segcore.presets.baselines import (
+    d2gpland_nano,
+    d2gpland_paper,
+    depth_unet_nano,
+    depth_unet_paper,
+    sam2_unet_nano,
+    sam2_unet_paper,
+    segformer_paper,
+    unet_nano,
+    unet_paper,
+)
 from segcore.presets.imedsam import (
     imedsam_as_coded,
     imedsam_nano,
@@ -27,6 +41,10 @@ from segcore.presets.weft import weft_as_coded, weft_nano, weft_paper, weft_reco
 
 __all__ = [
     "as_coded",
+    "d2gpland_nano",
+    "d2gpland_paper",
+    "depth_unet_nano",
+    "depth_unet_paper",
     "imedsam_as_coded",
     "imedsam_nano",
     "imedsam_paper",
@@ -39,6 +57,11 @@ __all__ = [
     "paper_system",
     "published",
     "recommended",
+    "sam2_unet_nano",
+    "sam2_unet_paper",
+    "segformer_paper",
+    "unet_nano",
+    "unet_paper",
     "weft_as_coded",
     "weft_nano",
     "weft_paper",

@@ -3,12 +3,16 @@
 blocks         Convolutional pieces of heads. GroupNorm, so that no statistic crosses samples.
 box_shapes     What a box alone is worth: the filled box, and the ellipse in it.
 boxes          What every system that is told by boxes does with them.
+d2gpland       What D2GPLand is without its prompts: a ResNet for RGB, a frozen SAM for depth.
+encoders       Convolutional encoders, by segmentation_models_pytorch and timm.
 features       Features of an encoder that does not move, kept for images that come again.
 hiera_unet     A U-shaped decoder on SAM2's trunk alone, after SAM2-UNet (Xiong et al., arXiv
                2408.08870): the baseline that shows what neck, depth and attention are worth.
 pixels         What every encoder does to its pixels first.
 sam            SAM (Kirillov et al., arXiv 2304.02643), by transformers.
 sam2_encoder   SAM2's image encoder (Ravi et al., arXiv 2408.00714): Hiera trunk and FPN neck.
+sam2_unet      SAM2-UNet: the same trunk, frozen, with adapters before its blocks.
+smp            U-Net and its relatives, by segmentation_models_pytorch: the usual baselines.
 system         What every system offers: a prediction at any size, its loss, and what may be
                adapted.
 vit            A plain vision transformer (Dosovitskiy et al., arXiv 2010.11929), by timm.
@@ -34,6 +38,23 @@ SYSTEMS.add(
     "hiera_unet",
     "segcore.systems.hiera_unet:HieraUnetConfig",
     "SAM2's trunk with a U-shaped decoder, no depth: a baseline",
+)
+SYSTEMS.add(
+    "sam2_unet",
+    "segcore.systems.sam2_unet:Sam2UnetConfig",
+    "SAM2's trunk with adapters before its blocks and a U-shaped decoder (SAM2-UNet)",
+)
+SYSTEMS.add(
+    "smp",
+    "segcore.systems.smp:SmpConfig",
+    "U-Net, U-Net++, MA-Net, FPN, DeepLabV3+, UPerNet or SegFormer, of RGB or RGB and depth",
+    lacks=("layers to adapt", "fused q, k, v"),
+)
+SYSTEMS.add(
+    "d2gpland",
+    "segcore.systems.d2gpland:D2gplandConfig",
+    "a ResNet for RGB and SAM for depth, with a light decoder (D2GPLand without its prompts)",
+    needs={"depth maps": "give a set that has them, or take the system smp"},
 )
 SYSTEMS.add(
     "imedsam",

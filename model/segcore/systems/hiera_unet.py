@@ -30,9 +30,9 @@ from segcore.systems.weights import moves, tensors_hash
 class HieraUnetConfig(SystemConfig):
     """SAM2's Hiera at four scales, each narrowed and met from below.
 
-    Different from SAM2-UNet: the loss looks at the last output alone, norms are GroupNorm, and how
-    the trunk is adapted is the method's choice (`frozen`, or adapters inside its projections in
-    place of theirs between its blocks).
+    Different from SAM2-UNet, which is the system `sam2_unet`: the blocks that narrow are plainer,
+    the loss looks at the last output alone, and how the trunk is adapted is the method's choice
+    (`frozen`, or adapters inside its projections in place of theirs before its blocks).
     """
 
     name: ClassVar[str] = "hiera_unet"
