@@ -35,7 +35,7 @@ from segcore.registry import STRICT
 from segcore.systems import SYSTEMS
 from segcore.systems.blocks import GROUPS, NonBottleneck1D, conv_norm_act
 from segcore.systems.encoders import EncoderConfig, keep_statistics
-from segcore.systems.pixels import enlarge, resize, standardise
+from segcore.systems.pixels import enlarge, logits_at, resize, standardise
 from segcore.systems.sam import SamWeights
 from segcore.systems.system import Part, System, SystemConfig, Targets, projections
 from segcore.systems.weights import tensors_hash
@@ -150,7 +150,7 @@ class D2gpland(System):
         ):
             x_BChw = enlarge(refine(x_BChw), _size(skipped)) + skip(skipped)
         native: Tensor = self.out(x_BChw)
-        return Prediction(enlarge(native, size), {"native": native})
+        return Prediction(logits_at(native, size), {"native": native})
 
     def loss(self, prediction: Prediction, batch: Batch, progress: Progress) -> Tensor:
         """The configured loss of the masks."""

@@ -25,7 +25,7 @@ from segcore.losses.dice_ce import DiceCe
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
 from segcore.systems.blocks import GROUPS, conv_norm_act
-from segcore.systems.pixels import enlarge, resize, standardise
+from segcore.systems.pixels import logits_at, resize, standardise
 from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config
 from segcore.systems.system import Part, System, SystemConfig, Targets, projections
 from segcore.systems.weights import tensors_hash
@@ -115,7 +115,7 @@ class Sam2Unet(System):
             if i < len(self.sides):
                 extras[f"side {i}"] = self.sides[i](x_BChw)
         native: Tensor = self.out(x_BChw)
-        return Prediction(enlarge(native, size), {"native": native, **extras})
+        return Prediction(logits_at(native, size), {"native": native, **extras})
 
     def loss(self, prediction: Prediction, batch: Batch, progress: Progress) -> Tensor:
         """The configured loss of the masks, and of those on the way to them."""
@@ -123,7 +123,7 @@ class Sam2Unet(System):
         size = prediction.logits_BKhw.shape[-2:]
         for i in range(len(self.sides)):
             native = prediction.extras[f"side {i}"]
-            side = Prediction(enlarge(native, (size[0], size[1])), {"native": native})
+            side = Prediction(logits_at(native, (size[0], size[1])), {"native": native})
             value = value + self._config.side_weight * self._loss(side, batch)
         return value
 

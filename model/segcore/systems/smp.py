@@ -29,7 +29,7 @@ from segcore.systems.encoders import (
     load_encoder,
     replace_norms,
 )
-from segcore.systems.pixels import enlarge, resize, standardise
+from segcore.systems.pixels import logits_at, resize, standardise
 from segcore.systems.system import Part, System, SystemConfig, Targets
 from segcore.systems.weft.norms import Norm
 from segcore.systems.weights import tensors_hash
@@ -162,8 +162,7 @@ class Smp(System):
             # About as wide as a standardised colour.
             x_BCHW = torch.cat((x_BCHW, 4 * resize(batch.depth_B1HW, shape) - 2), dim=1)
         native: Tensor = self.network(x_BCHW)
-        logits = native if native.shape[-2:] == size else enlarge(native, size)
-        return Prediction(logits, {"native": native})
+        return Prediction(logits_at(native, size), {"native": native})
 
     def loss(self, prediction: Prediction, batch: Batch, progress: Progress) -> Tensor:
         """The configured loss of the masks."""

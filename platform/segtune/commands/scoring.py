@@ -51,7 +51,7 @@ def score_networks(args: argparse.Namespace, console: Console) -> Iterator[Score
         with on_this_machine(place) as checkpoint:
             places = {f"system.{field}": str(value) for field, value in fields["system"].items()}
             restored = restore(checkpoint, places, as_trained=True)
-            restored = replace(restored, precision=args.precision or restored.precision)
+            restored = dataclasses.replace(restored, precision=args.precision or restored.precision)
             digest = best_hash(find(checkpoint))
         data = data_of(args, fields["data"], restored)
         usual = again.as_trained(restored, data)
