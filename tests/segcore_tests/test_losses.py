@@ -10,8 +10,11 @@ from torch.nn import functional as F
 
 from segcore.batch import Batch, Prediction
 from segcore.classes import ClassSpec
+from segcore.losses.cl_dice import ClDice
 from segcore.losses.dice_ce import DiceCe
+from segcore.losses.focal import Focal
 from segcore.losses.structure import Structure
+from segcore.losses.tversky import Tversky
 
 LANDMARKS = ClassSpec(("background", "ridge", "silhouette", "ligament"), exclusive=True)
 ORGANS = ClassSpec(("liver", "tumour"), exclusive=False)
@@ -205,3 +208,59 @@ def test_structure_of_an_image_of_which_nothing_is_known_is_finite() -> None:
     logits, target = logits_and_target(6)
     batch = batch_of(target, torch.ones(3, 1, 6, 6, dtype=torch.bool))
     assert Structure().build(LANDMARKS)(Prediction(logits), batch) == 0
+
+
+@pytest.mark.parametrize("power", [1.0, 0.75])
+def test_tversky_is_its_formula_and_dice_where_both_errors_weigh_the_same(power: float) -> None:
+    logits, target = logits_and_target()
+    p, y = logits.double().softmax(1)[:, 1:], target[:, 1:].double()
+    found, false, missed = (x.sum((2, 3)) for x in (p * y, p * (1 - y), (1 - p) * y))
+    index = found / (found + 0.2 * false + 0.9 * missed)
+    entropy = -(target * logits.double().log_softmax(1)).sum(1).mean()
+    expected = (1 - index).pow(power).mean() + 0.5 * entropy
+    config = Tversky(alpha=0.2, beta=0.9, power=power, ce_weight=0.5)
+    value = config.build(LANDMARKS)(Prediction(logits), batch_of(target))
+    torch.testing.assert_close(value.double(), expected, rtol=1e-4, atol=0)
+    even = Tversky(alpha=0.5, beta=0.5).build(LANDMARKS)(Prediction(logits), batch_of(target))
+    usual = DiceCe().build(LANDMARKS)(Prediction(logits), batch_of(target))
+    torch.testing.assert_close(even, usual, rtol=1e-4, atol=0)
+
+
+def test_focal_is_its_formula() -> None:
+    logits, target = logits_and_target()
+    p = logits.double().softmax(1)
+    expected = -(target * (1 - p).pow(1.5) * p.log()).mean() + 2 * dice(p[:, 1:], target[:, 1:])
+    config = Focal(gamma=1.5, dice_weight=2)
+    value = config.build(LANDMARKS)(Prediction(logits), batch_of(target))
+    torch.testing.assert_close(value.double(), expected, rtol=1e-4, atol=0)
+    overlapping = ClassSpec(("a", "b", "c", "d"), exclusive=False)
+    q = logits.double().sigmoid()
+    both = target * (1 - q).pow(1.5) * q.log() + (1 - target) * q.pow(1.5) * (1 - q).log()
+    value = config.build(overlapping)(Prediction(logits), batch_of(target))
+    torch.testing.assert_close(value.double(), 2 * dice(q, target) - both.mean(), rtol=1e-4, atol=0)
+
+
+def test_a_gap_in_a_line_costs_more_by_its_centreline() -> None:
+    """A line eleven pixels wide, with five of its columns missing, against one that is two rows
+    thinner: the second loses more of the mask, the first more of the line."""
+    line = torch.zeros(1, 1, 48, 96)
+    line[..., 18:29, 8:88] = 1
+    gap, thin = line.clone(), line.clone()
+    gap[..., 40:45] = 0
+    thin[..., 18:19, :] = 0
+    thin[..., 28:29, :] = 0
+    spec = ClassSpec(("line",), exclusive=False)
+
+    def cost(mask: Tensor, share: float) -> float:
+        loss = ClDice(share=share, iterations=8, ce_weight=0).build(spec)
+        return float(loss(Prediction(40 * mask - 20), batch_of(line)))
+
+    assert cost(line, 1.0) == pytest.approx(0, abs=1e-3)
+    assert cost(gap, 1.0) > cost(thin, 1.0)
+    masks = DiceCe(ce_weight=0).build(spec)
+    worst = [float(masks(Prediction(40 * m - 20), batch_of(line))) for m in (gap, thin)]
+    assert worst[0] < worst[1]
+    half = 0.5 * (cost(gap, 1.0) + worst[0])
+    assert cost(gap, 0.5) == pytest.approx(half, rel=1e-4)
+    with_entropy = ClDice(share=0.5, iterations=8).build(spec)
+    assert float(with_entropy(Prediction(40 * gap - 20), batch_of(line))) > cost(gap, 0.5)

@@ -1,9 +1,18 @@
 """Losses by name.
 
+at_target       Logits and target as a loss of masks compares them: of one size, in float32, pixels
+                that nobody knows made such that they teach nothing.
+cl_dice         Dice of masks and of their centrelines (clDice, Shit et al., arXiv 2003.07311), by
+                MONAI: for thin structures, of which a gap costs little overlap and the whole of the
+                line.
 dice_ce         Dice + cross-entropy on masks, by MONAI.
+focal           Focal cross-entropy (Lin et al., arXiv 1708.02002) and Dice, by MONAI.
 loss            What every loss offers: a mean over samples.
 query_matching  Mask2Former's loss of queries that are matched with objects, by transformers.
 structure       Cross-entropy and IoU that weigh borders more (F3Net, SAM2-UNet).
+tversky         Tversky's index and cross-entropy (Salehi et al., arXiv 1706.05721; its focal form,
+                Abraham and Khan, arXiv 1810.07842), by MONAI: for structures that a network rather
+                misses than makes up.
 """
 
 from segcore.tables import Table
@@ -20,3 +29,6 @@ LOSSES.add(
     "segcore.losses.structure:Structure",
     "cross-entropy and IoU that weigh borders more, as in F3Net and SAM2-UNet",
 )
+LOSSES.add("tversky", "segcore.losses.tversky:Tversky", "misses weigh more than false alarms")
+LOSSES.add("focal", "segcore.losses.focal:Focal", "focal cross-entropy and Dice")
+LOSSES.add("cl_dice", "segcore.losses.cl_dice:ClDice", "Dice of masks and of their centrelines")

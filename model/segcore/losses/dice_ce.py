@@ -5,7 +5,6 @@ Shape suffixes: B batch, K classes, H W target size.
 
 from typing import Annotated, Any, ClassVar, Literal
 
-import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
@@ -13,11 +12,9 @@ from torch.nn import functional as F
 
 from segcore.batch import Batch, Prediction
 from segcore.classes import ClassSpec
+from segcore.losses.at_target import at_target
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
-
-CERTAIN = 30.0
-"""A logit of which nothing is left to learn in float32."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -91,17 +88,8 @@ class MaskLoss(nn.Module):
             prediction: with `extras["native"]` if the loss is to look there.
             batch: whose targets and ignored pixels count.
         """
-        logits, target_BKHW = prediction.logits_BKhw, batch.target_BKHW
-        if self._config.resolution == "native":
-            logits = prediction.extras["native"]
-            target_BKHW = F.interpolate(target_BKHW, logits.shape[-2:], mode="nearest")
-        elif logits.shape[-2:] != target_BKHW.shape[-2:]:
-            logits = F.interpolate(
-                logits, target_BKHW.shape[-2:], mode="bilinear", align_corners=False
-            )
-        logits = logits.float()
-        if batch.ignore_B1HW is not None:
-            logits, target_BKHW = self._without(batch.ignore_B1HW, logits, target_BKHW)
+        native = self._config.resolution == "native"
+        logits, target_BKHW = at_target(prediction, batch, exclusive=self._exclusive, native=native)
         value: Tensor
         if self._config.entropy == "softmax":
             value = self._dice_ce(logits, target_BKHW)
@@ -112,18 +100,3 @@ class MaskLoss(nn.Module):
             binary_of, target_BKHW
         )
         return value
-
-    def _without(
-        self, ignore_B1HW: Tensor, logits_BKHW: Tensor, target_BKHW: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Logits and target whose ignored pixels are background, predicted with certainty: they
-        have no gradient, and no foreground class sees them."""
-        shrunk = F.interpolate(ignore_B1HW.float(), logits_BKHW.shape[-2:], mode="nearest")
-        ignored = shrunk.bool()
-        certain = torch.full_like(logits_BKHW[:1, :, :1, :1], -CERTAIN)
-        nothing = torch.zeros_like(certain)
-        if self._exclusive:
-            certain[:, 0], nothing[:, 0] = CERTAIN, 1
-        return torch.where(ignored, certain, logits_BKHW), torch.where(
-            ignored, nothing, target_BKHW
-        )

@@ -152,6 +152,9 @@ TRAINED = {name: METHODS for name in NETWORKS if name != "dual_encoder"} | dict.
 """Methods by system; of those whose encoder another one of these has, two, since what other methods
 put into an encoder is the same there. A step with each of them is in `test_pairs`, and those on the
 dual encoder are in `test_methods`."""
+QUICK = ("frozen", "full", "lora_qv", "srft_galore")
+"""Of every kind one: the others train a system in the slow tests, and take a step with each in
+`test_pairs`."""
 SMALL: dict[str, dict[str, Any]] = {
     "d2gpland": {"width": 8},
     "sam2_unet": {"width": 8},
@@ -163,7 +166,7 @@ SMALL: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize(
     ("name", "method"),
     [
-        (name, method)
+        pytest.param(name, method, marks=[] if method in QUICK else [pytest.mark.slow])
         for name, methods in TRAINED.items()
         for method in methods
         if METHODS[method].refusal(SYSTEMS, name) is None

@@ -1,0 +1,66 @@
+"""Logits and target as a loss of masks compares them: of one size, in float32, pixels that nobody
+knows made such that they teach nothing.
+
+Shape suffixes: B batch, K classes, H W size at which they are compared.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from segcore.batch import Batch, Prediction
+
+CERTAIN = 30.0
+"""A logit of which nothing is left to learn in float32."""
+
+
+def at_target(
+    prediction: Prediction, batch: Batch, *, exclusive: bool, native: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Logits and target, (B, K, H, W) both.
+
+    Ignored pixels are background, predicted with certainty: they have no gradient, and no
+    foreground class sees them.
+
+    Args:
+        prediction: with `extras["native"]` where the loss is to look there.
+        batch: whose targets and ignored pixels count.
+        exclusive: whether the classes exclude one another, so that channel 0 is the background.
+        native: whether they are compared at the size of the network's own map, the target thinned
+            out by nearest neighbours, and not at the target's size.
+    """
+    logits, target_BKHW = prediction.logits_BKhw, batch.target_BKHW
+    if native:
+        logits = prediction.extras["native"]
+        target_BKHW = F.interpolate(target_BKHW, logits.shape[-2:], mode="nearest")
+    elif logits.shape[-2:] != target_BKHW.shape[-2:]:
+        logits = F.interpolate(logits, target_BKHW.shape[-2:], mode="bilinear", align_corners=False)
+    logits_BKHW = logits.float()
+    if batch.ignore_B1HW is None:
+        return logits_BKHW, target_BKHW
+    shrunk = F.interpolate(batch.ignore_B1HW.float(), logits_BKHW.shape[-2:], mode="nearest")
+    ignored_B1HW = shrunk.bool()
+    certain = torch.full_like(logits_BKHW[:1, :, :1, :1], -CERTAIN)
+    nothing = torch.zeros_like(certain)
+    if exclusive:
+        certain[:, 0], nothing[:, 0] = CERTAIN, 1
+    return (
+        torch.where(ignored_B1HW, certain, logits_BKHW),
+        torch.where(ignored_B1HW, nothing, target_BKHW),
+    )
+
+
+def probabilities(
+    logits_BKHW: Tensor, target_BKHW: Tensor, *, exclusive: bool
+) -> tuple[Tensor, Tensor]:
+    """Of the classes that are no background, and the same part of the target."""
+    if exclusive:
+        return logits_BKHW.softmax(1)[:, 1:], target_BKHW[:, 1:]
+    return logits_BKHW.sigmoid(), target_BKHW
+
+
+def cross_entropy(logits_BKHW: Tensor, target_BKHW: Tensor, *, exclusive: bool) -> Tensor:
+    """Its mean over pixels, the background among the classes; binary where classes overlap."""
+    if exclusive:
+        return F.cross_entropy(logits_BKHW, target_BKHW)
+    return F.binary_cross_entropy_with_logits(logits_BKHW, target_BKHW)

@@ -1,0 +1,58 @@
+"""Dice of masks and of their centrelines (clDice, Shit et al., arXiv 2003.07311), by MONAI: for
+thin structures, of which a gap costs little overlap and the whole of the line.
+"""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from segcore.batch import Batch, Prediction
+from segcore.classes import ClassSpec
+from segcore.losses.at_target import at_target, cross_entropy, probabilities
+from segcore.losses.loss import Loss
+from segcore.registry import STRICT
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ClDice(Loss):
+    """(1 - share) Dice + share clDice + cross-entropy."""
+
+    name: ClassVar[str] = "cl_dice"
+
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Of the centrelines' Dice against the masks'."""
+    iterations: Annotated[int, Field(ge=1, le=100)] = 10
+    """Of soft thinning, a pixel from each side in each: as many as the widest line is half wide, at
+    the target's size, or a line is thinned to a band."""
+    ce_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Of the cross-entropy beside it."""
+
+    def build(self, classes: ClassSpec) -> "ClDiceLoss":
+        """The loss for these classes: a mean over samples."""
+        return ClDiceLoss(self, classes)
+
+
+class ClDiceLoss(nn.Module):
+    """The mean over samples and classes but the background."""
+
+    def __init__(self, config: ClDice, classes: ClassSpec) -> None:
+        super().__init__()
+        from monai.losses.cldice import SoftclDiceLoss  # seconds to import
+        from monai.losses.dice import DiceLoss
+
+        self._config, self._exclusive = config, classes.exclusive
+        self._lines = SoftclDiceLoss(iter_=config.iterations)
+        self._masks = DiceLoss()
+
+    def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
+        """Scalar loss, computed in float32 at the target's size."""
+        logits, target = at_target(prediction, batch, exclusive=self._exclusive)
+        shares = probabilities(logits, target, exclusive=self._exclusive)
+        share = self._config.share
+        value: Tensor = share * self._lines(*shares) + (1 - share) * self._masks(*shares)
+        if self._config.ce_weight:
+            entropy = cross_entropy(logits, target, exclusive=self._exclusive)
+            value = value + self._config.ce_weight * entropy
+        return value
