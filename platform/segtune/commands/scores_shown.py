@@ -34,7 +34,6 @@ def show(found: Scores, console: Console) -> None:
     """A table of the metrics, then one of the classes."""
     from segcore.metrics.aggregate import MACRO
     from segcore.metrics.images import POOLED
-    from segcore.metrics.table import default_protocol
 
     table = Table(title=found.title, title_justify="left")
     columns = (("metric", "left"), ("protocol", "left"), ("mean", "right"))
@@ -47,11 +46,13 @@ def show(found: Scores, console: Console) -> None:
         name = score.label if score.unit == "fraction" else f"{score.label} ({score.unit})"
         table.add_row(name, score.protocol, told, shown, str(score.n))
     console.print(table)
-    usual = [s for s in found.scores if default_protocol(s.metric) == s.protocol]
-    names = list(dict.fromkeys(s.class_name for s in usual if s.class_name not in (MACRO, POOLED)))
+    of_classes = [s for s in found.scores if s.class_name not in (MACRO, POOLED)]
+    names = list(dict.fromkeys(s.class_name for s in of_classes))
     if len(names) < 2:
         return
-    by_class = {(s.class_name, s.metric): s for s in usual if s.class_name in names}
+    by_class: dict[tuple[str, str], Score] = {}
+    for score in of_classes:  # the first protocol of a metric stands for it
+        by_class.setdefault((score.class_name, score.metric), score)
     metrics = list(dict.fromkeys(metric for _, metric in by_class))
     table = Table()
     for column in ("class", *metrics):
