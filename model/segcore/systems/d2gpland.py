@@ -7,8 +7,8 @@ place the decoder begins with what they are given. That the rest is worth having
 inference.
 
 As in the published code (commit 1425de5): SAM is given the depth through one trained 1 x 1
-convolution to three channels, its features are put beside ResNet's coarsest ones, means over the
-whole image and over a grid of 5 x 5 are added to both, and the decoder adds ResNet's finer features
+convolution to three channels, its features are put beside ResNet's coarsest ones, and beside both
+their means over the whole image and over a grid of 5 x 5; the decoder adds ResNet's finer features
 on its way up. Different from it: norms are those of single images (see `encoders`), and SAM sees
 `image_size`, where the code enlarges depth to 1024 whatever the size of the image.
 

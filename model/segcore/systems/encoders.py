@@ -133,8 +133,8 @@ def _with_depth(weight: Tensor, shape: torch.Size) -> Tensor:
     return torch.cat((weight, weight.mean(1, keepdim=True)), dim=1) * 0.75
 
 
-def replace_norms(network: nn.Module, norm: Norm, kept: str | None) -> None:
-    """Put norms of single images in the place of BatchNorm, with its scale and shift.
+def replace_norms(network: nn.Module, norm: Norm, kept: str | None) -> int:
+    """Put norms of single images in the place of BatchNorm, with its scale and shift; how many.
 
     Args:
         network: whose they are.
@@ -144,6 +144,7 @@ def replace_norms(network: nn.Module, norm: Norm, kept: str | None) -> None:
     import timm.layers
 
     layers: Any = timm.layers
+    count = 0
     for name, old in [*network.named_modules()]:
         if not isinstance(old, nn.BatchNorm2d) or (kept is not None and name.startswith(kept)):
             continue
@@ -153,6 +154,8 @@ def replace_norms(network: nn.Module, norm: Norm, kept: str | None) -> None:
         network.set_submodule(
             name, new if activation is None else nn.Sequential(new, activation.act)
         )
+        count += 1
+    return count
 
 
 def drop_nothing(network: nn.Module) -> None:

@@ -89,7 +89,8 @@ class SmpConfig(SystemConfig):
         return Smp(self, classes)
 
     def network(self, outputs: int) -> nn.Module:
-        """The library's network, with norms of single images. Raises as `build`.
+        """The library's network, with norms of single images. Raises as `build`, and where `norm`
+        has no effect.
 
         Args:
             outputs: channels of its logits.
@@ -112,7 +113,12 @@ class SmpConfig(SystemConfig):
             ) from error
         if self.encoder.checkpoint is not None:
             load_encoder(network.get_submodule("encoder"), self.encoder.checkpoint)
-        replace_norms(network, self.norm, WHOLE if self.encoder.from_file else None)
+        replaced = replace_norms(network, self.norm, WHOLE if self.encoder.from_file else None)
+        if not replaced and self.norm != "group":
+            raise ValueError(
+                f"system.norm = {self.norm!r} has no effect: this network has no BatchNorm but its "
+                "file's; leave it out"
+            )
         drop_nothing(network)
         return network
 

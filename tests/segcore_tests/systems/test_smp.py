@@ -162,6 +162,12 @@ def test_what_the_library_does_not_put_together_is_told_beforehand() -> None:
         config.check_weights()
 
 
+def test_a_norm_that_would_change_nothing_is_refused() -> None:
+    config = SmpConfig(architecture="fpn", norm="instance", encoder=EncoderConfig(name="mit_b0"))
+    with pytest.raises(ValueError, match="system.norm = 'instance' has no effect"):
+        config.check_weights()
+
+
 @pytest.mark.parametrize(
     ("architecture", "encoder"), [("fpn", SMALL), ("deeplabv3plus", SMALL), ("segformer", "mit_b0")]
 )
