@@ -11,6 +11,7 @@ Shape suffixes: H W image.
 """
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from segcore.classes import ClassSpec, Labels
 from segcore.data.dataset import Dataset, Source, Split
 from segcore.data.faults import Faults
+from segcore.data.loader import cases_of
 from segcore.data.mask_folder import SUFFIXES as PICTURES
 from segcore.data.masks import ColourMask, GreyMask, Raw, read_mask
 from segcore.data.pixels import resized_labels
@@ -51,7 +53,8 @@ class GivenMasks:
     def of(self, target: Target) -> Iterator[PredictedSample]:
         """The samples of a target with their masks, a case's one after another."""
         dataset = target.dataset
-        for sample_id in dataset.ids(target.split):
+        cases = cases_of(dataset, target.split).values()
+        for sample_id in itertools.chain.from_iterable(cases):
             sample = dataset.load(target.split, sample_id, target.size)
             size = (sample.labels_HW.shape[0], sample.labels_HW.shape[1])
             yield PredictedSample(resized_labels(self.read[sample_id](), size), sample=sample)
