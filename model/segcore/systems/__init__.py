@@ -54,7 +54,7 @@ SYSTEMS.add(
     "d2gpland",
     "segcore.systems.d2gpland:D2gplandConfig",
     "a ResNet for RGB and SAM for depth, with a light decoder (D2GPLand without its prompts)",
-    needs={"depth maps": "give a set that has them, or take the system smp"},
+    needs={"depth maps": "give a set that has them, or take the system smp, which needs none"},
 )
 SYSTEMS.add(
     "imedsam",

@@ -9,6 +9,7 @@ import torch.distributed
 from torch.multiprocessing.spawn import spawn
 
 from segcore.config import TrainConfig
+from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.data.sets.synthetic_polyps import SyntheticPolyps
 from segcore.methods.method import Method
 from segcore.presets import imedsam_nano
@@ -27,10 +28,11 @@ SHAPES = ("filled_box", "box_ellipse")
 
 def configuration(system: str, folder: Path) -> TrainConfig:
     """Two epochs of three steps of four images and one of two."""
-    data = SyntheticPolyps(
-        train=14, val=3, test=3, images_per_patient=1, size=64, root=str(folder / "polyps")
-    )
     chosen = SystemConfig.named(system)
+    scenes = SyntheticLiver if system == "d2gpland" else SyntheticPolyps  # it needs depth maps
+    data = scenes(
+        train=14, val=3, test=3, images_per_patient=1, size=64, root=str(folder / scenes.name)
+    )
     changes: dict[str, Any] = {
         "data": data,
         "system": chosen,
@@ -38,7 +40,7 @@ def configuration(system: str, folder: Path) -> TrainConfig:
         "schedule": Schedule(epochs=2, batch_size=4, warmup_steps=0),
         "method": Method.named("frozen") if system in SHAPES else Method.named("full"),
     }
-    if chosen.needs_depth:
+    if system == "dual_encoder":
         changes["system.depth.source"] = "image"
     if not chosen.takes_prompts:
         changes["prompts.source"] = "none"
@@ -75,7 +77,8 @@ def work(rank: int, folder: str) -> None:
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what two workers found, a file for each system."""
     folder = tmp_path_factory.mktemp("together")
-    configuration("filled_box", folder).data.open()  # rendered once
+    for system in ("filled_box", "d2gpland"):
+        configuration(system, folder).data.open()  # rendered once
     spawn(work, (str(folder),), nprocs=WORLD)
     return folder
 
