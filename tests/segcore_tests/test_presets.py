@@ -168,7 +168,11 @@ def of_the_paper() -> dict[str, Any]:
     ("reading", "fields"),
     [
         *((as_coded, fields) for fields in SWITCHES.values() if fields[0] not in ONLY_SCORED),
-        *((improved, (f,)) for f, (one, _, other) in DIFFERENCES.items() if other != one),
+        *(
+            pytest.param(improved, (f,), marks=pytest.mark.slow)
+            for f, (one, _, other) in DIFFERENCES.items()
+            if other != one
+        ),
     ],
 )
 def test_no_switch_is_dead(

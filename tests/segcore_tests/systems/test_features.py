@@ -145,7 +145,7 @@ def test_memory_is_bounded_and_training_leaves_evaluation_half(
         assert len(kept(found)) == 4
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("source", ["map", "image"])
 def test_a_training_gives_the_digits_of_one_that_keeps_nothing(
     tiny: TrainConfig, source: Any, precision: Precision, monkeypatch: pytest.MonkeyPatch

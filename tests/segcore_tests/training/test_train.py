@@ -28,11 +28,17 @@ def losses(evaluations: list[Evaluation]) -> list[float]:
     return [s.loss for e in evaluations for s in e.steps]
 
 
+def in_time(name: str) -> Any:
+    """Methods whose state is like another's are left to the slow tests."""
+    quick = name in ("full", "lora", "adalora", "srft_galore")
+    return pytest.param(name, marks=[] if quick else [pytest.mark.slow])
+
+
 def with_method(config: TrainConfig, name: str) -> TrainConfig:
     return dataclasses.replace(config, method=Method.named(name))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [in_time(name) for name in METHODS])
 def test_resume_gives_the_losses_of_an_uninterrupted_run(
     tiny: TrainConfig, tmp_path: Path, name: str
 ) -> None:

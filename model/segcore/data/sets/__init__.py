@@ -4,6 +4,9 @@ amos             AMOS22: CTs and MRs of the abdomen with 15 organs, as NIfTI.
 bcv              BCV: 30 CTs of the abdomen with 13 organs, as NIfTI.
 bcv_transunet    BCV as TransUNet prepared it: slices and volumes of 8 organs.
 cvc_clinicdb     CVC-ClinicDB: 612 colonoscopy frames of 29 sequences, with masks of the polyp.
+d2gpland_truth   L3D's landmarks as D2GPLand's loader draws them (PJLallen/D2GPLand, 1425de5, and
+                 alike the first code of SRFT-GaLore, mobarakol/SRFTGaLore_LiverLandmark, efcd190,
+                 utils/dataloader.py).
 folder           `folder`: any folder of images and mask pictures, described by its configuration.
 kvasir_sessile   Kvasir-Sessile: 196 colonoscopy images of sessile and flat polyps, with masks.
 l3d              L3D: laparoscopic frames with liver landmarks as polylines, and a depth map each.

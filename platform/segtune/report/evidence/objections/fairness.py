@@ -126,7 +126,7 @@ def _arm(rows: StudyRows, arm: str, steps: Mapping[str, int]) -> ArmBudget:
 
 def _clipped(rows: StudyRows, arm: str, trials: Set[str]) -> float | None:
     """The share of an arm's steps whose gradient was longer than it was allowed to be."""
-    limit = dotted(rows.config(arm), "optim.clip_norm")
+    limit = dotted(rows.config(arm) or {}, "optim.clip_norm")
     norms = rows.steps[rows.steps["trial_id"].isin(trials)]["gradient_norm"].dropna()
     if not isinstance(limit, float) or norms.empty:
         return None
@@ -159,7 +159,7 @@ def _adapted_lr(rows: StudyRows, arm: str) -> float | None:
     recorded = rows.of("arm", arm=arm)["adapted_lr"].dropna()
     if len(recorded):
         return float(recorded.iloc[0])
-    configured = dotted(rows.config(arm), "method.lr")
+    configured = dotted(rows.config(arm) or {}, "method.lr")
     return configured if isinstance(configured, float) else None
 
 
