@@ -15,7 +15,10 @@ COMMIT, DIRTY = "SEGTUNE_GIT_COMMIT", "SEGTUNE_GIT_DIRTY"
 """Variables that name the commit of code that lies apart from its checkout: 1 is dirty, 0 not."""
 STUDY_COMMIT = "SEGTUNE_STUDY_COMMIT"
 """The same of the study's file."""
-_PACKAGES = ("segtune", "torch", "torchvision", "sam2", "transformers", "peft", "ray", "optuna")
+_PACKAGES = (
+    *("segtune", "torch", "torchvision", "sam2", "transformers", "timm", "monai", "peft"),
+    *("segmentation-models-pytorch", "ray", "optuna"),
+)
 _THIS_FILE = Path("segtune", "results", "provenance.py")
 """This file in an installed wheel."""
 
