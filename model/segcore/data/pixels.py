@@ -159,4 +159,5 @@ def _eight_bits(depth: NDArray[Any] | None, depth_range: DepthRange | None) -> N
         )
     near, far = depth_range
     share = (depth.astype(np.float32) - near) / (far - near)
-    return np.rint(255 * share.clip(0, 1)).astype(np.uint8)
+    grey: NDArray[np.uint8] = np.rint(255 * share.clip(0, 1)).astype(np.uint8)
+    return grey

@@ -154,7 +154,7 @@ def _changes(rows: StudyRows, arm: str) -> Mapping[str, Any]:
     return changed
 
 
-def _adapted_lr(rows: StudyRows, arm: str) -> float | None:
+def _adapted_lr(rows: StudyRows, arm: str | None) -> float | None:
     """The peak rate of what an arm's method adapts: on record, or else as configured."""
     recorded = rows.of("arm", arm=arm)["adapted_lr"].dropna()
     if len(recorded):
