@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from search_spaces.paper_readings import SWITCHES, arms
+from search_spaces.readings.paper_readings import SWITCHES, arms
 from segcore import presets
 from segcore.config import TrainConfig
 from segcore.methods.method import Method

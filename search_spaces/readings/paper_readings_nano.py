@@ -7,7 +7,7 @@ The switches of `paper_readings` on nano encoders and synthetic scenes: it shows
 does to a training, and says nothing about SAM2 on patients.
 """
 
-from search_spaces.paper_readings import arms
+from search_spaces.readings.paper_readings import arms
 from segcore.presets import nano, published
 from segtune import Ablation
 

@@ -7,7 +7,7 @@ As `same_targets`, with nano encoders: it shows how the comparison works, and sa
 SAM2 on patients.
 """
 
-from search_spaces.same_targets import same_targets
+from search_spaces.low_rank.same_targets import same_targets
 from segcore.presets import nano
 from segtune import Ablation
 

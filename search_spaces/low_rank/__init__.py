@@ -1,0 +1,1 @@
+"""What low ranks cost and are worth: ranks, refreshes, projectors, other ways of fine-tuning."""
