@@ -17,7 +17,7 @@ from segcore.metrics.aggregate import aggregate
 from segcore.predict.given_masks import find_masks
 from segcore.training import retest as again
 from segcore.training.checkpoint import best_hash
-from segcore.training.events import ImageScore
+from segcore.training.events import OWN_SIZE, ImageScore
 from segcore.training.restore import find, restore
 from segcore.training.retest import Retest
 from segcore.training.runtime import Runtime, choose_device, device_name
@@ -210,7 +210,8 @@ def _kept(owner: _Owner, setting: Setting, images: Sequence[ImageScore]) -> Scor
             scores=[dataclasses.asdict(s) for s in scores],
             images=[{k: v for k, v in vars(i).items() if k != "curve"} for i in images],
         )
-    told = f"{owner.title} on {setting.data}, {setting.split}, masks of {setting.resolution}"
+    size = "each image's own size" if setting.resolution == OWN_SIZE else setting.resolution
+    told = f"{owner.title} on {setting.data}, {setting.split}, masks of {size}"
     return Scores(
         title=told,
         subject=owner.subject,
