@@ -1,7 +1,7 @@
 """Which way of fine-tuning holds on images of another hospital? (small, on rendered scenes)
 
 Command: segtune run cross_domain && segtune report cross_domain
-Cost: 4 arms x 2 seeds = 8 trials, some five minutes on two CPU cores.
+Cost: 4 arms x 2 seeds = 8 trials, each like one of those of `demo`.
 
 Trained and selected on domain `a`; the best epoch is tested once on other patients of `a` (split
 `test`) and on domain `b`, with another camera, light and tissue (split `external`), each at the

@@ -1,7 +1,7 @@
 """Is a low-rank way of fine-tuning worth more than a frozen encoder? (small, on rendered scenes)
 
 Command: segtune run demo && segtune report demo
-Cost: 8 trials, some five minutes on two CPU cores.
+Cost: 8 trials, six to eight minutes on two CPU cores.
 
 Nano encoders and synthetic scenes: it shows how the comparison works, and says nothing about
 SAM2 on patients. Each arm runs with its default learning rate.

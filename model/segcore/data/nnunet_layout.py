@@ -10,7 +10,6 @@ splits_final.json                     which cases of Tr are train and which val,
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,13 +44,7 @@ def channel_of(case: str, number: int = 0) -> str:
     return f"{case}_{number:04d}"
 
 
-def write(
-    dataset: Dataset,
-    folder: Path,
-    *,
-    channel: str,
-    advance: Callable[[int], None] = lambda cases: None,
-) -> Written:
+def write(dataset: Dataset, folder: Path, *, channel: str) -> Written:
     """Write a data set with its splits, to be trained on by nnU-Net.
 
     Volumes keep their values and geometry, pictures become PNG at their own size; both have labels
@@ -61,7 +54,6 @@ def write(
         dataset: open.
         folder: to write; `DatasetNNN_NAME`, there is none of this name yet.
         channel: what a volume's values are: nnU-Net normalises `CT` in its own way.
-        advance: called with the number of cases that were written since the last call.
 
     Raises:
         DataError: the folder is there, classes may overlap, a case is in two splits, some but not
@@ -86,7 +78,6 @@ def write(
                     sample = dataset.load(split, case, None)
                     Image.fromarray(sample.image_HW3).save(image)
                     Image.fromarray(sample.labels_HW).save(label)
-                advance(1)
         about = {
             "channel_names": {"0": channel} if ending == VOLUMES else RGB,
             "labels": {n: i for i, n in enumerate(("background", *dataset.classes.foreground))},

@@ -29,13 +29,12 @@ def at_target(
         native: whether they are compared at the size of the network's own map, the target thinned
             out by nearest neighbours, and not at the target's size.
     """
-    logits, target_BKHW = prediction.logits_BKhw, batch.target_BKHW
+    target_BKHW = batch.target_BKHW
     if native:
-        logits = prediction.extras["native"]
-        target_BKHW = F.interpolate(target_BKHW, logits.shape[-2:], mode="nearest")
-    elif logits.shape[-2:] != target_BKHW.shape[-2:]:
-        logits = F.interpolate(logits, target_BKHW.shape[-2:], mode="bilinear", align_corners=False)
-    logits_BKHW = logits.float()
+        logits_BKHW = prediction.extras["native"].float()
+        target_BKHW = F.interpolate(target_BKHW, logits_BKHW.shape[-2:], mode="nearest")
+    else:
+        logits_BKHW = logits_like(target_BKHW, prediction)
     if batch.ignore_B1HW is None:
         return logits_BKHW, target_BKHW
     shrunk = F.interpolate(batch.ignore_B1HW.float(), logits_BKHW.shape[-2:], mode="nearest")
@@ -48,6 +47,14 @@ def at_target(
         torch.where(ignored_B1HW, certain, logits_BKHW),
         torch.where(ignored_B1HW, nothing, target_BKHW),
     )
+
+
+def logits_like(target_BKHW: Tensor, prediction: Prediction) -> Tensor:
+    """A prediction's logits at the target's size, in float32."""
+    logits, size = prediction.logits_BKhw, target_BKHW.shape[-2:]
+    if logits.shape[-2:] != size:
+        logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
+    return logits.float()
 
 
 def probabilities(

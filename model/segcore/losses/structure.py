@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from segcore.batch import Batch, Prediction
 from segcore.classes import ClassSpec
+from segcore.losses.at_target import logits_like
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
 
@@ -47,12 +48,8 @@ class StructureLoss(nn.Module):
 
     def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
         """Scalar loss, computed in float32 at the target's size."""
-        target_BKHW, logits = batch.target_BKHW, prediction.logits_BKhw
-        if logits.shape[-2:] != target_BKHW.shape[-2:]:
-            logits = F.interpolate(
-                logits, target_BKHW.shape[-2:], mode="bilinear", align_corners=False
-            )
-        logits_BKHW = logits.float()
+        target_BKHW = batch.target_BKHW
+        logits_BKHW = logits_like(target_BKHW, prediction)
         around_BKHW = F.avg_pool2d(target_BKHW, WINDOW, stride=1, padding=WINDOW // 2)
         weight_BKHW = 1 + EMPHASIS * (around_BKHW - target_BKHW).abs()
         known_BKHW = torch.ones_like(weight_BKHW)

@@ -8,6 +8,7 @@ encoders       Convolutional encoders, by segmentation_models_pytorch and timm.
 features       Features of an encoder that does not move, kept for images that come again.
 hiera_unet     A U-shaped decoder on SAM2's trunk alone, after SAM2-UNet (Xiong et al., arXiv
                2408.08870): the baseline that shows what neck, depth and attention are worth.
+norms          Norms of single images, in the place of BatchNorm.
 pixels         What every encoder does to its pixels first.
 sam            SAM (Kirillov et al., arXiv 2304.02643), by transformers.
 sam2_encoder   SAM2's image encoder (Ravi et al., arXiv 2408.00714): Hiera trunk and FPN neck.

@@ -38,7 +38,7 @@ from segcore.systems.encoders import EncoderConfig, keep_statistics
 from segcore.systems.pixels import enlarge, logits_at, resize, standardise
 from segcore.systems.sam import SamWeights
 from segcore.systems.system import Part, System, SystemConfig, Targets, projections
-from segcore.systems.weights import tensors_hash
+from segcore.systems.weights import from_elsewhere, read_all, tensors_hash
 
 STRIDES = (4, 8, 16)
 """Of ResNet's features that the decoder meets, finest first."""
@@ -77,16 +77,9 @@ class D2gplandConfig(SystemConfig):
         reads: list[Callable[[], object]] = []
         if self.encoder.from_file:
             reads.append(partial(self.encoder.build, "group"))
-        if self.sam.pretrained in ("checkpoint", "hub"):
+        if from_elsewhere(self.sam):
             reads.append(partial(self.sam.build, self.image_size))
-        faults = []
-        for read in reads:
-            try:
-                read()
-            except ValueError as error:
-                faults.append(str(error))
-        if faults:
-            raise ValueError("\n".join(faults))
+        read_all(reads)
 
     def build(self, classes: ClassSpec) -> "D2gpland":
         """Build the network on the CPU from the global RNG, its pretrained weights loaded.

@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from segcore.registry import STRICT
-from segcore.systems.weft.norms import Norm, norm_of
+from segcore.systems.norms import Norm, norm_of
 from segcore.systems.weights import LOCATION, load_exactly, read_published
 
 WHOLE = "encoder."

@@ -28,7 +28,7 @@ from segcore.systems.blocks import GROUPS, conv_norm_act
 from segcore.systems.pixels import logits_at, resize, standardise
 from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config
 from segcore.systems.system import Part, System, SystemConfig, Targets, projections
-from segcore.systems.weights import tensors_hash
+from segcore.systems.weights import from_elsewhere, tensors_hash
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -56,7 +56,7 @@ class Sam2UnetConfig(SystemConfig):
         Raises:
             ValueError: a file is missing or does not fit.
         """
-        if self.sam2.pretrained in ("checkpoint", "hub"):
+        if from_elsewhere(self.sam2):
             self.sam2.build()
 
     def build(self, classes: ClassSpec) -> "Sam2Unet":

@@ -29,9 +29,9 @@ from segcore.systems.encoders import (
     load_encoder,
     replace_norms,
 )
+from segcore.systems.norms import Norm
 from segcore.systems.pixels import logits_at, resize, standardise
 from segcore.systems.system import Part, System, SystemConfig, Targets
-from segcore.systems.weft.norms import Norm
 from segcore.systems.weights import tensors_hash
 
 Architecture = Literal[

@@ -102,6 +102,27 @@ def from_hub(name: str, part: str) -> Path:
         ) from error
 
 
+def from_elsewhere(source: WeightSource) -> bool:
+    """Whether weights are read from a file or the hub, which may be missing or not fit."""
+    return source.pretrained in ("checkpoint", "hub")
+
+
+def read_all(reads: Iterable[Callable[[], object]]) -> None:
+    """Read several weights.
+
+    Raises:
+        ValueError: a file is missing or does not fit; all of them.
+    """
+    faults = []
+    for read in reads:
+        try:
+            read()
+        except ValueError as error:
+            faults.append(str(error))
+    if faults:
+        raise ValueError("\n".join(faults))
+
+
 def begin_from(
     source: WeightSource,
     part: str,

@@ -18,6 +18,16 @@ from segcore.training.events import OWN_SIZE, resolution_of
 from segcore.training.tta import TtaConfig
 
 Side = Annotated[int, Field(ge=16, le=8192)]
+Resolution = Literal["image"] | Side | tuple[Side, Side]
+"""Of the masks compared: each image's own size, the side of a square, or height and width; pixels.
+"""
+
+
+def size_of(resolution: Resolution) -> Size | None:
+    """A resolution as height and width; None: each image's own."""
+    if isinstance(resolution, str):
+        return None
+    return resolution if isinstance(resolution, tuple) else (resolution, resolution)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -33,7 +43,7 @@ class EvaluationConfig:
     """Whether masks are compared at the size that the system sees, or each at its own size."""
     external: DataConfig | None = None
     """Another data set, of the same classes: its test split is scored as split `external`."""
-    resolutions: tuple[Side | tuple[Side, Side] | Literal["image"], ...] = ()
+    resolutions: tuple[Resolution, ...] = ()
     """Further sizes at which test and external are predicted and scored: a side of a square, or
     height and width, in pixels, or `image`: each at its own size and shape, where a distance is not
     that of a picture squashed to a square. The system sees its own size; only what it predicts, and
@@ -73,9 +83,7 @@ class EvaluationConfig:
 
     def sizes(self) -> list[Size | None]:
         """The further resolutions, as height and width; None: each image's own."""
-        return [
-            None if r == "image" else (r, r) if isinstance(r, int) else r for r in self.resolutions
-        ]
+        return [size_of(resolution) for resolution in self.resolutions]
 
     def resolution(self, input_size: Size) -> str:
         """At which every split is scored."""

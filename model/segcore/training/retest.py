@@ -6,7 +6,7 @@ every digit is the same.
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -19,17 +19,13 @@ from segcore.metrics.metric import Metric
 from segcore.metrics.table import METRICS
 from segcore.registry import STRICT
 from segcore.systems import SYSTEMS
-from segcore.training.evaluation import Side
+from segcore.training.evaluation import Resolution, size_of
 from segcore.training.events import OWN_SIZE, ImageScore
 from segcore.training.restore import Restored
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
 from segcore.training.scoring import Target, evaluate
 from segcore.training.tta import TtaConfig
-
-Resolution = Literal["image"] | Side | tuple[Side, Side]
-"""Of the masks compared: each image's own size, the side of a square, or height and width; pixels.
-"""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -67,13 +63,7 @@ class Measured:
 
     def sizes(self) -> list[Size | None]:
         """The resolutions as height and width; None for each image's own size."""
-        sizes: list[Size | None] = []
-        for resolution in self.resolutions:
-            if isinstance(resolution, str):
-                sizes.append(None)
-            else:
-                sizes.append(resolution if isinstance(resolution, tuple) else (resolution,) * 2)
-        return sizes
+        return [size_of(resolution) for resolution in self.resolutions]
 
     def rows(self) -> list[Metric]:
         """The metrics."""

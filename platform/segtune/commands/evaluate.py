@@ -7,6 +7,7 @@ import os
 from rich.console import Console
 
 from segtune.commands.shared import (
+    device_arguments,
     folder,
     load_plugins,
     path,
@@ -77,12 +78,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     storage_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the scores as JSON")
     parser.add_argument("--batch-size", type=int, help="(default: that of the training)")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1; default: a GPU where there is one")
-    parser.add_argument(
-        "--precision",
-        choices=["float32", "bfloat16"],
-        help="of the network; default: that which it was trained and scored with",
-    )
+    device_arguments(parser)
     plugin_argument(parser)
 
 

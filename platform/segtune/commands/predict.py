@@ -18,6 +18,7 @@ from rich.progress import (
 
 from segtune.commands.shared import (
     checkpoint_argument,
+    device_arguments,
     load_plugins,
     location_argument,
     locations,
@@ -75,12 +76,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="what to write (default: all of it; depth of networks that look at it)",
     )
     parser.add_argument("--batch-size", type=int, default=8, help="(default: %(default)s)")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1; default: a GPU where there is one")
-    parser.add_argument(
-        "--precision",
-        choices=["float32", "bfloat16"],
-        help="of the network; default: that which it was trained and scored with",
-    )
+    device_arguments(parser)
     location_argument(parser)
     plugin_argument(parser)
 

@@ -10,8 +10,9 @@ from segcore.data.dataset import DataConfig
 from segcore.data.masks import parse_code
 from segcore.metrics.table import METRICS
 from segcore.training import retest as again
+from segcore.training.evaluation import Resolution
 from segcore.training.restore import Restored, find
-from segcore.training.retest import Measured, Resolution, Retest
+from segcore.training.retest import Measured, Retest
 from segtune.commands.data_set import data_set, fields_of
 from segtune.execution.preflight import faults_of
 from segtune.study.overrides import SpecError, apply, value_faults

@@ -60,6 +60,16 @@ def checkpoint_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def device_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where a trained network runs, and what it computes in."""
+    parser.add_argument("--device", help="cpu, cuda, cuda:1; default: a GPU where there is one")
+    parser.add_argument(
+        "--precision",
+        choices=["float32", "bfloat16"],
+        help="of the network; default: that which it was trained and scored with",
+    )
+
+
 def plugin_argument(parser: argparse.ArgumentParser) -> None:
     """The file of a study that brought its own classes."""
     parser.add_argument(

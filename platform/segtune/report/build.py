@@ -13,13 +13,13 @@ from segtune.report.parts.classes import classes_part
 from segtune.report.parts.cost import memory_part, refreshes_part, time_part
 from segtune.report.parts.differences import differences_part, external_part
 from segtune.report.parts.domains import domains_part
-from segtune.report.parts.evaluated import evaluated_part
 from segtune.report.parts.factors import factors_part
 from segtune.report.parts.head import banners, facts, unlike_banners
+from segtune.report.parts.lookup.evaluated import evaluated_part
+from segtune.report.parts.lookup.protocols import protocols_part
 from segtune.report.parts.notes import notes
 from segtune.report.parts.per_image import agreement_part, spread_part
 from segtune.report.parts.pictures import arms_gallery_part, search_gallery_part
-from segtune.report.parts.protocols import protocols_part
 from segtune.report.parts.reported import reported_part
 from segtune.report.parts.scores import scores_part
 from segtune.report.parts.searches.best_trials import best_trials_part, trial_looks

@@ -23,6 +23,7 @@ from segcore.losses.query_matching import QueryMatching
 from segcore.methods.method import Method, adamw, head_groups
 from segcore.presets import weft_as_coded, weft_paper, weft_recommended
 from segcore.systems import vit as vit_module
+from segcore.systems.norms import norm_of
 from segcore.systems.pixels import standardise
 from segcore.systems.vit import VitWeights, embed
 from segcore.systems.weft import network
@@ -31,7 +32,6 @@ from segcore.systems.weft.deformable import DeformableAttention, places
 from segcore.systems.weft.experts import Bank, ExpertConfig, expert_maps
 from segcore.systems.weft.head import HeadConfig, class_logits, decided
 from segcore.systems.weft.network import Weft, WeftConfig
-from segcore.systems.weft.norms import norm_of
 from segcore.systems.weft.spatial import (
     KERNELS,
     Enhancer,

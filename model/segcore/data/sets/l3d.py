@@ -58,8 +58,8 @@ class L3D(FolderConfig):
     def __post_init__(self) -> None:
         check_pattern("patient", self.patient)
         check_range(self.depth_range)
-        usual = type(self).__dataclass_fields__["line_width"].default
-        if self.truth == "d2gpland" and self.line_width != usual:
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        if self.truth == "d2gpland" and self.line_width != usual["line_width"]:
             raise ValueError(
                 "line_width has no effect with truth='d2gpland', which is 30 px on every canvas: "
                 "leave it out"

@@ -25,7 +25,7 @@ from segcore.systems.dual_encoder.fusion import Fusion, FusionConfig
 from segcore.systems.pixels import Enlarging, logits_at, resize
 from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config
 from segcore.systems.system import Part, Published, System, SystemConfig, Targets, projections
-from segcore.systems.weights import tensors_hash
+from segcore.systems.weights import from_elsewhere, read_all, tensors_hash
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -64,15 +64,7 @@ class DualEncoderConfig(SystemConfig):
         parts: list[Sam2Config | DepthConfig] = [self.sam2]
         if self.fusion.mode != "rgb_only":
             parts.append(self.depth)
-        faults = []
-        for part in parts:
-            try:
-                if part.pretrained in ("checkpoint", "hub"):
-                    part.build()
-            except ValueError as error:
-                faults.append(str(error))
-        if faults:
-            raise ValueError("\n".join(faults))
+        read_all(part.build for part in parts if from_elsewhere(part))
 
     def build(self, classes: ClassSpec) -> "DualEncoder":
         """Build the network on the CPU from the global RNG, its pretrained weights loaded.

@@ -36,7 +36,7 @@ from segcore.systems.system import (
     Targets,
     projections,
 )
-from segcore.systems.weights import moves, tensors_hash
+from segcore.systems.weights import from_elsewhere, moves, tensors_hash
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -91,7 +91,7 @@ class IMedSamConfig(SystemConfig):
         Raises:
             ValueError: they are missing or do not fit.
         """
-        if self.sam.pretrained in ("checkpoint", "hub"):
+        if from_elsewhere(self.sam):
             self.sam.build(self.image_size)
 
     def build(self, classes: ClassSpec) -> "IMedSam":

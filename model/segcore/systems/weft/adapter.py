@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 from segcore.batch import Size
 from segcore.registry import STRICT
+from segcore.systems.norms import Norm
 from segcore.systems.pixels import enlarge
 from segcore.systems.weft.deformable import DeformableAttention, places
-from segcore.systems.weft.norms import Norm
 from segcore.systems.weft.spatial import LEVELS, EnhancerConfig, FeedForward
 from segcore.systems.weft.subspace import HEADS as SUBSPACES
 from segcore.systems.weft.subspace import SubspaceTokens

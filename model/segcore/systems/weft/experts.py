@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segcore.registry import STRICT
-from segcore.systems.weft.norms import Norm, norm_of
+from segcore.systems.norms import Norm, norm_of
 from segcore.systems.weft.wavelet import WaveletConv
 
 PIECES = 4

@@ -20,15 +20,15 @@ from segcore.classes import ClassSpec
 from segcore.losses.loss import Loss
 from segcore.losses.query_matching import QueryMatching
 from segcore.registry import STRICT
+from segcore.systems.norms import Norm, norm_of
 from segcore.systems.pixels import enlarge, resize, standardise
 from segcore.systems.system import Part, System, SystemConfig, Targets, projections
 from segcore.systems.vit import VitWeights, embed
 from segcore.systems.weft.adapter import STAGES, AdapterConfig, Stage, check_width, flat
 from segcore.systems.weft.experts import Choice, ExpertConfig, Pyramid, expert_maps
 from segcore.systems.weft.head import HeadConfig, class_logits, decided
-from segcore.systems.weft.norms import Norm, norm_of
 from segcore.systems.weft.spatial import LEVELS
-from segcore.systems.weights import tensors_hash
+from segcore.systems.weights import from_elsewhere, tensors_hash
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -83,7 +83,7 @@ class WeftConfig(SystemConfig):
         Raises:
             ValueError: they are missing or do not fit.
         """
-        if self.vit.pretrained in ("checkpoint", "hub"):
+        if from_elsewhere(self.vit):
             self.vit.build(self.image_size)
 
     def build(self, classes: ClassSpec) -> "Weft":

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from segcore.batch import Size
 from segcore.registry import STRICT
+from segcore.systems.norms import Norm, norm_of
 from segcore.systems.weft.experts import PIECES, cascade
-from segcore.systems.weft.norms import Norm, norm_of
 from segcore.systems.weft.wavelet import channels_last
 
 KERNELS = (3, 5, 7)

@@ -5,14 +5,13 @@ classes           The scores of each class, per arm.
 cost              What arms cost: time per step, refreshes of the basis, parameters and memory.
 differences       Differences to the baseline: forest plots, the table, the conclusions.
 domains           Scores on another domain, and on masks of another size.
-evaluated         What was scored afterwards: on other data or sizes, and masks from elsewhere.
 factors           What differs between the arms: the table of their settings.
 head              What ran, and what a reader must know before any number.
+lookup/           Tables for looking up: every protocol, and what was evaluated afterwards.
 notes             How to read a section: where each number comes from, and how sure it is.
 overlays          Pictures of predictions and errors, composed from images and coloured labels.
 per_image         Scores of single test images: how they spread, and each arm against the baseline.
 pictures          Best, median and worst test images with what was predicted, and the errors.
-protocols         Every protocol in which the arms were tested, for looking up.
 reported          Numbers that papers report: shown, and in no statistic.
 scores            Scores on the test split, per arm.
 searches/         The parts of a search's section.

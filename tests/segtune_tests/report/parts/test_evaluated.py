@@ -9,7 +9,7 @@ from support.report_values import scores
 from support.score_kinds import KINDS
 
 from segtune.report.build import assemble
-from segtune.report.parts.evaluated import evaluated_part, evaluations
+from segtune.report.parts.lookup.evaluated import evaluated_part, evaluations
 from segtune.results import evaluations as kept
 from segtune.results.evaluations import Setting, Subject
 from segtune.results.provenance import Origin

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from segtune.report.parts.protocols import protocol_scores, protocol_sheet, protocols_part
+from segtune.report.parts.lookup.protocols import protocol_scores, protocol_sheet, protocols_part
 from segtune.results.study_scores import StudyScores
 
 

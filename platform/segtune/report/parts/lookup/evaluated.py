@@ -7,41 +7,32 @@ from typing import Any
 
 import pandas as pd
 
-from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.stats import t_interval
 from segtune.report.page.page import Part
-from segtune.report.page.sheet import Cell, Raw, Sheet, estimate_cell, raw_estimate, raw_header_of
+from segtune.report.page.sheet import Cell, Sheet
 from segtune.report.page.text import changes_text, count, listing
+from segtune.report.parts.lookup.mean_scores import (
+    MeanScores,
+    cell_of,
+    of_all_classes,
+    raw_of,
+    scores_sheet,
+)
 from segtune.results.study_rows import MACRO, POOLED, StudyRows
 
-FRACTION = "fraction"
 DATA = "data."
 HASH_SHOWN = 8
 """Digits of a data set's hash that tell two sets of one name apart."""
 
 
-@dataclass(frozen=True)
-class Evaluated:
-    """One protocol of one metric, on one split of one data set, of masks of one size."""
+@dataclass(frozen=True, kw_only=True)
+class Evaluated(MeanScores):
+    """The same on a data set that is named."""
 
-    label: str
-    protocol: str
-    unit: str
     data: str
     """The data set; with its fields, or its hash, where several have its name."""
     told: str
     """What differs from how training tested: boxes, test-time augmentation; empty for nothing."""
-    split: str
-    resolution: str
-    class_name: str
-    """`macro`, or `pooled` where a protocol has one value for all classes."""
-    of_arm: tuple[tuple[str, Estimate | None], ...]
-    """Mean over seeds; None where none was scored so."""
-
-    @property
-    def digits(self) -> int:
-        """Decimals worth showing."""
-        return 3 if self.unit == FRACTION else 2
 
 
 @dataclass(frozen=True)
@@ -71,8 +62,7 @@ def evaluations(rows: StudyRows) -> Evaluations:
     found = []
     for key, of_key in kept.groupby(keys, sort=False):
         data, data_hash, settings, split, resolution, _, protocol = (str(part) for part in key)
-        class_name = MACRO if (of_key["class_name"] == MACRO).any() else POOLED
-        chosen = of_key[of_key["class_name"] == class_name]
+        chosen = of_all_classes(of_key)
         first = chosen.iloc[0]
         changed: Mapping[str, Any] = json.loads(settings)
         found.append(
@@ -84,7 +74,7 @@ def evaluations(rows: StudyRows) -> Evaluations:
                 told=changes_text({k: v for k, v in changed.items() if not k.startswith(DATA)}),
                 split=split,
                 resolution=resolution,
-                class_name=class_name,
+                class_name=str(first["class_name"]),
                 of_arm=tuple(
                     (name, t_interval(list(chosen.loc[chosen["column"] == name, "value"])))
                     for name in columns
@@ -101,36 +91,18 @@ def evaluations(rows: StudyRows) -> Evaluations:
 
 def evaluated_sheet(found: Sequence[Evaluated]) -> Sheet:
     """A row for each metric of an evaluation, a column for each arm."""
-    arms = [arm for arm, _ in found[0].of_arm]
-    seeds = max((e.n for scores in found for _, e in scores.of_arm if e is not None), default=0)
-    rows, raw = [], []
-    for scores in found:
-        unit = "" if scores.unit == FRACTION else f" ({scores.unit})"
-        told = (f"{scores.label}{unit}", scores.protocol)
-        where = (scores.split, scores.resolution)
-        rows.append(
-            (
-                *(Cell(text, left=True) for text in told),
-                Cell(scores.data, small=scores.told, left=True),
-                *(Cell(text, left=True) for text in where),
-                *(estimate_cell(value, seeds, scores.digits) for _, value in scores.of_arm),
-            )
-        )
-        numbers: list[Raw] = [*told, scores.data, scores.told, *where, scores.class_name]
-        for _, value in scores.of_arm:
-            numbers += raw_estimate(value)
-        raw.append(tuple(numbers))
-    return Sheet(
+    told = ("metric", "protocol", "data", "told", "split", "resolution")
+    return scores_sheet(
         "evaluations",
-        ("metric", "protocol", "data", "split", "masks of", *arms),
-        tuple(rows),
-        frozenset(),
-        (
-            *("metric", "protocol", "data", "told", "split", "resolution", "class"),
-            *(column for arm in arms for column in raw_header_of(arm)),
+        found,
+        columns=(
+            ("metric", cell_of("metric")),
+            ("protocol", cell_of("protocol")),
+            ("data", lambda scores: Cell(scores.data, small=scores.told, left=True)),
+            ("split", cell_of("split")),
+            ("masks of", cell_of("resolution")),
         ),
-        tuple(raw),
-        legend="Mean over seeds with its 95 % t interval.",
+        raw_columns=zip((*told, "class"), map(raw_of, (*told, "class_name")), strict=True),
     )
 
 
@@ -158,7 +130,7 @@ def evaluated_part(rows: StudyRows) -> Part | None:
         )
     return Part(
         "Evaluated afterwards",
-        "Scored with `segtune evaluate` once the study had run, as means over classes (of "
+        "Scored with segtune evaluate once the study had run, as means over classes (of "
         "protocols with one value for all classes that value). Whoever looks at many sets, sizes "
         "and metrics and reports the best has chosen by them: no verdict is taken from these.",
         sheet=evaluated_sheet(found.scores) if found.scores else None,

@@ -1,4 +1,5 @@
-"""Norms of single images: the code's SyncBatchNorm would tie the samples of a batch together."""
+"""Norms of single images, in the place of BatchNorm, which would tie the samples of a batch
+together."""
 
 import math
 from typing import Literal
@@ -9,8 +10,7 @@ from segcore.systems.blocks import GROUPS
 
 Norm = Literal["group", "instance"]
 """`group`: GroupNorm of up to eight groups, of two channels or more. `instance`: each channel of an
-image by itself, which is what the code's SyncBatchNorm does to a batch of one image. Both have its
-parameters."""
+image by itself, which is what BatchNorm does to a batch of one image. Both have its parameters."""
 
 
 def norm_of(channels: int, norm: Norm, *, parts: int = 1) -> nn.GroupNorm:
