@@ -46,6 +46,10 @@ class TrainConfig:
     precision: Precision = "float32"
     """Of the forward pass, on every device; weights and optimizer state are float32 in either. A
     GPU computes some twice as fast in `bfloat16`, and the scores differ in their last digits."""
+    gradient_checkpointing: bool = False
+    """Whether the transformer blocks of pretrained encoders keep no activations for the backward
+    pass, which computes them again (Chen et al., arXiv 1604.06174): less memory, more time, the
+    same numbers."""
     train_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the train split's patients that is trained on, as if no one had annotated the
     others: at least one, and a smaller share is part of a larger one."""
@@ -70,6 +74,22 @@ class TrainConfig:
             yield (
                 f"prompts.source = {self.prompts.source!r} has no effect: the system "
                 f"{self.system.name} looks at no boxes"
+            )
+        if "transformer blocks" in SYSTEMS[self.system.name].lacks:
+            if self.gradient_checkpointing:
+                yield (
+                    f"gradient_checkpointing has no effect: the system {self.system.name} has no "
+                    "transformer blocks"
+                )
+            if self.optim.layer_decay != 1:
+                yield (
+                    f"optim.layer_decay has no effect: the system {self.system.name} has no "
+                    "transformer blocks: set it to 1"
+                )
+        elif self.optim.layer_decay != 1 and self.method.rate(self.optim) is None:
+            yield (
+                f"optim.layer_decay has no effect: the method {self.method.name} moves nothing of "
+                "a pretrained encoder: set it to 1"
             )
         if self.system.loss.needs_queries and not self.system.has_queries:
             yield (

@@ -1,4 +1,4 @@
-"""One training: `train(config, runtime)` yields an `Evaluation` after each epoch.
+"""One training: `train(config, runtime)` yields one `Evaluation` after another.
 
 `python -m segcore.train nano` trains on this machine, without Ray.
 """
@@ -20,14 +20,15 @@ __all__ = ["TrainingDiverged", "train"]
 
 
 def train(config: TrainConfig, runtime: Runtime) -> Iterator[Evaluation]:
-    """Train, evaluating on val after each epoch; test the best epoch once, at the end.
+    """Train, evaluating on val every so many epochs; test the best of them once, at the end.
 
     Goes on from `runtime.restore_from` with the same losses as an uninterrupted run.
 
     Yields:
-        One evaluation per epoch, then the final one (`final=True`): the best epoch, by
-        `config.evaluation.select_on`, with the scores of each image of val; where `runtime.test`
-        also of test and the external set, at every resolution that is asked for.
+        One evaluation after each `config.evaluation.every` epochs, then the final one
+        (`final=True`): the best epoch, by `config.evaluation.select_on`, with the scores of each
+        image of val; where `runtime.test` also of test and the external set, at every resolution
+        that is asked for.
 
     Raises:
         ValueError: the data folder, weights or checkpoint are not what they should be, or what is
@@ -35,8 +36,8 @@ def train(config: TrainConfig, runtime: Runtime) -> Iterator[Evaluation]:
         TrainingDiverged: the loss or the gradient is not finite. Every worker raises it.
     """
     training = Training(config, runtime)
-    for epoch in range(training.epoch + 1, config.schedule.epochs + 1):
-        yield training.run_epoch(epoch)
+    while not training.ended:
+        yield training.advance()
     yield training.finish()
 
 

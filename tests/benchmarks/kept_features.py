@@ -48,7 +48,7 @@ def measure(method: str, epochs: int) -> dict[str, Seconds]:
             none = patch.object(DualEncoder, "remembers", None)
             start = time.perf_counter()
             with nullcontext() if kind == "kept" else none:
-                found = trainings[kind].run_epoch(epoch)
+                found = trainings[kind].advance()
             wall = time.perf_counter() - start
             digits.append(([s.loss for s in found.steps], repr(found.scores)))
             if epoch > 1:

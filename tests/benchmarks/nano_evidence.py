@@ -103,8 +103,8 @@ def run(job: tuple[Any, Path]) -> str:
     recorder = Recorder(storage, NAME, trial, find_origin(), 1)
     recorder.start()
     training = Training(trial.config, Runtime())
-    for epoch in range(1, trial.config.schedule.epochs + 1):
-        recorder.add(training.run_epoch(epoch))
+    while not training.ended:
+        recorder.add(training.advance())
     final = training.finish()
     recorder.add(final)
     if trial.arm == "frozen":

@@ -1,18 +1,21 @@
 """Ways of adapting pretrained weights, by name.
 
-adalora   `adalora`: adapters whose rank is shared out by importance (Zhang et al., arXiv
-          2303.10512).
-adapter   `adapter`: small networks behind the frozen blocks' layers (Houlsby et al., arXiv
-          1902.00751).
-adapters  What the methods with adapters share.
-dora      `dora`: weight-decomposed adapters (Liu et al., arXiv 2402.09353), by peft.
-frozen    `frozen`: only the head trains.
-full      `full`: pretrained weights move, whole.
-galore    GaLore and its kin: one optimizer; the methods differ in the projector and nothing else.
-lora      `lora`: low-rank adapters beside frozen weights (Hu et al., arXiv 2106.09685), by peft.
-lora_qv   `lora_qv`: LoRA on queries and values alone, where q, k and v are one fused product.
-method    What every method offers: which parameters move, and which optimizer moves them.
-updater   What a training loop asks of an optimizer between the backward pass and the step.
+adalora      `adalora`: adapters whose rank is shared out by importance (Zhang et al., arXiv
+             2303.10512).
+adapter      `adapter`: small networks behind the frozen blocks' layers (Houlsby et al., arXiv
+             1902.00751).
+adapters     What the methods with adapters share.
+dora         `dora`: weight-decomposed adapters (Liu et al., arXiv 2402.09353), by peft.
+frozen       `frozen`: only the head trains.
+full         `full`: pretrained weights move, whole.
+galore       GaLore and its kin: one optimizer; the methods differ in the projector and nothing
+             else.
+layer_decay  Layer-wise decay of the rate: the lower a transformer block, the less it moves.
+lora         `lora`: low-rank adapters beside frozen weights (Hu et al., arXiv 2106.09685), by
+             peft.
+lora_qv      `lora_qv`: LoRA on queries and values alone, where q, k and v are one fused product.
+method       What every method offers: which parameters move, and which optimizer moves them.
+updater      What a training loop asks of an optimizer between the backward pass and the step.
 """
 
 from collections.abc import Mapping

@@ -14,9 +14,9 @@ from segcore.methods.method import (
     AdaptingMethod,
     adamw,
     freeze_pretrained,
-    groups_by_rate,
     head_groups,
     layers_to_adapt,
+    parameter_groups,
 )
 from segcore.registry import STRICT
 from segcore.systems.system import System, Targets
@@ -77,7 +77,7 @@ def of_head_and_adapters(system: System, optim: OptimConfig, lr: float) -> AdamW
         lr: peak learning rate of the adapters.
     """
     adapters = [p for e in system.pretrained().values() for p in e.parameters() if p.requires_grad]
-    moved = groups_by_rate(system, adapters, lr)
+    moved = parameter_groups(system, adapters, lr, optim)
     return adamw([*head_groups(system, optim), *moved], optim)
 
 

@@ -10,9 +10,9 @@ from segcore.methods.method import (
     AdaptingMethod,
     adamw,
     freeze_pretrained,
-    groups_by_rate,
     head_groups,
     layers_to_adapt,
+    parameter_groups,
 )
 from segcore.registry import STRICT
 from segcore.systems.system import System
@@ -47,7 +47,7 @@ class Full(AdaptingMethod):
 
     def optimizer(self, system: System, optim: OptimConfig) -> AdamW:
         """AdamW on head and targets, at their own rates."""
-        moved = groups_by_rate(system, self._targets(system), self.rate(optim))
+        moved = parameter_groups(system, self._targets(system), self.rate(optim), optim)
         return adamw([*head_groups(system, optim), *moved], optim)
 
     def _targets(self, system: System) -> list[Tensor]:

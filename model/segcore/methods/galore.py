@@ -15,9 +15,9 @@ from torch import Tensor
 from segcore.methods.method import (
     AdaptingMethod,
     freeze_pretrained,
-    groups_by_rate,
     head_groups,
     layers_to_adapt,
+    parameter_groups,
 )
 from segcore.methods.updater import Updater
 from segcore.registry import STRICT
@@ -74,8 +74,8 @@ class ProjectedGradient(AdaptingMethod):
         split = [module.weight for name, module in targets.items() if name in fused]
         groups = [
             *head_groups(system, optim),
-            *groups_by_rate(system, whole, rate, **options),
-            *groups_by_rate(system, split, rate, blocks=3, **options),
+            *parameter_groups(system, whole, rate, optim, **options),
+            *parameter_groups(system, split, rate, optim, blocks=3, **options),
         ]
         return GaLoreAdamW(groups, eps=optim.eps, weight_decay=optim.weight_decay)
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from segcore.methods import METHODS
+from segcore.methods.layer_decay import layer_factors
 from segcore.methods.updater import Updater
 from segcore.registry import STRICT, Choice
 from segcore.systems.system import System, Targets
@@ -118,25 +119,36 @@ def head_parameters(system: System) -> list[nn.Parameter]:
 def head_groups(system: System, optim: OptimConfig) -> list[dict[str, Any]]:
     """The parameter groups that every method has, at the rate of `optim`."""
     trained = [p for p in head_parameters(system) if p.requires_grad]
-    return groups_by_rate(system, trained, optim.lr)
+    return parameter_groups(system, trained, optim.lr, optim)
 
 
-def groups_by_rate(
-    system: System, parameters: Iterable[Tensor], lr: float, **options: Any
+def parameter_groups(
+    system: System, parameters: Iterable[Tensor], lr: float, optim: OptimConfig, **options: Any
 ) -> list[dict[str, Any]]:
-    """Parameter groups, one for each factor that the system's parts give a learning rate.
+    """Parameter groups, one for each rate and weight decay among the parameters: a system's parts
+    have factors of the rate, and `optim` may spare vectors and slow down lower layers.
 
     Args:
         system: whose parts hold the parameters.
         parameters: in the order in which they are to stand.
         lr: peak rate of a part whose factor is 1.
+        optim: the settings that all optimizers share.
         options: of every group.
+
+    Raises:
+        ValueError: `optim.layer_decay` without transformer blocks to tell layers by.
     """
     rates = {id(p): part.rate for part in system.parts().values() for p in part.module.parameters()}
-    by_rate: dict[float, list[Tensor]] = {}
+    factors = {} if optim.layer_decay == 1 else layer_factors(system, optim.layer_decay)
+    groups: dict[tuple[float, bool], list[Tensor]] = {}
     for parameter in parameters:
-        by_rate.setdefault(rates[id(parameter)], []).append(parameter)
-    return [{"params": same, "lr": lr * rate, **options} for rate, same in by_rate.items()]
+        rate = rates[id(parameter)] * factors.get(id(parameter), 1.0)
+        decays = optim.decayed == "all" or parameter.ndim > 1
+        groups.setdefault((rate, decays), []).append(parameter)
+    return [
+        {"params": same, "lr": lr * rate, **({} if decays else {"weight_decay": 0.0}), **options}
+        for (rate, decays), same in groups.items()
+    ]
 
 
 def adamw(groups: list[dict[str, Any]], optim: OptimConfig) -> AdamW:

@@ -49,7 +49,7 @@ SYSTEMS.add(
     "smp",
     "segcore.systems.smp:SmpConfig",
     "U-Net, U-Net++, MA-Net, FPN, DeepLabV3+, UPerNet or SegFormer, of RGB or RGB and depth",
-    lacks=("layers to adapt", "fused q, k, v"),
+    lacks=("layers to adapt", "fused q, k, v", "transformer blocks"),
 )
 SYSTEMS.add(
     "d2gpland",
@@ -75,5 +75,5 @@ for _name, _class, _about in (
         _name,
         f"segcore.systems.box_shapes:{_class}Config",
         _about,
-        lacks=("pretrained weights", "layers to adapt", "fused q, k, v"),
+        lacks=("pretrained weights", "layers to adapt", "fused q, k, v", "transformer blocks"),
     )

@@ -116,6 +116,25 @@ def projections(encoder: nn.Module, *, mlp: bool) -> dict[str, nn.Linear]:
     }
 
 
+def transformer_blocks(encoder: nn.Module) -> dict[str, nn.Module]:
+    """An encoder's transformer blocks by module path, lowest first: the members of its innermost
+    lists of which each has an attention."""
+    found: dict[str, nn.Module] = {}
+    for name, module in encoder.named_children():
+        inner = {f"{name}.{path}": block for path, block in transformer_blocks(module).items()}
+        if not inner and isinstance(module, nn.ModuleList | nn.Sequential):
+            blocks = [*module.named_children()]
+            if all(_has_attention(block) for _, block in blocks):
+                inner = {f"{name}.{number}": block for number, block in blocks}
+        found |= inner
+    return found
+
+
+def _has_attention(block: nn.Module) -> bool:
+    names = (name.rpartition(".")[2] for name, _ in block.named_modules())
+    return any(name in ("attn", "attention") for name in names)
+
+
 class SystemConfig(Choice):
     """Base of the systems' configurations: frozen pydantic dataclasses."""
 

@@ -1,5 +1,6 @@
-"""One training: its schedule, its state, and what it tells after each epoch.
+"""One training: its schedule, its state, and what it tells of itself.
 
+averaging   A running mean of the trained weights, which is scored and kept in their place.
 checkpoint  Checkpoints: `best.safetensors` + `config.json` to use, `last.pt` to go on from.
 costs       Measured seconds and bytes of a training.
 evaluation  How a training is scored: metrics, resolutions, and what chooses the best epoch.
@@ -7,12 +8,15 @@ events      What a training tells the world after each epoch.
 inference   A network on one batch, and what it says of each image: labels, probabilities,
             pictures.
 loop        The loop of one training, and the state that it carries from step to step.
+recompute   Gradient checkpointing: activations that are computed again in place of being kept.
 restore     A checkpoint folder as the network that it describes, with nothing of its training
             left.
 retest      A trained network, or masks from elsewhere, tested on any data set.
 runtime     Where a training runs: its device, its peers, and where it goes on from.
 schedule    How long, how fast and in what portions a system trains.
 scoring     Score a system over a split: each image once, over all workers, whatever their number.
+splits      The splits that a training is scored on: val again and again, test and the external
+            set once.
 tta         Test-time augmentation: an image seen flipped, at several scales and through windows,
             averaged.
 """

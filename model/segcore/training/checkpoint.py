@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from segcore.systems.weights import read_plain
 
 BEST, CONFIG, LAST = "best.safetensors", "config.json", "last.pt"
-STATE = ("tensors", "optimizer", "epoch", "step", "best_epoch", "best_value", "rng")
+STATE = ("tensors", "optimizer", "epoch", "step", "best_epoch", "best_value", "rng", "mean")
 """What `last.pt` holds."""
 
 

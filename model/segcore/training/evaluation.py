@@ -39,6 +39,12 @@ class EvaluationConfig:
     select_on: tuple[str, str, str] = ("dice", MACRO, "per_image")
     """Metric, class and protocol that choose the best epoch on val; the first of equals. The field
     also selects on `("dice", "pooled", "stacked")`."""
+    every: Annotated[int, Field(ge=1)] = 1
+    """Epochs from one evaluation on val, and one checkpoint, to the next; the last epoch always has
+    one."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Evaluations in a row without a better one after which the training ends early; None: it goes
+    through all its epochs."""
     size: Literal["system", "image"] = "system"
     """Whether masks are compared at the size that the system sees, or each at its own size."""
     external: DataConfig | None = None
@@ -80,6 +86,24 @@ class EvaluationConfig:
         """Key of the metric that chooses the best epoch."""
         metric, _, protocol = self.select_on
         return f"{metric}.{protocol}"
+
+    def next_after(self, epoch: int, epochs: int) -> int:
+        """The epoch with the next evaluation.
+
+        Args:
+            epoch: the last one done, 0 before the first.
+            epochs: of the whole training.
+        """
+        return min(epochs, (epoch // self.every + 1) * self.every)
+
+    def gives_up(self, epoch: int, best_epoch: int) -> bool:
+        """Whether nothing has become better for so long that the training ends.
+
+        Args:
+            epoch: of the last evaluation.
+            best_epoch: of the best one.
+        """
+        return self.patience is not None and epoch - best_epoch >= self.patience * self.every
 
     def sizes(self) -> list[Size | None]:
         """The further resolutions, as height and width; None: each image's own."""

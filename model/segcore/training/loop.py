@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ from segcore.data.loader import epoch_order, shares, training_batches
 from segcore.metrics.aggregate import aggregate
 from segcore.metrics.table import METRICS
 from segcore.training import checkpoint
+from segcore.training.averaging import RunningMean
 from segcore.training.checkpoint import Checkpoint
 from segcore.training.costs import Stopwatch, memory
 from segcore.training.evaluation import better
-from segcore.training.events import Evaluation, Facts, ImageScore, Picture, Score, Seconds, Step
+from segcore.training.events import Evaluation, Facts, Score, Seconds, Step
+from segcore.training.recompute import recompute_blocks
 from segcore.training.runtime import Runtime, autocast, device_name
-from segcore.training.scoring import Target, evaluate
+from segcore.training.splits import ScoredSplits
 
 
 class TrainingDiverged(RuntimeError):
@@ -38,6 +40,8 @@ class Training:
         self.system = config.system.build(self.dataset.classes)
         weights_hash = self.system.weights_hash()
         config.method.adapt(self.system)
+        if config.gradient_checkpointing:
+            recompute_blocks(self.system)
         self.system.to(runtime.device)
         self.updater = config.method.updater(self.system, config.optim)
         self.optimizer = self.updater.optimizer
@@ -46,8 +50,11 @@ class Training:
         self.best_value = float("nan")
         """Of what selects, at the best epoch."""
         self.best_tensors: dict[str, Tensor] = {}
+        decay = config.optim.ema
+        self.mean = None if decay is None else RunningMean(self.system, decay)
         self.order = self.dataset.ids("train")
         self.total_steps = config.schedule.epochs * config.schedule.steps_per_epoch(len(self.order))
+        self.splits = ScoredSplits(config, self.dataset, self.external, self.system, runtime)
         self.facts = Facts(
             trainable_parameters=sum(p.numel() for p in self.updater.trained),
             total_parameters=sum(p.numel() for p in self.system.parameters()),
@@ -62,11 +69,42 @@ class Training:
         if runtime.restore_from is not None:
             self._restore(runtime.restore_from)
 
-    def run_epoch(self, epoch: int) -> Evaluation:
-        """Visit every training sample once, then evaluate on val."""
-        config, schedule = self.config, self.config.schedule
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to train: every epoch is done, or val has not become better
+        for as long as `evaluation.patience` says."""
+        evaluation = self.config.evaluation
+        return self.epoch >= self.config.schedule.epochs or (
+            self.epoch > 0 and evaluation.gives_up(self.epoch, self.best_epoch)
+        )
+
+    def advance(self) -> Evaluation:
+        """Train up to the next evaluation, and evaluate on val."""
+        epochs = self.config.schedule.epochs
+        until = self.config.evaluation.next_after(self.epoch, epochs)
+        steps: list[Step] = []
+        while self.epoch < until:
+            steps += self._train_epoch(self.epoch + 1)
+            self.epoch += 1
+        is_best, scores, value = self._look_at_val()
+        return Evaluation(
+            epoch=self.epoch,
+            step=self.step,
+            epochs=epochs,
+            steps=tuple(steps),
+            memory=memory(self.system, self.optimizer, self.runtime.device),
+            scores=tuple(scores),
+            save=lambda folder: self._checkpoint().save(folder),
+            facts=self.facts,
+            is_best=is_best,
+            selection=value,
+        )
+
+    def _train_epoch(self, epoch: int) -> Iterator[Step]:
+        """Visit every training sample once."""
+        config = self.config
         order = epoch_order(len(self.order), seed=config.seed, epoch=epoch)
-        batches = schedule.batches(order)
+        batches = config.schedule.batches(order)
         microbatches = [indices for batch in batches for indices in self._share(batch)]
         made = training_batches(
             self.dataset,
@@ -79,28 +117,20 @@ class Training:
             remembers=self.system.remembers,
         )
         with closing(made):
-            steps = tuple(self._step(epoch, batch, made) for batch in batches)
-        self.epoch = epoch
-        images, _ = self._evaluate(self._target("val", test=False), draw=False)
-        scores = aggregate(images)
-        value = self._selection(scores)
-        direction = METRICS[config.evaluation.selecting].load().direction
-        is_best = not self.best_tensors or better(direction, value, self.best_value)
-        if is_best:
-            self.best_epoch, self.best_value = epoch, value
-            self.best_tensors = checkpoint.trained_tensors(self.system)
-        return Evaluation(
-            epoch=epoch,
-            step=self.step,
-            epochs=schedule.epochs,
-            steps=steps,
-            memory=memory(self.system, self.optimizer, self.runtime.device),
-            scores=tuple(scores),
-            save=lambda folder: self._checkpoint().save(folder),
-            facts=self.facts,
-            is_best=is_best,
-            selection=value,
-        )
+            yield from (self._step(epoch, batch, made) for batch in batches)
+
+    def _look_at_val(self) -> tuple[bool, Sequence[Score], float]:
+        """Whether this epoch is the best one so far, its scores, and the value that decides."""
+        with nullcontext() if self.mean is None else self.mean.in_place():
+            images, _ = self.splits.val(draw=False)
+            scores = aggregate(images)
+            value = self._selection(scores)
+            direction = METRICS[self.config.evaluation.selecting].load().direction
+            is_best = not self.best_tensors or better(direction, value, self.best_value)
+            if is_best:
+                self.best_epoch, self.best_value = self.epoch, value
+                self.best_tensors = checkpoint.trained_tensors(self.system)
+        return is_best, scores, value
 
     def finish(self) -> Evaluation:
         """Put the best epoch back and look at it image by image; test it once.
@@ -109,11 +139,10 @@ class Training:
         """
         last = self._checkpoint()
         checkpoint.restore_tensors(self.system, self.best_tensors)
-        val = self._target("val", test=False)
-        images, pictures = self._evaluate(val, draw=not self.runtime.test)
+        images, pictures = self.splits.val(draw=not self.runtime.test)
         scores: Sequence[Score] = ()
         if self.runtime.test:
-            tested, pictures = self._test()
+            tested, pictures = self.splits.test()
             scores = aggregate(tested)
             images = images + tested
         return Evaluation(
@@ -156,8 +185,10 @@ class Training:
         self.optimizer.step()
         method = self.config.method
         method.after_step(self.system, self.optimizer, self.step + 1, self.total_steps)
-        watch.split("optimizer")
         self.step += 1
+        if self.mean is not None:
+            self.mean.add(self.step)
+        watch.split("optimizer")
         self.runtime.beat()
         return Step(
             step=self.step,
@@ -203,57 +234,6 @@ class Training:
         found = (s.value for s in scores if (s.metric, s.class_name, s.protocol) == wanted)
         return float(next(found))
 
-    def _test(self) -> tuple[list[ImageScore], list[Picture]]:
-        """Test and external, each at the usual resolution first, then at the others asked for."""
-        images: list[ImageScore] = []
-        pictures: list[Picture] = []
-        for name in ("test", "external"):
-            if name == "external" and self.external is None:
-                continue
-            usual = self._target(name, test=True)
-            sizes = [s for s in self.config.evaluation.sizes() if s != usual.size]
-            for size in (usual.size, *sizes):
-                target = dataclasses.replace(usual, size=size)
-                scored, drawn = self._evaluate(target, draw=size == usual.size)
-                images += scored
-                pictures += drawn
-        return images, pictures
-
-    def _target(self, name: str, *, test: bool) -> Target:
-        """A split at the resolution at which every split is scored.
-
-        Args:
-            name: `val`, `test` or `external`.
-            test: whether every metric is computed, those that take long too.
-        """
-        evaluation = self.config.evaluation
-        data, dataset = self.config.data, self.dataset
-        if name == "external":
-            assert evaluation.external is not None
-            assert self.external is not None
-            data, dataset = evaluation.external, self.external
-        return Target(
-            dataset=dataset,
-            split="val" if name == "val" else "test",
-            name=name,
-            size=None if evaluation.size == "image" else self.config.system.input_size,
-            metrics=evaluation.rows(data, test=test),
-        )
-
-    def _evaluate(self, target: Target, *, draw: bool) -> tuple[list[ImageScore], list[Picture]]:
-        """The scores of each image and case of a target, and a few pictures if asked for."""
-        return evaluate(
-            self.system,
-            target,
-            self.runtime,
-            input_size=self.config.system.input_size,
-            batch_size=self.config.schedule.evaluation_batch,
-            precision=self.config.precision,
-            prompts=self.config.boxes,
-            tta=self.config.evaluation.tta,
-            draw=draw,
-        )
-
     def _data_hash(self) -> str:
         if self.external is None:
             return self.dataset.content_hash()
@@ -280,6 +260,7 @@ class Training:
             "best_epoch": self.best_epoch,
             "best_value": self.best_value,
             "rng": torch.get_rng_state(),
+            "mean": None if self.mean is None else [x.cpu() for x in self.mean.tensors],
         }
         return Checkpoint(self._description(), self.best_tensors, last)
 
@@ -291,3 +272,5 @@ class Training:
         self.best_epoch, self.best_value = found.last["best_epoch"], found.last["best_value"]
         self.best_tensors = dict(found.best)
         torch.set_rng_state(found.last["rng"])
+        if self.mean is not None:
+            self.mean.restore(found.last["mean"])

@@ -9,6 +9,8 @@ from pydantic.dataclasses import dataclass
 
 from segcore.registry import STRICT
 
+POLY_POWER = 0.9
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class OptimConfig:
@@ -17,11 +19,25 @@ class OptimConfig:
     lr: Annotated[float, Field(gt=0, le=1)] = 3e-3
     """Peak learning rate of the head; a method that adapts encoder weights has its own."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-2
-    """Decoupled, on every trained parameter."""
+    """Decoupled, on the parameters that `decayed` says."""
+    decayed: Literal["all", "matrices"] = "all"
+    """`matrices` spares what has one dimension: biases, and scales of norms."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Factor of the rate from each transformer block of a pretrained encoder to the one below it,
+    as BEiT is fine-tuned (Bao et al., arXiv 2106.08254): what lies behind the last block has the
+    full rate, what lies before the first one the smallest. 1 treats all alike."""
     eps: Annotated[float, Field(gt=0)] = 1e-8
     """Added to the root of Adam's second moment. SRFT-GaLore's code has 1e-6."""
     clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
     """Largest global gradient norm; None does not clip."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of a running mean of the trained weights, which is scored and kept in their place.
+    It grows with the steps, (1 + n) / (10 + n), until it has this value, so that a short training
+    forgets how it began. None: no mean."""
+
+    def __post_init__(self) -> None:
+        if self.weight_decay == 0 and self.decayed != "all":
+            raise ValueError("decayed changes nothing while weight_decay is 0: give both")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -39,11 +55,17 @@ class Schedule:
     warmup_steps: Annotated[int, Field(ge=0)] = 20
     """Optimizer steps of linear warm-up."""
     final_lr_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """Where the cosine ends, as a share of the peak rate. 1 keeps the rate constant: SRFT-GaLore's
+    """Where the course ends, as a share of the peak rate. 1 keeps the rate constant: SRFT-GaLore's
     code does, which steps its cosine only after the last epoch."""
 
-    course: Literal["cosine", "linear"] = "cosine"
-    """How the rate falls after the warm-up."""
+    course: Literal["cosine", "linear", "poly"] = "cosine"
+    """How the rate falls after the warm-up; `poly`: as a power of what is left of the training."""
+    poly_power: Annotated[float, Field(gt=0, le=10)] = POLY_POWER
+    """Of `poly`. 0.9 is DeepLab's and nnU-Net's."""
+
+    def __post_init__(self) -> None:
+        if self.course != "poly" and self.poly_power != POLY_POWER:
+            raise ValueError("poly_power changes nothing unless course is poly: give both")
 
     @property
     def evaluation_batch(self) -> int:
@@ -69,5 +91,8 @@ class Schedule:
         if step < self.warmup_steps:
             return (step + 1) / (self.warmup_steps + 1)
         done = min(1.0, (step - self.warmup_steps) / max(1, total_steps - self.warmup_steps))
-        left = 1 - done if self.course == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+        if self.course == "cosine":
+            left = 0.5 * (1 + math.cos(math.pi * done))
+        else:
+            left = (1 - done) ** (self.poly_power if self.course == "poly" else 1)
         return self.final_lr_ratio + (1 - self.final_lr_ratio) * left

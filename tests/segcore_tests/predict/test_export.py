@@ -74,7 +74,7 @@ def trained(tiny: TrainConfig, method: str, folder: Path) -> DualEncoder:
     )
     training = Training(config, Runtime(test=False))
     folder.mkdir(exist_ok=True)
-    training.run_epoch(1).save(folder)
+    training.advance().save(folder)
     assert isinstance(training.system, DualEncoder)
     return training.system.eval()
 
@@ -197,7 +197,7 @@ def test_sam_alone_sees_what_the_trained_network_saw(tmp_path: Path, method: str
     )
     training = Training(config, Runtime(test=False))
     (tmp_path / "checkpoint").mkdir()
-    training.run_epoch(1).save(tmp_path / "checkpoint")
+    training.advance().save(tmp_path / "checkpoint")
     restored = restore(tmp_path / "checkpoint")
     assert export(restored, tmp_path / "sam") > 100
     plain = SamModel.from_pretrained(tmp_path / "sam")

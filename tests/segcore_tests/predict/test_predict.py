@@ -38,7 +38,7 @@ def trained(tiny: TrainConfig, folder: Path, **fields: Any) -> Training:
     schedule = Schedule(epochs=1, batch_size=3, warmup_steps=0)
     training = Training(dataclasses.replace(tiny, schedule=schedule, **fields), Runtime(test=False))
     folder.mkdir(parents=True, exist_ok=True)
-    training.run_epoch(1).save(folder)
+    training.advance().save(folder)
     return training
 
 

@@ -176,7 +176,7 @@ def test_a_split_is_never_in_memory_as_a_whole(tiny: TrainConfig) -> None:
     training = Training(config, Runtime(test=False))
     counted: Any = Fresh(training.dataset)
     training.dataset = counted
-    training.run_epoch(1)
+    training.advance()
     assert 1 <= counted.most <= THREADS + 3
     assert len(training.finish().pictures) == PICTURES * 4  # image, depth, truth, prediction
     assert counted.most <= THREADS + 3 + PICTURES

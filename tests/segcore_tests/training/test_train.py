@@ -126,9 +126,9 @@ def test_the_final_evaluation_is_of_the_best_epochs_weights(tiny: TrainConfig) -
 
 def test_the_test_is_of_the_best_epoch_though_another_came_later(tiny: TrainConfig) -> None:
     training = Training(tiny, Runtime())
-    training.run_epoch(1)
+    training.advance()
     first = trained_tensors(training.system)
-    training.run_epoch(2)
+    training.advance()
     training.best_epoch, training.best_tensors = 1, first
     assert training.finish().epoch == 1
     tested = trained_tensors(training.system)
