@@ -13,7 +13,7 @@ from segcore.data.augment import Augment
 from segcore.data.dataset import DataConfig, Dataset
 from segcore.data.prompts import PromptConfig
 from segcore.data.separation import check_sets
-from segcore.data.splits import ShareOfTrain
+from segcore.data.splits import fold_of, share_of_train
 from segcore.methods import METHODS
 from segcore.methods.method import Method
 from segcore.metrics.aggregate import MACRO
@@ -50,6 +50,10 @@ class TrainConfig:
     """Whether the transformer blocks of pretrained encoders keep no activations for the backward
     pass, which computes them again (Chen et al., arXiv 1604.06174): less memory, more time, the
     same numbers."""
+    fold: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=2)]] | None = None
+    """Part of a cross-validation: its number from 0, and how many there are. The patients of train
+    and val are dealt out to so many parts; this one is val, the others are train. None: the data
+    set's own train and val."""
     train_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the train split's patients that is trained on, as if no one had annotated the
     others: at least one, and a smaller share is part of a larger one."""
@@ -75,6 +79,8 @@ class TrainConfig:
                 f"prompts.source = {self.prompts.source!r} has no effect: the system "
                 f"{self.system.name} looks at no boxes"
             )
+        if self.fold is not None and self.fold[0] >= self.fold[1]:
+            yield f"fold = {self.fold}: the first number must be below the second one"
         if "transformer blocks" in SYSTEMS[self.system.name].lacks:
             if self.gradient_checkpointing:
                 yield (
@@ -150,12 +156,14 @@ class TrainConfig:
         """Open the data and the external set alone.
 
         Raises:
-            ValueError: a folder is not in order.
+            ValueError: a folder is not in order, or cannot be divided as `fold` says.
         """
         external = self.evaluation.external
         data = self.data.open()
+        if self.fold is not None:
+            data = fold_of(data, *self.fold)
         if self.train_share < 1:
-            data = ShareOfTrain(data, self.train_share)
+            data = share_of_train(data, self.train_share)
         return data, None if external is None else external.open()
 
     def check_sets(self, dataset: Dataset, external: Dataset | None) -> None:

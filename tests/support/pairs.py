@@ -35,7 +35,7 @@ from segtune.results.storage import Storage
 from segtune.results.study_rows import load
 from segtune.results.study_scores import derive
 from segtune.study import definition
-from segtune.study.spec import Trial
+from segtune.study.trial import Trial
 
 
 def ours(table: Table) -> tuple[str, ...]:

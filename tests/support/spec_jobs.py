@@ -67,6 +67,13 @@ class Job(Scored):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
+@checked(frozen=True, kw_only=True, config=STRICT)
+class Divided(Job):
+    """A job on a part of a cross-validation."""
+
+    fold: tuple[int, int] | None = None
+
+
 def faults(study: Ablation | Search) -> str:
     """What `check` has to say."""
     return refusal(lambda: validate(study))

@@ -73,34 +73,31 @@ def left_out(fractions: Fractions) -> list[Split]:
     return [split for split, share in zip(SPLITS, fractions, strict=True) if share == 0]
 
 
-class ShareOfTrain:
-    """A data set of which only some patients of the train split are there, as if no one had
-    annotated the others. Smaller shares are parts of larger ones."""
+class Redivided:
+    """A data set whose images are in other splits than they were, or in none."""
 
-    def __init__(self, dataset: Dataset, share: float) -> None:
-        """Choose the patients.
+    def __init__(self, dataset: Dataset, changed: Mapping[Split, Mapping[str, Split]]) -> None:
+        """Choose the images.
 
         Args:
             dataset: the whole one.
-            share: of the train split's patients, rounded up, in the order of their names' hash.
+            changed: for each split that is another one now, its images in their order, and the
+                split of the whole set that each is read from.
         """
         self.classes, self.has_depth = dataset.classes, dataset.has_depth
-        self._whole = dataset
-        sources = dataset.sources("train")
-        patients = sorted({s.patient_id for s in sources.values()}, key=_place)
-        rounding = 1e-9  # 0.28 of 25 are 7, and a little more in floating point
-        kept = set(patients[: math.ceil(share * len(patients) - rounding)])
-        self._train = tuple(i for i in dataset.ids("train") if sources[i].patient_id in kept)
-        self._there = frozenset(self._train)
+        self._whole, self._changed = dataset, changed
 
     def ids(self, split: Split) -> Sequence[str]:
         """Those that are there."""
-        return self._train if split == "train" else self._whole.ids(split)
+        return tuple(self._changed[split]) if split in self._changed else self._whole.ids(split)
 
     def sources(self, split: Split) -> Mapping[str, Source]:
         """Of those that are there."""
-        sources = self._whole.sources(split)
-        return {i: sources[i] for i in self.ids(split)}
+        if split not in self._changed:
+            return self._whole.sources(split)
+        origin = self._changed[split]
+        of = {before: self._whole.sources(before) for before in set(origin.values())}
+        return {name: of[before][name] for name, before in origin.items()}
 
     def load(self, split: Split, sample_id: str, size: Size | None) -> Sample:
         """As the whole set does.
@@ -108,14 +105,67 @@ class ShareOfTrain:
         Raises:
             KeyError: the sample is not there.
         """
-        if split == "train" and sample_id not in self._there:
-            raise KeyError(sample_id)
-        return self._whole.load(split, sample_id, size)
+        before = self._changed[split][sample_id] if split in self._changed else split
+        return self._whole.load(before, sample_id, size)
 
     def content_hash(self) -> str:
-        """Of the whole set and of what is left of it."""
-        content = f"{self._whole.content_hash()} {' '.join(self._train)}"
-        return hashlib.sha256(content.encode()).hexdigest()
+        """Of the whole set and of what the changed splits have."""
+        ids = [" ".join(names) for names in self._changed.values()]
+        return hashlib.sha256(" ".join([self._whole.content_hash(), *ids]).encode()).hexdigest()
+
+
+def share_of_train(dataset: Dataset, share: float) -> Redivided:
+    """Some patients of the train split alone, as if no one had annotated the others. Smaller shares
+    are parts of larger ones.
+
+    Args:
+        dataset: the whole one.
+        share: of the train split's patients, rounded up, in the order of their names' hash.
+    """
+    sources = dataset.sources("train")
+    patients = sorted({s.patient_id for s in sources.values()}, key=_place)
+    rounding = 1e-9  # 0.28 of 25 are 7, and a little more in floating point
+    kept = set(patients[: math.ceil(share * len(patients) - rounding)])
+    train: dict[str, Split] = {
+        i: "train" for i in dataset.ids("train") if sources[i].patient_id in kept
+    }
+    return Redivided(dataset, {"train": train})
+
+
+def fold_of(dataset: Dataset, number: int, of: int) -> Redivided:
+    """One part of a cross-validation: train and val together are dealt out anew, by patient, and
+    test stays as it is.
+
+    The patients with most images are dealt out first, each to the part that has fewest images;
+    equals in the order of their names' hash. So a division depends on names and numbers alone.
+
+    Args:
+        dataset: the whole one.
+        number: of the part that is val, from 0; all others are train.
+        of: how many parts there are.
+
+    Raises:
+        ValueError: fewer patients than parts, or an image's name is in train and in val.
+    """
+    pool: dict[str, Split] = {}
+    patients: dict[str, list[str]] = {}
+    for split in ("train", "val"):
+        sources = dataset.sources(split)
+        for name in dataset.ids(split):
+            if name in pool:
+                raise ValueError(f"fold: an image {name!r} is in train and in val: rename one")
+            pool[name] = split
+            patients.setdefault(sources[name].patient_id, []).append(name)
+    if len(patients) < of:
+        raise ValueError(
+            f"fold: train and val have {len(patients)} patients, too few for {of} parts: take fewer"
+        )
+    parts: list[set[str]] = [set() for _ in range(of)]
+    for patient in sorted(patients, key=lambda p: (-len(patients[p]), _place(p))):
+        min(parts, key=len).update(patients[patient])
+    train = {name: split for name, split in pool.items() if name not in parts[number]}
+    val = {name: split for name, split in pool.items() if name in parts[number]}
+    return Redivided(dataset, {"train": train, "val": val})
 
 
 def val_from_train(train: Mapping[str, Frame], test: Mapping[str, Frame], share: float) -> Frames:

@@ -118,7 +118,9 @@ def _head(study: "Study") -> str:
     arms, tuning = len(study.all_arms()), len(list(study.tuning_trials()))
     first = f"{tuning} tuning trials, then " if tuning else ""
     seeds = ", ".join(str(seed) for seed in study.seeds)
-    trials = f"{arms} arms x {len(study.seeds)} seeds = {arms * len(study.seeds)} trials"
+    factors = [f"{arms} arms", f"{len(study.seeds)} seeds"]
+    factors += [] if study.folds is None else [f"{study.folds} folds"]
+    trials = f"{' x '.join(factors)} = {arms * len(study.seeds) * (study.folds or 1)} trials"
     return f"{first}{trials} (seeds {seeds})"
 
 

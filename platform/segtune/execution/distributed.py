@@ -19,7 +19,7 @@ from segtune.execution.resources import Resources
 from segtune.execution.worker import Job, cause_of, work
 from segtune.results.storage import Place
 from segtune.results.trial_rows import failure, record_failure
-from segtune.study.spec import Trial
+from segtune.study.trial import Trial
 
 T = TypeVar("T")
 RETRIES = 1

@@ -13,7 +13,8 @@ from segtune.results.storage import Place, Storage
 from segtune.study import definition
 from segtune.study.overrides import SpecError
 from segtune.study.space import ends
-from segtune.study.spec import Ablation, Study, Trial
+from segtune.study.spec import Ablation, Study
+from segtune.study.trial import Trial
 from segtune.study.validate import check_name, validate
 
 
@@ -69,7 +70,7 @@ def _data_faults(configs: Sequence[Any]) -> list[str]:
     it."""
     users: dict[str, list[Any]] = {}
     for config in configs:
-        read = (config.data, config.evaluation, config.train_share)
+        read = (config.data, config.evaluation, config.train_share, config.fold)
         users.setdefault(repr(read), []).append(config)
     found = []
     for same in users.values():

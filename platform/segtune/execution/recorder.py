@@ -11,7 +11,7 @@ from segtune.results.provenance import Origin
 from segtune.results.storage import Storage
 from segtune.results.trial_rows import BEST, SELECTION, VAL, best_values, trial_row
 from segtune.study.overrides import config_hash
-from segtune.study.spec import Trial
+from segtune.study.trial import Trial
 
 Metrics = dict[str, float | int | bool | str]
 """What is reported of an evaluation: see `Recorder.add`."""

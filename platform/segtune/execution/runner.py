@@ -28,7 +28,8 @@ from segtune.search.trial_history import read_past
 from segtune.study import definition
 from segtune.study.overrides import Changes
 from segtune.study.scores import is_better, selection
-from segtune.study.spec import Ablation, Search, Study, Trial
+from segtune.study.spec import Ablation, Search, Study
+from segtune.study.trial import Trial
 
 DRIVER_RETRIES = 5
 """How often a trial resumes from its checkpoint after its driver died. Most often its node was

@@ -12,7 +12,7 @@ from segtune.execution.subprocess_trainer import TrainingProcess
 from segtune.execution.worker import Job
 from segtune.results.provenance import Origin
 from segtune.results.storage import Storage
-from segtune.study.spec import Trial
+from segtune.study.trial import Trial
 
 DRIVER_MEMORY = 500 * 2**20
 """Bytes that the driver of a trial of several workers asks Ray for. It asks for nothing else: with

@@ -16,7 +16,7 @@ from segtune.execution import checkpoints
 from segtune.execution.recorder import Metrics, Recorder, TrialStopped
 from segtune.results.provenance import Origin
 from segtune.results.storage import Place, Storage, local_folder
-from segtune.study.spec import TESTED, Trial
+from segtune.study.trial import TESTED, Trial
 
 
 @dataclass(frozen=True)

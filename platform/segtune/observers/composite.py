@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from segtune.execution.runner import Observer
-from segtune.study.spec import Trial
+from segtune.study.trial import Trial
 
 
 class CompositeObserver:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from segtune.results.trial_rows import BEST, VAL
 from segtune.study.scores import ScoreKind, headline, scores
-from segtune.study.spec import Trial
+from segtune.study.trial import Trial
 
 
 class ConsoleObserver:

@@ -13,7 +13,7 @@ from rich.text import Text
 from segtune.observers.tensorboard import FOLDER
 from segtune.results.storage import Place, Storage, local_folder
 from segtune.search.searchers import JOURNAL
-from segtune.study.spec import Trial
+from segtune.study.trial import Trial
 
 DISCOVERY = "prom_metrics_service_discovery.json"
 """File of a Ray session that tells Prometheus where its nodes are."""

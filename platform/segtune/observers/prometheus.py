@@ -11,7 +11,7 @@ from ray.util.metrics import Gauge
 
 from segtune.results.trial_rows import BEST, VAL
 from segtune.study.scores import scores
-from segtune.study.spec import Trial
+from segtune.study.trial import Trial
 
 TAGS = ("study", "trial", "arm", "seed")
 SHOWN: Mapping[str, tuple[str, str]] = {

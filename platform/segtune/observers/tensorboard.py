@@ -17,7 +17,7 @@ from segtune.results import tables
 from segtune.results.storage import Storage, local_folder
 from segtune.results.trial_rows import VAL
 from segtune.study.scores import scores
-from segtune.study.spec import Trial
+from segtune.study.trial import Trial
 
 FOLDER = "tensorboard"
 CURVES: Mapping[str, str] = {

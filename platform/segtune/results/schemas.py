@@ -33,6 +33,7 @@ SCHEMAS: Mapping[TableName, pa.Schema] = {
             ("role", pa.string()),  # arm | tune | search | finalist: what the trial is for
             ("arm", pa.string()),  # null in a search
             ("seed", pa.int64()),
+            ("fold", pa.int64()),  # part of a cross-validation, from 0, else null
             ("number", pa.int64()),  # of a search's or a tuning's candidate, else null
             ("status", pa.string()),  # running, finished, pruned, failed or cancelled
             ("error", pa.string()),

@@ -23,6 +23,7 @@ from segtune.results.storage import Place, Storage
 from segtune.results.study_rows import MACRO, StudyRows
 from segtune.study import definition
 from segtune.study.scores import ScoreKind, headline
+from segtune.study.trial import arm_trial_id
 
 RUNNING, SILENT = "running", "silent"
 ORDER = (RUNNING, SILENT, "failed", "cancelled", "pruned", "finished")
@@ -180,8 +181,9 @@ def _expected(defined: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
         if values := tune.get(arm):
             candidates = math.prod(len(v) for v in values.values())
             yield from ((f"{arm}-t{number}", arm) for number in range(candidates))
-    for seed, arm in itertools.product(defined.get("seeds") or (), arms):
-        yield f"{arm}-s{seed}", arm
+    folds = range(defined[definition.FOLDS]) if definition.FOLDS in defined else (None,)
+    for seed, fold, arm in itertools.product(defined.get("seeds") or (), folds, arms):
+        yield arm_trial_id(arm, seed, fold), arm
 
 
 def _waiting(

@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from segtune.results import study_file, tables
+from segtune.results.folds import mean_over_folds
 from segtune.results.reported import read_reported
 from segtune.results.storage import Place, Storage
-from segtune.study.definition import SCORES, SELECTION
+from segtune.study.definition import FOLDS, SCORES, SELECTION
 from segtune.study.scores import ScoreKind, Selection
 from segtune.study.spec import Reported
 
@@ -68,6 +69,12 @@ class StudyRows:
         """Scores on val and, in a search, costs; the first one ranks the trials."""
         given: Sequence[Mapping[str, str]] = self.definition.get("objectives") or DEFAULT_OBJECTIVES
         return tuple(RecordedObjective(o["metric"], o["direction"] == "maximize") for o in given)
+
+    @property
+    def folds(self) -> int | None:
+        """Parts of a cross-validation, of which each trial here is the mean; None: none."""
+        folds: int | None = self.definition.get(FOLDS)
+        return folds
 
     @property
     def first_score(self) -> RecordedObjective:
@@ -188,16 +195,16 @@ def load(storage: Storage, study: str) -> StudyRows:
             f"no trial of a study {study!r} under {storage}; studies with trials there: {found}"
         )
     definition = study_file.read(storage, study) or {}
+    others: tuple[tables.TableName, ...] = ("steps", "scores", "images", "pictures", "evaluations")
+    frames = {"trials": set_dirty_apart(trials.to_pandas())}
+    frames |= {name: tables.read(storage, study, name).to_pandas() for name in others}
+    if (folds := definition.get(FOLDS)) is not None:
+        frames = mean_over_folds(frames, folds)
     return StudyRows(
         name=study,
         definition=definition,
-        trials=set_dirty_apart(trials.to_pandas()),
-        steps=tables.read(storage, study, "steps").to_pandas(),
-        scores=tables.read(storage, study, "scores").to_pandas(),
-        images=tables.read(storage, study, "images").to_pandas(),
-        pictures=tables.read(storage, study, "pictures").to_pandas(),
         reported=read_reported(Place.of(storage) / study, definition),
-        evaluations=tables.read(storage, study, "evaluations").to_pandas(),
+        **frames,
     )
 
 

@@ -9,7 +9,7 @@ from segtune.results.provenance import Origin
 from segtune.results.storage import Storage
 from segtune.study.overrides import nested, plain
 from segtune.study.scores import Selection
-from segtune.study.spec import Trial
+from segtune.study.trial import Trial
 
 VAL = "val/"
 """Before a metric's name in a report: its value on val at this epoch. No metric's name can be taken
@@ -63,6 +63,7 @@ def trial_row(trial: Trial, origin: Origin, workers: int) -> dict[str, Any]:
         "role": trial.role,
         "arm": trial.arm,
         "seed": trial.seed,
+        "fold": trial.fold,
         "number": trial.number,
         "status": "running",
         "config": json.dumps(nested(trial.config, locations=False)),

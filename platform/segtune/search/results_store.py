@@ -8,7 +8,8 @@ from segtune.results.provenance import Origin
 from segtune.results.storage import Storage
 from segtune.results.trial_rows import record_failure, record_pruned
 from segtune.search.trial_history import PastTrial, read_past
-from segtune.study.spec import Search, Trial
+from segtune.study.spec import Search
+from segtune.study.trial import Trial
 
 DIED = "the trial's driver died"
 

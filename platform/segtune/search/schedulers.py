@@ -28,8 +28,9 @@ from segtune.search.trial_history import (
 from segtune.study.overrides import flatten
 from segtune.study.scores import scores
 from segtune.study.space import corners, distributions
-from segtune.study.spec import Search, Trial
+from segtune.study.spec import Search
 from segtune.study.stopping import EPOCHS, Asha
+from segtune.study.trial import Trial
 
 CONTINUE, STOP = str(TrialScheduler.CONTINUE), str(TrialScheduler.STOP)
 PAUSE = str(TrialScheduler.PAUSE)

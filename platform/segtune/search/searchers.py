@@ -33,7 +33,8 @@ from segtune.study.overrides import Changes
 from segtune.study.samplers import sampler
 from segtune.study.scores import scores
 from segtune.study.space import distribution, suggest
-from segtune.study.spec import Search, Trial
+from segtune.study.spec import Search
+from segtune.study.trial import Trial
 
 JOURNAL = "optuna.journal"
 """Name of the file that `optuna-dashboard` opens."""

@@ -18,6 +18,8 @@ space            What a search may draw: distributions over dotted fields, some 
 spec             What a study is: frozen values, no machine and no clock in them.
 stopping         When a search stops a trial early, as values. Ray's schedulers are made of them
                  in `schedulers.py`.
+trial            One training of a study: a complete frozen value, with its name and its place in
+                 the study.
 validate         Look a study over before anything starts: every mistake at once.
 validate_search  Every mistake in a search, at once.
 yaml_file        A study as a YAML file: the same fields as in Python, read and checked by

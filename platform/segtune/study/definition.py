@@ -25,6 +25,8 @@ SELECTION = "selection"
 """What chooses the best epoch on val; not there where the configuration does not say."""
 REPORTED = "reported"
 """Papers' numbers of the same comparison; not there where the study names none."""
+FOLDS = "folds"
+"""Parts of a cross-validation; not there where there is none."""
 CHOSEN = "chosen"
 """Numbers of a search's finalists, once they were chosen. A search that is extended may choose
 others; trials of the earlier ones stay in the tables."""
@@ -57,6 +59,7 @@ def define(name: str, study: Study) -> dict[str, Any]:
                 if study.tuned_over(arm)
             },
             "tune_seed": study.tune_seed,
+            **({} if study.folds is None else {FOLDS: study.folds}),
         }
     return common | {
         "kind": "search",

@@ -5,51 +5,21 @@ The configuration of a trial may be any frozen dataclass.
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import field
+from typing import Any
 
 from optuna.distributions import BaseDistribution
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as checked
 
-from segtune.study import plugins
 from segtune.study.arms import changes_between, leave_out, unique_name
 from segtune.study.overrides import Changes, SpecError, apply, flatten, resolve_locations
 from segtune.study.scores import headline, scores
 from segtune.study.space import When, active
 from segtune.study.stopping import Direction, Scheduler
+from segtune.study.trial import Role, Trial, arm_trial_id
 
-Role = Literal["arm", "tune", "search", "finalist"]
-TESTED: tuple[Role, ...] = ("arm", "finalist")
-"""Roles whose best checkpoint is tested, once; the others are for choosing, which test is not."""
 _STRICT = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One training of a study, complete."""
-
-    trial_id: str
-    role: Role
-    seed: int
-    config: Any
-    changes: Changes
-    """Against the study's baseline."""
-    arm: str | None = None
-    number: int | None = None
-    repeats: int = 0
-    """How many trials of a search had the same changes before; each has another seed."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """A trial takes along the user's files that its configuration's classes come from. What
-        makes the empty trial runs before its values are read, so the files are loaded by then."""
-        return _empty_trial, (plugins.needed(self.config),), vars(self)
-
-
-def _empty_trial(files: tuple[plugins.PluginFile, ...]) -> Trial:
-    """The trial that comes out of another process, before its values."""
-    plugins.ensure(files)
-    return object.__new__(Trial)
 
 
 @checked(frozen=True, config=_STRICT)
@@ -132,6 +102,10 @@ class Ablation:
     seeds: tuple[int, ...]
     baseline_arm: str = "baseline"
     """The baseline's name among the arms."""
+    folds: int | None = None
+    """Cross-validation: each arm trains with each seed once for each of so many parts of the
+    patients of train and val (`TrainConfig.fold`). A seed's scores are means over its folds. None:
+    the data set's own train and val. Tuning always has those."""
     tune: Mapping[str, Mapping[str, tuple[Any, ...]]] = field(default_factory=dict)
     """Arm -> field -> values: each combination is tried first, with `tune_seed`, and the best on
     val is what the arm's seeds then run with."""
@@ -220,15 +194,16 @@ class Ablation:
         return self.tune.get(arm, self.tune_each_arm)
 
     def trials(self, tuned: Mapping[str, Changes]) -> Iterator[Trial]:
-        """Every arm with every seed, seed by seed, so that pairs are complete early.
+        """Every arm with every seed and fold, seed by seed, so that pairs are complete early.
 
         Args:
             tuned: arm -> the candidate that its tuning chose.
         """
-        for seed in self.seeds:
+        folds = (None,) if self.folds is None else range(self.folds)
+        for seed, fold in itertools.product(self.seeds, folds):
             for arm, changes in self.all_arms().items():
-                chosen = tuned.get(arm, {})
-                yield self._trial(f"{arm}-s{seed}", "arm", arm, chosen, changes, None, seed)
+                chosen, name = tuned.get(arm, {}), arm_trial_id(arm, seed, fold)
+                yield self._trial(name, "arm", arm, chosen, changes, None, seed, fold)
 
     def _trial(
         self,
@@ -239,11 +214,13 @@ class Ablation:
         changes: Changes,
         number: int | None,
         seed: int | None = None,
+        fold: int | None = None,
     ) -> Trial:
         seed = self.tune_seed if seed is None else seed
         both = {**changes, **chosen}
-        config = resolve_locations(apply(self.baseline, {**both, "seed": seed}))
-        return Trial(trial_id, role, seed, config, both, arm, number)
+        place = {} if fold is None else {"fold": (fold, self.folds)}
+        config = resolve_locations(apply(self.baseline, {**both, **place, "seed": seed}))
+        return Trial(trial_id, role, seed, config, both, arm, number, fold)
 
 
 @checked(frozen=True, kw_only=True, config=_STRICT)
@@ -290,7 +267,9 @@ class Search:
         """
         seed = self.seed + repeats
         config = resolve_locations(apply(self.baseline, {**changes, "seed": seed}))
-        return Trial(f"t{number}", "search", seed, config, dict(changes), None, number, repeats)
+        return Trial(
+            f"t{number}", "search", seed, config, dict(changes), None, number, None, repeats
+        )
 
     def finalist_trials(self, chosen: Mapping[int, Changes]) -> Iterator[Trial]:
         """Every finalist with every seed, seed by seed: `t5-s101` trains trial t5's changes.

@@ -52,7 +52,7 @@ def _check_ablation(study: Ablation) -> list[str]:
         faults.append(f"two arms are called {study.baseline_arm}: rename one or the baseline_arm")
     if not study.arms:
         faults.append("there is no arm beside the baseline: add one to compare with")
-    faults += _check_seeds(study)
+    faults += _check_seeds(study) + _check_folds(study)
     seen = {_identity(study.baseline): study.baseline_arm}
     for arm, changes in study.arms.items():
         config, found = try_changes(study.baseline, changes, f"arm {arm}")
@@ -81,6 +81,22 @@ def _check_seeds(study: Ablation) -> list[str]:
             faults += [f"seeds: {fault}" for fault in error.faults]
     if (study.tune or study.tune_each_arm) and study.tune_seed in study.seeds:
         faults.append(f"tune_seed = {study.tune_seed} is one of the seeds: tune with another")
+    return faults
+
+
+def _check_folds(study: Ablation) -> list[str]:
+    if study.folds is None:
+        return []
+    if study.folds < 2:
+        return [f"folds = {study.folds}: give two or more, or leave it out"]
+    divided = [arm for arm, changes in study.arms.items() if "fold" in changes]
+    faults = [f"arm {arm} changes fold, and the study has folds: leave one out" for arm in divided]
+    if getattr(study.baseline, "fold", None) is not None:
+        faults.append("the baseline has a fold, and the study has folds: leave one out")
+    try:
+        apply(study.baseline, {"fold": (0, study.folds)})
+    except SpecError as error:
+        faults += [f"folds: {fault}" for fault in error.faults]
     return faults
 
 

@@ -163,6 +163,7 @@ class AblationFields(_Strict):
     tune: dict[str, dict[str, list[Any]]] = {}
     tune_each_arm: dict[str, list[Any]] = {}
     tune_seed: int = 1000
+    folds: int | None = None
 
 
 class SearchFields(_Strict):
@@ -223,6 +224,7 @@ def _ablation(fields: AblationFields) -> Ablation:
         tune={arm: _values(candidates) for arm, candidates in fields.tune.items()},
         tune_each_arm=_values(fields.tune_each_arm),
         tune_seed=fields.tune_seed,
+        folds=fields.folds,
     )
 
 

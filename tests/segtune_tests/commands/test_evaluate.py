@@ -28,7 +28,7 @@ from segtune.cli import main
 from segtune.execution.recorder import Recorder
 from segtune.results import read
 from segtune.results.provenance import Origin
-from segtune.study.spec import Trial
+from segtune.study.trial import Trial
 
 SIDE = 64
 HERE = SyntheticPolyps(train=5, val=5, test=5, size=96)

@@ -27,7 +27,7 @@ from segtune.results.provenance import find_origin
 from segtune.results.storage import Place, Storage
 from segtune.results.trial_rows import record_pruned, trial_row
 from segtune.study.overrides import apply
-from segtune.study.spec import Trial
+from segtune.study.trial import Trial
 
 pytestmark = pytest.mark.usefixtures("bucket")  # before what trainings are forked from begins
 EPOCHS = 3

@@ -7,7 +7,7 @@ from rich.console import Console
 from support.score_kinds import Scored
 
 from segtune.observers.console import ConsoleObserver
-from segtune.study.spec import Trial
+from segtune.study.trial import Trial
 
 
 def trial(**changes: Any) -> Trial:

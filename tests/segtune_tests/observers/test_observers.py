@@ -20,7 +20,7 @@ from segtune.observers.links import LinksObserver, links
 from segtune.observers.tensorboard import TensorBoardObserver
 from segtune.results import tables
 from segtune.results.storage import Place
-from segtune.study.spec import Trial
+from segtune.study.trial import Trial
 
 TRIAL = Trial("a-s0", "arm", 0, Scored(), {"method": "lora"}, "a")
 NAN = float("nan")

@@ -26,8 +26,9 @@ from segtune.search.trial_history import PastTrial, read_past
 from segtune.study import catalog, definition
 from segtune.study.overrides import SpecError
 from segtune.study.space import When
-from segtune.study.spec import Ablation, AtMost, Objective, Search, Trial
+from segtune.study.spec import Ablation, AtMost, Objective, Search
 from segtune.study.stopping import Asha
+from segtune.study.trial import Trial
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SEARCH = Search(

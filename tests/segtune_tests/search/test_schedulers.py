@@ -10,8 +10,9 @@ from support.score_kinds import Scored
 
 from segtune.search.schedulers import CONTINUE, STOP, EpochScheduler, most_epochs, scheduler
 from segtune.search.trial_history import LearningCurve, PastTrial
-from segtune.study.spec import Objective, Search, Trial
+from segtune.study.spec import Objective, Search
 from segtune.study.stopping import Asha, MedianStopping, Scheduler
+from segtune.study.trial import Trial
 
 EPOCHS = 9
 

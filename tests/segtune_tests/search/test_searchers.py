@@ -17,8 +17,9 @@ from support.score_kinds import Scored
 from segtune.search.searchers import ListSearcher, OptunaSearcher, rebuild
 from segtune.search.trial_history import LearningCurve, PastTrial
 from segtune.study.space import Space, When
-from segtune.study.spec import Ablation, AtMost, Objective, Search, Trial
+from segtune.study.spec import Ablation, AtMost, Objective, Search
 from segtune.study.stopping import Asha
+from segtune.study.trial import Trial
 
 
 @dataclass(frozen=True)

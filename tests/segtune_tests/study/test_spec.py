@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from support.spec_jobs import Drill, Jigsaw, Job, Plane, Saw, faults
+from support.spec_jobs import Divided, Drill, Jigsaw, Job, Plane, Saw, faults
 
 from segtune.execution.resources import Resources, check_resources, fitting_trials
 from segtune.study.arms import factor, factorial
@@ -100,6 +100,31 @@ def test_trials_pair_the_seeds() -> None:
     ]
     assert trials[4].config == placed(Job(tool=Saw(teeth=32), seed=1))
     assert trials[4].changes == {"tool.teeth": 32}
+
+
+def test_folds_are_a_factor_of_every_arm() -> None:
+    study = ablation(baseline=Divided(), folds=3, seeds=(4, 5))
+    trials, arms = [*study.trials({})], len(study.all_arms())
+    assert len({t.trial_id for t in trials}) == len(trials) == arms * 2 * 3
+    assert trials[0].trial_id == "baseline-s4-f0"
+    assert [(t.seed, t.fold) for t in trials[::arms]] == [(s, f) for s in (4, 5) for f in range(3)]
+    assert all(t.config.fold == (t.fold, 3) for t in trials)
+    validate(study)
+    assert define("x", study)["folds"] == 3
+    assert "folds" not in define("x", ablation(baseline=Divided()))
+    with pytest.raises(SpecError, match="folds: was None, now 3"):
+        check_grown(define("x", ablation(baseline=Divided(), seeds=(4, 5))), define("x", study))
+
+
+def test_folds_that_mean_nothing_are_refused() -> None:
+    assert (
+        faults(ablation(baseline=Divided(), folds=1))
+        == "folds = 1: give two or more, or leave it out"
+    )
+    twice = ablation(baseline=Divided(fold=(0, 2)), arms={"other": {"fold": (1, 2)}}, folds=2)
+    assert "arm other changes fold, and the study has folds" in faults(twice)
+    assert "the baseline has a fold, and the study has folds" in faults(twice)
+    assert "folds: " in faults(ablation(folds=2))
 
 
 def test_tuned_arms_run_with_what_was_chosen() -> None:

@@ -24,6 +24,11 @@ def facts(rows: StudyRows) -> tuple[Fact, ...]:
         Fact("kind", rows.kind or "unknown"),
         Fact("trials", f"{len(trials)}: {status_text(trials)}{_roles(trials)}"),
         Fact("seeds", _seeds_text(seeds)),
+        *(
+            []
+            if rows.folds is None
+            else [Fact("folds", f"{rows.folds}: what is said of a seed is the mean over its folds")]
+        ),
         Fact("images", images_text(rows)),
         Fact("code", listing(_commits(trials)) or "no commit recorded"),
         Fact("versions", _versions(trials)),

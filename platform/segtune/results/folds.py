@@ -1,0 +1,100 @@
+"""A seed's folds as one trial: means over the parts of a cross-validation.
+
+The trainings of a cross-validation share most of their images, so they are not as many independent
+trials: an interval over them would be too narrow. What the report compares is a seed's mean over
+its folds, and the seeds and the patients of test are what its intervals are over.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+Frames = Mapping[str, pd.DataFrame]
+"""The tables of a study, by name."""
+_SCORE = ["split", "resolution", "class_name", "metric", "protocol"]
+_MEANS: Mapping[str, list[str]] = {
+    "steps": ["step"],
+    "scores": ["epoch", *_SCORE],
+    "images": ["split", "resolution", "sample_id", "class_name", "metric", "protocol"],
+}
+"""What makes rows of different folds one and the same, table by table."""
+_LOOKED_AT_ONCE = ("test", "external")
+"""Splits that are scored at the best epoch alone."""
+
+
+def mean_over_folds(frames: Frames, folds: int) -> dict[str, pd.DataFrame]:
+    """The tables with one trial in the place of a seed's folds.
+
+    - It has the status `finished` once all folds have it, and is called `lora-s0`.
+    - On val: the mean of the epochs that every fold has; image by image, each image's own fold.
+    - On test and external: the mean of the folds, each at its own best epoch. The trial's best
+      epoch is the median of theirs.
+    - Pictures are those of the first fold.
+
+    Args:
+        frames: `trials`, `steps`, `scores`, `images`, `pictures` and `evaluations`.
+        folds: how many there are.
+    """
+    trials = frames["trials"]
+    parts = trials[trials["fold"].notna()]
+    merged = parts["trial_id"].str.replace(r"-f\d+$", "", regex=True)
+    names = dict(zip(parts["trial_id"], merged, strict=True))
+    rows = pd.DataFrame([_trial(name, of, folds) for name, of in parts.groupby(merged, sort=False)])
+    found = dict(frames)
+    if rows.empty:
+        return found
+    kinds = {column: kind for column, kind in trials.dtypes.items() if column != "fold"}
+    found["trials"] = pd.concat([trials[trials["fold"].isna()], rows.astype(kinds)])
+    best = dict(zip(rows["trial_id"], rows["best_epoch"], strict=True))
+    for table, keys in _MEANS.items():
+        found[table] = _means(frames[table], names, keys, best, folds)
+    first = {t for t, fold in zip(parts["trial_id"], parts["fold"], strict=True) if fold == 0}
+    found["pictures"] = _renamed(frames["pictures"], names, only=first)
+    if not frames["evaluations"].empty:
+        keys = ["data", "settings", "source", *_SCORE]
+        found["evaluations"] = _means(frames["evaluations"], names, keys, best, folds)
+    return found
+
+
+def _trial(name: Any, parts: pd.DataFrame, folds: int) -> pd.Series:
+    parts = parts.sort_values("fold")
+    row = parts.iloc[0].copy()
+    others = parts.loc[parts["status"] != "finished", "status"]
+    if len(parts) < folds:
+        row["status"] = "running" if others.empty else others.iloc[0]
+    else:
+        row["status"] = "finished" if others.empty else others.iloc[0]
+    row["trial_id"], row["fold"] = name, None
+    row["data_hash"] = " ".join(parts["data_hash"].dropna())
+    row["started"], row["ended"] = parts["started"].min(), parts["ended"].max()
+    if parts["best_epoch"].notna().all():
+        row["best_epoch"] = int(parts["best_epoch"].median())
+    return row
+
+
+def _means(
+    frame: pd.DataFrame,
+    names: Mapping[str, str],
+    keys: list[str],
+    best: Mapping[str, Any],
+    folds: int,
+) -> pd.DataFrame:
+    """The rows of trials without folds, and means of those with."""
+    own = frame["trial_id"].isin(names.keys())
+    parts = frame[own].assign(trial_id=frame.loc[own, "trial_id"].map(names))
+    if "epoch" in keys:
+        once = parts["split"].isin(_LOOKED_AT_ONCE)
+        parts.loc[once, "epoch"] = parts.loc[once, "trial_id"].map(best)
+    numbers = [c for c in parts.select_dtypes("number") if c not in keys]
+    how = {c: "mean" if c in numbers else "first" for c in parts.columns if c not in keys}
+    groups = parts.groupby(["trial_id", *keys], sort=False, dropna=False)
+    means = groups.agg({c: way for c, way in how.items() if c != "trial_id"}).reset_index()
+    if {"epoch", "step"} & set(keys):  # an epoch that some folds do not have is left out
+        means = means[groups.size().to_numpy() == folds]
+    return pd.concat([frame[~own], means[frame.columns]], ignore_index=True)
+
+
+def _renamed(frame: pd.DataFrame, names: Mapping[str, str], *, only: set[str]) -> pd.DataFrame:
+    kept = frame[~frame["trial_id"].isin(names.keys() - only)]
+    return kept.assign(trial_id=kept["trial_id"].map(lambda t: names.get(t, t)))

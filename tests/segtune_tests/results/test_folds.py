@@ -1,0 +1,83 @@
+"""A seed's folds count as one trial: the mean over them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.known_study import write_study
+
+from segtune.report.summarize import StudySummary, summarize
+from segtune.results import study_file, tables
+from segtune.results.schemas import TRIAL_TABLES
+from segtune.results.study_rows import load
+
+ARMS = {"base": (0.70, 0.71, 0.69), "up": (0.76, 0.77, 0.765)}
+APART = (-0.04, 0.01, 0.03)
+"""What is added in each fold: nothing on the mean."""
+
+
+def write_folded(storage: Path, *, left_out: str | None = None, **status: str) -> None:
+    """`folded`: a study of three folds, of which each trial's scores differ by `APART`."""
+    for fold, extra in enumerate(APART):
+        arms = {arm: [v + extra for v in values] for arm, values in ARMS.items()}
+        write_study(storage, arms, study=f"fold{fold}")
+        for table in TRIAL_TABLES:
+            rows = []
+            for row in tables.read(storage, f"fold{fold}", table).to_pylist():
+                name = f"{row['trial_id']}-f{fold}"
+                if name == left_out:
+                    continue
+                own: dict[str, Any] = {"trial_id": name, "study": "folded"}
+                if table == "trials":
+                    own |= {"fold": fold, "status": status.get(name.replace("-", "_"), "finished")}
+                rows.append({**row, **own})
+            for trial in {row["trial_id"] for row in rows}:
+                of_trial = [row for row in rows if row["trial_id"] == trial]
+                tables.write(storage, "folded", table, of_trial)
+    defined = study_file.read(storage, "fold0")
+    assert defined is not None
+    study_file.write(storage, "folded", {**defined, "study": "folded", "folds": 3})
+
+
+def compared(found: StudySummary) -> list[float]:
+    (difference,) = found.comparisons[0].differences
+    shown, patients = difference.shown, difference.over_patients
+    assert shown.low is not None
+    assert shown.high is not None
+    assert patients is not None
+    assert difference.p is not None
+    values = [shown.mean, shown.low, shown.high, difference.p, *difference.per_seed]
+    return [*values, patients.low, patients.high, *difference.per_patient]
+
+
+def test_the_report_says_of_folds_what_it_says_of_their_means(tmp_path: Path) -> None:
+    write_folded(tmp_path)
+    write_study(tmp_path, ARMS, study="means")
+    folded, means = summarize(tmp_path, "folded"), summarize(tmp_path, "means")
+    assert compared(folded) == pytest.approx(compared(means), abs=1e-9)
+    assert folded.trials == {"finished": 6}
+    assert [a.seeds for a in folded.summary.arms] == [(0, 1, 2)] * 2
+    assert folded.answer == means.answer
+
+
+def test_a_seed_counts_once_all_its_folds_are_finished(tmp_path: Path) -> None:
+    write_folded(tmp_path, left_out="up-s1-f2", up_s2_f0="failed")
+    trials = load(tmp_path, "folded").trials.set_index("trial_id")["status"]
+    assert trials.to_dict() == {
+        **{f"base-s{seed}": "finished" for seed in range(3)},
+        "up-s0": "finished",
+        "up-s1": "running",
+        "up-s2": "failed",
+    }
+    assert summarize(tmp_path, "folded").comparisons[0].differences[0].seeds == (0,)
+
+
+def test_curves_have_the_epochs_that_every_fold_has(tmp_path: Path) -> None:
+    write_folded(tmp_path)
+    rows = tables.read(tmp_path, "folded", "scores", trial_id="up-s0-f1").to_pylist()
+    last = max(row["epoch"] for row in rows)
+    tables.write(tmp_path, "folded", "scores", [r for r in rows if r["epoch"] < last])
+    found = load(tmp_path, "folded").scores
+    val = found[found["split"] == "val"].groupby("trial_id")["epoch"].max()
+    assert val["up-s0"] == last - 1
+    assert val["up-s1"] == last
