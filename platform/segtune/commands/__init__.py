@@ -1,7 +1,8 @@
 """The commands of `segtune`: one module each, with HELP, `arguments(parser)` and
 `run(args, console)`.
 
-data     `segtune data`: render a synthetic data set, look a real one over, write it for nnU-Net.
+data     `segtune data`: render a synthetic data set, look one over or at its augmentation, or write
+         it for nnU-Net.
 data_set A data set as it is named on the command line.
 doctor   `segtune doctor`: whether this machine has what a study needs, and what to do where not.
 evaluate `segtune evaluate`: a trained network, or masks from elsewhere, scored on any data set.
