@@ -16,5 +16,6 @@ metrics/   Overlap and surface distance of masks, with their protocols.
 predict/   Prediction from a checkpoint.
 presets/   Complete configurations: small ones, and the readings of each paper.
 systems/   Whole networks, by name.
+transforms/  What may happen to training samples, further ones by name.
 training/  What a training consists of: loop, schedule, scoring, checkpoints, costs.
 """

@@ -238,4 +238,7 @@ def _without_locations(config: Any, values: dict[str, Any]) -> dict[str, Any]:
             del kept[field.name]
         elif dataclasses.is_dataclass(inner):
             kept[field.name] = _without_locations(inner, kept[field.name])
+        elif isinstance(inner, tuple) and all(map(dataclasses.is_dataclass, inner)):
+            pairs = zip(inner, kept[field.name], strict=True)
+            kept[field.name] = [_without_locations(one, own) for one, own in pairs]
     return kept

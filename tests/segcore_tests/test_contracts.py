@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from segcore.batch import Batch, Prediction, Progress, Size
+from segcore.batch import Batch, Modality, Prediction, Progress, Size
 from segcore.classes import ClassSpec
 from segcore.data import DATASETS
+from segcore.data.dataset import Sample
 from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.losses import LOSSES
 from segcore.losses.loss import Loss
@@ -20,6 +22,7 @@ from segcore.methods import METHODS
 from segcore.methods.method import Method
 from segcore.metrics import METRICS
 from segcore.metrics.metric import Pair
+from segcore.registry import STRICT
 from segcore.systems import SYSTEMS
 from segcore.systems.system import Part, SystemConfig
 from segcore.testing import (
@@ -29,11 +32,19 @@ from segcore.testing import (
     check_method,
     check_metric,
     check_system,
+    check_transform,
 )
+from segcore.transforms import TRANSFORMS
+from segcore.transforms.transform import Transform
 from segtune.study import catalog
 
 PLUGINS = Path(__file__).parents[1] / "support" / "plugin_study.py"
-OURS = {"systems": tuple(SYSTEMS), "losses": tuple(LOSSES), "metrics": tuple(METRICS)}
+OURS = {
+    "systems": tuple(SYSTEMS),
+    "losses": tuple(LOSSES),
+    "metrics": tuple(METRICS),
+    "transforms": tuple(TRANSFORMS),
+}
 """Before a user's file adds to them."""
 
 
@@ -58,6 +69,11 @@ def test_our_metrics(name: str) -> None:
     check_metric(METRICS.choose(name))
 
 
+@pytest.mark.parametrize("name", OURS["transforms"])
+def test_our_transforms(name: str) -> None:
+    check_transform(Transform.named(name))
+
+
 def test_a_rendered_set() -> None:
     check_dataset(SyntheticLiver(train=2, val=1, test=1))
 
@@ -68,9 +84,11 @@ def test_rows_of_a_users_file(plugins: ModuleType) -> None:
     check_method(Method.named("frozen"), plugins.WideNetConfig())
     check_dataset(plugins.Ellipses())
     check_loss(plugins.Weighted())
+    check_transform(plugins.Shadow())
     for key in ("error.mean", "best_dice.set"):
         check_metric(METRICS.choose(key))
-    assert {"wide_net", "mix_only", "weighted"} <= {*SYSTEMS, *METHODS, *LOSSES}
+    names = {*SYSTEMS, *METHODS, *LOSSES, *TRANSFORMS}
+    assert {"wide_net", "mix_only", "weighted", "shadow"} <= names
 
 
 def broken(plugins: ModuleType, **methods: Any) -> SystemConfig:
@@ -164,6 +182,39 @@ def test_other_rows_that_break_a_promise_are_found_out(plugins: ModuleType) -> N
         check_metric(dataclasses.replace(error, direction="maximize"))
     with pytest.raises(AssertionError, match="a fraction lies between 0 and 1"):
         check_metric(dataclasses.replace(error, unit="fraction", compute=outside))
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("global", "the same generator must give the same sample"),
+        ("in place", "must stay as it is"),
+        ("labels", "a label that was not there"),
+        ("nothing", "none was changed"),
+        ("repeats", "it says that the depth repeats"),
+    ],
+)
+def test_a_transform_that_breaks_a_promise_is_found_out(fault: str, message: str) -> None:
+    @dataclass(frozen=True, kw_only=True, config=STRICT)
+    class Faulty(Transform):
+        def repeats(self, part: Modality) -> bool:
+            return fault == "repeats"
+
+        def apply(self, sample: Sample, rng: np.random.Generator) -> Sample:
+            image = sample.image_HW3
+            if fault == "global":
+                image = np.random.default_rng().permutation(image)
+            elif fault == "in place":
+                image[0] = 1
+            elif fault == "labels":
+                return dataclasses.replace(sample, labels_HW=sample.labels_HW + np.uint8(3))
+            elif fault == "repeats" and sample.depth_HW is not None:
+                return dataclasses.replace(sample, depth_HW=sample.depth_HW // 2)
+            return dataclasses.replace(sample, image_HW3=image)
+
+    TRANSFORMS.register("faulty", "to be found out")(Faulty)
+    with pytest.raises(AssertionError, match=message):
+        check_transform(Faulty())
 
 
 def outside(pair: Pair) -> float:

@@ -1,4 +1,5 @@
-"""A study's file that brings its own data set, system, method, loss and metrics: small ones.
+"""A study's file that brings its own data set, system, method, loss, transform and metrics: small
+ones.
 
 Volumes of two slices, of which each is higher than the system's input is, with a spacing and pixels
 that nobody knows; a system whose input is not square, that is told boxes and draws its uncertainty.
@@ -36,6 +37,8 @@ from segcore.systems.pixels import logits_at, resize
 from segcore.systems.system import Part, System, SystemConfig, Targets
 from segcore.training.evaluation import EvaluationConfig
 from segcore.training.schedule import OptimConfig, Schedule
+from segcore.transforms import TRANSFORMS
+from segcore.transforms.transform import Transform
 from segtune import Ablation
 
 STORED: Size = (48, 80)
@@ -260,6 +263,21 @@ class MixOnly(Method):
         return adamw([*head_groups(system, optim), {"params": targets, "lr": self.lr}], optim)
 
 
+@TRANSFORMS.register("shadow", "one side of the image is darker")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Shadow(Transform):
+    """A transform of one's own."""
+
+    darkest: float = 0.3
+    """Share of the light that the darker side loses at most."""
+
+    def apply(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """Darker to the left."""
+        left = 1 - self.darkest * rng.uniform()
+        light = np.linspace(left, 1, sample.labels_HW.shape[1])[:, None]
+        return replace(sample, image_HW3=(sample.image_HW3 * light).astype(np.uint8))
+
+
 def error(pair: Pair) -> float:
     """Mean distance between the probability and the truth."""
     assert pair.probability is not None
@@ -310,7 +328,7 @@ def training() -> TrainConfig:
         method=MixOnly(),
         optim=OptimConfig(lr=2e-2),
         schedule=Schedule(epochs=3, batch_size=4, warmup_steps=1),
-        augment=Augment(flip=0.5, brightness=0.0),
+        augment=Augment(flip=0.5, brightness=0.0, transforms=(Shadow(),)),
         prompts=PromptConfig(source="jittered"),
         evaluation=EvaluationConfig(size="image", select_on=("dice", "macro", "per_case")),
     )

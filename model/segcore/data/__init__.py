@@ -1,7 +1,8 @@
 """Data sets by name.
 
 augment        Augmentation, seeded per sample and epoch; image, depth and mask move together.
-contact_sheet  A picture of samples: image, depth and truth side by side.
+contact_sheet  Pictures of samples: image, depth and truth side by side, and what augmentation makes
+               of them.
 dataset        What every dataset offers: named samples of fixed splits, decoded to arrays.
 faults         One error that lists everything wrong with a folder of data.
 frame_folder   A data set that is a folder of images with labels: checked whole, then decoded one

@@ -4,7 +4,7 @@ Shape suffixes: B batch, K classes, H W an image's own size, S side of the netwo
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -18,8 +18,9 @@ from segcore.classes import ClassSpec
 from segcore.data.pixels import DepthRange, Shrinking, resized
 from segcore.data.prompts import ImageBoxes, PromptConfig, are_by_class, given_boxes, stack_boxes
 from segcore.metrics.metric import Needs
-from segcore.systems.system import System, SystemConfig
+from segcore.systems.system import SystemConfig
 from segcore.training.costs import Stopwatch
+from segcore.training.ensemble import Ensemble, Network, network_of
 from segcore.training.inference import Masks, by_size, infer, masks
 from segcore.training.restore import restore
 from segcore.training.runtime import Precision, choose_device
@@ -49,14 +50,14 @@ class Predicted(Masks):
 
 @dataclass
 class Predictor:
-    """A trained network on a device, ready for images of any size.
+    """A trained network, or several asked together, on a device, ready for images of any size.
 
     predictor = Predictor.load(Path("results/demo/train/lora-s0"))
     (predicted,) = predictor([image_HW3], [depth_HW])
     predicted.mask("ridge")
     """
 
-    system: System
+    system: Network
     config: SystemConfig
     """Of the system: what it looks at, and at which size."""
     classes: ClassSpec
@@ -84,34 +85,41 @@ class Predictor:
     def load(
         cls,
         checkpoint: Path,
-        *,
+        *others: Path,
         device: str | None = None,
         precision: Precision | None = None,
         locations: Mapping[str, str] | None = None,
         tta: TtaConfig | None = None,
     ) -> Self:
-        """The best network of a training.
+        """The best network of a training, or those of several, whose probabilities are averaged.
 
         Args:
             checkpoint: a checkpoint folder, or a trial's folder in a study's results.
+            others: further ones, of the same system and classes.
             device: such as `cpu`, `cuda` or `cuda:1`; default: a GPU where there is one.
             precision: of the network; default: that which it was trained and scored with.
             locations: where pretrained weights lie, as for `segcore.training.restore.restore`.
             tta: how often the network sees each image; default: as often as when it was scored.
 
         Raises:
-            ValueError: no such device, no checkpoint, or weights that do not fit it.
+            ValueError: no such device, no checkpoint, weights that do not fit it, or networks that
+                can't be averaged.
         """
         chosen = choose_device(device)
-        restored = restore(checkpoint, locations)
+        members = []
+        for path in (checkpoint, *others):
+            one = restore(path, locations)
+            one = replace(one, precision=precision or one.precision, tta=tta or one.tta)
+            members.append((str(path), one))
+        _, restored = members[0]
         return cls(
-            system=restored.system,
+            system=network_of(members),
             config=restored.config,
             classes=restored.classes,
             device=chosen,
-            precision=precision or restored.precision,
+            precision=restored.precision,
             window=restored.window,
-            tta=tta or restored.tta,
+            tta=restored.tta,
             prompts=restored.prompts,
             shrinking=restored.shrinking,
             depth_range=restored.depth_range,
@@ -121,6 +129,11 @@ class Predictor:
     def size(self) -> Size:
         """Of the images that the network sees."""
         return self.config.input_size
+
+    @property
+    def networks(self) -> int:
+        """How many are averaged."""
+        return len(self.system.members) if isinstance(self.system, Ensemble) else 1
 
     @property
     def takes_prompts(self) -> bool:

@@ -3,6 +3,7 @@
 averaging   A running mean of the trained weights, which is scored and kept in their place.
 checkpoint  Checkpoints: `best.safetensors` + `config.json` to use, `last.pt` to go on from.
 costs       Measured seconds and bytes of a training.
+ensemble    Several trainings of one network as a network: their probabilities are averaged.
 evaluation  How a training is scored: metrics, resolutions, and what chooses the best epoch.
 events      What a training tells the world after each epoch.
 inference   A network on one batch, and what it says of each image: labels, probabilities,

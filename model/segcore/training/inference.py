@@ -14,7 +14,7 @@ from torch import Tensor
 from segcore.batch import Batch, Prediction, Size
 from segcore.classes import ClassSpec, Labels
 from segcore.metrics.metric import Needs
-from segcore.systems.system import System
+from segcore.training.ensemble import Network
 from segcore.training.runtime import Precision, autocast
 from segcore.training.tta import TtaConfig, averaged
 
@@ -33,7 +33,7 @@ class Masks:
 
 
 def infer(
-    system: System,
+    system: Network,
     batch_at: Callable[[Size], Batch],
     size: Size,
     *,

@@ -19,6 +19,7 @@ from segcore.metrics.metric import Metric
 from segcore.metrics.table import METRICS
 from segcore.registry import STRICT
 from segcore.systems import SYSTEMS
+from segcore.training.ensemble import Network
 from segcore.training.evaluation import Resolution, size_of
 from segcore.training.events import OWN_SIZE, ImageScore
 from segcore.training.restore import Restored
@@ -138,19 +139,26 @@ def usual_batch(restored: Restored) -> int:
 
 
 def score_network(
-    restored: Restored, target: Target, retest: Retest, runtime: Runtime, *, batch_size: int
+    network: Network,
+    restored: Restored,
+    target: Target,
+    retest: Retest,
+    runtime: Runtime,
+    *,
+    batch_size: int,
 ) -> list[ImageScore]:
     """Every metric of every image and case of a target.
 
     Args:
-        restored: the network, `as_trained`, on the device of `runtime`.
+        network: of one checkpoint or several, on the device of `runtime`.
+        restored: the checkpoint, or the first of them, `as_trained`.
         target: what it is tested on.
         retest: how it sees that.
         runtime: its device.
         batch_size: samples at once.
     """
     images, _ = evaluate(
-        restored.system,
+        network,
         target,
         runtime,
         input_size=restored.config.input_size,

@@ -18,7 +18,7 @@ from segcore.data.loader import cases_of, collate, evaluation_batches
 from segcore.data.prompts import PromptConfig
 from segcore.metrics.images import Scored, score
 from segcore.metrics.metric import Metric, Needs, Scope
-from segcore.systems.system import System
+from segcore.training.ensemble import Network
 from segcore.training.events import OWN_SIZE, ImageScore, Picture, resolution_of
 from segcore.training.inference import Masks, by_size, infer, masks
 from segcore.training.runtime import Precision, Runtime
@@ -60,7 +60,7 @@ class PredictedSample(Masks):
 
 
 def evaluate(
-    system: System,
+    system: Network,
     target: Target,
     runtime: Runtime,
     *,
@@ -100,7 +100,7 @@ def evaluate(
 
 
 def predict(
-    system: System,
+    system: Network,
     target: Target,
     runtime: Runtime,
     *,

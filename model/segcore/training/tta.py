@@ -119,11 +119,15 @@ def averaged(
     assert total_BChw is not None
     mean_BChw = total_BChw / tta.views
     shares_BKhw, *maps = mean_BChw.split([len(classes.names), *(1 for _ in names)], dim=1)
-    if classes.exclusive:
-        logits_BKhw = shares_BKhw.clamp_min(torch.finfo(torch.float32).tiny).log()
-    else:
-        logits_BKhw = shares_BKhw.logit()
+    logits_BKhw = logits_of(shares_BKhw, classes)
     return Prediction(logits_BKhw, maps={**dict(zip(names, maps, strict=True)), **others})
+
+
+def logits_of(shares_BKhw: Tensor, classes: ClassSpec) -> Tensor:
+    """Logits that have these probabilities."""
+    if classes.exclusive:
+        return shares_BKhw.clamp_min(torch.finfo(torch.float32).tiny).log()
+    return shares_BKhw.logit()
 
 
 def flipped(batch: Batch, flip: Flip) -> Batch:

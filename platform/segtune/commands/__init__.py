@@ -1,7 +1,8 @@
 """The commands of `segtune`: one module each, with HELP, `arguments(parser)` and
 `run(args, console)`.
 
-data     `segtune data`: render a synthetic data set, look a real one over, write it for nnU-Net.
+data     `segtune data`: render a synthetic data set, look one over or at its augmentation, or write
+         it for nnU-Net.
 data_set A data set as it is named on the command line.
 doctor   `segtune doctor`: whether this machine has what a study needs, and what to do where not.
 evaluate `segtune evaluate`: a trained network, or masks from elsewhere, scored on any data set.
@@ -11,6 +12,7 @@ pairs    Which methods and data sets go with which system, for `segtune list`.
 predict  `segtune predict`: masks, overlays and contours of images and videos from a checkpoint.
 report   `segtune report`: one HTML file about studies that were run.
 run      `segtune run`: train what is left of a study.
+scores_kept  What an evaluation is of, and its scores put into the tables of a study.
 scores_shown  The scores of an evaluation on the terminal: as tables, or as JSON.
 scoring  Checkpoints, and masks from elsewhere, scored one after another: the work of `evaluate`.
 scoring_options  What `evaluate` was asked to score: read from its options, and checked.

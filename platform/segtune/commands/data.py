@@ -1,4 +1,5 @@
-"""`segtune data`: render a synthetic data set, look a real one over, or write it for nnU-Net."""
+"""`segtune data`: render a synthetic set, look one over or at its augmentation, write it for
+nnU-Net."""
 
 import argparse
 import dataclasses
@@ -13,10 +14,13 @@ from segtune.commands.data_set import data_set, fields_of
 from segtune.commands.shared import path
 
 if TYPE_CHECKING:
+    from segcore.batch import Size
+    from segcore.data.augment import Augment
+    from segcore.data.dataset import DataConfig
     from segcore.data.frame_folder import FolderConfig
     from segcore.data.survey import Survey
 
-HELP = "render a synthetic data set, look a real one over, or write it for nnU-Net"
+HELP = "render a synthetic data set, look one over or at its augmentation, or write it for nnU-Net"
 
 OPTIONS = {
     "train": "images of the train split",
@@ -29,10 +33,14 @@ OPTIONS = {
 """Whole-number fields of `synthetic_liver`; what is not given keeps its default."""
 PICTURED = 4
 """Samples of each split on the contact sheet."""
+AUGMENTED = 3
+"""Samples on the sheet of augmentation."""
+SIDE = 256
+"""Of a data set's images where no study says how large its network sees them, pixels."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The actions `make`, `check` and `to-nnunet`."""
+    """The actions `make`, `check`, `augment` and `to-nnunet`."""
     actions = parser.add_subparsers(required=True, metavar="ACTION", dest="action")
     make = actions.add_parser("make", help="render synthetic scenes in L3D's own layout")
     make.add_argument("folder", type=path, help="where to; made if it is not there")
@@ -44,6 +52,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     _data_set_arguments(check)
     check.add_argument("--sheet", type=path, help="the picture (default: NAME-sheet.png)")
+    augment = actions.add_parser(
+        "augment", help="a picture of training images as they are and as five epochs see them"
+    )
+    augment.add_argument(
+        "name", metavar="NAME", help="a study (a name or a file), or a data set by its name"
+    )
+    augment.add_argument("--arm", help="of the study, in place of its baseline")
+    augment.add_argument(
+        "--set",
+        dest="fields",
+        metavar="FIELD=VALUE",
+        action="append",
+        default=[],
+        help="as in --set augment.blur=1 or --set data.root=DIR; may be repeated",
+    )
+    augment.add_argument("--out", type=path, help="the picture (default: NAME-augment.png)")
     write = actions.add_parser(
         "to-nnunet", help="write a data set and its splits in nnU-Net's raw layout"
     )
@@ -78,7 +102,7 @@ def _data_set_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Do what the action says; 2 where a data set has faults."""
-    actions = {"make": _make, "check": _check, "to-nnunet": _to_nnunet}
+    actions = {"make": _make, "check": _check, "augment": _augment, "to-nnunet": _to_nnunet}
     return actions[args.action](args, console)
 
 
@@ -121,6 +145,61 @@ def _check(args: argparse.Namespace, console: Console) -> int:
         return 0
     console.print("faults:", *found.faults.lines(), sep="\n", highlight=False, markup=False)
     return 2
+
+
+def _augment(args: argparse.Namespace, console: Console) -> int:
+    from segcore.data.contact_sheet import augmentation_sheet
+
+    data, augment, size = _augmented(args)
+    if augment.repeats("image") and augment.repeats("depth") and not augment.flip:
+        raise ValueError("nothing is augmented: say what to show, as in --set augment.blur=1")
+    dataset = data.open()
+    if not dataset.ids("train"):
+        raise ValueError("there is no training image that can be drawn")
+    out: Path = args.out or Path(f"{Path(args.name).stem}-augment.png")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with console.status("drawing"):
+        augmentation_sheet(dataset, augment, AUGMENTED, size=size).save(out)
+    console.print(f"picture: {out}")
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Looked:
+    """What `augment` looks at where no study is named."""
+
+    data: "DataConfig"
+    augment: "Augment"
+
+
+def _augmented(args: argparse.Namespace) -> "tuple[DataConfig, Augment, Size]":
+    """The data, the augmentation and the size of the images that were asked for.
+
+    Raises:
+        ValueError: no such study, arm or data set, or a field or value that cannot be.
+    """
+    from segcore.data import DATASETS
+    from segcore.data.augment import Augment
+    from segtune.study import catalog
+    from segtune.study.overrides import apply
+    from segtune.study.spec import Ablation
+
+    changes = fields_of(args.fields, "augment.blur=1")
+    if args.name not in DATASETS:
+        study = catalog.find(args.name).study
+        arms = study.all_arms() if isinstance(study, Ablation) else {}
+        if args.arm is not None and args.arm not in arms:
+            named = f"choose one of {', '.join(arms)}" if arms else "it is a search"
+            raise ValueError(f"{args.name} has no arm {args.arm!r}: {named}")
+        config = apply(study.baseline, {**arms.get(args.arm, {}), **changes})
+        return config.data, config.augment, config.system.input_size
+    if args.arm is not None:
+        raise ValueError(f"{args.name} is a data set: --arm is for studies")
+    of_data = {k.removeprefix("data."): v for k, v in changes.items() if k.startswith("data.")}
+    data = data_set({"name": args.name}, of_data, "data.")
+    others = {k: v for k, v in changes.items() if not k.startswith("data.")}
+    looked = apply(_Looked(data, Augment()), others)
+    return looked.data, looked.augment, (SIDE, SIDE)
 
 
 def _to_nnunet(args: argparse.Namespace, console: Console) -> int:

@@ -26,7 +26,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=folder,
         nargs="*",
         metavar="CHECKPOINT",
-        help="trials' or checkpoints' folders, such as results/demo/train/lora-s0 (or s3://...)",
+        help="trials' or checkpoints' folders, such as results/demo/train/lora-s0 (or s3://...); "
+        "results/demo/train/lora is all seeds of an arm",
+    )
+    parser.add_argument(
+        "--ensemble",
+        action="store_true",
+        help="score the checkpoints together, as one network: their probabilities are averaged",
     )
     parser.add_argument(
         "--predictions",
@@ -87,7 +93,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as for `predict`
     from segtune.commands.scores_shown import as_json, show
     from segtune.commands.scoring import score_masks, score_networks
+    from segtune.execution.checkpoints import of_all_seeds
 
+    args.checkpoints = [one for place in args.checkpoints for one in of_all_seeds(place)]
     _check(args)
     load_plugins(args)
     notes = Console(stderr=True, soft_wrap=True) if args.json else console
@@ -125,6 +133,8 @@ def _check(args: argparse.Namespace) -> None:
         faults.append("say with --data NAME what was predicted")
     if args.values and not masks:
         faults.append("--values belongs to --predictions: leave it out")
+    if args.ensemble and len({*map(str, args.checkpoints)}) < max(2, len(args.checkpoints)):
+        faults.append("--ensemble: give at least two checkpoints, each once")
     if masks:
         given = {"--device": args.device, "--precision": args.precision}
         given |= {"--batch-size": args.batch_size}
@@ -138,8 +148,10 @@ def _check(args: argparse.Namespace) -> None:
     if args.arm is not None:
         if not is_name(args.arm):
             faults.append(f"--as {args.arm}: use letters, digits, -, + and _")
-        if len(args.checkpoints) > 1:
+        if len(args.checkpoints) > 1 and not args.ensemble:
             faults.append("--as names one checkpoint: give one at a time, with its --seed")
+        if args.ensemble and args.seed is not None:
+            faults.append("--seed: an ensemble has none of its own: leave it out")
     if args.study is not None:
         trials = tables.read(args.storage, args.study, "trials").to_pylist()
         if not trials:

@@ -10,7 +10,10 @@ from rich.table import Table
 from segtune.commands import pairs
 from segtune.study import catalog
 
-HELP = "studies, systems, methods, losses, data sets and metrics by name, and what goes together"
+HELP = (
+    "studies, systems, methods, losses, transforms, data sets and metrics by name, and what goes "
+    "together"
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +47,7 @@ _KINDS: dict[str, Callable[[], dict[str, str]]] = {
     "systems": _descriptions("segcore.systems", "SYSTEMS"),
     "methods": _descriptions("segcore.methods", "METHODS"),
     "losses": _descriptions("segcore.losses", "LOSSES"),
+    "transforms": _descriptions("segcore.transforms", "TRANSFORMS"),
     "datasets": _descriptions("segcore.data", "DATASETS"),
     "metrics": _descriptions("segcore.metrics.table", "METRICS"),
 }

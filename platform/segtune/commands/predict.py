@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from rich.progress import (
 from segtune.commands.shared import (
     checkpoint_argument,
     device_arguments,
+    folder,
     load_plugins,
     location_argument,
     locations,
@@ -38,6 +40,16 @@ KINDS: "tuple[Kind, ...]" = ("masks", "overlays", "contours", "depth", "maps")
 def arguments(parser: argparse.ArgumentParser) -> None:
     """A checkpoint, what to predict, where to, and on what."""
     checkpoint_argument(parser)
+    parser.add_argument(
+        "--with",
+        dest="others",
+        type=folder,
+        action="append",
+        default=[],
+        metavar="CHECKPOINT",
+        help="another one of the same network, whose probabilities are averaged with the first's; "
+        "may be repeated. results/demo/train/lora, as either, is all seeds of an arm",
+    )
     parser.add_argument(
         "paths",
         type=path,
@@ -89,15 +101,21 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segcore.predict import Predictor
     from segcore.predict.outputs import Outputs
     from segcore.predict.volumes import are_volumes
-    from segtune.execution.checkpoints import on_this_machine
+    from segtune.execution.checkpoints import of_all_seeds, on_this_machine
 
     if args.batch_size < 1:
         raise ValueError(f"--batch-size {args.batch_size}: give 1 or more")
     load_plugins(args)
     outputs = Outputs(args.out, args.write or KINDS)
-    with on_this_machine(args.checkpoint) as checkpoint:
+    places = [p for place in (args.checkpoint, *args.others) for p in of_all_seeds(place)]
+    if len({*map(str, places)}) < len(places):
+        raise ValueError("--with: give each checkpoint once")
+    with ExitStack() as copies:
         predictor = Predictor.load(
-            checkpoint, device=args.device, precision=args.precision, locations=locations(args)
+            *(copies.enter_context(on_this_machine(place)) for place in places),
+            device=args.device,
+            precision=args.precision,
+            locations=locations(args),
         )
     if args.write and "depth" in args.write and not predictor.needs_depth:
         raise ValueError(
@@ -207,9 +225,12 @@ def _check_prompted(args: argparse.Namespace, predictor: "Predictor") -> None:
 
 def _begin(progress: Progress, predictor: "Predictor", total: int, what: str) -> TaskID:
     height, width = predictor.size
+    count = predictor.networks
+    asked = "" if count == 1 else f", the mean of {count} networks"
     seen = "" if predictor.tta.is_off else f", each seen {predictor.tta.views} times"
     progress.console.print(
-        f"{total} {what} at {height} x {width} on {predictor.device}, {predictor.precision}{seen}",
+        f"{total} {what} at {height} x {width} on {predictor.device}, {predictor.precision}"
+        f"{asked}{seen}",
         highlight=False,
     )
     return progress.add_task("", total=total)

@@ -6,23 +6,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from segcore.data.dataset import DataConfig, Dataset
 from segcore.data.masks import parse_code
-from segcore.metrics.aggregate import aggregate
 from segcore.predict.given_masks import find_masks
 from segcore.training import retest as again
 from segcore.training.checkpoint import best_hash
-from segcore.training.events import OWN_SIZE, ImageScore
-from segcore.training.restore import find, restore
-from segcore.training.retest import Retest
+from segcore.training.ensemble import network_of
+from segcore.training.restore import Restored, find, restore
+from segcore.training.retest import Measured, Retest
 from segcore.training.runtime import Runtime, choose_device, device_name
 from segcore.training.scoring import Target, score_predictions
 from segtune.commands.data_set import data_set
+from segtune.commands.scores_kept import keep, owner_of, owner_of_all, setting_of
 from segtune.commands.scores_shown import Scores
 from segtune.commands.scoring_options import (
     asked_sizes,
@@ -33,54 +32,106 @@ from segtune.commands.scoring_options import (
     to_measure,
 )
 from segtune.execution.checkpoints import on_this_machine
-from segtune.results import evaluations, tables
-from segtune.results.evaluations import Setting, Subject
-from segtune.results.provenance import find_origin
 from segtune.results.storage import Place
-from segtune.study.overrides import flatten, non_default
 
 
 def score_networks(args: argparse.Namespace, console: Console) -> Iterator[Scores]:
-    """The scores of each checkpoint at each size, once they are kept."""
+    """The scores of each checkpoint, or of all together, at each size, once they are kept."""
     check(args)
-    fields, asked = fields_by_part(args), asked_sizes(args)
     device = choose_device(args.device)
-    runtime = Runtime(device=device)
     opened: dict[str, Dataset] = {}
-    for place in args.checkpoints:
-        with on_this_machine(place) as checkpoint:
-            places = {f"system.{field}": str(value) for field, value in fields["system"].items()}
-            restored = restore(checkpoint, places, as_trained=True)
-            restored = dataclasses.replace(restored, precision=args.precision or restored.precision)
-            digest = best_hash(find(checkpoint))
-        data = data_of(args, fields["data"], restored)
-        usual = again.as_trained(restored, data)
-        retest = retest_of(usual, args.split, fields)
-        metrics = args.metrics or again.usual_metrics(restored, data)
-        measured = to_measure(metrics, asked or (again.usual_resolution(restored),))
-        dataset = _open(data, opened, console)
-        if faults := [*again.faults(restored, retest, dataset)]:
-            raise ValueError("\n".join(faults))
-        for doubt in again.doubts(restored, retest, dataset):
-            console.print(f"[yellow]{doubt}[/]", highlight=False)
-        owner = _owner(args, place, digest, console)
-        restored.system.to(device)
-        batch_size = args.batch_size or again.usual_batch(restored)
-        for target in measured.targets(dataset, retest.split):
+    groups = [args.checkpoints] if args.ensemble else [[place] for place in args.checkpoints]
+    for places in groups:
+        members = [_member(args, place, opened, console) for place in places]
+        _check_alike(members)
+        network = network_of([(str(m.place), m.restored) for m in members]).to(device)
+        first = members[0]
+        owner = (
+            owner_of_all(args, {m.place: m.digest for m in members}, console)
+            if args.ensemble
+            else owner_of(args, first.place, first.digest, console)
+        )
+        batch_size = args.batch_size or again.usual_batch(first.restored)
+        for target in first.measured.targets(first.dataset, first.retest.split):
+            runtime = Runtime(device=device)
             with _counting(console, owner.title, target) as advance:
                 runtime.beat = partial(advance, batch_size)
                 images = again.score_network(
-                    restored, target, retest, runtime, batch_size=batch_size
+                    network, first.restored, target, first.retest, runtime, batch_size=batch_size
                 )
-            setting = _setting(
-                retest,
-                dataset,
+            setting = setting_of(
+                first.retest,
+                first.dataset,
                 target,
-                usual=usual,
-                prompts=retest.prompts.source,
+                usual=first.usual,
+                prompts=first.retest.prompts.source,
                 device=device_name(device),
             )
-            yield _kept(owner, setting, images)
+            yield keep(owner, setting, images)
+
+
+@dataclass(frozen=True, eq=False)
+class _Member:
+    """A checkpoint, and how it would be scored."""
+
+    place: Place
+    digest: str
+    """Of its trained tensors."""
+    restored: Restored
+    usual: Retest
+    """As training tested it."""
+    retest: Retest
+    measured: Measured
+    dataset: Dataset
+
+
+def _member(
+    args: argparse.Namespace, place: Place, opened: dict[str, Dataset], console: Console
+) -> _Member:
+    """A checkpoint that can be scored as it was asked for.
+
+    Raises:
+        ValueError: it can't be; all of it.
+    """
+    fields, asked = fields_by_part(args), asked_sizes(args)
+    with on_this_machine(place) as checkpoint:
+        places = {f"system.{field}": str(value) for field, value in fields["system"].items()}
+        restored = restore(checkpoint, places, as_trained=True)
+        restored = dataclasses.replace(restored, precision=args.precision or restored.precision)
+        digest = best_hash(find(checkpoint))
+    data = data_of(args, fields["data"], restored)
+    usual = again.as_trained(restored, data)
+    retest = retest_of(usual, args.split, fields)
+    metrics = args.metrics or again.usual_metrics(restored, data)
+    measured = to_measure(metrics, asked or (again.usual_resolution(restored),))
+    dataset = _open(data, opened, console)
+    if faults := [*again.faults(restored, retest, dataset)]:
+        raise ValueError("\n".join(faults))
+    for doubt in again.doubts(restored, retest, dataset):
+        console.print(f"[yellow]{doubt}[/]", highlight=False)
+    return _Member(place, digest, restored, usual, retest, measured, dataset)
+
+
+def _check_alike(members: Sequence[_Member]) -> None:
+    """Refuse an ensemble whose members would be scored otherwise each.
+
+    Raises:
+        ValueError: what to say, so that they are scored alike.
+    """
+    first, *others = members
+    options: dict[str, Callable[[_Member], object]] = {
+        "--data and --set data.FIELD": lambda m: m.retest.data,
+        "--metrics": lambda m: m.measured.metrics,
+        "--resolutions": lambda m: m.measured.sizes(),
+    }
+    faults = [
+        f"{other.place} would be scored otherwise than {first.place}: say how with {option}"
+        for other in others
+        for option, of in options.items()
+        if of(other) != of(first)
+    ]
+    if faults:
+        raise ValueError("\n".join(faults))
 
 
 def score_masks(args: argparse.Namespace, console: Console) -> Iterator[Scores]:
@@ -102,12 +153,12 @@ def score_masks(args: argparse.Namespace, console: Console) -> Iterator[Scores]:
             f"{masks.others} files of {args.predictions} are of no image of {args.split}",
             highlight=False,
         )
-    owner = _owner(args, None, masks.content_hash, console)
+    owner = owner_of(args, None, masks.content_hash, console)
     for target in measured.targets(dataset, args.split):
         with console.status(f"scoring at {target.resolution}"):
             images = score_predictions(masks.of(target), target, Runtime())
-        setting = _setting(retest, dataset, target, usual=retest, prompts=None, device="cpu")
-        yield _kept(owner, setting, images)
+        setting = setting_of(retest, dataset, target, usual=retest, prompts=None, device="cpu")
+        yield keep(owner, setting, images)
 
 
 def _open(data: DataConfig, opened: dict[str, Dataset], console: Console) -> Dataset:
@@ -116,111 +167,6 @@ def _open(data: DataConfig, opened: dict[str, Dataset], console: Console) -> Dat
         with console.status(f"reading {data.name}"):
             opened[repr(data)] = data.open()
     return opened[repr(data)]
-
-
-@dataclass(frozen=True)
-class _Owner:
-    """What is scored, and the study that keeps the scores."""
-
-    title: str
-    subject: Subject
-    storage: Place | None
-    study: str | None
-
-
-def _owner(args: argparse.Namespace, place: Place | None, digest: str, console: Console) -> _Owner:
-    """What a checkpoint, or masks, are of: a trial by its folder, else what --as says."""
-    source: Any = "predictions" if place is None else "checkpoint"
-    found = None if place is None else evaluations.trial_of(place)
-    if found is not None:
-        storage, study, trial_id = found
-        for row in tables.read(storage, study, "trials", trial_id=trial_id).to_pylist():
-            if args.arm is not None:
-                raise ValueError(
-                    f"{place} is the trial {trial_id} of {study}, which keeps its scores: leave "
-                    "out --study and --as"
-                )
-            if row["status"] != "finished":
-                told = f"{trial_id} is {row['status']}: its best epoch so far is scored, and the "
-                console.print(f"[yellow]{told}report leaves it out[/]", highlight=False)
-            subject = Subject(
-                trial_id=trial_id,
-                arm=row["arm"],
-                seed=row["seed"],
-                source=source,
-                source_hash=digest,
-            )
-            return _Owner(trial_id, subject, storage, study)
-    title = args.arm or (args.predictions.name if place is None else str(place))
-    subject = Subject(
-        trial_id=None, arm=args.arm, seed=args.seed, source=source, source_hash=digest
-    )
-    if args.study is None:
-        console.print(
-            "the scores are kept nowhere: --study STUDY --as ARM puts them into its report",
-            highlight=False,
-        )
-    return _Owner(title, subject, None if args.study is None else args.storage, args.study)
-
-
-def _setting(
-    retest: Retest,
-    dataset: Dataset,
-    target: Target,
-    *,
-    usual: Retest,
-    prompts: str | None,
-    device: str,
-) -> Setting:
-    """What was scored, for the tables.
-
-    Args:
-        retest: what was tested on, and how.
-        dataset: the same data, open.
-        target: of which size.
-        usual: as training tested.
-        prompts: the boxes that were told; None: not known.
-        device: on which it ran.
-    """
-    settings = {f"data.{field}": value for field, value in non_default(retest.data).items()}
-    for part in ("prompts", "tta"):
-        now, before = (flatten(getattr(one, part)) for one in (retest, usual))
-        settings |= {f"{part}.{k}": v for k, v in now.items() if v != before[k]}
-    return Setting(
-        data=retest.data.name,
-        settings=settings,
-        data_hash=dataset.content_hash(),
-        split=retest.split,
-        resolution=target.resolution,
-        prompts=prompts,
-        device=device,
-    )
-
-
-def _kept(owner: _Owner, setting: Setting, images: Sequence[ImageScore]) -> Scores:
-    """The scores of the set, once they are in the tables of the study."""
-    scores, name = aggregate(images), None
-    if owner.storage is not None and owner.study is not None:
-        name = evaluations.write(
-            owner.storage,
-            owner.study,
-            owner.subject,
-            setting,
-            find_origin(),
-            scores=[dataclasses.asdict(s) for s in scores],
-            images=[{k: v for k, v in vars(i).items() if k != "curve"} for i in images],
-        )
-    size = "each image's own size" if setting.resolution == OWN_SIZE else setting.resolution
-    told = f"{owner.title} on {setting.data}, {setting.split}, masks of {size}"
-    return Scores(
-        title=told,
-        subject=owner.subject,
-        setting=setting,
-        scores=scores,
-        images=images,
-        study=owner.study,
-        evaluation=name,
-    )
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pyarrow.fs import LocalFileSystem, copy_files
 
 from segcore.training.checkpoint import LAST
 from segcore.training.events import Evaluation
+from segtune.results.evaluations import trial_of
 from segtune.results.storage import Place, Storage
 
 
@@ -39,6 +40,19 @@ def keep(evaluation: Evaluation, folder: Place) -> None:
     for other in folder.folders("epoch-*"):
         if other != kept:
             other.remove()
+
+
+def of_all_seeds(checkpoint: Place) -> list[Place]:
+    """The trials of an arm with all its seeds, where an arm's name stands in the place of a trial's
+    (`results/demo/train/lora` for `lora-s0`, `lora-s1`); else the checkpoint alone."""
+    found = None if checkpoint.is_folder() else trial_of(checkpoint)
+    if found is None:
+        return [checkpoint]
+    storage, study, arm = found
+    there = (storage / study / "train").folders(f"{arm}-s*")
+    seeds = {p.name.removeprefix(f"{arm}-s"): p for p in there}
+    trials = [seeds[seed] for seed in sorted(filter(str.isdigit, seeds), key=int)]
+    return trials or [checkpoint]
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Scores of networks and masks that were evaluated after their study, and of which images.
 
-An evaluation is of one trial (or of masks that another program predicted), on one split of one data
-set, at one size, told and seen in one way. It has a file in each of the tables `evaluations` and
-`evaluated_images`: evaluated again, its file is replaced.
+An evaluation is of one trial (or of several together, or of masks that another program predicted),
+on one split of one data set, at one size, told and seen in one way. It has a file in each of the
+tables `evaluations` and `evaluated_images`: evaluated again, its file is replaced.
 """
 
 import hashlib
@@ -22,12 +22,14 @@ class Subject:
     """What was evaluated."""
 
     trial_id: str | None
-    """None of masks that another program predicted."""
+    """None of an ensemble, and of masks that another program predicted."""
     arm: str | None
     seed: int | None
-    source: Literal["checkpoint", "predictions"]
+    source: Literal["checkpoint", "ensemble", "predictions"]
     source_hash: str
     """Of the trained tensors, or of the masks."""
+    members: tuple[str, ...] = ()
+    """Of an ensemble: its trials, or the folders of checkpoints that lie elsewhere, in order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,8 @@ def name_of(subject: Subject, setting: Setting) -> str:
     """The name of an evaluation: the same for one that is done again, whatever it finds."""
     what = [subject.trial_id, subject.arm, subject.seed, setting.data, dict(setting.settings)]
     where = [setting.data_hash, setting.split, setting.resolution]
-    text = json.dumps([*what, *where], sort_keys=True)
+    members = [[*subject.members]] if subject.members else []
+    text = json.dumps([*what, *where, *members], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -93,6 +96,7 @@ def write(
         "prompts": setting.prompts,
         "source": subject.source,
         "source_hash": subject.source_hash,
+        "members": [*subject.members] or None,
         "device": setting.device,
         "git_commit": origin.git_commit,
         "git_dirty": origin.git_dirty,

@@ -15,7 +15,7 @@ _TRIAL = [("study", pa.string()), ("trial_id", pa.string()), ("attempt", pa.int3
 _EVALUATION = [
     ("study", pa.string()),
     ("evaluation", pa.string()),  # which: 16 hexadecimal digits, also the name of its file
-    ("trial_id", pa.string()),  # null of masks that another program predicted
+    ("trial_id", pa.string()),  # null of ensembles, and of masks that another program predicted
     ("arm", pa.string()),
     ("seed", pa.int64()),
 ]
@@ -134,8 +134,9 @@ SCHEMAS: Mapping[TableName, pa.Schema] = {
             ("unit", pa.string()),
             ("label", pa.string()),
             ("prompts", pa.string()),
-            ("source", pa.string()),  # checkpoint or predictions
+            ("source", pa.string()),  # checkpoint, ensemble or predictions
             ("source_hash", pa.string()),  # of the trained tensors, or of the masks
+            ("members", pa.list_(pa.string())),  # trials, or folders, of an ensemble; else null
             ("device", pa.string()),
             ("git_commit", pa.string()),
             ("git_dirty", pa.bool_()),

@@ -3,7 +3,8 @@
 Works on any frozen dataclass. A change is a dotted field and its value, such as
 `{"method.rank": 8}`. A field whose value was chosen from a table by name takes the name of another
 row: `{"method": "lora"}`. What both rows have from a common base (rank, learning rate of the two
-GaLore methods) is kept; the row's other fields have their defaults.
+GaLore methods) is kept; the row's other fields have their defaults. Of a tuple of configurations
+each is a field by its place: `augment.transforms.0.probability`.
 """
 
 import dataclasses
@@ -54,10 +55,11 @@ def flatten(config: Any, *, locations: bool = True) -> dict[str, Any]:
         if dataclasses.is_dataclass(value):
             if isinstance(name := getattr(value, "name", None), str):
                 out[f.name] = name
-            inner = flatten(value, locations=locations)
-            out |= {f"{f.name}.{key}": item for key, item in inner.items()}
         else:
-            out[f.name] = value
+            out[f.name] = _names(value)
+        for place, part in _parts(value).items():
+            inner = flatten(part, locations=locations)
+            out |= {f"{f.name}{place}.{key}": item for key, item in inner.items()}
     return out
 
 
@@ -76,6 +78,8 @@ def nested(config: Any, *, locations: bool = True) -> dict[str, Any]:
         value = getattr(config, f.name)
         if dataclasses.is_dataclass(value):
             value = nested(value, locations=locations)
+        elif parts := _parts(value):
+            value = [nested(part, locations=locations) for part in parts.values()]
         out[f.name] = list(value) if isinstance(value, tuple) else value
     return out
 
@@ -93,9 +97,10 @@ def non_default(config: Any) -> dict[str, Any]:
         if dataclasses.is_dataclass(value):
             if isinstance(name := getattr(value, "name", None), str):
                 out[f.name] = name
-            out |= {f"{f.name}.{key}": item for key, item in non_default(value).items()}
         elif f.default is dataclasses.MISSING or value != f.default:
-            out[f.name] = value
+            out[f.name] = _names(value)
+        for place, part in _parts(value).items():
+            out |= {f"{f.name}{place}.{key}": item for key, item in non_default(part).items()}
     return out
 
 
@@ -105,11 +110,11 @@ def plain(changes: Changes) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for field, value in changes.items():
         if not dataclasses.is_dataclass(value):
-            out[field] = value
-            continue
-        if isinstance(name := getattr(value, "name", None), str):
+            out[field] = _names(value)
+        elif isinstance(name := getattr(value, "name", None), str):
             out[field] = name
-        out |= {f"{field}.{key}": item for key, item in non_default(value).items()}
+        for place, part in _parts(value).items():
+            out |= {f"{field}{place}.{key}": item for key, item in non_default(part).items()}
     return out
 
 
@@ -120,6 +125,8 @@ def resolve_locations(config: Any) -> Any:
         value = getattr(config, f.name)
         if dataclasses.is_dataclass(value):
             new[f.name] = resolve_locations(value)
+        elif parts := _parts(value):
+            new[f.name] = tuple(map(resolve_locations, parts.values()))
         elif f.metadata.get("location") and isinstance(value, str):
             new[f.name] = str(Path(value).expanduser().absolute())
     return dataclasses.replace(config, **new)
@@ -136,8 +143,33 @@ def config_hash(config: Any, **contents: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def _parts(value: Any) -> dict[str, Any]:
+    """The configurations that a field holds, by what stands between its name and their fields: one
+    (nothing), or each of a tuple (`.0`); none where it is a plain value."""
+    if dataclasses.is_dataclass(value):
+        return {"": value}
+    if isinstance(value, tuple) and all(map(dataclasses.is_dataclass, value)):
+        return {f".{i}": part for i, part in enumerate(value)}
+    return {}
+
+
+def _names(value: Any) -> Any:
+    """A tuple of configurations by their rows' names; any other value as it is."""
+    if not _parts(value):
+        return value
+    return tuple(getattr(part, "name", type(part).__name__) for part in value)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """What can be changed in a configuration, or in a tuple of them; nothing in a plain value."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    return {place.removeprefix("."): part for place, part in _parts(value).items()}
+
+
 def _apply(config: Any, changes: Changes, path: str, faults: list[str]) -> Any:
-    fields = {f.name for f in dataclasses.fields(config)}
+    current = _fields(config)
+    fields = {*current}
     whole = {k: v for k, v in changes.items() if "." not in k}
     inner: dict[str, dict[str, Any]] = {}
     for key, value in changes.items():
@@ -148,15 +180,17 @@ def _apply(config: Any, changes: Changes, path: str, faults: list[str]) -> Any:
         faults.append(unknown_field(f"{path}{name}", fields))
     new: dict[str, Any] = {}
     for name in sorted(fields & (whole.keys() | inner.keys())):
-        value = getattr(config, name)
+        value = current[name]
         if name in whole:
             value = _choose(value, whole[name], inner.get(name, {}), f"{path}{name}", faults)
         if name in inner:
-            if not dataclasses.is_dataclass(value):
+            if not _parts(value):
                 faults.append(f"{path}{name} has no fields: it is {value!r}")
                 continue
             value = _apply(value, inner[name], f"{path}{name}.", faults)
         new[name] = value
+    if isinstance(config, tuple):
+        return tuple({**current, **new}.values())
     try:
         return dataclasses.replace(config, **new)
     except ValueError as error:

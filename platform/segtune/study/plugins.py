@@ -1,8 +1,8 @@
 """A user's file whose classes a study uses: loaded here, and wherever its trials run.
 
-A method, system, data set, metric or loss may be defined in the study's own file and registered
-there (`segcore.methods.METHODS.register`). A worker on another machine has no such file, so a trial
-carries the text of every file that its configuration needs. Nothing is ever taken from a
+A method, system, data set, metric, loss or transform may be defined in the study's own file and
+registered there (`segcore.methods.METHODS.register`). A worker on another machine has no such file,
+so a trial carries the text of every file that its configuration needs. Nothing is ever taken from a
 checkpoint: whoever predicts with one names the file again.
 """
 
@@ -69,7 +69,10 @@ def needed(config: Any) -> tuple[PluginFile, ...]:
 
 def _modules_of(config: Any) -> Iterable[str]:
     yield type(config).__module__
-    if is_dataclass(config):
+    if isinstance(config, tuple):
+        for one in config:
+            yield from _modules_of(one)
+    elif is_dataclass(config):
         for field in fields(config):
             yield from _modules_of(getattr(config, field.name))
 

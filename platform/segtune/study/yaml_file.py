@@ -260,6 +260,8 @@ def _values(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _values(value)
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 

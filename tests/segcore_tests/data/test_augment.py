@@ -1,10 +1,18 @@
 """Augmentation moves image, depth and labels together, and the same way every time."""
 
+import dataclasses
+import hashlib
+from typing import Any
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from segcore.data.augment import Augment
+from segcore.config import from_json, to_json
+from segcore.data.augment import STRENGTHS, Augment
 from segcore.data.dataset import Sample
+from segcore.transforms.smoke import Smoke
 
 SIZE = 16
 
@@ -143,3 +151,201 @@ def test_fields_that_would_change_nothing_are_refused() -> None:
         Augment(rotate_degrees=30.0)
     with pytest.raises(ValueError, match="flip_axis changes nothing"):
         Augment(flip=0.0, flip_axis="either")
+
+
+OFF: dict[str, Any] = {"flip": 0.0, "brightness": 0.0}
+NEW: dict[str, dict[str, Any]] = {
+    "elastic": {"elastic": 1.0},
+    "crop": {"crop": 1.0},
+    "contrast": {"contrast": 0.5},
+    "saturation": {"saturation": 0.5},
+    "hue": {"hue": 0.2},
+    "gamma": {"gamma": 0.5},
+    "spots": {"spots": 1.0},
+    "blur": {"blur": 1.0, "blur_sigma": 0.05},
+    "noise": {"noise": 1.0},
+    "transforms": {"transforms": (Smoke(probability=1.0),)},
+}
+"""Each part by itself."""
+GEOMETRY = ("elastic", "crop")
+STRONGER: dict[str, Any] = {
+    "flip_axis": "either",
+    "rotate_degrees": 90.0,
+    "elastic_shift": 0.01,
+    "crop_area": (0.2, 0.5),
+    "crop_stretch": 1.0,
+    "spots_count": 40,
+    "spots_size": 0.1,
+    "blur_sigma": 0.1,
+    "noise_std": 0.2,
+}
+
+
+def bytes_of(sample: Sample) -> bytes:
+    arrays = (sample.image_HW3, sample.labels_HW, sample.depth_HW, sample.ignore_HW)
+    return b"".join(a.tobytes() for a in arrays if a is not None)
+
+
+@pytest.fixture(scope="module")
+def scene() -> Sample:
+    """Blocks of four classes under noise; the second class is known to nobody."""
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 4, (8, 12)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
+    image = rng.integers(0, 256, (*labels.shape, 3)).astype(np.uint8)
+    return Sample("p_1", "p", "p_1", image, labels, 40 * labels, labels == 2, 0, (5.0, 1.0, 2.0))
+
+
+def test_no_digit_of_what_there_was_has_changed() -> None:
+    """As the code before there were crops and the rest computed it, on this machine and others."""
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 4, (8, 8)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
+    image = rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    depth = rng.integers(0, 256, (64, 64)).astype(np.uint8)
+    sample = Sample("p", "p", "p", image, labels, depth, labels == 2)
+    augment = Augment(flip=1.0, flip_axis="either", rotate=1.0, rotate_degrees=90.0, brightness=0.5)
+    seen = hashlib.sha256()
+    for index in range(12):
+        seen.update(bytes_of(augment.apply(sample, seed=7, epoch=index % 3, index=index)))
+    assert seen.hexdigest()[:16] == "2e09a8b578cfbd54"
+
+
+@pytest.mark.parametrize("part", NEW)
+def test_a_part_adds_to_the_others_and_changes_none_of_their_draws(
+    part: str, scene: Sample
+) -> None:
+    """The image before it is what there is without it: only its own change lies between."""
+    changed = 0
+    for index in range(6):
+        key: dict[str, Any] = {"seed": 1, "epoch": 2, "index": index}
+        alone = Augment(**OFF, **NEW[part]).apply(scene, **key)
+        again = Augment(**OFF, **NEW[part]).apply(scene, **key)
+        assert bytes_of(alone) == bytes_of(again)
+        changed += bytes_of(alone) != bytes_of(scene)
+        after_flip = Augment(flip=1.0, brightness=0.0).apply(scene, **key)
+        both = Augment(flip=1.0, brightness=0.0, **NEW[part]).apply(scene, **key)
+        assert bytes_of(Augment(**OFF, **NEW[part]).apply(after_flip, **key)) == bytes_of(both)
+    assert changed >= 5
+    assert {*np.unique(alone.labels_HW)} <= {0, 1, 2, 3}
+    assert alone.ignore_HW is not None
+    np.testing.assert_array_equal(alone.ignore_HW, alone.labels_HW == 2)
+    if part not in GEOMETRY:
+        np.testing.assert_array_equal(alone.labels_HW, scene.labels_HW)
+        np.testing.assert_array_equal(alone.depth_HW, scene.depth_HW)
+    assert alone.image_HW3.dtype == np.uint8
+    assert alone.image_HW3.flags.c_contiguous
+
+
+def test_parts_that_follow_do_not_change_those_before(scene: Sample) -> None:
+    """With noise or without, the same crop, the same colours."""
+    few = Augment(crop=0.5, elastic=0.5, rotate=0.5)
+    many = dataclasses.replace(few, noise=1.0, spots=0.5, hue=0.1, transforms=(Smoke(),))
+    for index in range(10):
+        one, other = (a.apply(scene, seed=0, epoch=1, index=index) for a in (few, many))
+        np.testing.assert_array_equal(one.labels_HW, other.labels_HW)
+        np.testing.assert_array_equal(one.depth_HW, other.depth_HW)
+        assert not np.array_equal(one.image_HW3, other.image_HW3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**31 - 1),
+    flip=st.sampled_from([0.0, 1.0]),
+    rotate=st.sampled_from([0.0, 1.0]),
+    elastic=st.sampled_from([0.0, 1.0]),
+    crop=st.sampled_from([0.0, 1.0]),
+    size=st.sampled_from([(64, 64), (48, 96), (101, 40)]),
+)
+def test_labels_go_where_the_image_goes(
+    seed: int, flip: float, rotate: float, elastic: float, crop: float, size: tuple[int, int]
+) -> None:
+    """Image, depth and labels are all a place: rows and columns of what is seen are the same in
+    each, up to one step."""
+    row, column = (x.astype(np.uint8) for x in np.mgrid[: size[0], : size[1]])
+    augment = (
+        Augment(
+            flip=flip, brightness=0.0, rotate=rotate, elastic=elastic, crop=crop, flip_axis="either"
+        )
+        if flip
+        else Augment(**OFF, rotate=rotate, elastic=elastic, crop=crop)
+    )
+    white = np.full((*size, 3), 255, np.uint8)
+    whole = augment.apply(Sample("p", "p", "p", white, row), seed=seed, epoch=1, index=0)
+    inside = (whole.image_HW3 == 255).all(2)  # nothing of it turned in from outside
+    assert rotate or inside.all()
+    for place in (row, column):
+        sample = Sample("p", "p", "p", np.repeat(place[..., None], 3, 2), place, place)
+        out = augment.apply(sample, seed=seed, epoch=1, index=0)
+        np.testing.assert_array_equal(out.depth_HW, out.image_HW3[..., 0])
+        difference = out.image_HW3[..., 0].astype(int) - out.labels_HW
+        assert np.abs(difference[inside]).max() <= 1
+
+
+def test_probabilities_are_shares_of_samples(scene: Sample) -> None:
+    for part in ("elastic", "crop", "spots", "blur", "noise"):
+        augment = Augment(**{**OFF, **NEW[part], part: 0.3})
+        outs = [augment.apply(scene, seed=0, epoch=1, index=i) for i in range(200)]
+        changed = sum(bytes_of(out) != bytes_of(scene) for out in outs)
+        assert 38 < changed < 85, part
+
+
+@pytest.mark.parametrize(
+    ("probability", "strength"), [(p, s) for p, strengths in STRENGTHS.items() for s in strengths]
+)
+def test_every_strength_counts_beside_its_probability_and_is_refused_without(
+    probability: str, strength: str, scene: Sample
+) -> None:
+    on = {**OFF, probability: 1.0}
+    usual = Augment(**on)
+    other = Augment(**{**on, strength: STRONGER[strength]})
+    outs = [
+        [bytes_of(a.apply(scene, seed=0, epoch=1, index=i)) for i in range(6)]
+        for a in (usual, other)
+    ]
+    assert outs[0] != outs[1]
+    with pytest.raises(ValueError, match=f"{strength} changes nothing while {probability} is 0"):
+        Augment(**{**OFF, strength: STRONGER[strength]})
+
+
+def test_every_field_is_a_part_or_the_strength_of_one() -> None:
+    strengths = {s for group in STRENGTHS.values() for s in group}
+    named = {*NEW, *strengths, "flip", "brightness", "rotate"}
+    assert named == {f.name for f in dataclasses.fields(Augment)}
+
+
+def test_all_faults_are_told_at_once() -> None:
+    with pytest.raises(ValueError, match="blur_sigma changes nothing .*; crop_area is .*0.3, 0.9"):
+        Augment(blur_sigma=0.02, crop=0.5, crop_area=(0.9, 0.3))
+    with pytest.raises(ValueError, match="crop changes nothing"):
+        Augment(crop=0.5, crop_area=(1.0, 1.0), crop_stretch=1.0)
+
+
+def test_what_repeats_is_what_takes_few_forms(scene: Sample) -> None:
+    assert Augment(flip=0.5, brightness=0.0).repeats("image")
+    for part, fields in NEW.items():
+        augment = Augment(flip=0.0, brightness=0.0, **fields)
+        assert not augment.repeats("image")
+        assert augment.repeats("depth") is (part not in GEOMETRY)
+        outs = [augment.apply(scene, seed=0, epoch=e, index=0) for e in range(8)]
+        images = {o.image_HW3.tobytes() for o in outs}
+        depths = {o.depth_HW.tobytes() for o in outs if o.depth_HW is not None}
+        assert len(images) > 4
+        assert (len(depths) == 1) is augment.repeats("depth")
+
+
+def test_a_transform_stands_as_its_name_or_its_fields() -> None:
+    written = Augment(transforms=("smoke", {"name": "smoke", "density": 0.3}))  # type: ignore[arg-type]
+    assert written == Augment(transforms=(Smoke(), Smoke(density=0.3)))
+    values = to_json(written)
+    assert values["transforms"][1] == {"name": "smoke", "probability": 0.5, "density": 0.3}
+    assert from_json(Augment, values) == written
+    with pytest.raises(ValueError, match="unknown transform 'fog': choose one of"):
+        Augment(transforms=("fog",))  # type: ignore[arg-type]
+
+
+def test_two_transforms_of_one_name_draw_apart(scene: Sample) -> None:
+    smoke = Smoke(probability=1.0)
+    key: dict[str, Any] = {"seed": 0, "epoch": 1, "index": 0}
+    once = Augment(**OFF, transforms=(smoke,)).apply(scene, **key)
+    twice = Augment(**OFF, transforms=(smoke, smoke)).apply(scene, **key)
+    again = Augment(**OFF, transforms=(smoke,)).apply(once, **key)
+    assert bytes_of(twice) not in (bytes_of(once), bytes_of(again))

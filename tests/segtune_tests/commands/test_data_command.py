@@ -1,4 +1,4 @@
-"""`segtune data make` and `segtune data check`, and what they tell about a faulty folder."""
+"""`segtune data make`, `check` and `augment`, and what they tell about a faulty folder."""
 
 import json
 import shutil
@@ -9,10 +9,13 @@ import pytest
 from PIL import Image
 from support.volumes import discs, save_volume, units_of
 
+from search_spaces.augmentation_nano import GEOMETRY
 from segcore.data.sets.folder import Folder
 from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.data.survey import survey
 from segtune.cli import main
+from segtune.study import catalog
+from segtune.study.overrides import apply
 
 
 @pytest.fixture(autouse=True)
@@ -160,6 +163,43 @@ def test_fields_and_places_that_cannot_be_are_refused(
     classes = "classes=('polyp=255',)"
     assert main(["data", "check", "folder", "--root", str(polyps), "--set", classes]) == 0
     assert "polyp" in capsys.readouterr().out
+
+
+def test_augmentation_of_a_study_and_of_a_data_set_is_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three samples, each as it is and as five epochs see it; what is seen is what trains."""
+    study = ["data", "augment", "augmentation_nano", "--arm", "geometry", "--out", "a/b.png"]
+    sizes = ["--set", "data.train=4", "--set", "data.size=64"]
+    assert main([*study, *sizes]) == 0
+    assert "picture: a/b.png" in capsys.readouterr().out
+    with Image.open(tmp_path / "a" / "b.png") as sheet:
+        drawn = np.array(sheet)
+    rows = [drawn[36 + 196 * r : 36 + 196 * r + 192] for r in range(9)]
+    assert drawn.shape == (36 + 9 * 196 - 4, 6 * 196 - 4, 3)
+    config = apply(
+        catalog.find("augmentation_nano").study.baseline,
+        {"augment.flip": 0.5, **GEOMETRY, "data.train": 4, "data.size": 64},
+    )
+    data, size = config.data.open(), config.system.input_size
+    sample = data.load("train", data.ids("train")[1], size)
+    seen = config.augment.apply(sample, seed=0, epoch=2, index=1)
+    picture = Image.fromarray(seen.image_HW3).resize((192, 192), Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(rows[3][:, 2 * 196 : 2 * 196 + 192], picture)
+    flat = ["data", "augment", "synthetic_polyps", "--set", "augment.blur=1", *sizes]
+    assert main(flat) == 0
+    with Image.open(tmp_path / "synthetic_polyps-augment.png") as sheet:
+        assert sheet.height == 36 + 6 * 196 - 4  # no depth
+    capsys.readouterr()
+    for wrong, message in (
+        (["demo", "--arm", "x"], "demo has no arm 'x': choose one of frozen, lora, galore"),
+        (["synthetic_polyps", "--arm", "x"], "is a data set: --arm is for studies"),
+        (["synthetic_polyps", "--set", "augment.blurr=1"], "unknown field augment.blurr"),
+        (["augmentation_nano"], "nothing is augmented: say what to show"),
+        (["nobody"], "unknown study 'nobody'"),
+    ):
+        assert main(["data", "augment", *wrong]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_fields_that_a_set_cannot_do_without_are_asked_for(

@@ -1,6 +1,7 @@
 """A user's file as a module: its name, its text in another process, its rows."""
 
 import copy
+import json
 import multiprocessing
 import pickle
 import sys
@@ -10,9 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from segcore.config import TrainConfig, from_json, to_json
 from segcore.methods import METHODS
 from segtune.study import catalog, plugins
-from segtune.study.overrides import SpecError
+from segtune.study.definition import check_grown, define
+from segtune.study.overrides import (
+    SpecError,
+    apply,
+    config_hash,
+    flatten,
+    nested,
+    non_default,
+    plain,
+)
 from segtune.study.spec import Ablation
 
 TEXT = """
@@ -88,3 +99,58 @@ def test_a_file_that_raises_leaves_no_module(tmp_path: Path) -> None:
 def test_a_row_of_ours_or_of_a_package_is_not_taken(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="there is a method 'lora' already"):
         catalog.load_file(written(tmp_path / "mine.py", TEXT, "lora"))
+
+
+TRANSFORM = """
+from dataclasses import field
+from pydantic.dataclasses import dataclass
+from segcore.registry import STRICT
+from segcore.transforms import TRANSFORMS
+from segcore.transforms.transform import Transform
+from segcore.presets import nano
+from segtune import Ablation, apply
+
+@TRANSFORMS.register("NAME", "a user's own")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Pasted(Transform):
+    strength: float = 0.5
+    textures: str = field(default="textures", metadata={"location": True})
+
+    def apply(self, sample, rng):
+        return sample
+
+def study():
+    return Ablation(question="?", baseline=nano(), seeds=(0,), arms={
+        "pasted": {"augment.transforms": ("NAME",)},
+        "weak": {"augment.transforms": (Pasted(strength=0.25),)},
+    })
+"""
+
+
+def test_a_users_transform_travels_is_hashed_and_is_changed_by_its_place(tmp_path: Path) -> None:
+    study = catalog.find(str(written(tmp_path / "own.py", TRANSFORM, "pasted"))).study
+    assert isinstance(study, Ablation)
+    plain_, pasted, weak = (trial.config for trial in study.trials({}))
+    assert plugins.needed(plain_) == ()
+    (file,) = plugins.needed(pasted)
+    assert file.source == (tmp_path / "own.py").read_text()
+    assert len({config_hash(config) for config in (plain_, pasted, weak)}) == 3
+    where = "augment.transforms"
+    assert flatten(weak)[where] == ("pasted",)
+    assert flatten(weak)[f"{where}.0.strength"] == 0.25
+    assert non_default(weak)[f"{where}.0.strength"] == 0.25
+    assert f"{where}.0.strength" not in non_default(pasted)
+    assert plain(study.arms["weak"]) == {where: ("pasted",), f"{where}.0.strength": 0.25}
+    assert flatten(apply(pasted, {f"{where}.0.strength": 0.25})) == flatten(weak)
+    # Where its files lie is made absolute for the trial, and does not count.
+    assert Path(weak.augment.transforms[0].textures).is_absolute()
+    assert f"{where}.0.textures" not in flatten(weak, locations=False)
+    told = {"name": "pasted", "strength": 0.25}
+    assert nested(weak, locations=False)["augment"]["transforms"] == [told]
+    assert to_json(weak, locations=False)["augment"]["transforms"] == [told]
+    assert from_json(TrainConfig, to_json(weak)) == weak
+    check_grown(json.loads(json.dumps(define("own", study))), define("own", study))
+    with pytest.raises(SpecError, match=r"augment.transforms.1: choose one of 0"):
+        apply(weak, {f"{where}.1.strength": 0.5})
+    with pytest.raises(SpecError, match=r"augment.transforms has no fields: it is \(\)"):
+        apply(plain_, {f"{where}.0.strength": 0.5})

@@ -26,13 +26,14 @@ SETTING: dict[str, Any] = {
 
 
 def evaluate(storage: Path, arm: str, seed: int | None, value: float, **setting: Any) -> None:
-    trial = setting.pop("trial", f"{arm}-s{seed}")
+    trial, members = setting.pop("trial", f"{arm}-s{seed}"), setting.pop("members", ())
     subject = Subject(
         trial_id=trial,
         arm=arm,
         seed=seed,
-        source="predictions" if trial is None else "checkpoint",
+        source="ensemble" if members else "predictions" if trial is None else "checkpoint",
         source_hash="0",
+        members=members,
     )
     one = {"metric": "dice", "protocol": "per_image", "class_name": "macro", "n": 4}
     rows = [{**one, **KINDS["dice"], "value": value}]
@@ -105,6 +106,25 @@ def test_trials_that_did_not_finish_are_named_and_in_no_mean(storage: Path) -> N
     (estimate,) = [e for _, e in only.of_arm]
     assert estimate is not None
     assert (estimate.mean, estimate.n) == (0.5, 1)
+
+
+def test_an_ensemble_stands_beside_its_arm_and_says_of_what_it_is(storage: Path) -> None:
+    for seed, value in enumerate((0.5, 0.6)):
+        evaluate(storage, "lora", seed, value)
+    evaluate(storage, "lora-ensemble", None, 0.7, trial=None, members=("lora-s0", "lora-s1"))
+    rows = scores(storage, "methods").rows
+    found = evaluations(rows)
+    (row,) = found.scores
+    assert [name for name, _ in row.of_arm] == ["lora", "lora-ensemble"]
+    assert found.others == ()
+    part = evaluated_part(rows)
+    assert part is not None
+    assert any("lora-ensemble is an ensemble" in s and "lora-s1" in s for s in part.sentences)
+    write_trial(storage, "methods", "lora-s7", 0.9, arm="lora", seed=7, role="arm", status="failed")
+    evaluate(storage, "early-ensemble", None, 0.8, trial=None, members=("lora-s0", "lora-s7"))
+    found = evaluations(scores(storage, "methods").rows)
+    assert found.left_out == ("early-ensemble",)
+    assert [name for name, _ in found.ensembles] == ["lora-ensemble"]
 
 
 def test_it_is_a_section_of_the_page(storage: Path) -> None:

@@ -40,20 +40,25 @@ class Evaluations:
     """All that was scored afterwards."""
 
     scores: tuple[Evaluated, ...]
+    ensembles: tuple[tuple[str, tuple[str, ...]], ...]
+    """What is the mean of several networks, and of which."""
     others: tuple[str, ...]
-    """What is no trial of the study."""
+    """What else is no trial of the study."""
     left_out: tuple[str, ...]
-    """Trials that were scored and are in no mean."""
+    """Trials that were scored and are in no mean, and ensembles of such."""
 
 
 def evaluations(rows: StudyRows) -> Evaluations:
     """Means over the seeds of each arm, as they were evaluated."""
     table = rows.evaluations
     if table.empty:
-        return Evaluations((), (), ())
+        return Evaluations((), (), (), ())
     finished = set(rows.trials.loc[rows.trials["status"] == "finished", "trial_id"])
     of_trial = table["trial_id"].notna()
     out = of_trial & ~table["trial_id"].isin(finished)
+    # Of an ensemble, where one of its trials would be left out.
+    absent = set(rows.trials["trial_id"]) - finished
+    out |= table["members"].map(lambda of: of is not None and not absent.isdisjoint(of))
     kept = table[~out & table["class_name"].isin((MACRO, POOLED))]
     kept = kept.assign(column=kept["arm"].where(kept["arm"].notna(), kept["trial_id"]))
     columns = _columns(rows, kept)
@@ -81,11 +86,15 @@ def evaluations(rows: StudyRows) -> Evaluations:
                 ),
             )
         )
-    named = kept.loc[kept["trial_id"].isna(), "column"]
+    together = kept["source"] == "ensemble"
+    named = kept.loc[kept["trial_id"].isna() & ~together, "column"]
+    pairs = kept.loc[together, ["column", "members"]].itertuples(index=False)
+    members = {(str(name), tuple(map(str, of))) for name, of in pairs}
     return Evaluations(
         tuple(found),
+        tuple(sorted(members)),
         tuple(sorted({str(name) for name in named})),
-        tuple(sorted({str(trial) for trial in table.loc[out, "trial_id"]})),
+        tuple(sorted({str(one) for one in table["trial_id"].fillna(table["arm"])[out]})),
     )
 
 
@@ -111,7 +120,11 @@ def evaluated_part(rows: StudyRows) -> Part | None:
     found = evaluations(rows)
     if not found.scores and not found.left_out:
         return None
-    sentences = []
+    sentences = [
+        f"{name} is an ensemble: one network whose probabilities are the means of {len(members)}, "
+        f"{listing([*members])}. It costs as much as all of them."
+        for name, members in found.ensembles
+    ]
     if found.others:
         sentences.append(
             f"Not trained in this study: {listing([*found.others])}. What chose them, and what "
