@@ -92,8 +92,8 @@ def banners(rows: StudyRows) -> tuple[Banner, ...]:
 
 
 def unlike_banners(rows: StudyRows) -> tuple[Banner, ...]:
-    """Conditions that differ between arms."""
-    return tuple(Banner(f"{one.text}.", True) for one in unlike_conditions(rows))
+    """Conditions that differ between arms, and should not."""
+    return tuple(Banner(f"{o.text}.", True) for o in unlike_conditions(rows) if not o.by_design)
 
 
 def _told_the_truth(rows: StudyRows) -> list[str]:

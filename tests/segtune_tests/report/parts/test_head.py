@@ -5,6 +5,7 @@ from pathlib import Path
 
 from support.report_tables import IMAGES, PATIENTS, write_ablation, write_trial
 
+from segtune.report.evidence.objections.conditions import unlike_conditions
 from segtune.report.parts.head import banners, facts
 from segtune.report.parts.unfinished import failures
 from segtune.results import tables
@@ -64,6 +65,17 @@ def test_what_begins_from_no_weights_is_not_unlike_those_that_do(tmp_path: Path)
 
     assert said("x" * 40)
     assert not said("none")
+
+
+def test_other_networks_begin_from_other_weights_by_design(tmp_path: Path) -> None:
+    for arm, system in (("dual", "dual_encoder"), ("unet", "smp")):
+        config = json.dumps({"system": {"name": system}})
+        write_trial(tmp_path, "own", f"{arm}-s0", 0.6, role="arm", arm=arm, seed=0,
+                    weights_hash=arm * 10, config=config)  # fmt: skip
+    rows = load(tmp_path, "own")
+    assert not any("weights" in b.text for b in banners(rows))
+    (condition,) = unlike_conditions(rows)
+    assert "a difference is of network and weights together" in condition.text
 
 
 def test_real_data_and_encoders_carry_no_such_banner(tmp_path: Path) -> None:
