@@ -17,9 +17,8 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from segcore.data.dataset import Split
 from segcore.data.frames import Frame, FrameReader, Scan
-from segcore.data.mask_folder import MaskConfig, by_split, mask_faults, note_empty, pairs
+from segcore.data.mask_folder import MaskConfig, by_patient, mask_faults, pairs
 from segcore.data.masks import ColourMask
 from segcore.registry import STRICT
 
@@ -91,14 +90,5 @@ class LLSD(MaskConfig):
             )
             for stem, (image, mask) in found.items():
                 frames[f"{folder.name}_{stem}"] = Frame(folder.name, image, mask)
-        if not folders:
-            reader.faults.add("missing folder", "<patient>/images")
-        named: dict[str, Split] = dict.fromkeys(self.val, "val")
-        named |= dict.fromkeys(self.test, "test")
-        there = {folder.name for folder in folders}
-        reader.faults.extend(
-            "no folder of a patient that val or test names", sorted(named.keys() - there)
-        )
-        divided = by_split(frames, {p: named.get(p, "train") for p in there})
-        note_empty(reader, divided)
-        return reader.read(divided)
+        patients = [folder.name for folder in folders]
+        return reader.read(by_patient(reader, frames, patients, val=self.val, test=self.test))
