@@ -20,6 +20,7 @@ from pydantic.dataclasses import dataclass
 from segcore.data.frames import Frame, FrameReader, Scan
 from segcore.data.mask_folder import MaskConfig, by_patient, mask_faults, pairs
 from segcore.data.masks import ColourMask
+from segcore.metrics.table import OF_IMAGES, OF_LINES
 from segcore.registry import STRICT
 
 LAYOUT = """expected layout:
@@ -64,6 +65,11 @@ class LLSD(MaskConfig):
     def __post_init__(self) -> None:
         if both := sorted(set(self.val) & set(self.test)):
             raise ValueError(f"val and test both name {', '.join(both)}")
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Those of images and of thin structures."""
+        return (*OF_IMAGES, *OF_LINES)
 
     def code(self) -> ColourMask:
         """The colours of the chosen mask folder."""

@@ -35,6 +35,7 @@ from segcore.data.frames import Frame, FrameReader, Scan, WidthHeight
 from segcore.data.mask_folder import by_patient, pairs
 from segcore.data.pixels import opened
 from segcore.data.sets.l3d import CLASSES
+from segcore.metrics.table import OF_IMAGES, OF_P2ILF
 from segcore.registry import STRICT
 
 LAYOUT = """expected layout:
@@ -65,6 +66,11 @@ class P2ILF(FolderConfig):
     def __post_init__(self) -> None:
         if both := sorted(set(self.val) & set(self.test)):
             raise ValueError(f"val and test both name {', '.join(both)}")
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Those of images, of thin structures, and the challenge's own."""
+        return (*OF_IMAGES, *OF_P2ILF)
 
     def class_spec(self) -> ClassSpec:
         """Three landmarks on background, as L3D's."""
