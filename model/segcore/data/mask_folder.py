@@ -34,6 +34,13 @@ class MaskConfig(FolderConfig):
         code = self.code()
         return code.labels(read_mask(frame.label, indexed=code.indexed))
 
+    def ignore(self, frame: Frame) -> NDArray[np.bool_] | None:
+        """Where a mask says that nobody knows."""
+        code = self.code()
+        if not code.unknown:
+            return None
+        return code.ignored(read_mask(frame.label, indexed=code.indexed))
+
 
 def mask_faults(code: MaskCode) -> CheckLabel:
     """What to check in every mask."""

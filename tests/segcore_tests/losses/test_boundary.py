@@ -22,7 +22,7 @@ def batch_of(target: Tensor, ignore: Tensor | None = None) -> Batch:
 
 def distance_term(logits: Tensor, batch: Batch, spec: ClassSpec) -> Tensor:
     """What a weight of one adds to Dice."""
-    with_it = Boundary(weight=1, ce_weight=0).build(spec)(Prediction(logits), batch)
+    with_it: Tensor = Boundary(weight=1, ce_weight=0).build(spec)(Prediction(logits), batch)
     without: Tensor = DiceCe(ce_weight=0).build(spec)(Prediction(logits), batch)
     return with_it - without
 
