@@ -25,6 +25,7 @@ from segcore.data.sets.l3d_2k import L3D2K
 from segcore.data.sets.llsd import LLSD
 from segcore.data.sets.nifti_folder import NiftiFolder
 from segcore.data.sets.nnunet import NnUnet
+from segcore.data.sets.p2ilf import P2ILF
 from segcore.data.sets.synthetic_aerial import SyntheticAerial
 from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.data.sets.synthetic_organs import SyntheticOrgans
@@ -118,6 +119,48 @@ def llsd(root: Path) -> DataConfig:
             converted = stripes(((255, 0, 0), (0, 255, 0), (0, 0, 255)))
             save(folder / "masks_gt" / f"f{frame}_convert.png", converted)
     return LLSD(root=str(root))
+
+
+def p2ilf(root: Path) -> DataConfig:
+    for patient in ("patient1", "patient3", "patient5", "patient8", "patient10"):
+        for n in (1, 2):
+            stem = f"P2ILF22_{patient}_{n}"
+            image = root / patient / "images" / f"{stem}.jpg"
+            picture(image, 10 * int(patient.removeprefix("patient")) + n)
+            contours = root / patient / "2D-3D_contours"
+            contours.mkdir(exist_ok=True)
+            (contours / f"{stem}.xml").write_text(p2ilf_xml())
+    return P2ILF(root=str(root), line_width=0.1)
+
+
+def p2ilf_xml(
+    lines: tuple[tuple[str, str, str], ...] = (
+        ("Ridge", "4, 60", "40, 40"),
+        ("Silhouette", "4.0, 5.0, 60.0", "8.0, 8.0, 8.0"),
+        ("Ligament", "4, 60", "24, 24"),
+    ),
+) -> str:
+    """A file of P2ILF's landmarks: type, x and y of each."""
+    contours = "".join(
+        f"""
+\t<contour>
+\t\t<contourType>{kind}</contourType>
+\t\t<imagePoints>
+\t\t\t<numOfPoints>{len(x.split(","))}</numOfPoints>
+\t\t\t<x>{x}</x>
+\t\t\t<y>{y}</y>
+\t\t</imagePoints>
+\t\t<modelPoints>
+\t\t\t<numOfPoints>2</numOfPoints>
+\t\t\t<vertices>1227,1544</vertices>
+\t\t</modelPoints>
+\t</contour>"""
+        for kind, x, y in lines
+    )
+    head = "<?xml version='1.0' encoding='utf-8'?>"
+    return (
+        f"{head}\n<contours>\n\t<numOfContours>{len(lines)}</numOfContours>{contours}\n</contours>"
+    )
 
 
 def kvasir_sessile(root: Path) -> DataConfig:
@@ -250,6 +293,7 @@ WRITERS: dict[str, Callable[[Path], DataConfig]] = {
         l3d,
         l3d_2k,
         llsd,
+        p2ilf,
         kvasir_sessile,
         cvc_clinicdb,
         folder,

@@ -73,6 +73,12 @@ DATASETS.add(
     lacks=("depth maps",),
 )
 DATASETS.add(
+    "p2ilf",
+    "segcore.data.sets.p2ilf:P2ILF",
+    "P2ILF: liver landmarks of 9 patients as polylines, a folder per patient, no depth",
+    lacks=("depth maps",),
+)
+DATASETS.add(
     "kvasir_sessile",
     "segcore.data.sets.kvasir_sessile:KvasirSessile",
     "Kvasir-Sessile: 196 sessile polyps, binary masks, no depth",

@@ -1,7 +1,7 @@
 """Folders of images and mask pictures of the same name: finding and checking the pairs."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,13 @@ class MaskConfig(FolderConfig):
         """Labels (H, W) of a mask at its own size."""
         code = self.code()
         return code.labels(read_mask(frame.label, indexed=code.indexed))
+
+    def ignore(self, frame: Frame) -> NDArray[np.bool_] | None:
+        """Where a mask says that nobody knows."""
+        code = self.code()
+        if not code.unknown:
+            return None
+        return code.ignored(read_mask(frame.label, indexed=code.indexed))
 
 
 def mask_faults(code: MaskCode) -> CheckLabel:
@@ -119,6 +126,35 @@ def by_split(frames: Mapping[str, Frame], of: Mapping[str, Split]) -> Frames:
     divided: dict[Split, dict[str, Frame]] = {split: {} for split in SPLITS}
     for sample_id, frame in frames.items():
         divided[of[frame.patient]][sample_id] = frame
+    return divided
+
+
+def by_patient(
+    reader: FrameReader,
+    frames: Mapping[str, Frame],
+    patients: Sequence[str],
+    *,
+    val: Sequence[str],
+    test: Sequence[str],
+) -> Frames:
+    """Divide frames over the splits as patients are named; those that are not named are train.
+
+    Args:
+        reader: where a name without a folder is noted, a split without images, and that there is
+            no folder of a patient.
+        frames: by sample id.
+        patients: those that have a folder.
+        val: the patients of val.
+        test: alike.
+    """
+    if not patients:
+        reader.faults.add("missing folder", "<patient>/images")
+    named: dict[str, Split] = dict.fromkeys(val, "val")
+    named |= dict.fromkeys(test, "test")
+    unknown = sorted(named.keys() - set(patients))
+    reader.faults.extend("no folder of a patient that val or test names", unknown)
+    divided = by_split(frames, {p: named.get(p, "train") for p in patients})
+    note_empty(reader, divided)
     return divided
 
 

@@ -27,6 +27,9 @@ SUMS = frozenset({"pooled", "macro"})
 UNKNOWN = 255
 """Label of a value that no class has."""
 
+IGNORE = "ignore"
+"""What stands in the place of a class for pixels whose truth nobody knows."""
+
 Raw = NDArray[np.uint8] | NDArray[np.uint16]
 """Grey levels or palette indices (H, W), or colours (H, W, 3)."""
 Grey = tuple[int, int]
@@ -49,12 +52,21 @@ class MaskCode(Protocol):
     """Whether a palette picture is its indices; else it is their colours."""
 
     @property
+    def unknown(self) -> tuple[Grey, ...] | tuple[Box, ...]:
+        """The values of pixels whose truth nobody knows."""
+        ...
+
+    @property
     def classes(self) -> ClassSpec:
         """The classes in their order."""
         ...
 
     def labels(self, raw: Raw) -> NDArray[np.uint8]:
-        """Labels (H, W)."""
+        """Labels (H, W); 0 where nobody knows."""
+        ...
+
+    def ignored(self, raw: Raw) -> NDArray[np.bool_] | None:
+        """Where nobody knows the truth, (H, W); None: no value says so."""
         ...
 
     def odd(self, raw: Raw) -> str | None:
@@ -71,6 +83,8 @@ class GreyMask:
     values: tuple[tuple[str, tuple[Grey, ...]], ...]
     """Grey levels of each class, in the order of the classes."""
     background: tuple[Grey, ...]
+    unknown: tuple[Grey, ...] = ()
+    """Of pixels whose truth nobody knows."""
 
     @property
     def classes(self) -> ClassSpec:
@@ -82,6 +96,16 @@ class GreyMask:
         labels = self._table()[_grey(raw)]
         labels[labels == UNKNOWN] = 0
         return labels
+
+    def ignored(self, raw: Raw) -> NDArray[np.bool_] | None:
+        """Where the level is one of those."""
+        if not self.unknown:
+            return None
+        grey = _grey(raw)
+        there = np.zeros(grey.shape, bool)
+        for first, last in self.unknown:
+            there |= (grey >= first) & (grey <= last)
+        return there
 
     def odd(self, raw: Raw) -> str | None:
         """Colours, levels that no class has, or a mask that was scaled to other levels."""
@@ -96,7 +120,7 @@ class GreyMask:
 
     def _table(self) -> NDArray[np.uint8]:
         table = np.full(2**16, UNKNOWN, np.uint8)
-        for first, last in self.background:
+        for first, last in (*self.background, *self.unknown):
             table[first : last + 1] = 0
         for k, (_, levels) in enumerate(self.values):
             for first, last in levels:
@@ -113,6 +137,7 @@ class BinaryMask:
     """
 
     indexed: ClassVar[bool] = False
+    unknown: ClassVar[tuple[Grey, ...]] = ()
 
     name: str
 
@@ -124,6 +149,10 @@ class BinaryMask:
     def labels(self, raw: Raw) -> NDArray[np.uint8]:
         """1 where the mask is lighter than middle grey."""
         return (_grey(raw) >= 128).astype(np.uint8)
+
+    def ignored(self, raw: Raw) -> NDArray[np.bool_] | None:
+        """No value says so."""
+        return None
 
     def odd(self, raw: Raw) -> str | None:
         """Colours, many middle levels, or a mask that never reaches white."""
@@ -148,6 +177,8 @@ class ColourMask:
     """Colours of each class, in the order of the classes; where two overlap the later wins."""
     ground: Box = ((0, 0, 0), (99, 99, 99))
     """Colours of the background."""
+    unknown: tuple[Box, ...] = ()
+    """Colours of pixels whose truth nobody knows; a class that overlaps with them gives way."""
     opening: int = 0
     """Side of the square that a stretch of colour must hold to count, pixels; 0: any does."""
 
@@ -167,13 +198,25 @@ class ColourMask:
                     square = np.ones((self.opening, self.opening), np.uint8)
                     inside = cv2.morphologyEx(inside, cv2.MORPH_OPEN, square)
                 labels_HW[inside > 0] = k + 1
+        if (ignored_HW := self.ignored(raw)) is not None:
+            labels_HW[ignored_HW] = 0
         return labels_HW
+
+    def ignored(self, raw: Raw) -> NDArray[np.bool_] | None:
+        """Where the colour is one of those."""
+        if not self.unknown:
+            return None
+        colours = _colours(raw)
+        there = np.zeros(raw.shape[:2], bool)
+        for box in self.unknown:
+            there |= cv2.inRange(colours, *box) > 0
+        return there
 
     def odd(self, raw: Raw) -> str | None:
         """Many pixels of a colour that neither a class nor the background has."""
         colours = _colours(raw)
         known = cv2.inRange(colours, *self.ground) > 0
-        for _, boxes in self.boxes:
+        for boxes in (*(boxes for _, boxes in self.boxes), self.unknown):
             for low, high in boxes:
                 known |= cv2.inRange(colours, low, high) > 0
         share = 1 - known.mean()
@@ -234,7 +277,7 @@ def parse_code(classes: tuple[str, ...]) -> GreyMask | ColourMask:
             wrong.append(repr(text))
     if grey and boxes:
         wrong.append("grey levels and colours together")
-    if not wrong and not (grey or boxes).keys() - {"background"}:
+    if not wrong and not (grey or boxes).keys() - {"background", IGNORE}:
         wrong.append("no class but the background")
     wrong += [
         f"{a} and {b} (they share values)"
@@ -256,12 +299,16 @@ def parse_code(classes: tuple[str, ...]) -> GreyMask | ColourMask:
             "levels (1, 128..255) or colours (#ff0000), several with | between"
         )
     if grey:
-        background = grey.pop("background", ((0, 0),))
-        return GreyMask(tuple(grey.items()), background)
+        unknown = grey.pop(IGNORE, ())
+        background = grey.pop("background", None)
+        if background is None:  # 0, unless that says that nobody knows
+            background = () if any(first == 0 for first, _ in unknown) else ((0, 0),)
+        return GreyMask(tuple(grey.items()), background, unknown)
+    unknown_colours = boxes.pop(IGNORE, ())
     ground = boxes.pop("background", (((0, 0, 0), (0, 0, 0)),))
     if len(ground) > 1:
         raise ValueError("classes: the background can have one colour only")
-    return ColourMask(tuple(boxes.items()), ground[0])
+    return ColourMask(tuple(boxes.items()), ground[0], unknown_colours)
 
 
 def _grey(raw: Raw) -> Raw:

@@ -15,11 +15,13 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from segcore.data.dataset import SPLITS, Dataset, Split
+from segcore.data.dataset import SPLITS, Dataset, Sample, Split
 from segcore.data.faults import DataError, Faults
 from segcore.data.loader import cases_of
+from segcore.data.masks import IGNORE
 from segcore.data.volumes.nifti import SUFFIXES, Volume
 from segcore.files import whole
 
@@ -48,7 +50,8 @@ def write(dataset: Dataset, folder: Path, *, channel: str) -> Written:
     """Write a data set with its splits, to be trained on by nnU-Net.
 
     Volumes keep their values and geometry, pictures become PNG at their own size; both have labels
-    of the classes from 1 in their order. Depth maps are left out.
+    of the classes from 1 in their order, and after them `ignore`, where nobody knows the truth.
+    Depth maps are left out.
 
     Args:
         dataset: open.
@@ -63,6 +66,8 @@ def write(dataset: Dataset, folder: Path, *, channel: str) -> Written:
     sources = {split: dataset.sources(split) for split in SPLITS}
     of_volumes = {s.case_id is not None for split in SPLITS for s in sources[split].values()}
     _check(dataset, folder, cases, of_volumes)
+    unknown = 1 + len(dataset.classes.foreground)
+    some_unknown = False
     ending = VOLUMES if of_volumes == {True} else PICTURES
     with whole(folder) as place:
         for names in (IMAGES, LABELS):
@@ -73,14 +78,18 @@ def write(dataset: Dataset, folder: Path, *, channel: str) -> Written:
                 image = place / IMAGES[PART[split]] / (channel_of(case) + ending)
                 label = place / LABELS[PART[split]] / (case + ending)
                 if ending == VOLUMES:
-                    _write_volume(dataset, split, samples, image, label)
+                    some_unknown |= _write_volume(dataset, split, samples, image, label, unknown)
                 else:
                     sample = dataset.load(split, case, None)
                     Image.fromarray(sample.image_HW3).save(image)
-                    Image.fromarray(sample.labels_HW).save(label)
+                    Image.fromarray(_labels(sample, unknown)).save(label)
+                    some_unknown |= sample.ignore_HW is not None
+        labels = {n: i for i, n in enumerate(("background", *dataset.classes.foreground))}
+        if some_unknown:  # the highest, as nnU-Net wants it
+            labels[IGNORE] = unknown
         about = {
             "channel_names": {"0": channel} if ending == VOLUMES else RGB,
-            "labels": {n: i for i, n in enumerate(("background", *dataset.classes.foreground))},
+            "labels": labels,
             "numTraining": len(cases["train"]) + len(cases["val"]),
             "file_ending": ending,
         }
@@ -115,18 +124,30 @@ def _check(
 
 
 def _write_volume(
-    dataset: Dataset, split: Split, samples: list[str], image: Path, label: Path
-) -> None:
-    """A volume as it is, and its labels; slices that are no samples hold none."""
+    dataset: Dataset, split: Split, samples: list[str], image: Path, label: Path, unknown: int
+) -> bool:
+    """A volume as it is, and its labels; slices that are no samples hold none. Whether there is a
+    label of what nobody knows."""
+    some_unknown = False
     sources = dataset.sources(split)
     file = sources[samples[0]].file
     assert file is not None, "checked"
     volume = Volume.open(file)
     labels_SHW = np.zeros(volume.shape, np.uint8)
     for sample_id in samples:
-        labels_SHW[sources[sample_id].slice] = dataset.load(split, sample_id, None).labels_HW
+        sample = dataset.load(split, sample_id, None)
+        labels_SHW[sources[sample_id].slice] = _labels(sample, unknown)
+        some_unknown |= sample.ignore_HW is not None
     if file.name.lower().endswith(VOLUMES):
         shutil.copyfile(file, image)
     else:
         nib.save(volume.image, image)
     volume.save_labels(labels_SHW, label)
+    return some_unknown
+
+
+def _labels(sample: Sample, unknown: int) -> NDArray[np.uint8]:
+    """Labels (H, W), with one for what nobody knows."""
+    if sample.ignore_HW is None:
+        return sample.labels_HW
+    return np.where(sample.ignore_HW, np.uint8(unknown), sample.labels_HW)

@@ -2,9 +2,13 @@
 
 at_target       Logits and target as a loss of masks compares them: of one size, in float32, pixels
                 that nobody knows made such that they teach nothing.
+boundary        Distances to the border beside Dice and cross-entropy (Kervadec et al., arXiv
+                1812.07032), by MONAI: for small structures, of which a far false alarm costs Dice
+                no more than a near one.
 cl_dice         Dice of masks and of their centrelines (clDice, Shit et al., arXiv 2003.07311), by
                 MONAI: for thin structures, of which a gap costs little overlap and the whole of the
                 line.
+class_weights   Weights of classes by name, as a loss counts pixels by them.
 dice_ce         Dice + cross-entropy on masks, by MONAI.
 focal           Focal cross-entropy (Lin et al., arXiv 1708.02002) and Dice, by MONAI.
 loss            What every loss offers: a mean over samples.
@@ -32,3 +36,8 @@ LOSSES.add(
 LOSSES.add("tversky", "segcore.losses.tversky:Tversky", "misses weigh more than false alarms")
 LOSSES.add("focal", "segcore.losses.focal:Focal", "focal cross-entropy and Dice")
 LOSSES.add("cl_dice", "segcore.losses.cl_dice:ClDice", "Dice of masks and of their centrelines")
+LOSSES.add(
+    "boundary",
+    "segcore.losses.boundary:Boundary",
+    "distances to the true border, beside Dice and cross-entropy",
+)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segcore.batch import Batch, Prediction
+from segcore.losses.class_weights import weighted_mean, weighted_over_classes
 
 CERTAIN = 30.0
 """A logit of which nothing is left to learn in float32."""
@@ -66,8 +67,34 @@ def probabilities(
     return logits_BKHW.sigmoid(), target_BKHW
 
 
-def cross_entropy(logits_BKHW: Tensor, target_BKHW: Tensor, *, exclusive: bool) -> Tensor:
-    """Its mean over pixels, the background among the classes; binary where classes overlap."""
+def cross_entropy(
+    logits_BKHW: Tensor,
+    target_BKHW: Tensor,
+    *,
+    exclusive: bool,
+    weights_K: Tensor | None = None,
+) -> Tensor:
+    """Its mean over pixels, the background among the classes; binary where classes overlap.
+
+    Args:
+        logits_BKHW: as `at_target` gives them.
+        target_BKHW: alike.
+        exclusive: whether the classes exclude one another.
+        weights_K: of the classes; None: all count alike.
+    """
     if exclusive:
-        return F.cross_entropy(logits_BKHW, target_BKHW)
-    return F.binary_cross_entropy_with_logits(logits_BKHW, target_BKHW)
+        if weights_K is None:
+            return F.cross_entropy(logits_BKHW, target_BKHW)
+        each_BKHW = -target_BKHW * logits_BKHW.log_softmax(1)
+        return weighted_mean(each_BKHW, target_BKHW, weights_K)
+    return binary_cross_entropy(logits_BKHW, target_BKHW, weights_K)
+
+
+def binary_cross_entropy(
+    logits_BKHW: Tensor, target_BKHW: Tensor, weights_K: Tensor | None
+) -> Tensor:
+    """One for each class, and their mean."""
+    if weights_K is None:
+        return F.binary_cross_entropy_with_logits(logits_BKHW, target_BKHW)
+    each_BKHW = F.binary_cross_entropy_with_logits(logits_BKHW, target_BKHW, reduction="none")
+    return weighted_over_classes(each_BKHW, weights_K)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from segcore.batch import Batch, Prediction
 from segcore.classes import ClassSpec
 from segcore.losses.at_target import at_target, cross_entropy, probabilities
+from segcore.losses.class_weights import check_weights, weights_of
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
 
@@ -28,14 +29,25 @@ class ClDice(Loss):
     the target's size, or a line is thinned to a band."""
     ce_weight: Annotated[float, Field(ge=0)] = 1.0
     """Of the cross-entropy beside it."""
+    class_weights: tuple[str, ...] = ()
+    """Of classes in the cross-entropy, as `dice_ce` has them."""
+
+    def __post_init__(self) -> None:
+        check_weights(self.class_weights, self.ce_weight, "ce_weight")
 
     def build(self, classes: ClassSpec) -> "ClDiceLoss":
-        """The loss for these classes: a mean over samples."""
+        """The loss for these classes: a mean over samples.
+
+        Raises:
+            ValueError: the classes have not the names that `class_weights` has.
+        """
         return ClDiceLoss(self, classes)
 
 
 class ClDiceLoss(nn.Module):
     """The mean over samples and classes but the background."""
+
+    _class_weights: Tensor | None
 
     def __init__(self, config: ClDice, classes: ClassSpec) -> None:
         super().__init__()
@@ -43,6 +55,8 @@ class ClDiceLoss(nn.Module):
         from monai.losses.dice import DiceLoss
 
         self._config, self._exclusive = config, classes.exclusive
+        weights_K = weights_of(config.class_weights, classes)
+        self.register_buffer("_class_weights", weights_K, persistent=False)
         self._lines = SoftclDiceLoss(iter_=config.iterations)
         self._masks = DiceLoss()
 
@@ -53,6 +67,8 @@ class ClDiceLoss(nn.Module):
         share = self._config.share
         value: Tensor = share * self._lines(*shares) + (1 - share) * self._masks(*shares)
         if self._config.ce_weight:
-            entropy = cross_entropy(logits, target, exclusive=self._exclusive)
+            entropy = cross_entropy(
+                logits, target, exclusive=self._exclusive, weights_K=self._class_weights
+            )
             value = value + self._config.ce_weight * entropy
         return value

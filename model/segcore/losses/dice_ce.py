@@ -8,11 +8,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from segcore.batch import Batch, Prediction
 from segcore.classes import ClassSpec
-from segcore.losses.at_target import at_target
+from segcore.losses.at_target import at_target, binary_cross_entropy, cross_entropy
+from segcore.losses.class_weights import check_weights, weights_of
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
 
@@ -37,8 +37,14 @@ class DiceCe(Loss):
     resolution: Literal["target", "native"] = "target"
     """Where the loss looks: at the target's size, or at the size of the network's own map (SRFT-
     GaLore's code: 256 of 1024), the target thinned out by nearest neighbours."""
+    class_weights: tuple[str, ...] = ()
+    """Weights of classes in the cross-entropy by name, as `ridge=2`; of those that are not named,
+    1. Where classes exclude one another a pixel counts by the weight of its own class, the
+    background's too, and each image's mean is divided by the weights of its own pixels. Dice counts
+    its classes alike, however large they are."""
 
     def __post_init__(self) -> None:
+        check_weights(self.class_weights, self.ce_weight, "ce_weight")
         if self.dice_weight == self.ce_weight == 0:
             raise ValueError("dice_weight and ce_weight are both 0: give one of them a weight")
         for field in ("background", "squared"):
@@ -51,7 +57,8 @@ class DiceCe(Loss):
         """The loss for these classes: a mean over samples.
 
         Raises:
-            ValueError: a setting needs classes that exclude one another, and these do not.
+            ValueError: a setting needs classes that exclude one another, and these do not; or they
+                have not the names that `class_weights` has.
         """
         if not classes.exclusive and (self.background or self.entropy != "softmax"):
             raise ValueError(
@@ -63,6 +70,8 @@ class DiceCe(Loss):
 
 class MaskLoss(nn.Module):
     """MONAI's Dice and cross-entropy, told how the classes relate."""
+
+    _class_weights: Tensor | None
 
     def __init__(self, config: DiceCe, classes: ClassSpec) -> None:
         super().__init__()
@@ -76,6 +85,8 @@ class MaskLoss(nn.Module):
             "squared_pred": config.squared,
         }
         self._config, self._exclusive = config, classes.exclusive
+        weights_K = weights_of(config.class_weights, classes)
+        self.register_buffer("_class_weights", weights_K, persistent=False)
         self._dice = DiceLoss(**dice)
         self._dice_ce = DiceCELoss(
             **dice, lambda_dice=config.dice_weight, lambda_ce=config.ce_weight
@@ -91,12 +102,17 @@ class MaskLoss(nn.Module):
         native = self._config.resolution == "native"
         logits, target_BKHW = at_target(prediction, batch, exclusive=self._exclusive, native=native)
         value: Tensor
-        if self._config.entropy == "softmax":
+        weights_K = self._class_weights
+        if self._config.entropy == "softmax" and weights_K is None:
             value = self._dice_ce(logits, target_BKHW)
             return value
-        binary_of = logits.log_softmax(1) if "log_softmax" in self._config.entropy else logits
+        if self._config.entropy == "softmax":
+            entropy = cross_entropy(
+                logits, target_BKHW, exclusive=self._exclusive, weights_K=weights_K
+            )
+        else:
+            logged = "log_softmax" in self._config.entropy
+            binary_of = logits.log_softmax(1) if logged else logits
+            entropy = binary_cross_entropy(binary_of, target_BKHW, weights_K)
         value = self._config.dice_weight * self._dice(logits, target_BKHW)
-        value = value + self._config.ce_weight * F.binary_cross_entropy_with_logits(
-            binary_of, target_BKHW
-        )
-        return value
+        return value + self._config.ce_weight * entropy

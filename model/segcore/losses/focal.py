@@ -9,6 +9,12 @@ from torch import Tensor, nn
 from segcore.batch import Batch, Prediction
 from segcore.classes import ClassSpec
 from segcore.losses.at_target import at_target, probabilities
+from segcore.losses.class_weights import (
+    check_weights,
+    weighted_mean,
+    weighted_over_classes,
+    weights_of,
+)
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
 
@@ -24,14 +30,25 @@ class Focal(Loss):
     focal_weight: Annotated[float, Field(gt=0)] = 1.0
     dice_weight: Annotated[float, Field(ge=0)] = 1.0
     """Of the Dice beside it."""
+    class_weights: tuple[str, ...] = ()
+    """Of classes in the focal term, as `dice_ce` has them in the cross-entropy."""
+
+    def __post_init__(self) -> None:
+        check_weights(self.class_weights, self.focal_weight, "focal_weight")
 
     def build(self, classes: ClassSpec) -> "FocalDiceLoss":
-        """The loss for these classes: a mean over samples."""
+        """The loss for these classes: a mean over samples.
+
+        Raises:
+            ValueError: the classes have not the names that `class_weights` has.
+        """
         return FocalDiceLoss(self, classes)
 
 
 class FocalDiceLoss(nn.Module):
     """The mean over samples; the background counts in the focal term alone."""
+
+    _class_weights: Tensor | None
 
     def __init__(self, config: Focal, classes: ClassSpec) -> None:
         super().__init__()
@@ -39,13 +56,25 @@ class FocalDiceLoss(nn.Module):
         from monai.losses.focal_loss import FocalLoss
 
         self._config, self._exclusive = config, classes.exclusive
-        self._focal = FocalLoss(gamma=config.gamma, use_softmax=classes.exclusive)
+        weights_K = weights_of(config.class_weights, classes)
+        self.register_buffer("_class_weights", weights_K, persistent=False)
+        self._focal = FocalLoss(
+            gamma=config.gamma,
+            use_softmax=classes.exclusive,
+            reduction="mean" if weights_K is None else "none",
+        )
         self._dice = DiceLoss()
 
     def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
         """Scalar loss, computed in float32 at the target's size."""
         logits, target = at_target(prediction, batch, exclusive=self._exclusive)
-        value: Tensor = self._config.focal_weight * self._focal(logits, target)
+        found: Tensor = self._focal(logits, target)
+        if self._class_weights is not None:
+            if self._exclusive:
+                found = weighted_mean(found / found.shape[1], target, self._class_weights)
+            else:
+                found = weighted_over_classes(found, self._class_weights)
+        value = self._config.focal_weight * found
         if self._config.dice_weight:
             shares = probabilities(logits, target, exclusive=self._exclusive)
             value = value + self._config.dice_weight * self._dice(*shares)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from segcore.batch import Batch, Prediction
 from segcore.classes import ClassSpec
 from segcore.losses.at_target import at_target, cross_entropy, probabilities
+from segcore.losses.class_weights import check_weights, weights_of
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
 
@@ -30,20 +31,33 @@ class Tversky(Loss):
     focal form's is 0.75."""
     ce_weight: Annotated[float, Field(ge=0)] = 1.0
     """Of the cross-entropy beside it."""
+    class_weights: tuple[str, ...] = ()
+    """Of classes in the cross-entropy, as `dice_ce` has them."""
+
+    def __post_init__(self) -> None:
+        check_weights(self.class_weights, self.ce_weight, "ce_weight")
 
     def build(self, classes: ClassSpec) -> "TverskyLoss":
-        """The loss for these classes: a mean over samples."""
+        """The loss for these classes: a mean over samples.
+
+        Raises:
+            ValueError: the classes have not the names that `class_weights` has.
+        """
         return TverskyLoss(self, classes)
 
 
 class TverskyLoss(nn.Module):
     """The mean over samples and classes but the background."""
 
+    _class_weights: Tensor | None
+
     def __init__(self, config: Tversky, classes: ClassSpec) -> None:
         super().__init__()
         from monai.losses.tversky import TverskyLoss as Index  # seconds to import
 
         self._config, self._exclusive = config, classes.exclusive
+        weights_K = weights_of(config.class_weights, classes)
+        self.register_buffer("_class_weights", weights_K, persistent=False)
         self._index = Index(alpha=config.alpha, beta=config.beta, reduction="none")
 
     def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
@@ -53,6 +67,8 @@ class TverskyLoss(nn.Module):
         # Its root is steep at zero, where rounding may have left it below.
         value = missed.clamp(min=1e-6).pow(self._config.power).mean()
         if self._config.ce_weight:
-            entropy = cross_entropy(logits, target, exclusive=self._exclusive)
+            entropy = cross_entropy(
+                logits, target, exclusive=self._exclusive, weights_K=self._class_weights
+            )
             value = value + self._config.ce_weight * entropy
         return value

@@ -2,6 +2,8 @@
 
 aggregate  Means, or other reductions, over the images or cases of a split.
 images     Every metric of one image or one case.
+line_rows  The rows of the table of metrics that are of thin structures.
+lines      Thin structures: overlap and distance of centrelines.
 metric     What every metric offers.
 nearest    How far each point of a grid is from the nearest point of another set, exactly.
 overlap    Overlap of two masks.
@@ -44,6 +46,12 @@ error_auroc, errors_found
     none is, or where the network has no such map.
 nsd
     `tolerance_1pct`: share of both borders within 1 % of the image's height of the other.
+cl_dice
+    `per_image`: harmonic mean of the share of the prediction's centreline that lies in the truth,
+    and of the truth's in the prediction.
+line_distance
+    `centrelines_px`: mean distance over the pixels of both centrelines, pooled; pixels.
+    `p2ilf_10px`: P2ILF's, of bands as they are, see `lines.p2ilf_distance`; pixels.
 s_measure, weighted_f, mae
     `probabilities`: of the probabilities as they are.
     `min_max`: as PySODMetrics does by default, and so most tables of the field: maps are saved
@@ -81,6 +89,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segcore.metrics.lines import centreline, centreline_distances, cl_dice, p2ilf_distance
     from segcore.metrics.overlap import dice, iou
     from segcore.metrics.published import background_10mm, stack3d
     from segcore.metrics.surface import (
@@ -100,7 +109,11 @@ _EXPORTED = {
     "default_protocol": "table",
     "dice": "overlap",
     "hausdorff": "surface",
+    "centreline": "lines",
+    "centreline_distances": "lines",
+    "cl_dice": "lines",
     "iou": "overlap",
+    "p2ilf_distance": "lines",
     "stack3d": "published",
     "surface_dice": "surface",
     "surface_distances": "surface",
@@ -111,10 +124,14 @@ __all__ = [
     "SurfaceDistances",
     "assd",
     "background_10mm",
+    "centreline",
+    "centreline_distances",
+    "cl_dice",
     "default_protocol",
     "dice",
     "hausdorff",
     "iou",
+    "p2ilf_distance",
     "stack3d",
     "surface_dice",
     "surface_distances",

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from segcore.metrics.lines import centreline
 from segcore.metrics.overlap import Mask
 from segcore.metrics.saliency import Reading, Saliency
 from segcore.metrics.surface import SurfaceDistances, surface_distances, without_surface
@@ -52,6 +53,11 @@ class Pair:
         if self.spacing_mm is None or not self.prediction.any() or not self.truth.any():
             return None
         return surface_distances(self.prediction, self.truth, spacing=self.spacing_mm)
+
+    @cached_property
+    def centrelines(self) -> tuple[Mask, Mask]:
+        """Of the prediction and of the truth, thinned once."""
+        return centreline(self.prediction), centreline(self.truth)
 
     @cached_property
     def as_is(self) -> Saliency:

@@ -51,7 +51,13 @@ _SALIENCY = {
     "dice.set_with_background": ("DICE_OF_SET", "of a set's pixels, as mmsegmentation's mDice"),
     "iou.set_with_background": ("IOU_OF_SET", "of a set's pixels, as mmsegmentation's mIoU"),
 }
-for _rows, _module in ((_ROWS, "rows"), (_SALIENCY, "saliency_rows")):
+_LINES = {
+    "cl_dice.per_image": ("CL_DICE", "how much of each centreline the other mask covers"),
+    "line_distance.centrelines_px": ("LINE_DISTANCE", "mean distance between the centrelines"),
+    "line_distance.p2ilf_10px": ("LINE_DISTANCE_P2ILF", "of bands, as P2ILF's evaluation"),
+}
+_MODULES = ((_ROWS, "rows"), (_SALIENCY, "saliency_rows"), (_LINES, "line_rows"))
+for _rows, _module in _MODULES:
     for _key, (_name, _about) in _rows.items():
         METRICS.add(_key, f"segcore.metrics.{_module}:{_name}", _about)
 
@@ -66,6 +72,10 @@ OF_IMAGES = tuple(
 """Metrics of single images: what a data set is scored with unless it says otherwise."""
 OF_SALIENCY = ("dice.per_image", "iou.per_image", *_SALIENCY)
 """Metrics of salient object detection: what data sets of that field are scored with."""
+OF_LINES = tuple(key for key in _LINES if "p2ilf" not in key)
+"""Metrics of thin structures: for data sets of landmarks, beside those of images."""
+OF_P2ILF = (*OF_LINES, "line_distance.p2ilf_10px")
+"""The same, and that of the challenge."""
 OF_CASES = tuple(key for key in _ROWS if ".per_case" in key)
 """Metrics of whole cases: for data sets of volumes."""
 

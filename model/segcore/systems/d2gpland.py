@@ -33,7 +33,15 @@ from segcore.losses.dice_ce import DiceCe
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
 from segcore.systems import SYSTEMS
-from segcore.systems.blocks import GROUPS, NonBottleneck1D, conv_norm_act
+from segcore.systems.blocks import (
+    GROUPS,
+    NonBottleneck1D,
+    SideWeight,
+    conv_norm_act,
+    drawn,
+    loss_with_sides,
+    side_heads,
+)
 from segcore.systems.encoders import EncoderConfig, keep_statistics
 from segcore.systems.pixels import enlarge, logits_at, resize, standardise
 from segcore.systems.sam import SamWeights
@@ -61,6 +69,9 @@ class D2gplandConfig(SystemConfig):
     """Of the depth; published: vit_b. Its prompts and mask decoder are loaded and left out."""
     width: int = Field(default=32, ge=GROUPS, multiple_of=GROUPS)
     """Channels at every scale of the decoder; published: 128."""
+    side_weight: SideWeight = 0.0
+    """Weight of the loss of the maps at strides 16 and 8, each, beside that of the last map; 0:
+    there are none."""
     loss: Loss = dataclasses.field(default_factory=DiceCe)
 
     @property
@@ -112,6 +123,7 @@ class D2gpland(System):
             nn.Sequential(conv_norm_act(width, width, 3), NonBottleneck1D(width)) for _ in STRIDES
         )
         self.out = nn.Conv2d(width, len(classes.names), 3, padding=1)
+        self.sides = side_heads(width, len(classes.names), len(STRIDES), config.side_weight)
         hashes = [tensors_hash(self.sam)]
         if config.encoder.from_file:
             hashes.append(tensors_hash(self.encoder))
@@ -138,21 +150,21 @@ class D2gpland(System):
         *_, finest, finer, fine, coarse = self.encoder(standardise(resize(batch.image_B3HW, shape)))
         seen = F.interpolate(depth_BChw, coarse.shape[-2:], mode="area")
         x_BChw = self.context(self.mix(torch.cat((coarse, seen), dim=1)))
-        for skip, refine, skipped in zip(
-            self.skips, self.refine, (fine, finer, finest), strict=True
-        ):
+        extras: dict[str, Tensor] = {}
+        steps = zip(self.skips, self.refine, (fine, finer, finest), strict=True)
+        for i, (skip, refine, skipped) in enumerate(steps):
             x_BChw = enlarge(refine(x_BChw), _size(skipped)) + skip(skipped)
+            extras |= drawn(self.sides, i, x_BChw)
         native: Tensor = self.out(x_BChw)
-        return Prediction(logits_at(native, size), {"native": native})
+        return Prediction(logits_at(native, size), {"native": native, **extras})
 
     def loss(self, prediction: Prediction, batch: Batch, progress: Progress) -> Tensor:
-        """The configured loss of the masks."""
-        value: Tensor = self._loss(prediction, batch)
-        return value
+        """The configured loss of the masks, and of those on the way to them."""
+        return loss_with_sides(self._loss, prediction, batch, self._config.side_weight)
 
     def parts(self) -> Mapping[str, Part]:
         """SAM is pretrained; the image's encoder is trained with everything that comes after."""
-        heads = ("colour", "mix", "context", "skips", "refine", "out")
+        heads = ("colour", "mix", "context", "skips", "refine", "sides", "out")
         return {
             "sam": Part(self.sam, "pretrained"),
             "encoder": Part(self.encoder, "tuned" if self._config.encoder.from_file else "head"),

@@ -19,7 +19,14 @@ from segcore.classes import ClassSpec
 from segcore.losses.dice_ce import DiceCe
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
-from segcore.systems.blocks import GROUPS, conv_norm_act
+from segcore.systems.blocks import (
+    GROUPS,
+    SideWeight,
+    conv_norm_act,
+    drawn,
+    loss_with_sides,
+    side_heads,
+)
 from segcore.systems.pixels import logits_at, resize, standardise
 from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config
 from segcore.systems.system import Part, Published, System, SystemConfig, Targets, projections
@@ -31,8 +38,9 @@ class HieraUnetConfig(SystemConfig):
     """SAM2's Hiera at four scales, each narrowed and met from below.
 
     Different from SAM2-UNet, which is the system `sam2_unet`: the blocks that narrow are plainer,
-    the loss looks at the last output alone, and how the trunk is adapted is the method's choice
-    (`frozen`, or adapters inside its projections in place of theirs before its blocks).
+    the loss looks at the last output alone unless `side_weight` is given, and how the trunk is
+    adapted is the method's choice (`frozen`, or adapters inside its projections in place of theirs
+    before its blocks).
     """
 
     name: ClassVar[str] = "hiera_unet"
@@ -43,6 +51,9 @@ class HieraUnetConfig(SystemConfig):
     """Its neck is loaded and left out."""
     width: int = Field(default=64, ge=GROUPS, multiple_of=GROUPS)
     """Channels at every scale of the decoder."""
+    side_weight: SideWeight = 0.0
+    """Weight of the loss of the maps at strides 16 and 8, each, beside that of the last map; 0:
+    there are none."""
     loss: Loss = dataclasses.field(default_factory=DiceCe)
 
     def check_weights(self) -> None:
@@ -81,10 +92,12 @@ class HieraUnet(System):
             for _ in trunk.channel_list[1:]
         )
         self.out = nn.Conv2d(width, len(classes.names), 1)
+        self.sides = side_heads(width, len(classes.names), len(self.up), config.side_weight)
         self._weights_hash = tensors_hash(self.trunk)
 
     def forward(self, batch: Batch, size: Size, progress: Progress = FINISHED) -> Prediction:
-        """Predict logits of a size; `extras["native"]` is the map at stride 4."""
+        """Predict logits of a size; `extras["native"]` is the map at stride 4, beside those of
+        `side_weight`."""
         image_B3HW = resize(batch.image_B3HW, self._config.input_size)
         if self._config.sam2.standardise:
             image_B3HW = standardise(image_B3HW)
@@ -92,23 +105,24 @@ class HieraUnet(System):
             scales = self.trunk(image_B3HW)  # finest first
         narrowed = [narrow(x) for narrow, x in zip(self.narrow, scales, strict=True)]
         x_BChw = narrowed.pop()
-        for up in self.up:
+        extras: dict[str, Tensor] = {}
+        for i, up in enumerate(self.up):
             finer_BChw = narrowed.pop()
             x_BChw = F.interpolate(
                 x_BChw, finer_BChw.shape[-2:], mode="bilinear", align_corners=False
             )
             x_BChw = up(torch.cat((finer_BChw, x_BChw), dim=1))
+            extras |= drawn(self.sides, i, x_BChw)
         native: Tensor = self.out(x_BChw)
-        return Prediction(logits_at(native, size), {"native": native})
+        return Prediction(logits_at(native, size), {"native": native, **extras})
 
     def loss(self, prediction: Prediction, batch: Batch, progress: Progress) -> Tensor:
-        """The configured loss of the masks."""
-        value: Tensor = self._loss(prediction, batch)
-        return value
+        """The configured loss of the masks, and of those on the way to them."""
+        return loss_with_sides(self._loss, prediction, batch, self._config.side_weight)
 
     def parts(self) -> Mapping[str, Part]:
         """SAM2's trunk is pretrained; everything after it is not."""
-        heads = {"narrow": self.narrow, "up": self.up, "out": self.out}
+        heads = {"narrow": self.narrow, "up": self.up, "sides": self.sides, "out": self.out}
         return {
             "trunk": Part(self.trunk, "pretrained"),
             **{name: Part(module, "head") for name, module in heads.items()},

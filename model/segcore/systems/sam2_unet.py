@@ -24,7 +24,14 @@ from segcore.classes import ClassSpec
 from segcore.losses.dice_ce import DiceCe
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
-from segcore.systems.blocks import GROUPS, conv_norm_act
+from segcore.systems.blocks import (
+    GROUPS,
+    SideWeight,
+    conv_norm_act,
+    drawn,
+    loss_with_sides,
+    side_heads,
+)
 from segcore.systems.pixels import logits_at, resize, standardise
 from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config
 from segcore.systems.system import Part, System, SystemConfig, Targets, projections
@@ -45,7 +52,7 @@ class Sam2UnetConfig(SystemConfig):
     """Of the narrow layer of each adapter; 0: there are none."""
     width: int = Field(default=32, ge=GROUPS, multiple_of=GROUPS)
     """Channels at every scale of the decoder; published: 64."""
-    side_weight: Annotated[float, Field(ge=0)] = 1.0
+    side_weight: SideWeight = 1.0
     """Weight of the loss of the maps at strides 16 and 8, each, beside that of the last map; 0:
     there are none."""
     loss: Loss = dataclasses.field(default_factory=DiceCe)
@@ -92,8 +99,7 @@ class Sam2Unet(System):
             nn.Sequential(conv_norm_act(2 * width, width, 3), conv_norm_act(width, width, 3))
             for _ in trunk.channel_list[1:]
         )
-        sides = len(self.up) - 1 if config.side_weight else 0
-        self.sides = nn.ModuleList(nn.Conv2d(width, outputs, 1) for _ in range(sides))
+        self.sides = side_heads(width, outputs, len(self.up), config.side_weight)
         self.out = nn.Conv2d(width, outputs, 1)
         self._weights_hash = tensors_hash(self.trunk)
 
@@ -105,27 +111,21 @@ class Sam2Unet(System):
             image_B3HW = standardise(image_B3HW)
         scales = self.trunk(image_B3HW)  # finest first
         narrowed = [narrow(x) for narrow, x in zip(self.narrow, scales, strict=True)]
-        x_BChw, extras = narrowed.pop(), {}
+        x_BChw = narrowed.pop()
+        extras: dict[str, Tensor] = {}
         for i, up in enumerate(self.up):
             finer_BChw = narrowed.pop()
             x_BChw = F.interpolate(
                 x_BChw, finer_BChw.shape[-2:], mode="bilinear", align_corners=True
             )
             x_BChw = up(torch.cat((finer_BChw, x_BChw), dim=1))
-            if i < len(self.sides):
-                extras[f"side {i}"] = self.sides[i](x_BChw)
+            extras |= drawn(self.sides, i, x_BChw)
         native: Tensor = self.out(x_BChw)
         return Prediction(logits_at(native, size), {"native": native, **extras})
 
     def loss(self, prediction: Prediction, batch: Batch, progress: Progress) -> Tensor:
         """The configured loss of the masks, and of those on the way to them."""
-        value: Tensor = self._loss(prediction, batch)
-        size = prediction.logits_BKhw.shape[-2:]
-        for i in range(len(self.sides)):
-            native = prediction.extras[f"side {i}"]
-            side = Prediction(logits_at(native, (size[0], size[1])), {"native": native})
-            value = value + self._config.side_weight * self._loss(side, batch)
-        return value
+        return loss_with_sides(self._loss, prediction, batch, self._config.side_weight)
 
     def parts(self) -> Mapping[str, Part]:
         """SAM2's trunk is pretrained; adapters and everything after it are not."""

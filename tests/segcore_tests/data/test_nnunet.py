@@ -88,8 +88,8 @@ def test_every_fault_is_named(tmp_path: Path) -> None:
             NnUnet(root=str(root), **changes).open()
     with pytest.raises(ValueError, match="channel has no effect"):
         NnUnet(root="x", kind="pictures", channel=1)
-    (root / "dataset.json").write_text(json.dumps({"labels": {"whole": [1, 2], "ignore": 3}}))
-    with pytest.raises(DataError, match=r"label 'whole' = \[1, 2\](.|\n)*label 'ignore'"):
+    (root / "dataset.json").write_text(json.dumps({"labels": {"whole": [1, 2], "ignore": 0}}))
+    with pytest.raises(DataError, match=r"label 'whole' = \[1, 2\](.|\n)*label 'ignore' = 0"):
         NnUnet(root=str(root)).open()
 
 

@@ -16,6 +16,8 @@ llsd             LLSD: laparoscopic frames with landmarks as colour masks, one f
 nifti_folder     `nifti_folder`: any folder of volumes and labels, described by its
                   configuration.
 nnunet           `nnunet`: a data set in nnU-Net's raw layout, volumes or pictures.
+p2ilf            P2ILF: laparoscopic frames with liver landmarks as polylines in XML, one folder per
+                 patient.
 salient_objects  Salient and camouflaged objects: ORSSD, EORSSD, ORSI-4199, CAMO, COD10K.
 synthetic_aerial  `synthetic_aerial`: rendered fields with salient objects, masks beside images.
 synthetic_liver   `synthetic_liver`: rendered scenes in L3D's own layout, read back by L3D's

@@ -71,7 +71,8 @@ class Folder(MaskConfig):
     classes: tuple[str, ...] = ("object=128..255", "background=0..127")
     """What mask values mean, one text per class in order: `polyp=255`, `liver=1`, `vein=2|3`,
     `tool=128..255` for grey levels or palette indices, `ridge=#ff0000|#0000ff` for colours.
-    `background` is 0, or black, unless it is among them. One class: a binary set, without a
+    `background` is 0, or black, unless it is among them. `ignore=255` are pixels whose truth nobody
+    knows: they count in no loss and no score. One class: a binary set, without a
     background channel."""
     patient: str = EACH_ITS_OWN
     """Regular expression of a whole file stem; its first group is the patient or sequence. The

@@ -26,6 +26,7 @@ from segcore.data.pixels import DepthRange, Shrinking, check_range, resized
 from segcore.data.sets.d2gpland_truth import d2gpland_truth
 from segcore.data.sets.l3d_index import CLASS_OF_LETTER, scan_l3d
 from segcore.data.splits import check_pattern
+from segcore.metrics.table import OF_IMAGES, OF_LINES
 from segcore.registry import STRICT
 
 CLASSES = ClassSpec(names=("background", "ridge", "silhouette", "ligament"), exclusive=True)
@@ -64,6 +65,11 @@ class L3D(FolderConfig):
                 "line_width has no effect with truth='d2gpland', which is 30 px on every canvas: "
                 "leave it out"
             )
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Those of images and of thin structures."""
+        return (*OF_IMAGES, *OF_LINES)
 
     @property
     def depth_values(self) -> DepthRange | None:

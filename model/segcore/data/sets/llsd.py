@@ -17,10 +17,10 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from segcore.data.dataset import Split
 from segcore.data.frames import Frame, FrameReader, Scan
-from segcore.data.mask_folder import MaskConfig, by_split, mask_faults, note_empty, pairs
+from segcore.data.mask_folder import MaskConfig, by_patient, mask_faults, pairs
 from segcore.data.masks import ColourMask
+from segcore.metrics.table import OF_IMAGES, OF_LINES
 from segcore.registry import STRICT
 
 LAYOUT = """expected layout:
@@ -66,6 +66,11 @@ class LLSD(MaskConfig):
         if both := sorted(set(self.val) & set(self.test)):
             raise ValueError(f"val and test both name {', '.join(both)}")
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Those of images and of thin structures."""
+        return (*OF_IMAGES, *OF_LINES)
+
     def code(self) -> ColourMask:
         """The colours of the chosen mask folder."""
         return CONVERTED if self.masks == "masks_gt" else ORIGINAL
@@ -91,14 +96,5 @@ class LLSD(MaskConfig):
             )
             for stem, (image, mask) in found.items():
                 frames[f"{folder.name}_{stem}"] = Frame(folder.name, image, mask)
-        if not folders:
-            reader.faults.add("missing folder", "<patient>/images")
-        named: dict[str, Split] = dict.fromkeys(self.val, "val")
-        named |= dict.fromkeys(self.test, "test")
-        there = {folder.name for folder in folders}
-        reader.faults.extend(
-            "no folder of a patient that val or test names", sorted(named.keys() - there)
-        )
-        divided = by_split(frames, {p: named.get(p, "train") for p in there})
-        note_empty(reader, divided)
-        return reader.read(divided)
+        patients = [folder.name for folder in folders]
+        return reader.read(by_patient(reader, frames, patients, val=self.val, test=self.test))

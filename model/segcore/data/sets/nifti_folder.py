@@ -7,6 +7,7 @@ from pydantic.dataclasses import dataclass
 
 from segcore.data.dataset import SPLITS, Split
 from segcore.data.frames import FrameReader
+from segcore.data.masks import IGNORE
 from segcore.data.sets.folder import SPLIT, folder_of
 from segcore.data.splits import Fractions, check_fractions, left_out
 from segcore.data.volumes.volume_folder import Cases, Organs, VolumeConfig, divided, pairs
@@ -26,7 +27,8 @@ class NiftiFolder(VolumeConfig):
 {{split}} in a field stands for train, val and test."""
 
     classes: tuple[str, ...]
-    """The organs and their labels, as `liver=6`. 0 is background."""
+    """The organs and their labels, as `liver=6`. 0 is background; `ignore=255` are voxels whose
+    truth nobody knows: they count in no loss and no score."""
     volume_folder: str = "volumes"
     """Folder of the volumes below root. `{split}` in it stands for a folder per split; without it,
     volumes are divided by `fractions`."""
@@ -56,7 +58,12 @@ class NiftiFolder(VolumeConfig):
                 f"classes = {self.classes}: write each as liver=6, with a label from 1 to 255, "
                 "every name and every label once"
             )
-        return found
+        return {name: label for name, label in found.items() if name != IGNORE}
+
+    def unknown_label(self) -> int | None:
+        """What `classes` has as `ignore`."""
+        labels = [text.partition("=")[2] for text in self.classes if _name(text) == IGNORE]
+        return int(labels[0]) if labels else None
 
     def left_out(self) -> list[Split]:
         """What `fractions` gives nothing."""
@@ -75,3 +82,7 @@ class NiftiFolder(VolumeConfig):
             )
             for split in SPLITS
         }
+
+
+def _name(text: str) -> str:
+    return text.partition("=")[0].strip()

@@ -1,7 +1,8 @@
 """`nnunet`: a data set in nnU-Net's raw layout, volumes or pictures: see `nnunet_layout`.
 
 Channels of a volume are files of their own, of which one is looked at. Pictures are RGB or grey in
-one file. `dataset.json` may be of nnU-Net's first version, as the Decathlon's are.
+one file. `dataset.json` may be of nnU-Net's first version, as the Decathlon's are. Its label
+`ignore` are pixels whose truth nobody knows: they count in no loss and no score.
 """
 
 import dataclasses
@@ -21,7 +22,7 @@ from segcore.data.faults import DataError
 from segcore.data.frame_folder import FolderConfig
 from segcore.data.frames import Frame, FrameReader, Scan
 from segcore.data.mask_folder import MaskConfig, mask_faults, note_empty, pictures
-from segcore.data.masks import GreyMask
+from segcore.data.masks import IGNORE, GreyMask
 from segcore.data.nnunet_layout import ABOUT, FOLDS, IMAGES, LABELS, channel_of
 from segcore.data.sets.folder import EACH_ITS_OWN
 from segcore.data.sets.nifti_folder import NiftiFolder
@@ -131,6 +132,10 @@ class NnUnet(FolderConfig):
         """Labels (H, W) of a frame."""
         return self.reader().labels(frame)
 
+    def ignore(self, frame: Frame) -> NDArray[np.bool_] | None:
+        """Where nobody knows the truth of a frame, (H, W)."""
+        return self.reader().ignore(frame)
+
     def divided(self, reader: FrameReader) -> Cases:
         """The files of each split; what is missing is noted as a fault."""
         found: dict[Split, dict[str, Case]] = {split: {} for split in SPLITS}
@@ -194,7 +199,7 @@ class NnUnet(FolderConfig):
         return {case: split for case, split in named.items() if case in cases}
 
     def _labels(self) -> Mapping[str, int]:
-        """Every label by its name, without the background.
+        """Every label by its name, without the background; `ignore` among them if it is there.
 
         Raises:
             DataError: there is none to read.
@@ -215,16 +220,14 @@ class NnUnet(FolderConfig):
         if told and all(str(key).isdigit() for key in told):  # of its first version
             told = {str(name): int(label) for label, name in told.items()}
         faults = [
-            f"label {name!r} = {value!r}: give a whole number from 1 to 255 (regions and ignored "
-            "labels are not read)"
+            f"label {name!r} = {value!r}: give a whole number from 1 to 255 (regions are not read)"
             for name, value in told.items()
-            if name != BACKGROUND
-            and not (type(value) is int and 0 < value < 256)
-            or name == "ignore"
+            if name != BACKGROUND and not (type(value) is int and 0 < value < 256)
         ]
         own = {name: value for name, value in told.items() if name != BACKGROUND}
-        if unknown := [name for name in self.classes or () if name not in own]:
-            faults.append(f"classes: no {', '.join(unknown)}: choose of {', '.join(own)}")
+        organs = [name for name in own if name != IGNORE]
+        if unknown := [name for name in self.classes or () if name not in organs]:
+            faults.append(f"classes: no {', '.join(unknown)}: choose of {', '.join(organs)}")
         ending = str(about.get("file_ending", ".nii.gz"))
         if (self.kind == "pictures") != (ending in PICTURES):
             other = "pictures" if ending in PICTURES else "volumes"
@@ -257,15 +260,18 @@ class _Pictures(MaskConfig):
 
     raw: NnUnet
     known: tuple[tuple[str, int], ...]
-    """Every label."""
+    """Every label, and that of pixels whose truth nobody knows."""
 
     def code(self) -> GreyMask:
         """The chosen labels; the others are background."""
-        chosen = [name for name, _ in self.known] if self.raw.classes is None else self.raw.classes
         value = dict(self.known)
-        others = tuple((v, v) for name, v in self.known if name not in chosen)
+        unknown = value.pop(IGNORE, None)
+        chosen = tuple(value) if self.raw.classes is None else self.raw.classes
+        others = tuple((v, v) for name, v in value.items() if name not in chosen)
         return GreyMask(
-            tuple((name, ((value[name], value[name]),)) for name in chosen), ((0, 0), *others)
+            tuple((name, ((value[name], value[name]),)) for name in chosen),
+            ((0, 0), *others),
+            () if unknown is None else ((unknown, unknown),),
         )
 
     def scan(self) -> Scan:

@@ -14,6 +14,7 @@ from segcore.data.scenes import liver_scene
 from segcore.data.scenes.liver_domain import DOMAINS, DomainName
 from segcore.data.scenes.rendered import RenderedConfig
 from segcore.data.sets.l3d import L3D
+from segcore.metrics.table import OF_IMAGES
 from segcore.registry import STRICT
 
 
@@ -30,6 +31,11 @@ class SyntheticLiver(RenderedConfig):
     """Camera, light and tissue. `b` is another hospital with other patients: the external set."""
     line_width: Annotated[float, Field(gt=0, le=0.25)] = 0.06
     """Width of the landmark bands as a share of the image's height: 8 px at 128."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Those of images alone, so that its tables have what they had before L3D's had lines."""
+        return OF_IMAGES
 
     def reader(self) -> L3D:
         """L3D's."""

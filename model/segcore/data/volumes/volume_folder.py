@@ -74,6 +74,10 @@ class VolumeConfig(FolderConfig):
         """Every organ that the labels may hold."""
         raise NotImplementedError
 
+    def unknown_label(self) -> int | None:
+        """The label of voxels whose truth nobody knows; None: there is none."""
+        return None
+
     def cases(self, reader: FrameReader) -> Cases:
         """The files of each split; what is missing is noted as a fault.
 
@@ -119,6 +123,14 @@ class VolumeConfig(FolderConfig):
             place_of[known[name]] = place
         return place_of[stored_HW]
 
+    def ignore(self, frame: Frame) -> NDArray[np.bool_] | None:
+        """Where a slice has the label that says that nobody knows."""
+        unknown = self.unknown_label()
+        if unknown is None:
+            return None
+        stored_HW = read_labels(Volume.open(frame.label), frame.slice)
+        return np.equal(stored_HW, unknown)
+
     def scan(self) -> Scan:
         """Read and check every file.
 
@@ -153,7 +165,7 @@ class VolumeConfig(FolderConfig):
         except ValueError as error:
             reader.faults.add("unreadable labels", f"{told}: {error}")
             return {}
-        if odd := frozenset().union(*held) - {0, *known.values()}:
+        if odd := frozenset().union(*held) - {0, self.unknown_label(), *known.values()}:
             kind = "labels beyond the list (name all that there are, and choose with organs)"
             reader.faults.add(kind, f"{told}: {', '.join(map(str, sorted(odd)))}")
             return {}
