@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
 T = TypeVar("T")
-Trait = Literal["pretrained weights", "layers to adapt", "fused q, k, v", "depth maps"]
+Trait = Literal["pretrained weights", "layers to adapt", "queries and values", "depth maps"]
 """What a row may need of a row of another table: a method of a system (weights of the role
-`pretrained`, linear layers by `System.adaptable`, those of them by `System.fused_qkv`), a system of
-a data set (`Dataset.has_depth`)."""
+`pretrained`, linear layers by `System.adaptable`, those of them by `System.fused_qkv` or
+`System.separate_qv`), a system of a data set (`Dataset.has_depth`)."""
 
 
 @dataclass(frozen=True)

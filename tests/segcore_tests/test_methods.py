@@ -131,7 +131,7 @@ def test_low_rank_methods_move_the_attention_of_sam2_alone(tiny: TrainConfig, na
     ]
     assert moving
     for parameter_name in moving:
-        assert parameter_name.startswith("sam2.")
+        assert parameter_name.startswith("rgb.")
         assert ".attn.qkv" in parameter_name or ".attn.proj" in parameter_name
 
 
@@ -158,7 +158,7 @@ def test_merged_it_predicts_the_same_and_has_the_plain_names(tiny: TrainConfig, 
         assert torch.allclose(system(batch(), (128, 128)).logits_BKhw, adapted, atol=1e-4)
     merged = system.state_dict()
     assert merged.keys() == before.keys()
-    changed = [n for n, x in merged.items() if n.startswith("sam2.") and not x.equal(before[n])]
+    changed = [n for n, x in merged.items() if n.startswith("rgb.") and not x.equal(before[n])]
     assert bool(changed) == (name != "frozen")
 
 
@@ -192,7 +192,7 @@ def test_full_moves_its_targets_and_no_other(tiny: TrainConfig, targets: Any) ->
     head = {n for n, p in plain.named_parameters() if p.requires_grad}
     moved = {n for n, p in system.named_parameters() if p.requires_grad} - head
     if targets == "encoder":
-        assert moved == {n for n, _ in system.named_parameters() if n.startswith("sam2.")}
+        assert moved == {n for n, _ in system.named_parameters() if n.startswith("rgb.")}
     else:
         assert moved == {f"{path}.weight" for path in system.adaptable(targets)}
 

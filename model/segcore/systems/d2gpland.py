@@ -34,9 +34,9 @@ from segcore.losses.loss import Loss
 from segcore.registry import STRICT
 from segcore.systems import SYSTEMS
 from segcore.systems.blocks import GROUPS, NonBottleneck1D, conv_norm_act
-from segcore.systems.encoders import EncoderConfig, keep_statistics
 from segcore.systems.pixels import enlarge, logits_at, resize, standardise
-from segcore.systems.sam import SamWeights
+from segcore.systems.rgb_encoders.convolutional import EncoderConfig, keep_statistics
+from segcore.systems.rgb_encoders.sam_model import SamWeights
 from segcore.systems.system import Part, System, SystemConfig, Targets, projections
 from segcore.systems.weights import from_elsewhere, read_all, tensors_hash
 

@@ -26,7 +26,7 @@ from segcore.presets import imedsam_nano
 from segcore.systems.dual_encoder.fusion import FusionConfig
 from segcore.systems.dual_encoder.network import DualEncoder, DualEncoderConfig
 from segcore.systems.imedsam.network import IMedSam
-from segcore.systems.sam2_encoder import Sam2Config
+from segcore.systems.rgb_encoders.sam2 import Sam2Config
 from segcore.systems.system import SystemConfig
 from segcore.training.loop import Training
 from segcore.training.restore import Restored, restore
@@ -105,9 +105,9 @@ def test_sam2_alone_sees_what_the_trained_network_saw(
     plain = Sam2().eval()
     plain.load_state_dict(read(path))
     with torch.no_grad():
-        seen, _ = system.sam2(image())
+        seen, _ = system.rgb(image())
         alone = plain.image_encoder((image() - MEAN) / STD)["backbone_fpn"]
-        begun, _ = DualEncoderConfig().sam2.build()(image())
+        begun, _ = Sam2Config().build()(image())
     for stride, features in zip((4, 8, 16), alone, strict=True):
         assert torch.allclose(features, seen[stride], atol=1e-5)
     moved = not torch.allclose(seen[16], begun[16], atol=1e-3)
@@ -133,7 +133,7 @@ def test_what_began_from_metas_file_is_a_whole_sam2(tmp_path: Path) -> None:
             left = model.load_state_dict(from_pt(tmp_path / "sam2.pt"), strict=False)
             assert not left.unexpected_keys
             assert not any(n.startswith("image_encoder.") for n in left.missing_keys)
-        encoder = restored.system.pretrained()["sam2"].state_dict()
+        encoder = restored.system.pretrained()["rgb"].state_dict()
         for name, tensor in model.state_dict().items():
             if name.startswith("image_encoder."):
                 assert torch.equal(tensor, encoder[name])
@@ -144,7 +144,7 @@ def test_what_began_from_metas_file_is_a_whole_sam2(tmp_path: Path) -> None:
 def network(sam2: Sam2Config) -> Restored:
     """Weights as they are after training: moved."""
     fusion = FusionConfig(mode="rgb_only")
-    config = DualEncoderConfig(sam2=sam2, fusion=fusion)
+    config = DualEncoderConfig(rgb=sam2, fusion=fusion)
     classes = ClassSpec(("liver",), exclusive=False)
     system = config.build(classes).requires_grad_(False)
     for parameter in system.parameters():

@@ -15,6 +15,7 @@ from support.pairs import (
     Run,
     begin,
     covering_array,
+    encoder_pairs,
     ours,
     pairs,
     product,
@@ -94,8 +95,13 @@ def test_the_array_holds_every_allowed_pair_and_no_other() -> None:
     assert every - allowed == {(s, other) for s, other, _ in refused()}
     assert {one for one, _ in allowed} == set(OURS["systems"])
     assert {other for _, other in allowed} == others
+    assert set().union(*map(encoder_pairs, RUNS)) == set().union(*map(encoder_pairs, product()))
     least = sum(
-        max(len({r.method for r in of}), len({r.data for r in of}))
+        max(
+            len({(r.rgb, r.method) for r in of}),
+            len({(r.rgb, r.data) for r in of}),
+            len({(r.depth, r.method) for r in of}),
+        )
         for of in ([r for r in product() if r.system == s] for s in OURS["systems"])
     )
     assert len(RUNS) == least, "no array that holds them all is shorter"
