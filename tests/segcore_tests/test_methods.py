@@ -13,11 +13,15 @@ from segcore.classes import ClassSpec
 from segcore.config import TrainConfig
 from segcore.methods import METHODS
 from segcore.methods.adalora import AdaLora, svd_layers
-from segcore.methods.adapter import Bottleneck
+from segcore.methods.adapter import Adapter, Bottleneck
 from segcore.methods.galore import ProjectedGradient
-from segcore.methods.lora_qv import QvAdapter
+from segcore.methods.lora_qv import LoraQv, QvAdapter
 from segcore.methods.method import Method, head_parameters
+from segcore.systems.dual_encoder.fusion import FusionConfig
+from segcore.systems.dual_encoder.network import DualEncoderConfig
+from segcore.systems.rgb_encoders.rgb_encoder import RgbEncoderConfig
 from segcore.systems.system import System
+from segcore.testing import LANDMARKS, check_method
 from segcore.training.loop import Training
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import OptimConfig
@@ -391,3 +395,23 @@ def test_more_targets_move_more(tiny: TrainConfig) -> None:
         Method.named("srft_galore", targets=targets).adapt(system)
         counts.append(sum(p.numel() for p in system.parameters() if p.requires_grad))
     assert counts[1] > counts[0]
+
+
+@pytest.mark.parametrize("name", ["sam3", "dinov3"])
+def test_queries_and_values_with_a_matrix_each_are_adapted(name: str) -> None:
+    """As libraries have SAM3 and DINOv3: rank * (inputs + outputs) for each of the two, and keys
+    stay. An adapter stands behind each block's attention and MLP."""
+    config = DualEncoderConfig(
+        image_size=64, rgb=RgbEncoderConfig.named(name), fusion=FusionConfig(mode="rgb_only")
+    )
+    torch.manual_seed(0)
+    system = config.build(LANDMARKS)
+    alone = system.separate_qv()
+    assert {path.rpartition(".")[2] for path in alone} == {"q_proj", "v_proj"}
+    assert len(alone) == 2 * 4
+    assert not system.fused_qkv()
+    LoraQv(rank=3).adapt(system)
+    moving = [p for e in system.pretrained().values() for p in e.parameters() if p.requires_grad]
+    assert sum(p.numel() for p in moving) == 2 * 4 * 3 * (96 + 96)
+    for method in (LoraQv(rank=3), LoraQv(rank=3, gate=True), Adapter(behind="attention+mlp")):
+        check_method(method, config)

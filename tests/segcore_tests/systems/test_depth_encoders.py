@@ -11,9 +11,9 @@ from timm.models import VisionTransformer
 from torch import Tensor, nn
 from transformers import DepthAnythingForDepthEstimation
 
-from segcore.systems.depth_encoders import depth_anything_3
 from segcore.systems.depth_encoders.depth_anything_3 import DepthAnything3Config, encoder_config
 from segcore.systems.depth_encoders.depth_anything_v2 import DepthAnythingV2Config, network_config
+from segcore.systems.depth_encoders.dinov2 import Dinov2DepthEncoder
 from segcore.systems.pixels import resize, standardise
 from segcore.systems.weights import read_safetensors
 
@@ -101,9 +101,7 @@ def test_the_published_transformer_is_dinov2_large() -> None:
             img_size=518, patch_size=14, embed_dim=1024, depth=24, num_heads=16, init_values=1.0,
             num_classes=0,
         )  # fmt: skip
-        ours = depth_anything_3.Dinov2DepthEncoder(
-            encoder_config("large"), "bilinear", shifted=False
-        )
+        ours = Dinov2DepthEncoder(encoder_config("large"), "bilinear", shifted=False)
     assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in vit.parameters())
 
 

@@ -24,6 +24,7 @@ from transformers import (
 
 from segcore.batch import FINISHED
 from segcore.presets import nano
+from segcore.systems.depth_encoders.depth_anything_v2 import DepthAnythingV2Config
 from segcore.systems.dual_encoder.fusion import FusionConfig
 from segcore.systems.dual_encoder.network import DualEncoderConfig
 from segcore.systems.pixels import standardise
@@ -190,7 +191,8 @@ def whole_sam3() -> Any:
         )
     )
     model.load_state_dict(changed(model))
-    return model.eval()
+    model.train(False)
+    return model
 
 
 def as_meta_has_sam3(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -350,7 +352,7 @@ def test_metas_dinov3_is_read_as_timm_reads_it(
 ) -> None:
     """Meta's names by two libraries, whose transformers share no code: the same features."""
     short = {**dinov3._VIT[size], "num_hidden_layers": 2}
-    monkeypatch.setitem(dinov3._VIT, size, short)  # type: ignore[arg-type]
+    monkeypatch.setitem(dinov3._VIT, size, short)
     vit: Any = timm.create_model(
         TIMMS[size], num_classes=0, img_size=SIDE, depth=2, pretrained=False
     )
@@ -375,7 +377,7 @@ def test_metas_dinov3_is_read_as_timm_reads_it(
 @pytest.mark.parametrize("older", [False, True])
 def test_a_folder_of_dinov3_is_read(older: bool, tmp_path: Path) -> None:
     """In today's names and in those of before version 5 of transformers."""
-    model = DINOv3ViTModel(dinov3.vit_config("nano")).eval()
+    model: Any = DINOv3ViTModel(dinov3.vit_config("nano"))
     model.load_state_dict(changed(model))
     if older:
         names = {n.replace("model.layer.", "layer."): x for n, x in model.state_dict().items()}
@@ -472,7 +474,7 @@ def test_all_weights_are_read_beforehand_and_their_faults_told_together(tmp_path
         image_size=SIDE,
         rgb=Dinov3Config(size="vits16", pretrained="checkpoint", checkpoint=places[0]),
     )
-    depth = dataclasses.replace(config.depth, pretrained="checkpoint", checkpoint=places[1])
+    depth = DepthAnythingV2Config(pretrained="checkpoint", checkpoint=places[1])
     with pytest.raises(ValueError, match=f"no DINOv3 checkpoint at {places[0]}") as refused:
         dataclasses.replace(config, depth=depth).check_weights()
     assert f"no weights at {places[1]}" in str(refused.value)
