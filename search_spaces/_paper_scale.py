@@ -1,7 +1,7 @@
 """What the paper-scale studies start from: Hiera-L and Depth-Anything-V2-Small on L3D at 1024.
 
 Data and weights lie where these folders are, or where `--set` says:
-`--set data.root=/data/L3D --set system.sam2.checkpoint=/weights/sam2.1_hiera_large.pt
+`--set data.root=/data/L3D --set system.rgb.checkpoint=/weights/sam2.1_hiera_large.pt
 --set system.depth.checkpoint=/weights/Depth-Anything-V2-Small-hf`.
 """
 

@@ -34,11 +34,12 @@ from torch.nn import functional as F
 from segcore.data.scenes.generic_scenes import LINES, REGIONS, Scene, degraded, render
 from segcore.data.scenes.objects import BoxedObject, boxed_objects
 from segcore.systems.blocks import conv_norm_act
-from segcore.systems.dual_encoder.depth_encoder import DepthConfig
+from segcore.systems.depth_encoders.depth_anything_v2 import DepthAnythingV2Config
 from segcore.systems.pixels import standardise
-from segcore.systems.sam import SamWeights
-from segcore.systems.sam2_encoder import STRIDES, Sam2Config
-from segcore.systems.vit import VitWeights, embed
+from segcore.systems.rgb_encoders.rgb_encoder import STRIDES
+from segcore.systems.rgb_encoders.sam2 import Sam2Config
+from segcore.systems.rgb_encoders.sam_model import SamWeights
+from segcore.systems.rgb_encoders.vit import VitWeights, embed
 
 T = TypeVar("T", bound=np.generic)
 
@@ -186,7 +187,7 @@ class DepthPretraining(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        config = DepthConfig(pretrained="random")
+        config = DepthAnythingV2Config(pretrained="random")
         self.encoder = config.build()
         per_token = OUTPUT // 16
         self.head = nn.Sequential(

@@ -17,12 +17,16 @@ from typing import Any, Literal, TypeVar, get_args
 
 T = TypeVar("T")
 Trait = Literal[
-    "pretrained weights", "layers to adapt", "fused q, k, v", "transformer blocks", "depth maps"
+    "pretrained weights",
+    "layers to adapt",
+    "queries and values",
+    "transformer blocks",
+    "depth maps",
 ]
 """What a row may need of a row of another table: a method of a system (weights of the role
-`pretrained`, linear layers by `System.adaptable`, those of them by `System.fused_qkv`), a system of
-a data set (`Dataset.has_depth`); and what settings of a training need of a system (the blocks of
-its pretrained encoders, by `transformer_blocks`)."""
+`pretrained`, linear layers by `System.adaptable`, those of them by `System.fused_qkv` or
+`System.separate_qv`), a system of a data set (`Dataset.has_depth`); and what settings of a training
+need of a system (the blocks of its pretrained encoders, by `transformer_blocks`)."""
 
 
 @dataclass(frozen=True)

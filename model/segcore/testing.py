@@ -26,6 +26,8 @@ from segcore.methods.method import Method, head_parameters
 from segcore.metrics.metric import Metric, Pair
 from segcore.registry import Choice
 from segcore.systems import SYSTEMS
+from segcore.systems.depth_encoders.depth_encoder import DepthEncoderConfig
+from segcore.systems.rgb_encoders.rgb_encoder import STRIDES, RgbEncoderConfig
 from segcore.systems.system import System, SystemConfig
 from segcore.tables import Trait
 from segcore.training.schedule import OptimConfig
@@ -92,7 +94,7 @@ def lacking(system: System) -> set[Trait]:
     there: dict[Trait, bool] = {
         "pretrained weights": any([*m.parameters()] for m in system.pretrained().values()),
         "layers to adapt": bool(system.adaptable("attention+mlp")),
-        "fused q, k, v": bool(system.fused_qkv()),
+        "queries and values": bool(system.fused_qkv() or system.separate_qv()),
     }
     return {trait for trait, found in there.items() if not found}
 
@@ -134,6 +136,7 @@ def _check_parts(system: System) -> None:
         assert system.get_submodule(path) is module, f"{path} is another module"
         assert id(module) in pretrained, f"{path} may be adapted and is not pretrained"
     assert system.fused_qkv().items() <= attention.items(), "fused_qkv must be among attention"
+    assert system.separate_qv().items() <= attention.items(), "separate_qv must be among attention"
 
 
 def _check_loss(config: SystemConfig, system: System, classes: ClassSpec) -> None:
@@ -174,6 +177,55 @@ def _check_evaluation(config: SystemConfig, system: System, classes: ClassSpec) 
         assert map_B1hw.ndim == 4, f"map {name} must be (B, 1, h, w)"
         assert map_B1hw.shape[:2] == (3, 1), f"map {name} must be (B, 1, h, w)"
         assert 0 <= map_B1hw.min() <= map_B1hw.max() <= 1, f"map {name} must lie in [0, 1]"
+
+
+def check_rgb_encoder(config: RgbEncoderConfig) -> None:
+    """The contract of `RgbEncoder`, at the smallest side from 64 pixels on: its levels, its parts,
+    and that a sample's features are its own."""
+    check_config(config)
+    torch.manual_seed(0)
+    side = config.size_multiple * -(-64 // config.size_multiple)
+    encoder = config.build(side).eval()
+    image_B3HW = noise(2, (side, side)).image_B3HW
+    with torch.inference_mode():
+        features, positions = encoder(image_B3HW)
+        alone, _ = encoder(image_B3HW[1:])
+    assert tuple(features) == tuple(positions) == STRIDES, f"levels must be of strides {STRIDES}"
+    for stride, level in features.items():
+        wanted = (2, config.width, side // stride, side // stride)
+        assert level.shape == wanted, f"at stride {stride}: wanted {wanted}, got {level.shape}"
+        assert positions[stride].shape[1:] == wanted[1:], f"at stride {stride}: codes of {wanted}"
+        assert torch.allclose(level[1], alone[stride][0], atol=1e-4), "a sample sees the others"
+    parts = encoder.parts()
+    assert not any(part.role == "tuned" for part in parts.values()), "no part may be tuned"
+    held = [id(p) for part in parts.values() for p in part.module.parameters()]
+    assert sorted(held) == sorted(map(id, encoder.parameters())), "each parameter is in one part"
+    own = [p.module for p in parts.values() if p.role == "pretrained"]
+    pretrained = {id(m) for module in own for m in module.modules()}
+    attention, both = encoder.adaptable("attention"), encoder.adaptable("attention+mlp")
+    assert attention, "it must have projections to adapt"
+    assert attention.items() < both.items(), "attention must be among attention+mlp"
+    for path, module in both.items():
+        assert encoder.get_submodule(path) is module, f"{path} is another module"
+        assert id(module) in pretrained, f"{path} may be adapted and is not pretrained"
+
+
+def check_depth_encoder(config: DepthEncoderConfig) -> None:
+    """The contract of `DepthEncoder`: one map, and features that are kept are the same."""
+    check_config(config)
+    torch.manual_seed(0)
+    encoder, image_B3HW = config.build().eval(), noise(2, (64, 96)).image_B3HW
+    assert not encoder.frozen, "it begins with weights that may move"
+    encoder.requires_grad_(False)
+    assert encoder.frozen, "frozen must tell"
+    with torch.inference_mode():
+        found = encoder(image_B3HW)
+        alone = encoder(image_B3HW[1:])
+        kept = [encoder(image_B3HW[1:], ("b",)) for _ in range(2)]
+    assert found.ndim == 4, "one map (B, C, h, w)"
+    assert found.shape[:2] == (2, config.width), f"wanted {config.width} channels"
+    assert torch.allclose(found[1], alone[0], atol=1e-4), "a sample sees the others"
+    assert all(torch.equal(one, alone) for one in kept), "kept features must be the same"
 
 
 def check_method(method: Method, config: SystemConfig) -> None:

@@ -14,7 +14,7 @@ from search_spaces.imedsam._reported import RESOLUTIONS
 from search_spaces.imedsam._scale import SEEDS, paper_scale
 from segcore.config import TrainConfig
 from segcore.systems.hiera_unet import HieraUnetConfig
-from segcore.systems.sam2_encoder import Sam2Config
+from segcore.systems.rgb_encoders.sam2 import Sam2Config
 from segtune import Ablation, apply
 
 

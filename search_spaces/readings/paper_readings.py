@@ -19,7 +19,7 @@ from segtune import Ablation
 from segtune.study.overrides import flatten
 
 SWITCHES: Mapping[str, tuple[str, ...]] = {
-    "unstandardised": ("system.sam2.standardise",),
+    "unstandardised": ("system.rgb.standardise",),
     "shifted": ("system.depth.shifted",),
     "untrained-projection": ("system.fusion.train_depth_projection",),
     "flat": ("system.decoder.layout",),

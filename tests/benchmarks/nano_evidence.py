@@ -31,7 +31,7 @@ MARGIN_FULL = 0.02
 MARGIN_PRETRAINED = 0.02
 MARGIN_DEPTH = 0.10
 NAME = "nano_evidence"
-RANDOM = {"system.sam2.pretrained": "random", "system.depth.pretrained": "random"}
+RANDOM = {"system.rgb.pretrained": "random", "system.depth.pretrained": "random"}
 ARMS: dict[str, dict[str, Any]] = {
     "full": {"method": "full"},
     "lora": {"method": "lora"},

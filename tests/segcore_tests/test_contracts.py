@@ -24,13 +24,19 @@ from segcore.metrics import METRICS
 from segcore.metrics.metric import Pair
 from segcore.registry import STRICT
 from segcore.systems import SYSTEMS
+from segcore.systems.depth_encoders import DEPTH_ENCODERS
+from segcore.systems.depth_encoders.depth_encoder import DepthEncoderConfig
+from segcore.systems.rgb_encoders import RGB_ENCODERS
+from segcore.systems.rgb_encoders.rgb_encoder import RgbEncoderConfig
 from segcore.systems.system import Part, SystemConfig
 from segcore.testing import (
     LANDMARKS,
     check_dataset,
+    check_depth_encoder,
     check_loss,
     check_method,
     check_metric,
+    check_rgb_encoder,
     check_system,
     check_transform,
 )
@@ -41,6 +47,8 @@ from segtune.study import catalog
 PLUGINS = Path(__file__).parents[1] / "support" / "plugin_study.py"
 OURS = {
     "systems": tuple(SYSTEMS),
+    "rgb_encoders": tuple(RGB_ENCODERS),
+    "depth_encoders": tuple(DEPTH_ENCODERS),
     "losses": tuple(LOSSES),
     "metrics": tuple(METRICS),
     "transforms": tuple(TRANSFORMS),
@@ -57,6 +65,16 @@ def plugins() -> ModuleType:
 @pytest.mark.parametrize("name", OURS["systems"])
 def test_our_systems(name: str) -> None:
     check_system(SystemConfig.named(name), (LANDMARKS,))
+
+
+@pytest.mark.parametrize("name", OURS["rgb_encoders"])
+def test_our_rgb_encoders(name: str) -> None:
+    check_rgb_encoder(RgbEncoderConfig.named(name))
+
+
+@pytest.mark.parametrize("name", OURS["depth_encoders"])
+def test_our_depth_encoders(name: str) -> None:
+    check_depth_encoder(DepthEncoderConfig.named(name))
 
 
 @pytest.mark.parametrize("name", OURS["losses"])

@@ -13,11 +13,15 @@ from segcore.classes import ClassSpec
 from segcore.config import TrainConfig
 from segcore.methods import METHODS
 from segcore.methods.adalora import AdaLora, svd_layers
-from segcore.methods.adapter import Bottleneck
+from segcore.methods.adapter import Adapter, Bottleneck
 from segcore.methods.galore import ProjectedGradient
-from segcore.methods.lora_qv import QvAdapter
+from segcore.methods.lora_qv import LoraQv, QvAdapter
 from segcore.methods.method import Method, head_parameters
+from segcore.systems.dual_encoder.fusion import FusionConfig
+from segcore.systems.dual_encoder.network import DualEncoderConfig
+from segcore.systems.rgb_encoders.rgb_encoder import RgbEncoderConfig
 from segcore.systems.system import System
+from segcore.testing import LANDMARKS, check_method
 from segcore.training.loop import Training
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import OptimConfig
@@ -131,7 +135,7 @@ def test_low_rank_methods_move_the_attention_of_sam2_alone(tiny: TrainConfig, na
     ]
     assert moving
     for parameter_name in moving:
-        assert parameter_name.startswith("sam2.")
+        assert parameter_name.startswith("rgb.")
         assert ".attn.qkv" in parameter_name or ".attn.proj" in parameter_name
 
 
@@ -158,7 +162,7 @@ def test_merged_it_predicts_the_same_and_has_the_plain_names(tiny: TrainConfig, 
         assert torch.allclose(system(batch(), (128, 128)).logits_BKhw, adapted, atol=1e-4)
     merged = system.state_dict()
     assert merged.keys() == before.keys()
-    changed = [n for n, x in merged.items() if n.startswith("sam2.") and not x.equal(before[n])]
+    changed = [n for n, x in merged.items() if n.startswith("rgb.") and not x.equal(before[n])]
     assert bool(changed) == (name != "frozen")
 
 
@@ -192,7 +196,7 @@ def test_full_moves_its_targets_and_no_other(tiny: TrainConfig, targets: Any) ->
     head = {n for n, p in plain.named_parameters() if p.requires_grad}
     moved = {n for n, p in system.named_parameters() if p.requires_grad} - head
     if targets == "encoder":
-        assert moved == {n for n, _ in system.named_parameters() if n.startswith("sam2.")}
+        assert moved == {n for n, _ in system.named_parameters() if n.startswith("rgb.")}
     else:
         assert moved == {f"{path}.weight" for path in system.adaptable(targets)}
 
@@ -391,3 +395,23 @@ def test_more_targets_move_more(tiny: TrainConfig) -> None:
         Method.named("srft_galore", targets=targets).adapt(system)
         counts.append(sum(p.numel() for p in system.parameters() if p.requires_grad))
     assert counts[1] > counts[0]
+
+
+@pytest.mark.parametrize("name", ["sam3", "dinov3"])
+def test_queries_and_values_with_a_matrix_each_are_adapted(name: str) -> None:
+    """As libraries have SAM3 and DINOv3: rank * (inputs + outputs) for each of the two, and keys
+    stay. An adapter stands behind each block's attention and MLP."""
+    config = DualEncoderConfig(
+        image_size=64, rgb=RgbEncoderConfig.named(name), fusion=FusionConfig(mode="rgb_only")
+    )
+    torch.manual_seed(0)
+    system = config.build(LANDMARKS)
+    alone = system.separate_qv()
+    assert {path.rpartition(".")[2] for path in alone} == {"q_proj", "v_proj"}
+    assert len(alone) == 2 * 4
+    assert not system.fused_qkv()
+    LoraQv(rank=3).adapt(system)
+    moving = [p for e in system.pretrained().values() for p in e.parameters() if p.requires_grad]
+    assert sum(p.numel() for p in moving) == 2 * 4 * 3 * (96 + 96)
+    for method in (LoraQv(rank=3), LoraQv(rank=3, gate=True), Adapter(behind="attention+mlp")):
+        check_method(method, config)

@@ -57,10 +57,10 @@ def test_each_encoder_counts_its_own_blocks(tiny: TrainConfig) -> None:
     system = adapted(tiny, "full")
     factors = layer_factors(system, 0.5)
     of = {n: factors[id(p)] for n, p in system.named_parameters() if id(p) in factors}
-    assert of["sam2.image_encoder.trunk.pos_embed"] == 0.5**8
-    assert of["sam2.image_encoder.trunk.blocks.0.attn.qkv.weight"] == 0.5**7
-    assert of["sam2.image_encoder.trunk.blocks.6.attn.qkv.weight"] == 0.5
-    assert of["sam2.image_encoder.neck.convs.0.conv.weight"] == 1
+    assert of["rgb.image_encoder.trunk.pos_embed"] == 0.5**8
+    assert of["rgb.image_encoder.trunk.blocks.0.attn.qkv.weight"] == 0.5**7
+    assert of["rgb.image_encoder.trunk.blocks.6.attn.qkv.weight"] == 0.5
+    assert of["rgb.image_encoder.neck.convs.0.conv.weight"] == 1
     depth = {n: f for n, f in of.items() if n.startswith("depth.backbone.encoder.layer.")}
     assert {f for n, f in depth.items() if ".layer.3." in n} == {0.5}
     assert {f for n, f in depth.items() if ".layer.0." in n} == {0.5**4}

@@ -22,7 +22,7 @@ from segtune.study.overrides import apply, flatten
 
 READINGS = {"paper": paper, "paper_as_coded": paper_as_coded, "recommended": recommended}
 DIFFERENCES: dict[str, tuple[Any, Any, Any]] = {
-    "system.sam2.standardise": (True, False, True),
+    "system.rgb.standardise": (True, False, True),
     "system.depth.shifted": (False, True, False),
     "system.fusion.residual": (False, False, True),
     "system.fusion.train_depth_projection": (True, False, True),
@@ -77,7 +77,7 @@ def test_the_papers_protocol() -> None:
         "data": "l3d",
         "system": "dual_encoder",
         "system.image_size": 1024,
-        "system.sam2.size": "hiera_large",
+        "system.rgb.size": "hiera_large",
         "system.depth.size": "small",
         "system.depth.source": "image",
         "system.fusion.mode": "cross_attention",

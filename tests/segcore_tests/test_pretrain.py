@@ -12,11 +12,11 @@ from safetensors import safe_open
 from segcore.data.scenes.generic_scenes import LINES, REGIONS, degraded, render
 from segcore.data.scenes.objects import boxed_objects
 from segcore.pretrain import SIZE, main
-from segcore.systems.dual_encoder.depth_encoder import DepthConfig
+from segcore.systems.depth_encoders.depth_anything_v2 import DepthAnythingV2Config
 from segcore.systems.pixels import standardise
-from segcore.systems.sam import SamWeights
-from segcore.systems.sam2_encoder import Sam2Config
-from segcore.systems.vit import VitWeights
+from segcore.systems.rgb_encoders.sam2 import Sam2Config
+from segcore.systems.rgb_encoders.sam_model import SamWeights
+from segcore.systems.rgb_encoders.vit import VitWeights
 from segcore.systems.weights import tensors_hash
 
 FILES = (
@@ -68,7 +68,8 @@ def test_pretraining_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     for file in FILES:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     Sam2Config(pretrained="checkpoint", checkpoint=str(tmp_path / "one" / FILES[0])).build()
-    DepthConfig(pretrained="checkpoint", checkpoint=str(tmp_path / "one" / FILES[1])).build()
+    depth = str(tmp_path / "one" / FILES[1])
+    DepthAnythingV2Config(pretrained="checkpoint", checkpoint=depth).build()
     SamWeights(pretrained="checkpoint", checkpoint=str(tmp_path / "one" / FILES[2])).build(SIZE)
     VitWeights(pretrained="checkpoint", checkpoint=str(tmp_path / "one" / FILES[3])).build(SIZE)
 
@@ -87,7 +88,7 @@ def test_packaged_weights_are_small_and_say_where_they_come_from(file: str) -> N
 
 
 def test_packaged_weights_load_in_single_precision_and_always_alike() -> None:
-    for config in (Sam2Config(), DepthConfig()):
+    for config in (Sam2Config(), DepthAnythingV2Config()):
         encoder = config.build()
         assert {p.dtype for p in encoder.parameters()} == {torch.float32}
         assert tensors_hash(encoder) == tensors_hash(config.build())

@@ -19,6 +19,10 @@ from segcore.data.prompts import PromptConfig
 from segcore.methods import METHODS
 from segcore.methods.method import Method
 from segcore.systems import SYSTEMS
+from segcore.systems.depth_encoders import DEPTH_ENCODERS
+from segcore.systems.depth_encoders.depth_encoder import DepthEncoderConfig
+from segcore.systems.rgb_encoders import RGB_ENCODERS
+from segcore.systems.rgb_encoders.rgb_encoder import RgbEncoderConfig
 from segcore.systems.system import SystemConfig
 from segcore.tables import Table
 from segcore.train import train
@@ -49,17 +53,32 @@ class Run(NamedTuple):
     system: str
     method: str
     data: str
+    rgb: str = ""
+    depth: str = ""
+    """Encoders of the system that chooses them by name; of others none."""
 
     @property
     def arm(self) -> str:
         """Its name in a study."""
-        return "-".join(self)
+        return "-".join(filter(None, self))
 
 
 def product() -> list[Run]:
-    """Every system with every method and every data set that go with it."""
-    every = itertools.starmap(Run, itertools.product(ours(SYSTEMS), ours(METHODS), ours(DATASETS)))
+    """Every system with every method and every data set that go with it, and with every encoder
+    that it may have."""
+    every = [
+        Run(*rows, *encoders)
+        for rows in itertools.product(ours(SYSTEMS), ours(METHODS), ours(DATASETS))
+        for encoders in _encoders(rows[0])
+    ]
     return [run for run in every if not any(refusals(run))]
+
+
+def _encoders(system: str) -> Iterator[tuple[str, ...]]:
+    """The encoders that a system may have."""
+    if system == "dual_encoder":
+        return itertools.product(ours(RGB_ENCODERS), ours(DEPTH_ENCODERS))
+    return iter([()])
 
 
 def refusals(run: Run) -> Iterator[str]:
@@ -77,16 +96,28 @@ def pairs(run: Run) -> set[tuple[str, str]]:
     return {(run.system, run.method), (run.system, run.data)}
 
 
+def encoder_pairs(run: Run) -> set[tuple[str, str]]:
+    """What it has to cover too: each encoder with each method, data set and other encoder."""
+    if not run.rgb:
+        return set()
+    others = (run.method, run.data)
+    return {
+        (run.rgb, run.depth),
+        *((encoder, other) for encoder in (run.rgb, run.depth) for other in others),
+    }
+
+
 def covering_array() -> list[Run]:
-    """Runs that hold every allowed pair of `pairs`, always the one that adds most next; of equals
-    the one whose method and data set have not met."""
+    """Runs that hold every allowed pair of `pairs` and `encoder_pairs`, always the one that adds
+    most next; of equals the one whose method and data set have not met."""
     runs = product()
-    left: set[tuple[str, str]] = set().union(*map(pairs, runs))
+    held = {run: pairs(run) | encoder_pairs(run) for run in runs}
+    left: set[tuple[str, str]] = set().union(*held.values())
     met: set[tuple[str, str]] = set()
     chosen = []
     while left:
-        best = max(runs, key=lambda r: (len(pairs(r) & left), (r.method, r.data) not in met))
-        left -= pairs(best)
+        best = max(runs, key=lambda r: (len(held[r] & left), (r.method, r.data) not in met))
+        left -= held[best]
         met.add((best.method, best.data))
         chosen.append(best)
     return chosen
@@ -125,7 +156,10 @@ def study(runs: Sequence[Run], sets: Mapping[str, DataConfig]) -> Ablation:
 
 
 def _changes(run: Run, sets: Mapping[str, DataConfig]) -> dict[str, Any]:
-    system = smallest(run.system)
+    system: Any = smallest(run.system)
+    if run.rgb:
+        rgb, depth = RgbEncoderConfig.named(run.rgb), DepthEncoderConfig.named(run.depth)
+        system = replace(system, rgb=rgb, depth=depth)
     return {
         "data": sets[run.data],
         "system": system,

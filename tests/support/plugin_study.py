@@ -151,7 +151,7 @@ class WeightedLoss(nn.Module):
 @SYSTEMS.register(
     "wide_net",
     "a small network of inputs that are wider than high",
-    lacks=("fused q, k, v",),
+    lacks=("queries and values",),
 )
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class WideNetConfig(SystemConfig):

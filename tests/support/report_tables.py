@@ -23,7 +23,7 @@ from segtune.results import study_file, tables
 
 CLASSES = {"ridge": (230, 75, 53), "silhouette": (0, 160, 135), "ligament": (60, 84, 200)}
 METHOD = {"name": "galore", "side": "left"}
-NANO = {"data": {"name": "synthetic_liver"}, "system": {"sam2": {"size": "nano"}}}
+NANO = {"data": {"name": "synthetic_liver"}, "system": {"rgb": {"size": "nano"}}}
 ARMS: dict[str, dict[str, Any]] = {
     "full": {},
     "galore": {"method": "galore", "method.rank": 4},

@@ -13,7 +13,7 @@ galore       GaLore and its kin: one optimizer; the methods differ in the projec
 layer_decay  Layer-wise decay of the rate: the lower a transformer block, the less it moves.
 lora         `lora`: low-rank adapters beside frozen weights (Hu et al., arXiv 2106.09685), by
              peft.
-lora_qv      `lora_qv`: LoRA on queries and values alone, where q, k and v are one fused product.
+lora_qv      `lora_qv`: LoRA on queries and values alone.
 method       What every method offers: which parameters move, and which optimizer moves them.
 updater      What a training loop asks of an optimizer between the backward pass and the step.
 """
@@ -42,7 +42,7 @@ METHODS.add(
     "lora_qv",
     "segcore.methods.lora_qv:LoraQv",
     "adapters on queries and values alone, keys untouched",
-    needs={**_LAYERS, "fused q, k, v": "use lora"},
+    needs={**_LAYERS, "queries and values": "use lora"},
 )
 METHODS.add(
     "dora",

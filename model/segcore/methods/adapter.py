@@ -14,7 +14,7 @@ from torch.optim import AdamW
 from segcore.methods.adapters import of_head_and_adapters
 from segcore.methods.method import AdaptingMethod, freeze_pretrained, layers_to_adapt
 from segcore.registry import STRICT
-from segcore.systems.system import System
+from segcore.systems.system import System, within_block
 from segcore.training.schedule import OptimConfig
 
 
@@ -84,10 +84,10 @@ def output_layers(system: System, *, attention: bool) -> Mapping[str, nn.Linear]
     Raises:
         ValueError: the system has none.
     """
-    last: dict[str, str] = {}
+    last: dict[tuple[str, str], str] = {}
     every = layers_to_adapt(system, "attention+mlp")
     for path in every:
-        block, part, _ = path.rpartition(".mlp.") if ".mlp." in path else path.rpartition(".attn.")
-        if attention or part == ".mlp.":
-            last[f"{block}{part}"] = path  # in the order of the modules: the last one stays
+        block, part = within_block(path)
+        if attention or part == "mlp":
+            last[block, part] = path  # in the order of the modules: the last one stays
     return {path: every[path] for path in last.values()}

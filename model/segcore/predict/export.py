@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from segcore.files import whole
-from segcore.systems.sam2_encoder import Sam2Encoder, read_everything
+from segcore.systems.rgb_encoders.sam2 import Sam2Encoder, read_everything
 from segcore.systems.system import Published
 from segcore.training.restore import Restored
 
@@ -18,7 +18,8 @@ ENCODER = "image_encoder."
 
 
 def export(restored: Restored, path: Path) -> int:
-    """Write what a system has published: SAM2's image encoder, a SAM, or another encoder.
+    """Write what a system has published: SAM2's image encoder, a SAM, SAM3 or DINOv3, or another
+    encoder.
 
     Adapters are folded in: tensors have the names and shapes of those that the training began with.
 
@@ -29,10 +30,11 @@ def export(restored: Restored, path: Path) -> int:
     the sam2 package's `build_sam2(config, path)` reads a `.pt`. Else the file has the encoder
     alone: after `build_sam2` with Meta's file, `model.load_state_dict(tensors, strict=False)`.
 
-    A model of transformers', as SAM: a folder that its `from_pretrained` reads, built for inputs of
-    the size that the network saw.
+    A model of transformers' (SamModel or SamVisionModel, Sam3VisionModel, DINOv3ViTModel): a folder
+    that its `from_pretrained` reads, built for inputs of the size that it saw.
 
-    Any other: its tensors, as `.safetensors`.
+    Any other: its tensors, as `.safetensors`; timm's under its own names, positions of the size
+    that it saw (`timm.create_model(NAME, img_size=SIDE, num_classes=0)`).
 
     Args:
         restored: as `segcore.training.restore.restore` gives it.
@@ -58,10 +60,8 @@ def expects(restored: Restored) -> str:
     """What the exported model wants to see, in words."""
     published = restored.system.published()
     assert published is not None, "export has refused"
-    height, width = restored.config.input_size
-    size = f"RGB in [0, 1] at {height} x {width}"
-    standardised = "ImageNet's mean and standard deviation taken out"
-    return f"{size}, {standardised}" if published.standardised else f"{size}, as it is"
+    height, width = published.size or restored.config.input_size
+    return f"RGB in [0, 1] at {height} x {width}, {published.pixels}"
 
 
 def _faults(restored: Restored, published: Published | None, path: Path) -> Iterator[str]:
@@ -109,8 +109,8 @@ def _write(restored: Restored, published: Published, path: Path) -> int:
 def _besides(restored: Restored) -> dict[str, Tensor]:
     """What Meta's file has besides the encoder; nothing where training began from another."""
     config: Any = restored.config
-    if config.sam2.checkpoint is None:
+    if config.rgb.checkpoint is None:
         return {}
-    tensors = read_everything(Path(config.sam2.checkpoint))
+    tensors = read_everything(Path(config.rgb.checkpoint))
     of_meta = any(name.startswith(ENCODER) for name in tensors)
     return {n: x for n, x in tensors.items() if of_meta and not n.startswith(ENCODER)}

@@ -19,9 +19,9 @@ from segcore.losses.dice_ce import DiceCe
 from segcore.losses.structure import Structure
 from segcore.methods.method import Method
 from segcore.systems.d2gpland import D2gplandConfig
-from segcore.systems.encoders import EncoderConfig
-from segcore.systems.sam import SamWeights
-from segcore.systems.sam2_encoder import Sam2Config
+from segcore.systems.rgb_encoders.convolutional import EncoderConfig
+from segcore.systems.rgb_encoders.sam2 import Sam2Config
+from segcore.systems.rgb_encoders.sam_model import SamWeights
 from segcore.systems.sam2_unet import Sam2UnetConfig
 from segcore.systems.smp import SmpConfig
 from segcore.training.schedule import OptimConfig, Schedule

@@ -31,7 +31,7 @@ from segcore.systems.imedsam.field import FieldConfig
 from segcore.systems.imedsam.frequency import FrequencyConfig
 from segcore.systems.imedsam.network import IMedSamConfig
 from segcore.systems.imedsam.uncertainty import SamplingConfig
-from segcore.systems.sam import SamWeights
+from segcore.systems.rgb_encoders.sam_model import SamWeights
 from segcore.training.evaluation import EvaluationConfig
 from segcore.training.schedule import OptimConfig, Schedule
 

@@ -20,11 +20,11 @@ from segcore.data.dataset import DataConfig
 from segcore.losses.dice_ce import DiceCe
 from segcore.methods.galore import LowRankGradient, SrftGalore, SrftGalorePublished
 from segcore.methods.method import Method
+from segcore.systems.depth_encoders.depth_anything_v2 import DepthAnythingV2Config
 from segcore.systems.dual_encoder.decoder import DecoderConfig
-from segcore.systems.dual_encoder.depth_encoder import DepthConfig
 from segcore.systems.dual_encoder.fusion import FusionConfig
 from segcore.systems.dual_encoder.network import DualEncoderConfig
-from segcore.systems.sam2_encoder import Sam2Config
+from segcore.systems.rgb_encoders.sam2 import Sam2Config
 from segcore.training.schedule import OptimConfig, Schedule
 
 Weights = Literal["checkpoint", "random"]
@@ -112,8 +112,8 @@ def paper_scale(
         data=DataConfig.named("l3d", root=data_root),
         system=DualEncoderConfig(
             image_size=1024,
-            sam2=Sam2Config(size="hiera_large", pretrained=pretrained, checkpoint=sam2_checkpoint),
-            depth=DepthConfig(
+            rgb=Sam2Config(size="hiera_large", pretrained=pretrained, checkpoint=sam2_checkpoint),
+            depth=DepthAnythingV2Config(
                 size="small",
                 source="image",
                 resampling="bicubic",
@@ -158,12 +158,13 @@ def published(scale: TrainConfig) -> TrainConfig:
         scale: a dual encoder trained by `srft_galore`; keeps its data, encoders, rates and budget.
     """
     system, method = _parts(scale)
+    rgb, depth = _encoders(system)
     return replace(
         scale,
         system=replace(
             system,
-            sam2=replace(system.sam2, standardise=True),
-            depth=replace(system.depth, shifted=False),
+            rgb=replace(rgb, standardise=True),
+            depth=replace(depth, shifted=False),
             fusion=FusionConfig(stride=16, query="depth", heads=2, residual=False),
             decoder=replace(system.decoder, layout="esanet"),
             loss=DiceCe(background=True, entropy="binary", resolution="native"),
@@ -203,13 +204,14 @@ def as_coded(scale: TrainConfig) -> TrainConfig:
     """
     paper = published(scale)
     system, method = _parts(paper)
+    rgb, depth = _encoders(system)
     return replace(
         paper,
         system=replace(
             system,
             enlarging="nearest",
-            sam2=replace(system.sam2, standardise=False),
-            depth=replace(system.depth, shifted=True),
+            rgb=replace(rgb, standardise=False),
+            depth=replace(depth, shifted=True),
             fusion=replace(system.fusion, train_depth_projection=False),
             decoder=replace(system.decoder, layout="flat"),
             loss=DiceCe(background=True, entropy="binary_of_log_softmax", resolution="native"),
@@ -268,3 +270,13 @@ def _parts(config: TrainConfig) -> tuple[DualEncoderConfig, SrftGalore]:
             f"not of {system.name} and {method.name}"
         )
     return system, method
+
+
+def _encoders(system: DualEncoderConfig) -> tuple[Sam2Config, DepthAnythingV2Config]:
+    rgb, depth = system.rgb, system.depth
+    if not (isinstance(rgb, Sam2Config) and isinstance(depth, DepthAnythingV2Config)):
+        raise ValueError(
+            "a reading of SRFT-GaLore is of the encoders sam2 and depth_anything_v2, not of "
+            f"{rgb.name} and {depth.name}"
+        )
+    return rgb, depth

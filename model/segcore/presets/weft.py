@@ -36,7 +36,7 @@ from segcore.data.augment import Augment
 from segcore.data.dataset import DataConfig
 from segcore.losses.query_matching import QueryMatching
 from segcore.methods.method import Method
-from segcore.systems.vit import VitWeights
+from segcore.systems.rgb_encoders.vit import VitWeights
 from segcore.systems.weft.adapter import AdapterConfig
 from segcore.systems.weft.experts import ExpertConfig
 from segcore.systems.weft.head import HeadConfig

@@ -1,26 +1,23 @@
 """Whole networks by name.
 
-blocks         Convolutional pieces of heads. GroupNorm, so that no statistic crosses samples.
-box_shapes     What a box alone is worth: the filled box, and the ellipse in it.
-boxes          What every system that is told by boxes does with them.
-d2gpland       What D2GPLand is without its prompts: a ResNet for RGB, a frozen SAM for depth.
-encoders       Convolutional encoders, by segmentation_models_pytorch and timm.
-features       Features of an encoder that does not move, kept for images that come again.
-hiera_unet     A U-shaped decoder on SAM2's trunk alone, after SAM2-UNet (Xiong et al., arXiv
-               2408.08870): the baseline that shows what neck, depth and attention are worth.
-norms          Norms of single images, in the place of BatchNorm.
-pixels         What every encoder does to its pixels first.
-sam            SAM (Kirillov et al., arXiv 2304.02643), by transformers.
-sam2_encoder   SAM2's image encoder (Ravi et al., arXiv 2408.00714): Hiera trunk and FPN neck.
-sam2_unet      SAM2-UNet: the same trunk, frozen, with adapters before its blocks.
-smp            U-Net and its relatives, by segmentation_models_pytorch: the usual baselines.
-system         What every system offers: a prediction at any size, its loss, and what may be
-               adapted.
-vit            A plain vision transformer (Dosovitskiy et al., arXiv 2010.11929), by timm.
-weights        Pretrained tensors: where they come from, that they fit, and what they hash to.
-dual_encoder/  SRFT-GaLore's system, a package.
-imedsam/       I-MedSAM's system, a package.
-weft/          WEFT's system, a package.
+blocks           Convolutional pieces of heads. GroupNorm, so that no statistic crosses samples.
+box_shapes       What a box alone is worth: the filled box, and the ellipse in it.
+boxes            What every system that is told by boxes does with them.
+d2gpland         What D2GPLand is without its prompts: a ResNet for RGB, a frozen SAM for depth.
+hiera_unet       A U-shaped decoder on SAM2's trunk alone, after SAM2-UNet (Xiong et al., arXiv
+                 2408.08870): the baseline that shows what neck, depth and attention are worth.
+norms            Norms of single images, in the place of BatchNorm.
+pixels           What every encoder does to its pixels first.
+sam2_unet        SAM2-UNet: the same trunk, frozen, with adapters before its blocks.
+smp              U-Net and its relatives, by segmentation_models_pytorch: the usual baselines.
+system           What every system offers: a prediction at any size, its loss, and what may be
+                 adapted.
+weights          Pretrained tensors: where they come from, that they fit, and what they hash to.
+depth_encoders/  Encoders of depth by name, a package.
+dual_encoder/    SRFT-GaLore's system, a package.
+imedsam/         I-MedSAM's system, a package.
+rgb_encoders/    Encoders of images by name, a package.
+weft/            WEFT's system, a package.
 """
 
 from segcore.tables import Table
@@ -29,7 +26,7 @@ SYSTEMS = Table("SYSTEMS", "segcore.systems", "system")
 SYSTEMS.add(
     "dual_encoder",
     "segcore.systems.dual_encoder.network:DualEncoderConfig",
-    "SAM2 for RGB and Depth Anything V2 for depth, fused by cross-attention",
+    "an encoder of RGB and one of depth (SAM2, Depth Anything V2), fused by cross-attention",
     needs={
         "depth maps": "give a set that has them, set system.depth.source='image' to let the depth "
         "encoder see the image, or system.fusion.mode='rgb_only' to do without it"
@@ -49,7 +46,7 @@ SYSTEMS.add(
     "smp",
     "segcore.systems.smp:SmpConfig",
     "U-Net, U-Net++, MA-Net, FPN, DeepLabV3+, UPerNet or SegFormer, of RGB or RGB and depth",
-    lacks=("layers to adapt", "fused q, k, v", "transformer blocks"),
+    lacks=("layers to adapt", "queries and values", "transformer blocks"),
 )
 SYSTEMS.add(
     "d2gpland",
@@ -75,5 +72,5 @@ for _name, _class, _about in (
         _name,
         f"segcore.systems.box_shapes:{_class}Config",
         _about,
-        lacks=("pretrained weights", "layers to adapt", "fused q, k, v", "transformer blocks"),
+        lacks=("pretrained weights", "layers to adapt", "queries and values", "transformer blocks"),
     )

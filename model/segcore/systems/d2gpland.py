@@ -42,9 +42,9 @@ from segcore.systems.blocks import (
     loss_with_sides,
     side_heads,
 )
-from segcore.systems.encoders import EncoderConfig, keep_statistics
 from segcore.systems.pixels import enlarge, logits_at, resize, standardise
-from segcore.systems.sam import SamWeights
+from segcore.systems.rgb_encoders.convolutional import EncoderConfig, keep_statistics
+from segcore.systems.rgb_encoders.sam_model import SamWeights
 from segcore.systems.system import Part, System, SystemConfig, Targets, projections
 from segcore.systems.weights import from_elsewhere, read_all, tensors_hash
 

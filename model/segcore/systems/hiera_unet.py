@@ -27,8 +27,8 @@ from segcore.systems.blocks import (
     loss_with_sides,
     side_heads,
 )
-from segcore.systems.pixels import logits_at, resize, standardise
-from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config
+from segcore.systems.pixels import AS_IT_IS, logits_at, resize, standardise, taken_out
+from segcore.systems.rgb_encoders.sam2 import SIZE_MULTIPLE, Sam2Config
 from segcore.systems.system import Part, Published, System, SystemConfig, Targets, projections
 from segcore.systems.weights import from_elsewhere, moves, tensors_hash
 
@@ -135,7 +135,8 @@ class HieraUnet(System):
 
     def published(self) -> Published:
         """SAM2's trunk; its neck is no part of this network."""
-        return Published(self.trunk, "SAM2's trunk", self._config.sam2.standardise)
+        pixels = taken_out() if self._config.sam2.standardise else AS_IT_IS
+        return Published(self.trunk, "SAM2's trunk", pixels)
 
     def weights_hash(self) -> str:
         """Hash of the trunk's weights as they were loaded."""

@@ -3,6 +3,7 @@
 Shape suffixes: B batch, C channels, H W image size, h w asked-for size.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -47,8 +48,25 @@ def logits_at(native_BKhw: Tensor, size: Size, how: Enlarging = "bilinear") -> T
     return enlarge(native_BKhw.float(), size)
 
 
-def standardise(image_B3HW: Tensor) -> Tensor:
-    """An image in [0, 1] with ImageNet's mean and standard deviation taken out."""
-    mean_311 = torch.tensor(IMAGENET_MEAN, device=image_B3HW.device).view(3, 1, 1)
-    std_311 = torch.tensor(IMAGENET_STD, device=image_B3HW.device).view(3, 1, 1)
+def standardise(
+    image_B3HW: Tensor,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+) -> Tensor:
+    """An image in [0, 1] with a mean and a standard deviation taken out, ImageNet's if no others
+    are given."""
+    mean_311 = torch.tensor(mean, device=image_B3HW.device).view(3, 1, 1)
+    std_311 = torch.tensor(std, device=image_B3HW.device).view(3, 1, 1)
     return (image_B3HW - mean_311) / std_311
+
+
+def taken_out(mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> str:
+    """What `standardise` does, in words."""
+    if (tuple(mean), tuple(std)) == (IMAGENET_MEAN, IMAGENET_STD):
+        return "ImageNet's mean and standard deviation taken out"
+    numbers = (", ".join(f"{x:g}" for x in values) for values in (mean, std))
+    return "the mean ({}) and the standard deviation ({}) taken out".format(*numbers)
+
+
+AS_IT_IS = "as it is"
+"""Of pixels that nothing is done to, in words."""

@@ -33,7 +33,7 @@ from segcore.systems.blocks import (
     side_heads,
 )
 from segcore.systems.pixels import logits_at, resize, standardise
-from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config
+from segcore.systems.rgb_encoders.sam2 import SIZE_MULTIPLE, Sam2Config
 from segcore.systems.system import Part, System, SystemConfig, Targets, projections
 from segcore.systems.weights import from_elsewhere, tensors_hash
 

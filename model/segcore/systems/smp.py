@@ -1,8 +1,8 @@
 """U-Net and its relatives, by segmentation_models_pytorch: the baselines that every paper has.
 
 Different from the library's own networks, so that a sample counts for itself alone: norms are those
-of `segcore.systems.encoders`, and neither features (FPN, DeepLabV3+) nor blocks (SegFormer's
-encoder) are dropped.
+of `segcore.systems.rgb_encoders.convolutional`, and neither features (FPN, DeepLabV3+) nor blocks
+(SegFormer's encoder) are dropped.
 
 Shape suffixes: B batch, C channels, K classes, H W image size.
 """
@@ -21,7 +21,9 @@ from segcore.classes import ClassSpec
 from segcore.losses.dice_ce import DiceCe
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
-from segcore.systems.encoders import (
+from segcore.systems.norms import Norm
+from segcore.systems.pixels import logits_at, resize, standardise
+from segcore.systems.rgb_encoders.convolutional import (
     WHOLE,
     EncoderConfig,
     drop_nothing,
@@ -29,8 +31,6 @@ from segcore.systems.encoders import (
     load_encoder,
     replace_norms,
 )
-from segcore.systems.norms import Norm
-from segcore.systems.pixels import logits_at, resize, standardise
 from segcore.systems.system import Part, System, SystemConfig, Targets
 from segcore.systems.weights import tensors_hash
 

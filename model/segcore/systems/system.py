@@ -40,8 +40,10 @@ class Published:
     """With what training made of it, and nothing of the system's own."""
     name: str
     """For a person: `SAM2's image encoder`."""
-    standardised: bool
-    """Whether it sees pixels from which ImageNet's mean and standard deviation were taken."""
+    pixels: str
+    """What is done to them first, in words: see `segcore.systems.pixels.taken_out`."""
+    size: Size | None = None
+    """Of the images that it sees, pixels; None: the system's."""
 
 
 class System(nn.Module, ABC):
@@ -91,6 +93,13 @@ class System(nn.Module, ABC):
         attention = self.adaptable("attention")
         return {name: module for name, module in attention.items() if name.endswith(".qkv")}
 
+    def separate_qv(self) -> Mapping[str, nn.Linear]:
+        """Those of `adaptable("attention")` whose outputs are queries or values alone, by module
+        path: those called `q_proj` and `v_proj`, as transformers calls SAM3's and DINOv3's."""
+        attention = self.adaptable("attention")
+        alone = (".q_proj", ".v_proj")
+        return {name: module for name, module in attention.items() if name.endswith(alone)}
+
     @abstractmethod
     def weights_hash(self) -> str:
         """Hash of the pretrained weights as they were loaded; `none` where there are none."""
@@ -106,14 +115,34 @@ class System(nn.Module, ABC):
         return None
 
 
+_ATTENTION, _MLP = (".attn.", ".attention."), ".mlp."
+"""What stands between a block's path and a linear map's name, as libraries call it."""
+
+
 def projections(encoder: nn.Module, *, mlp: bool) -> dict[str, nn.Linear]:
-    """An encoder's linear maps by module path: attention's fused qkv and output, and the MLPs' if
-    asked for. Others, such as SAM2's shortcuts between stages, are not among them."""
+    """An encoder's linear maps by module path: attention's queries, keys and values, fused or not,
+    and output, and the MLPs' if asked for. Others, such as SAM2's shortcuts between stages, are not
+    among them."""
+    wanted = (*_ATTENTION, _MLP) if mlp else _ATTENTION
     return {
         name: module
         for name, module in encoder.named_modules()
-        if isinstance(module, nn.Linear) and (".attn." in name or (mlp and ".mlp." in name))
+        if isinstance(module, nn.Linear) and any(part in name for part in wanted)
     }
+
+
+def within_block(path: str) -> tuple[str, Literal["attention", "mlp"]]:
+    """Of a projection's module path: its block's, and whether it is the attention's or the MLP's.
+
+    Raises:
+        ValueError: it is no projection's.
+    """
+    if _MLP in path:
+        return path.rpartition(_MLP)[0], "mlp"
+    for part in _ATTENTION:
+        if part in path:
+            return path.rpartition(part)[0], "attention"
+    raise ValueError(f"{path} is no projection of a block")
 
 
 def transformer_blocks(encoder: nn.Module) -> dict[str, nn.Module]:

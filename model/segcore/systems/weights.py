@@ -36,17 +36,37 @@ class WeightSource(Protocol):
     def hub(self) -> str | None: ...
 
 
-_downloads: ContextVar[bool] = ContextVar("_downloads", default=True)
+_places: ContextVar[Mapping[str, str] | None] = ContextVar("_places", default=None)
+"""Inside of `only_cached`, the fields that take a folder in the place of each name."""
 
 
 def check_source(
-    part: str, size: str, pretrained: Pretrained, checkpoint: str | None, hub: str | None
+    part: str,
+    size: str,
+    pretrained: Pretrained,
+    checkpoint: str | None,
+    hub: str | None,
+    *,
+    packaged: bool = True,
 ) -> None:
     """Refuse a source of weights that cannot be.
+
+    Args:
+        part: whose weights, for messages.
+        size: of it.
+        pretrained: where they are from.
+        checkpoint: their place.
+        hub: their name.
+        packaged: whether this project has some of size `nano`.
 
     Raises:
         ValueError: no such weights of that size, or `checkpoint` or `hub` is missing or unused.
     """
+    if pretrained == "packaged" and not packaged:
+        raise ValueError(
+            f"{part}: no weights are packaged: set pretrained='checkpoint' with checkpoint=PLACE, "
+            "pretrained='hub' with hub=NAME, or pretrained='random'"
+        )
     if pretrained == "packaged" and size != "nano":
         raise ValueError(
             f"{part}: packaged weights exist for size 'nano', not {size!r}: "
@@ -54,7 +74,10 @@ def check_source(
             "or pretrained='random'"
         )
     if pretrained == "hub" and size == "nano":
-        raise ValueError(f"{part}: weights of size 'nano' are on no hub: use pretrained='packaged'")
+        instead = "packaged" if packaged else "random"
+        raise ValueError(
+            f"{part}: weights of size 'nano' are on no hub: use pretrained={instead!r}"
+        )
     for field, value, example in (("checkpoint", checkpoint, "PLACE"), ("hub", hub, "NAME")):
         if pretrained == field and value is None:
             raise ValueError(f"{part}: pretrained={field!r} needs {field}={example}")
@@ -66,34 +89,35 @@ def check_source(
 
 
 @contextmanager
-def only_cached() -> Iterator[None]:
-    """Inside, `from_hub` looks into its cache alone: the name is a file's, not the user's."""
-    token = _downloads.set(False)
+def only_cached(places: Mapping[str, str]) -> Iterator[None]:
+    """Inside, `from_hub` looks into its cache alone: the name is a file's, not the user's.
+
+    Args:
+        places: by name on the hub, the field that takes a folder in its place.
+    """
+    token = _places.set(places)
     try:
         yield
     finally:
-        _downloads.reset(token)
+        _places.reset(token)
 
 
-def from_hub(name: str, part: str) -> Path:
+def from_hub(name: str) -> Path:
     """The folder of a model on the Hugging Face hub, downloaded unless its cache has it.
-
-    Args:
-        name: of the model.
-        part: of the system, that it is for: `sam2` or `depth`.
 
     Raises:
         ValueError: no such model, the hub cannot be reached, or `only_cached` and it is not.
     """
-    files, allowed = ["config.json", "model.safetensors"], _downloads.get()
+    files, places = ["config.json", "model.safetensors"], _places.get()
+    allowed = places is None
     try:
         return Path(snapshot_download(name, allow_patterns=files, local_files_only=not allowed))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        if not allowed:
+        if places is not None:
             raise ValueError(
                 f"{name} is not in this machine's cache of the Hugging Face hub, and a checkpoint "
                 f"alone starts no download: if you trust that name, run `hf download {name}` "
-                f"first, or give the place of its folder: system.{part}.checkpoint=FOLDER"
+                f"first, or give the place of its folder: {places[name]}=FOLDER"
             ) from error
         raise ValueError(
             f"can't get {name} from the Hugging Face hub ({str(error).strip().splitlines()[0]}): "
@@ -145,7 +169,7 @@ def begin_from(
     elif source.checkpoint is not None:
         load(read(Path(source.checkpoint)), source.checkpoint)
     elif source.hub is not None:
-        load(read(from_hub(source.hub, part)), source.hub)
+        load(read(from_hub(source.hub)), source.hub)
 
 
 def packaged(name: str) -> dict[str, Tensor]:
@@ -269,6 +293,20 @@ def refuse_misfits(
     faults = [f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names]
     if faults:
         raise ValueError(f"the weights in {source} do not fit the network; " + "; ".join(faults))
+
+
+def apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors with those of each fused `qkv` as three: `q_proj`, `k_proj` and `v_proj`. One
+    that is no three of one size stays as it is."""
+    found: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        before, fused, after = name.partition(".qkv.")
+        if not fused or not tensor.ndim or len(tensor) % 3:
+            found[name] = tensor
+            continue
+        for part, x in zip("qkv", tensor.chunk(3), strict=True):
+            found[f"{before}.{part}_proj.{after}"] = x.contiguous()
+    return found
 
 
 def renamed(name: str, patterns: Iterable[tuple[str, str]]) -> str:

@@ -15,9 +15,11 @@ from segcore.data.pixels import DepthRange, Shrinking
 from segcore.data.prompts import PromptConfig
 from segcore.methods import METHODS
 from segcore.methods.method import Method
+from segcore.registry import Choice
 from segcore.systems import SYSTEMS
 from segcore.systems.system import System, SystemConfig
 from segcore.systems.weights import only_cached
+from segcore.tables import Table
 from segcore.training.checkpoint import BEST, CONFIG, CheckpointError, read_best, restore_tensors
 from segcore.training.runtime import Precision
 from segcore.training.tta import TtaConfig
@@ -67,7 +69,7 @@ def restore(
 
     Args:
         path: a checkpoint folder, or a trial's folder in a study's results (see `find`).
-        locations: where pretrained weights lie, by dotted field (`system.sam2.checkpoint`). A
+        locations: where pretrained weights lie, by dotted field (`system.rgb.checkpoint`). A
             checkpoint holds only what training changed, and no places. Weights that it knows by
             their name on the hub are used from the hub's cache, but never downloaded.
         as_trained: adapters stay modules of their own: what the network says then has the digits
@@ -88,10 +90,7 @@ def restore(
     faults = [
         f"{folder} was trained with {table.kind} {name!r}, which is not known here: give the file "
         "that registers it, such as its study's own, with --plugin FILE"
-        for table, name in (
-            (SYSTEMS, values["system"]["name"]),
-            (METHODS, values["method"]["name"]),
-        )
+        for table, name in _rows(values)
         if name not in table
     ]
     if faults:
@@ -100,7 +99,7 @@ def restore(
     method = from_json(Method, values["method"])
     names, exclusive = description["classes"]["names"], description["classes"]["exclusive"]
     classes = ClassSpec(tuple(names), exclusive)
-    with torch.random.fork_rng(devices=[]), only_cached():
+    with torch.random.fork_rng(devices=[]), only_cached(_on_hub(values["system"])):
         torch.manual_seed(values["seed"])  # encoders that stayed random are made again
         system = _build(config, classes)
         if system.weights_hash() != description["weights_hash"]:
@@ -130,6 +129,19 @@ def restore(
         depth_range=None if depth is None else (int(depth[0]), int(depth[1])),
         precision="bfloat16" if _at(description, "config.precision") == "bfloat16" else "float32",
     )
+
+
+def _rows(values: Mapping[str, Any]) -> Iterator[tuple[Table, str]]:
+    """The rows that a training chose: its method, its system, and what that chose itself."""
+    system = values["system"]
+    yield METHODS, values["method"]["name"]
+    yield SYSTEMS, system["name"]
+    if system["name"] in SYSTEMS:
+        hints = typing.get_type_hints(SystemConfig.choice(system["name"]))
+        for field, inner in system.items():
+            hint: Any = hints.get(field)
+            if _is_choice(hint) and _names_a_row(inner):
+                yield hint.table, inner["name"]
 
 
 def _build(config: SystemConfig, classes: ClassSpec) -> System:
@@ -187,7 +199,7 @@ def _located(system: dict[str, Any], locations: Mapping[str, str]) -> dict[str, 
     Raises:
         ValueError: a place that the system does not have, or lacks; all of them.
     """
-    known = {f"system.{p}": p for p in _locations(SystemConfig.choice(system["name"]))}
+    known = {f"system.{p}": p for p in _locations(SystemConfig.choice(system["name"]), system)}
     faults = [
         f"{field} is no place of weights of this checkpoint, which has {', '.join(known) or 'none'}"
         for field in locations
@@ -211,11 +223,36 @@ def _located(system: dict[str, Any], locations: Mapping[str, str]) -> dict[str, 
     return out
 
 
-def _locations(config: type[Any], prefix: str = "") -> Iterator[str]:
-    """The dotted fields of a configuration that only say where something lies."""
+def _locations(config: type[Any], values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted fields of a configuration that only say where something lies.
+
+    Args:
+        config: its class.
+        values: its fields, of which those that choose of a table say which row.
+        prefix: of every field.
+    """
     hints = typing.get_type_hints(config)
     for field in dataclasses.fields(config):
+        hint: Any = hints[field.name]
+        inner: Any = values.get(field.name)
+        if _is_choice(hint) and _names_a_row(inner):
+            hint = hint.choice(inner["name"])
         if field.metadata.get("location"):
             yield prefix + field.name
-        elif dataclasses.is_dataclass(hint := hints[field.name]) and isinstance(hint, type):
-            yield from _locations(hint, f"{prefix}{field.name}.")
+        elif dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            yield from _locations(hint, inner or {}, f"{prefix}{field.name}.")
+
+
+def _is_choice(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Choice)
+
+
+def _names_a_row(values: Any) -> bool:
+    return isinstance(values, Mapping) and "name" in values
+
+
+def _on_hub(system: Mapping[str, Any]) -> dict[str, str]:
+    """By name on the hub, the field that takes a folder in its place."""
+    fields = _locations(SystemConfig.choice(system["name"]), system)
+    parts = {f"system.{field}": _at(system, field.rpartition(".")[0]) for field in fields}
+    return {part["hub"]: field for field, part in parts.items() if _at(part, "hub") is not None}

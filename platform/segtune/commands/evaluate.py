@@ -54,7 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a field of the data set (data.root=DIR), of the boxes (prompts.source=truth) or of "
         "test-time augmentation (tta.flips=\"('horizontal',)\"), or where pretrained weights lie "
-        "(system.sam2.checkpoint=FILE); may be repeated",
+        "(system.rgb.checkpoint=FILE); may be repeated",
     )
     parser.add_argument("--split", choices=SPLITS, default="test", help="(default: %(default)s)")
     parser.add_argument(

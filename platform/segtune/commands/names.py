@@ -10,10 +10,7 @@ from rich.table import Table
 from segtune.commands import pairs
 from segtune.study import catalog
 
-HELP = (
-    "studies, systems, methods, losses, transforms, data sets and metrics by name, and what goes "
-    "together"
-)
+HELP = "studies, systems, encoders, methods, losses, data sets and metrics, and what goes together"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +42,8 @@ def _descriptions(module: str, table: str) -> Callable[[], dict[str, str]]:
 _KINDS: dict[str, Callable[[], dict[str, str]]] = {
     "studies": catalog.summaries,
     "systems": _descriptions("segcore.systems", "SYSTEMS"),
+    "rgb_encoders": _descriptions("segcore.systems.rgb_encoders", "RGB_ENCODERS"),
+    "depth_encoders": _descriptions("segcore.systems.depth_encoders", "DEPTH_ENCODERS"),
     "methods": _descriptions("segcore.methods", "METHODS"),
     "losses": _descriptions("segcore.losses", "LOSSES"),
     "transforms": _descriptions("segcore.transforms", "TRANSFORMS"),

@@ -104,7 +104,7 @@ def location_argument(parser: argparse.ArgumentParser) -> None:
         metavar="FIELD=PLACE",
         action="append",
         default=[],
-        help="where pretrained weights lie, as in --set system.sam2.checkpoint=FILE, for "
+        help="where pretrained weights lie, as in --set system.rgb.checkpoint=FILE, for "
         "checkpoints of networks that started from files",
     )
 

@@ -22,6 +22,7 @@ from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.methods.method import Method
 from segcore.presets import nano, paper_system
 from segcore.systems.dual_encoder.network import DualEncoderConfig
+from segcore.systems.rgb_encoders.sam2 import Sam2Config
 
 PRESETS = ("hiera_l", "nano")
 
@@ -40,8 +41,9 @@ def system_config(preset: str, image_size: int | None, checkpoint: str | None) -
     else:
         config = paper_system(pretrained="random")
         if checkpoint is not None:
-            sam2 = replace(config.sam2, pretrained="checkpoint", checkpoint=checkpoint)
-            config = replace(config, sam2=sam2)
+            assert isinstance(config.rgb, Sam2Config)
+            rgb = replace(config.rgb, pretrained="checkpoint", checkpoint=checkpoint)
+            config = replace(config, rgb=rgb)
     return config if image_size is None else replace(config, image_size=image_size)
 
 

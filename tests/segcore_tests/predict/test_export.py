@@ -3,8 +3,10 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import timm
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -13,7 +15,7 @@ from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from sam2.modeling.position_encoding import PositionEmbeddingSine
 from torch import Tensor, nn
-from transformers import SamModel
+from transformers import DINOv3ViTModel, Sam3VisionModel, SamModel, SamVisionModel
 
 from segcore.batch import Batch, Prompts
 from segcore.classes import ClassSpec
@@ -26,7 +28,12 @@ from segcore.presets import imedsam_nano
 from segcore.systems.dual_encoder.fusion import FusionConfig
 from segcore.systems.dual_encoder.network import DualEncoder, DualEncoderConfig
 from segcore.systems.imedsam.network import IMedSam
-from segcore.systems.sam2_encoder import Sam2Config
+from segcore.systems.rgb_encoders.dinov3 import Dinov3Config
+from segcore.systems.rgb_encoders.rgb_encoder import RgbEncoderConfig
+from segcore.systems.rgb_encoders.sam import SamEncoderConfig
+from segcore.systems.rgb_encoders.sam2 import Sam2Config
+from segcore.systems.rgb_encoders.sam3 import Sam3EncoderConfig
+from segcore.systems.rgb_encoders.timm_vit import TimmVitConfig
 from segcore.systems.system import SystemConfig
 from segcore.training.loop import Training
 from segcore.training.restore import Restored, restore
@@ -105,9 +112,9 @@ def test_sam2_alone_sees_what_the_trained_network_saw(
     plain = Sam2().eval()
     plain.load_state_dict(read(path))
     with torch.no_grad():
-        seen, _ = system.sam2(image())
+        seen, _ = system.rgb(image())
         alone = plain.image_encoder((image() - MEAN) / STD)["backbone_fpn"]
-        begun, _ = DualEncoderConfig().sam2.build()(image())
+        begun, _ = Sam2Config().build()(image())
     for stride, features in zip((4, 8, 16), alone, strict=True):
         assert torch.allclose(features, seen[stride], atol=1e-5)
     moved = not torch.allclose(seen[16], begun[16], atol=1e-3)
@@ -133,7 +140,7 @@ def test_what_began_from_metas_file_is_a_whole_sam2(tmp_path: Path) -> None:
             left = model.load_state_dict(from_pt(tmp_path / "sam2.pt"), strict=False)
             assert not left.unexpected_keys
             assert not any(n.startswith("image_encoder.") for n in left.missing_keys)
-        encoder = restored.system.pretrained()["sam2"].state_dict()
+        encoder = restored.system.pretrained()["rgb"].state_dict()
         for name, tensor in model.state_dict().items():
             if name.startswith("image_encoder."):
                 assert torch.equal(tensor, encoder[name])
@@ -144,7 +151,7 @@ def test_what_began_from_metas_file_is_a_whole_sam2(tmp_path: Path) -> None:
 def network(sam2: Sam2Config) -> Restored:
     """Weights as they are after training: moved."""
     fusion = FusionConfig(mode="rgb_only")
-    config = DualEncoderConfig(sam2=sam2, fusion=fusion)
+    config = DualEncoderConfig(rgb=sam2, fusion=fusion)
     classes = ClassSpec(("liver",), exclusive=False)
     system = config.build(classes).requires_grad_(False)
     for parameter in system.parameters():
@@ -244,3 +251,72 @@ def test_what_cannot_be_exported_says_why(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="filled_box has no pretrained model"):
         export(shape, tmp_path / "box.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+def by_sam(path: Path) -> Callable[[Tensor], Tensor]:
+    model: Any = SamVisionModel.from_pretrained(path)
+    return lambda pixels: model(pixels).last_hidden_state
+
+
+def by_sam3(path: Path) -> Callable[[Tensor], Tensor]:
+    model: Any = Sam3VisionModel.from_pretrained(path)
+    return lambda pixels: model(pixels).fpn_hidden_states[0]
+
+
+def by_dinov3(path: Path) -> Callable[[Tensor], Tensor]:
+    model = DINOv3ViTModel.from_pretrained(path)
+    return lambda pixels: (
+        model(pixels).last_hidden_state[:, 5:].transpose(1, 2).unflatten(2, (8, 8))
+    )
+
+
+def by_timm(path: Path) -> Callable[[Tensor], Tensor]:
+    model: Any = timm.create_model("vit_tiny_patch16_224", img_size=64, num_classes=0)
+    model.load_state_dict(load_file(path))
+    model.train(False)
+    return lambda pixels: model.forward_intermediates(
+        pixels, indices=1, norm=True, intermediates_only=True
+    )[-1]
+
+
+@pytest.mark.parametrize("method", ["lora", "lora_qv"])
+@pytest.mark.parametrize(
+    ("rgb", "suffix", "load"),
+    [
+        (SamEncoderConfig(), "", by_sam),
+        (Sam3EncoderConfig(), "", by_sam3),
+        (Dinov3Config(), "", by_dinov3),
+        (TimmVitConfig(model="vit_tiny_patch16_224", pretrained="random"), ".safetensors", by_timm),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_other_encoders_see_in_their_libraries_what_the_network_saw(
+    rgb: RgbEncoderConfig,
+    suffix: str,
+    load: Callable[[Path], Callable[[Tensor], Tensor]],
+    method: str,
+    tmp_path: Path,
+) -> None:
+    config = DualEncoderConfig(image_size=64, rgb=rgb, fusion=FusionConfig(mode="rgb_only"))
+    torch.manual_seed(0)
+    system = config.build(CLASSES)
+    chosen = Method.named(method)
+    chosen.adapt(system)
+    for parameter in system.pretrained().values():
+        for moved in parameter.parameters():
+            if moved.requires_grad:
+                moved.data.add_(0.01)  # as training would
+    chosen.merge(system)
+    system.requires_grad_(False).eval()
+    export(Restored(system, config, chosen, CLASSES, None), path := tmp_path / f"rgb{suffix}")
+    encoder: Any = system.rgb
+    pixels = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        seen = (
+            encoder.look(pixels)
+            if hasattr(encoder, "look")
+            else encoder.model(pixels).fpn_hidden_states[0]
+        )
+        expected = load(path)(pixels)
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(seen, expected, rtol=1e-5, atol=1e-5)

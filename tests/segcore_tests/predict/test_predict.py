@@ -23,7 +23,7 @@ from segcore.predict import Predictor
 from segcore.systems.dual_encoder.fusion import FusionConfig
 from segcore.systems.dual_encoder.network import DualEncoderConfig
 from segcore.systems.imedsam.network import IMedSamConfig
-from segcore.systems.sam2_encoder import Sam2Config
+from segcore.systems.rgb_encoders.sam2 import Sam2Config
 from segcore.training.checkpoint import CheckpointError, restore_tensors, trained_tensors
 from segcore.training.loop import Training
 from segcore.training.restore import find, restore
@@ -86,7 +86,7 @@ def test_files_are_read_and_resized_as_in_training(tiny: TrainConfig, tmp_path: 
 
 
 def test_encoders_that_stayed_random_are_made_again(tiny: TrainConfig, tmp_path: Path) -> None:
-    system = DualEncoderConfig(sam2=Sam2Config(pretrained="random"))
+    system = DualEncoderConfig(rgb=Sam2Config(pretrained="random"))
     training = trained(tiny, tmp_path, system=system, method=Method.named("frozen"), seed=3)
     state = torch.get_rng_state()
     restored = restore(tmp_path)
@@ -230,10 +230,10 @@ def test_places_of_weights_are_asked_for_together(tiny: TrainConfig, tmp_path: P
     trained(tiny, tmp_path, method=Method.named("frozen"))
     path = tmp_path / "config.json"
     described = json.loads(path.read_text())
-    described["config"]["system"]["sam2"]["pretrained"] = "checkpoint"
+    described["config"]["system"]["rgb"]["pretrained"] = "checkpoint"
     described["config"]["system"]["depth"]["pretrained"] = "checkpoint"
     path.write_text(json.dumps(described))
-    with pytest.raises(ValueError, match=r"system.sam2.checkpoint=PLACE is needed") as refused:
+    with pytest.raises(ValueError, match=r"system.rgb.checkpoint=PLACE is needed") as refused:
         restore(tmp_path, {"system.image_size": "64"})
     assert "system.depth.checkpoint=PLACE is needed" in str(refused.value)
     assert "system.image_size is no place" in str(refused.value)
@@ -243,9 +243,9 @@ def test_weights_of_a_place_are_used(tiny: TrainConfig, tmp_path: Path) -> None:
     weights = tmp_path / "sam2.pt"
     torch.save({"model": Sam2Config(pretrained="random").build().state_dict()}, weights)
     sam2 = Sam2Config(pretrained="checkpoint", checkpoint=str(weights))
-    trained(tiny, tmp_path / "checkpoint", system=DualEncoderConfig(sam2=sam2))
+    trained(tiny, tmp_path / "checkpoint", system=DualEncoderConfig(rgb=sam2))
     moved = weights.rename(tmp_path / "elsewhere.pt")
-    places = {"system.sam2.checkpoint": str(moved)}
+    places = {"system.rgb.checkpoint": str(moved)}
     assert Predictor.load(tmp_path / "checkpoint", device="cpu", locations=places).needs_depth
 
 
@@ -266,13 +266,13 @@ def test_weights_from_the_hub_are_found_by_place_or_in_the_cache_and_never_downl
     checkpoint = tmp_path / "checkpoint"
     with monkeypatch.context() as offline:
         offline.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-        system = DualEncoderConfig(image_size=64, sam2=hub, fusion=fusion)
+        system = DualEncoderConfig(image_size=64, rgb=hub, fusion=fusion)
         trained(tiny, checkpoint, system=system, method=Method.named("frozen"))
     # A hub that can be reached is not asked: any request would go to this address, and fail.
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     found = restore(checkpoint)
     elsewhere = model.rename(tmp_path / "elsewhere") / "snapshots" / ("0" * 40)
-    placed = restore(checkpoint, {"system.sam2.checkpoint": str(elsewhere)})
+    placed = restore(checkpoint, {"system.rgb.checkpoint": str(elsewhere)})
     for name, tensor in found.system.state_dict().items():
         assert torch.equal(tensor, placed.system.state_dict()[name])
     with pytest.raises(ValueError, match="run `hf download someone/tiny` first, or give the place"):
@@ -288,13 +288,13 @@ def test_all_weights_that_are_not_in_the_hubs_cache_are_told_at_once(
     trained(tiny, tmp_path, method=Method.named("frozen"))
     path = tmp_path / "config.json"
     described = json.loads(path.read_text())
-    for part, size in (("sam2", "hiera_tiny"), ("depth", "small")):
+    for part, size in (("rgb", "hiera_tiny"), ("depth", "small")):
         hub = {"size": size, "pretrained": "hub", "hub": f"someone/{part}"}
         described["config"]["system"][part].update(hub)
     path.write_text(json.dumps(described))
     with pytest.raises(ValueError, match="a checkpoint alone starts no download") as refused:
         restore(tmp_path)
-    for part in ("sam2", "depth"):
+    for part in ("rgb", "depth"):
         assert f"`hf download someone/{part}` first" in str(refused.value)
         assert f"system.{part}.checkpoint=FOLDER" in str(refused.value)
 

@@ -194,7 +194,7 @@ def test_every_fault_in_one_message(
         (["images", "--depth", "depth", "--batch-size", "0"], "give 1 or more"),
         (["images", "--depth", "depth", "--device", "abacus"], "no device 'abacus'"),
         (["images", "--depth", "depth", "--out", "taken"], "can't write to taken"),
-        (["images", "--set", "system.sam2.checkpoint"], "write FIELD=PLACE"),
+        (["images", "--set", "system.rgb.checkpoint"], "write FIELD=PLACE"),
         (["images", "--set", "data.root=x"], "data.root is no place of weights"),
     ],
 )

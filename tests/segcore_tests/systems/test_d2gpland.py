@@ -14,8 +14,8 @@ from torchvision.models import resnet18
 from segcore.batch import FINISHED
 from segcore.methods.method import Method
 from segcore.systems.d2gpland import D2gpland, D2gplandConfig
-from segcore.systems.encoders import EncoderConfig
-from segcore.systems.sam import SamWeights
+from segcore.systems.rgb_encoders.convolutional import EncoderConfig
+from segcore.systems.rgb_encoders.sam_model import SamWeights
 from segcore.testing import LANDMARKS, noise
 
 SIZE = (64, 64)

@@ -15,12 +15,13 @@ from segcore.classes import ClassSpec
 from segcore.config import from_json, to_json
 from segcore.methods.method import Method
 from segcore.presets import paper_system
+from segcore.systems.depth_encoders.depth_anything_v2 import DepthAnythingV2Config
+from segcore.systems.depth_encoders.depth_encoder import DepthEncoder
 from segcore.systems.dual_encoder.decoder import DecoderConfig
-from segcore.systems.dual_encoder.depth_encoder import DepthConfig, DepthEncoder
 from segcore.systems.dual_encoder.fusion import FusionConfig
 from segcore.systems.dual_encoder.network import DualEncoder, DualEncoderConfig
 from segcore.systems.pixels import IMAGENET_MEAN, IMAGENET_STD, resize, standardise
-from segcore.systems.sam2_encoder import Sam2Config, build_hiera
+from segcore.systems.rgb_encoders.sam2 import Sam2Config, build_hiera
 from segcore.systems.system import SystemConfig
 from segcore.training.schedule import OptimConfig
 
@@ -93,12 +94,12 @@ def test_images_of_another_size_and_overlapping_classes() -> None:
         fused(residual=False),
         DualEncoderConfig(decoder=DecoderConfig(layout="esanet")),
         DualEncoderConfig(decoder=DecoderConfig(layout="flat")),
-        DualEncoderConfig(depth=DepthConfig(shifted=True)),
-        DualEncoderConfig(depth=DepthConfig(source="image")),
+        DualEncoderConfig(depth=DepthAnythingV2Config(shifted=True)),
+        DualEncoderConfig(depth=DepthAnythingV2Config(source="image")),
         DualEncoderConfig(enlarging="nearest"),
-        DualEncoderConfig(depth=DepthConfig(pretrained="random")),
-        DualEncoderConfig(sam2=Sam2Config(pretrained="random")),
-        DualEncoderConfig(sam2=Sam2Config(standardise=False)),
+        DualEncoderConfig(depth=DepthAnythingV2Config(pretrained="random")),
+        DualEncoderConfig(rgb=Sam2Config(pretrained="random")),
+        DualEncoderConfig(rgb=Sam2Config(standardise=False)),
         DualEncoderConfig(image_size=96),
     ],
     ids=lambda config: str({k: v for k, v in flat(config).items() if v != DEFAULTS[k]}),
@@ -107,7 +108,7 @@ def test_every_setting_changes_the_model(config: DualEncoderConfig) -> None:
     base, other = built(), built(config)
     # Shared parameters are made equal, so that only the setting can make the difference.
     same = {k: v for k, v in base.state_dict().items() if shapes(other).get(k) == v.shape}
-    if config.sam2.pretrained == config.depth.pretrained == "packaged":
+    if config.rgb.pretrained == config.depth.pretrained == "packaged":
         other.load_state_dict(same, strict=False)
     with torch.no_grad():
         one, two = (system(batch(), (64, 64)).logits_BKhw for system in (base, other))
@@ -173,7 +174,7 @@ def test_the_code_adds_the_finest_features_first() -> None:
     system, data = built(config).eval(), batch()
     decoder = system.get_submodule("decoder")
     with torch.no_grad():
-        features, positions = system.sam2(data.image_B3HW)
+        features, positions = system.rgb(data.image_B3HW)
         assert data.depth_B1HW is not None
         assert system.depth is not None
         assert system.fusion is not None
@@ -206,14 +207,14 @@ def test_depth_anything_sees_what_its_own_processor_makes_of_an_image() -> None:
     ours = standardise(resize(image, (518, 518), "bicubic"))
     torch.testing.assert_close(ours, expected, rtol=0, atol=1e-4)
     assert (standardise(resize(image, (518, 518))) - expected).abs().max() > 0.1
-    encoder = DepthConfig(resampling="bicubic").build()
-    plain = DepthConfig().build()
+    encoder = DepthAnythingV2Config(resampling="bicubic").build()
+    plain = DepthAnythingV2Config().build()
     with torch.no_grad():
         assert not torch.equal(encoder(image), plain(image))
 
 
 def test_shifted_features_are_one_place_late() -> None:
-    plain, shifted = (DepthConfig(shifted=s).build() for s in (False, True))
+    plain, shifted = (DepthAnythingV2Config(shifted=s).build() for s in (False, True))
     with torch.no_grad():
         one, two = (e(batch().image_B3HW).flatten(2) for e in (plain, shifted))
     assert torch.equal(two[..., 1:], one[..., :-1])
@@ -245,7 +246,7 @@ def test_the_untrained_projection_is_one_for_all_seeds_and_stays(name: str) -> N
 def test_configuration_survives_json_and_marks_places() -> None:
     config = fused(query="rgb", heads=4)
     assert from_json(SystemConfig, to_json(config)) == config
-    for part in (Sam2Config, DepthConfig):
+    for part in (Sam2Config, DepthAnythingV2Config):
         places = [f.name for f in dataclasses.fields(part) if f.metadata.get("location") is True]
         assert places == ["checkpoint"]
 
@@ -254,7 +255,7 @@ def test_missing_depth_maps_say_what_to_do() -> None:
     without = replace(batch(), depth_B1HW=None)
     with pytest.raises(ValueError, match="depth.source='image'"):
         built()(without, 64)
-    built(DualEncoderConfig(depth=DepthConfig(source="image")))(without, 64)
+    built(DualEncoderConfig(depth=DepthAnythingV2Config(source="image")))(without, 64)
 
 
 def test_rgb_only_neither_builds_nor_runs_the_depth_encoder(
@@ -266,7 +267,7 @@ def test_rgb_only_neither_builds_nor_runs_the_depth_encoder(
     monkeypatch.setattr(DepthEncoder, "__init__", refuse)
     system = built(fused(mode="rgb_only"))
     system(replace(batch(), depth_B1HW=None), 64)
-    assert list(system.pretrained()) == ["sam2"]
+    assert list(system.pretrained()) == ["rgb"]
     assert not any("depth" in name for name in shapes(system))
 
 
@@ -280,8 +281,8 @@ def test_adaptable_projections() -> None:
     attention, both = system.adaptable("attention"), system.adaptable("attention+mlp")
     assert len(attention) == 14
     assert len(both) == 28
-    assert "sam2.image_encoder.trunk.blocks.6.attn.qkv" in attention
-    assert "sam2.image_encoder.trunk.blocks.0.mlp.layers.1" in both
+    assert "rgb.image_encoder.trunk.blocks.6.attn.qkv" in attention
+    assert "rgb.image_encoder.trunk.blocks.0.mlp.layers.1" in both
     for name, module in both.items():
         assert system.get_submodule(name) is module
     assert not any(name.endswith(f"blocks.{i}.proj") for name in both for i in range(7))
@@ -336,7 +337,7 @@ def test_gradients_reach_what_moves_and_nothing_else() -> None:
     system = built()
     for encoder in system.pretrained().values():
         encoder.requires_grad_(False)
-    qkv = system.get_submodule("sam2.image_encoder.trunk.blocks.0.attn.qkv")
+    qkv = system.get_submodule("rgb.image_encoder.trunk.blocks.0.attn.qkv")
     weight = qkv.get_parameter("weight").requires_grad_(True)
     data = batch()
     system.loss(system(data, (128, 128)), data, FINISHED).backward()
@@ -378,5 +379,5 @@ def test_weights_hash_depends_on_the_weights_alone() -> None:
     assert packaged == built(fused(mode="sum")).weights_hash()
     torch.manual_seed(7)
     assert packaged == DualEncoderConfig().build(ORGANS).weights_hash()
-    random = DualEncoderConfig(sam2=Sam2Config(pretrained="random"))
+    random = DualEncoderConfig(rgb=Sam2Config(pretrained="random"))
     assert packaged != built(random).weights_hash() == built(random).weights_hash()

@@ -17,11 +17,12 @@ from segcore.data.loader import collate, evaluation_batches, training_batches
 from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.methods import METHODS
 from segcore.methods.method import Method
-from segcore.systems.dual_encoder import depth_encoder
-from segcore.systems.dual_encoder.depth_encoder import DepthConfig, DepthEncoder
+from segcore.systems.depth_encoders import depth_encoder
+from segcore.systems.depth_encoders.depth_anything_v2 import DepthAnythingV2Config
+from segcore.systems.depth_encoders.dinov2 import Dinov2DepthEncoder
+from segcore.systems.depth_encoders.features import KeptFeatures
 from segcore.systems.dual_encoder.fusion import FusionConfig
 from segcore.systems.dual_encoder.network import DualEncoder, DualEncoderConfig
-from segcore.systems.features import KeptFeatures
 from segcore.train import train
 from segcore.training.evaluation import EvaluationConfig
 from segcore.training.events import Evaluation
@@ -37,19 +38,19 @@ PLAIN = Augment(flip=0.0, brightness=0.0)
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many images each pass through a depth encoder had."""
     passes: list[int] = []
-    tokens = DepthEncoder._tokens
+    look = Dinov2DepthEncoder.look
 
-    def counted(self: DepthEncoder, image_B3HW: Tensor) -> Tensor:
+    def counted(self: Dinov2DepthEncoder, image_B3HW: Tensor) -> Tensor:
         passes.append(len(image_B3HW))
-        return tokens(self, image_B3HW)
+        return look(self, image_B3HW)
 
-    monkeypatch.setattr(DepthEncoder, "_tokens", counted)
+    monkeypatch.setattr(Dinov2DepthEncoder, "look", counted)
     return passes
 
 
-def encoder() -> DepthEncoder:
+def encoder() -> Dinov2DepthEncoder:
     torch.set_num_threads(1)
-    return DepthConfig().build().requires_grad_(False).eval()
+    return DepthAnythingV2Config().build().requires_grad_(False).eval()
 
 
 def images(count: int = 3) -> tuple[Tensor, tuple[str, ...]]:
@@ -58,7 +59,7 @@ def images(count: int = 3) -> tuple[Tensor, tuple[str, ...]]:
 
 
 def kept(found: nn.Module) -> KeptFeatures:
-    return cast(DepthEncoder, found)._kept
+    return cast(Dinov2DepthEncoder, found)._kept
 
 
 def digits(evaluations: list[Evaluation]) -> Any:
@@ -158,7 +159,7 @@ def test_a_training_gives_the_digits_of_one_that_keeps_nothing(
     config = replace(
         tiny,
         data=few if precision == "bfloat16" else tiny.data,
-        system=DualEncoderConfig(depth=DepthConfig(source=source)),
+        system=DualEncoderConfig(depth=DepthAnythingV2Config(source=source)),
         augment=PLAIN if source == "image" else Augment(),
         evaluation=EvaluationConfig(external=EXTERNAL, resolutions=(64,)),
         precision=precision,
@@ -277,7 +278,7 @@ def test_training_images_are_hashed_where_they_come_again(
 def test_without_depth_encoder_nothing_is_remembered() -> None:
     config = DualEncoderConfig(fusion=FusionConfig(mode="rgb_only"))
     assert config.build(CLASSES).requires_grad_(False).remembers is None
-    image = DualEncoderConfig(depth=DepthConfig(source="image"))
+    image = DualEncoderConfig(depth=DepthAnythingV2Config(source="image"))
     assert image.build(CLASSES).requires_grad_(False).remembers == "image"
 
 

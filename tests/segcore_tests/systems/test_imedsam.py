@@ -19,7 +19,7 @@ from segcore.systems.imedsam.field import FieldConfig
 from segcore.systems.imedsam.frequency import FrequencyConfig, spectrum
 from segcore.systems.imedsam.network import IMedSam, IMedSamConfig
 from segcore.systems.imedsam.uncertainty import SamplingConfig, estimate, generator_of
-from segcore.systems.sam import SamWeights
+from segcore.systems.rgb_encoders.sam_model import SamWeights
 from segcore.testing import check_system
 
 POLYP = ClassSpec(("polyp",), exclusive=False)

@@ -16,7 +16,7 @@ from segment_anything.modeling import (
 )
 from torch import nn
 
-from segcore.systems.sam import (
+from segcore.systems.rgb_encoders.sam_model import (
     POSITIONS,
     SamWeights,
     build_sam,

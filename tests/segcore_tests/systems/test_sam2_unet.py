@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from segcore.batch import FINISHED
 from segcore.classes import ClassSpec
 from segcore.methods.method import Method, head_parameters
-from segcore.systems.sam2_encoder import Sam2Config
+from segcore.systems.rgb_encoders.sam2 import Sam2Config
 from segcore.systems.sam2_unet import Sam2Unet, Sam2UnetConfig
 from segcore.testing import LANDMARKS, noise
 

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from segcore.batch import FINISHED, Batch
-from segcore.systems.encoders import EncoderConfig
 from segcore.systems.pixels import standardise
+from segcore.systems.rgb_encoders.convolutional import EncoderConfig
 from segcore.systems.smp import Smp, SmpConfig
 from segcore.testing import LANDMARKS, noise
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import Dinov2Config, Dinov2Model
 
-from segcore.systems import vit as vit_module
+from segcore.systems.rgb_encoders import vit as vit_module
+from segcore.systems.rgb_encoders.vit import VitWeights, build_vit, embed, load_vit, read_checkpoint
 from segcore.systems.system import projections
-from segcore.systems.vit import VitWeights, build_vit, embed, load_vit, read_checkpoint
 
 WIDTH, DEPTH, HEADS = 64, 3, 4
 

@@ -22,10 +22,10 @@ from segcore.losses.dice_ce import DiceCe
 from segcore.losses.query_matching import QueryMatching
 from segcore.methods.method import Method, adamw, head_groups
 from segcore.presets import weft_as_coded, weft_paper, weft_recommended
-from segcore.systems import vit as vit_module
 from segcore.systems.norms import norm_of
 from segcore.systems.pixels import standardise
-from segcore.systems.vit import VitWeights, embed
+from segcore.systems.rgb_encoders import vit as vit_module
+from segcore.systems.rgb_encoders.vit import VitWeights, embed
 from segcore.systems.weft import network
 from segcore.systems.weft.adapter import AdapterConfig
 from segcore.systems.weft.deformable import DeformableAttention, places

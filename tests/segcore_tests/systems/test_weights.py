@@ -12,12 +12,13 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Sam2Model
+from transformers import DepthAnythingForDepthEstimation, Sam2Model
 
 from segcore.classes import ClassSpec
-from segcore.systems.dual_encoder.depth_encoder import DepthConfig, backbone_config
+from segcore.systems.depth_encoders.depth_anything_v2 import DepthAnythingV2Config, network_config
 from segcore.systems.dual_encoder.network import DualEncoderConfig
-from segcore.systems.sam2_encoder import STRIDES, Sam2Config, Size, build_hiera, sam2_name
+from segcore.systems.rgb_encoders.rgb_encoder import STRIDES
+from segcore.systems.rgb_encoders.sam2 import Sam2Config, Size, build_hiera, sam2_name
 from segcore.systems.weights import tensors_hash
 
 NANO_HIERA = {
@@ -46,7 +47,7 @@ def test_sources_of_weights_that_cannot_be_are_refused(
     fields: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        DepthConfig(**fields)
+        DepthAnythingV2Config(**fields)
 
 
 def sam2_checkpoint(path: Path, edit: dict[str, Tensor | None]) -> Sam2Config:
@@ -91,16 +92,17 @@ def test_missing_checkpoints_are_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no SAM2 checkpoint at"):
         Sam2Config(pretrained="checkpoint", checkpoint=absent).build()
     with pytest.raises(ValueError, match="no weights at"):
-        DepthConfig(pretrained="checkpoint", checkpoint=absent).build()
+        DepthAnythingV2Config(pretrained="checkpoint", checkpoint=absent).build()
+    folder = str(tmp_path)
     with pytest.raises(ValueError, match="no model.safetensors in"):
-        DepthConfig(size="small", pretrained="checkpoint", checkpoint=str(tmp_path)).build()
+        DepthAnythingV2Config(size="small", pretrained="checkpoint", checkpoint=folder).build()
 
 
 def test_depth_anything_folder_round_trip_and_faults(tmp_path: Path) -> None:
-    config = DepthAnythingConfig(backbone_config=backbone_config("small"))
+    config = network_config("small")
     network = DepthAnythingForDepthEstimation(config)
     network.save_pretrained(tmp_path)
-    wanted = DepthConfig(size="small", pretrained="checkpoint", checkpoint=str(tmp_path))
+    wanted = DepthAnythingV2Config(size="small", pretrained="checkpoint", checkpoint=str(tmp_path))
     assert_equal(wanted.build().backbone.state_dict(), network.backbone.state_dict())
 
     path = tmp_path / "model.safetensors"
@@ -290,19 +292,17 @@ def put_into(cache: Path, name: str, folder: Path) -> None:
 
 
 def test_weights_by_name_from_the_hub(hub: Path, tmp_path: Path) -> None:
-    depth = DepthAnythingForDepthEstimation(
-        DepthAnythingConfig(backbone_config=backbone_config("small"))
-    )
+    depth = DepthAnythingForDepthEstimation(network_config("small"))
     depth.save_pretrained(tmp_path / "depth")
     put_into(hub, "someone/depth", tmp_path / "depth")
-    found = DepthConfig(size="small", pretrained="hub", hub="someone/depth").build()
+    found = DepthAnythingV2Config(size="small", pretrained="hub", hub="someone/depth").build()
     assert_equal(found.backbone.state_dict(), depth.backbone.state_dict())
 
 
 def test_weights_that_the_hub_does_not_give_are_said_beforehand(hub: Path) -> None:
     config = DualEncoderConfig(
-        sam2=Sam2Config(size="hiera_tiny", pretrained="hub", hub="someone/sam2"),
-        depth=DepthConfig(size="small", pretrained="hub", hub="not a name"),
+        rgb=Sam2Config(size="hiera_tiny", pretrained="hub", hub="someone/sam2"),
+        depth=DepthAnythingV2Config(size="small", pretrained="hub", hub="not a name"),
     )
     with pytest.raises(ValueError, match="can't get someone/sam2 from") as refused:
         config.check_weights()

@@ -15,6 +15,7 @@ from support.pairs import (
     Run,
     begin,
     covering_array,
+    encoder_pairs,
     ours,
     pairs,
     product,
@@ -41,10 +42,26 @@ OURS = {"systems": ours(SYSTEMS), "methods": ours(METHODS), "datasets": ours(DAT
 RUNS = covering_array()
 
 
-class Trained(dict[str, str | None]):
-    """Why a run failed, by its arm; None where it did not. Its tables lie in `storage`."""
+class Trained:
+    """The runs of the array, a study for each system, since masks are compared at its size: trained
+    when the first of a system's is asked for."""
 
-    storage: Path
+    def __init__(self, storage: Path, sets: Mapping[str, DataConfig]) -> None:
+        self.storage, self._sets, self._origin = storage, sets, find_origin()
+        self._failures: dict[str, dict[str, str | None]] = {}
+
+    def failures(self, system: str) -> Mapping[str, str | None]:
+        """Why a run of a system failed, by its arm; None where it did not."""
+        if system not in self._failures:
+            threads = torch.get_num_threads()
+            torch.set_num_threads(1)
+            ablation = study([run for run in RUNS if run.system == system], self._sets)
+            self._failures[system] = {
+                str(trial.arm): train_one(self.storage, system, trial, self._origin)
+                for trial in begin(self.storage, system, ablation)
+            }
+            torch.set_num_threads(threads)
+        return self._failures[system]
 
 
 @pytest.fixture(scope="module")
@@ -64,18 +81,7 @@ def systems() -> Mapping[str, System]:
 
 @pytest.fixture(scope="module")
 def trained(sets: Mapping[str, DataConfig], tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """All runs of the array: a study for each system, since masks are compared at its size."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    found, origin = Trained(), find_origin()
-    found.storage = tmp_path_factory.mktemp("results")
-    for system in OURS["systems"]:
-        ablation = study([run for run in RUNS if run.system == system], sets)
-        for trial in begin(found.storage, system, ablation):
-            assert trial.arm is not None
-            found[trial.arm] = train_one(found.storage, system, trial, origin)
-    torch.set_num_threads(threads)
-    return found
+    return Trained(tmp_path_factory.mktemp("results"), sets)
 
 
 def rows(trained: Trained, run: Run, table: tables.TableName) -> list[dict[str, Any]]:
@@ -94,8 +100,13 @@ def test_the_array_holds_every_allowed_pair_and_no_other() -> None:
     assert every - allowed == {(s, other) for s, other, _ in refused()}
     assert {one for one, _ in allowed} == set(OURS["systems"])
     assert {other for _, other in allowed} == others
+    assert set().union(*map(encoder_pairs, RUNS)) == set().union(*map(encoder_pairs, product()))
     least = sum(
-        max(len({r.method for r in of}), len({r.data for r in of}))
+        max(
+            len({(r.rgb, r.method) for r in of}),
+            len({(r.rgb, r.data) for r in of}),
+            len({(r.depth, r.method) for r in of}),
+        )
         for of in ([r for r in product() if r.system == s] for s in OURS["systems"])
     )
     assert len(RUNS) == least, "no array that holds them all is shorter"
@@ -105,7 +116,7 @@ def test_the_array_holds_every_allowed_pair_and_no_other() -> None:
 def test_a_run_trains_is_scored_and_has_its_row_in_the_tables(
     run: Run, trained: Trained, sets: Mapping[str, DataConfig]
 ) -> None:
-    assert trained[run.arm] is None
+    assert trained.failures(run.system)[run.arm] is None
     (trial,) = rows(trained, run, "trials")
     assert trial["status"] == "finished"
     assert 0 < trial["trainable_parameters"] <= trial["total_parameters"]
@@ -120,6 +131,7 @@ def test_a_run_trains_is_scored_and_has_its_row_in_the_tables(
 @pytest.mark.parametrize("system", OURS["systems"])
 def test_every_run_has_its_row_in_the_report(system: str, trained: Trained) -> None:
     arms = [run.arm for run in RUNS if run.system == system]
+    assert list(trained.failures(system)) == arms
     found = reported(trained.storage, system)
     assert list(found) == arms
     for arm, value in found.items():

@@ -172,7 +172,7 @@ def test_what_the_cluster_could_not_find_is_told_at_once(
         capsys,
         *("submit", "srft_vs_svd", "--address", "http://127.0.0.1:1", "--storage", "/shared"),
     )
-    for field in ("data.root", "system.sam2.checkpoint", "system.depth.checkpoint"):
+    for field in ("data.root", "system.rgb.checkpoint", "system.depth.checkpoint"):
         assert f"--set {field}=PATH" in message
     message = refused(
         capsys,

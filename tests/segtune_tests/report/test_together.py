@@ -38,7 +38,7 @@ from segtune.results import study_file, tables
 CONFIG: dict[str, Any] = {
     "data": {"name": "synthetic_liver", "size": 96},
     "schedule": {"epochs": EPOCHS, "batch_size": 8},
-    "system": {"sam2": {"size": "nano"}},
+    "system": {"rgb": {"size": "nano"}},
 }
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from segcore.registry import STRICT
 from segcore.systems.blocks import GROUPS, NonBottleneck1D, conv_norm_act
-from segcore.systems.sam2_encoder import STRIDES
+from segcore.systems.rgb_encoders.rgb_encoder import STRIDES
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -39,7 +39,7 @@ class DecoderConfig:
         """
         if self.layout != "pyramid" and self.width != width:
             raise ValueError(
-                f"decoder.layout={self.layout!r} adds SAM2's features as they are: "
+                f"decoder.layout={self.layout!r} adds the RGB encoder's features as they are: "
                 f"set decoder.width to theirs, {width}"
             )
 

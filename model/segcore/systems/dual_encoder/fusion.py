@@ -34,13 +34,13 @@ class FusionConfig:
     mode: Mode = "cross_attention"
     """`rgb_only` leaves depth out: its encoder is neither built nor run."""
     stride: Literal[4, 8, 16] = 8
-    """Level of SAM2's pyramid, in input pixels per feature. The paper's is 16."""
+    """Level of the RGB encoder's features, in input pixels per feature. The paper's is 16."""
     query: Literal["depth", "rgb"] = "depth"
     """Who asks; the other one answers with keys and values."""
     heads: int = Field(default=2, ge=1)
     residual: bool = True
-    """Add the query's features to the answer, normalise both inputs and give them SAM2's position
-    code. The paper does none of the three."""
+    """Add the query's features to the answer, normalise both inputs and give them a sine
+    position code. The paper does none of the three."""
     train_depth_projection: bool = True
     """SRFT-GaLore's code computes the 1 x 1 convolution on the depth features without a gradient:
     False leaves it as it started, a random projection, the same for every seed."""

@@ -1,12 +1,13 @@
-"""The dual encoder of SRFT-GaLore: SAM2 sees the image, Depth Anything V2 the depth, a light
-decoder draws the classes.
+"""The dual encoder of SRFT-GaLore: one encoder sees the image, another one the depth, a light
+decoder draws the classes. SRFT-GaLore's own are SAM2 and Depth Anything V2.
 
 Shape suffixes: B batch, K classes, H W image size, h w feature size.
 """
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import ClassVar
 
 from pydantic import Field
@@ -19,25 +20,28 @@ from segcore.losses.dice_ce import DiceCe
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
 from segcore.systems import SYSTEMS
+from segcore.systems.depth_encoders.depth_anything_v2 import DepthAnythingV2Config
+from segcore.systems.depth_encoders.depth_encoder import DepthEncoder, DepthEncoderConfig
 from segcore.systems.dual_encoder.decoder import DecoderConfig
-from segcore.systems.dual_encoder.depth_encoder import DepthConfig, DepthEncoder
 from segcore.systems.dual_encoder.fusion import Fusion, FusionConfig
 from segcore.systems.pixels import Enlarging, logits_at, resize
-from segcore.systems.sam2_encoder import SIZE_MULTIPLE, Sam2Config
-from segcore.systems.system import Part, Published, System, SystemConfig, Targets, projections
+from segcore.systems.rgb_encoders.rgb_encoder import RgbEncoderConfig, below
+from segcore.systems.rgb_encoders.sam2 import Sam2Config
+from segcore.systems.system import Part, Published, System, SystemConfig, Targets
 from segcore.systems.weights import from_elsewhere, read_all, tensors_hash
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class DualEncoderConfig(SystemConfig):
-    """SAM2 and Depth Anything V2, joined at one level of SAM2's feature pyramid."""
+    """An encoder of images and one of depth, joined at one level of the former's features."""
 
     name: ClassVar[str] = "dual_encoder"
 
-    image_size: int = Field(default=128, ge=64, multiple_of=SIZE_MULTIPLE)
-    """Side of the square image that SAM2 sees, pixels. Other images are resized."""
-    sam2: Sam2Config = dataclasses.field(default_factory=Sam2Config)
-    depth: DepthConfig = dataclasses.field(default_factory=DepthConfig)
+    image_size: int = Field(default=128, ge=64)
+    """Side of the square image that the RGB encoder sees, pixels: a multiple of 32 for SAM2, of 16
+    for most others. Other images are resized."""
+    rgb: RgbEncoderConfig = dataclasses.field(default_factory=Sam2Config)
+    depth: DepthEncoderConfig = dataclasses.field(default_factory=DepthAnythingV2Config)
     """Not read with `fusion.mode="rgb_only"`."""
     fusion: FusionConfig = dataclasses.field(default_factory=FusionConfig)
     decoder: DecoderConfig = dataclasses.field(default_factory=DecoderConfig)
@@ -46,9 +50,14 @@ class DualEncoderConfig(SystemConfig):
     loss: Loss = dataclasses.field(default_factory=DiceCe)
 
     def __post_init__(self) -> None:
+        if self.image_size % self.rgb.size_multiple:
+            raise ValueError(
+                f"image_size = {self.image_size}: give a multiple of {self.rgb.size_multiple}, as "
+                f"the RGB encoder {self.rgb.name} needs"
+            )
         if self.fusion.mode == "cross_attention":
-            self.fusion.check_heads(self.sam2.width)
-        self.decoder.check_width(self.sam2.width)
+            self.fusion.check_heads(self.rgb.width)
+        self.decoder.check_width(self.rgb.width)
 
     @property
     def needs_depth(self) -> bool:
@@ -61,10 +70,12 @@ class DualEncoderConfig(SystemConfig):
         Raises:
             ValueError: a file is missing or does not fit; all of them.
         """
-        parts: list[Sam2Config | DepthConfig] = [self.sam2]
-        if self.fusion.mode != "rgb_only":
-            parts.append(self.depth)
-        read_all(part.build for part in parts if from_elsewhere(part))
+        reads: list[Callable[[], object]] = []
+        if from_elsewhere(self.rgb):
+            reads.append(partial(self.rgb.build, self.image_size))
+        if self.fusion.mode != "rgb_only" and from_elsewhere(self.depth):
+            reads.append(self.depth.build)
+        read_all(reads)
 
     def build(self, classes: ClassSpec) -> "DualEncoder":
         """Build the network on the CPU from the global RNG, its pretrained weights loaded.
@@ -76,22 +87,23 @@ class DualEncoderConfig(SystemConfig):
 
 
 class DualEncoder(System):
-    """Two pretrained encoders; the fusion and the decoder are its head."""
+    """Two pretrained encoders; the fusion and the decoder are its head, and whatever the RGB
+    encoder has begun at random."""
 
     def __init__(self, config: DualEncoderConfig, classes: ClassSpec) -> None:
         super().__init__()
         self._config = config
         self._loss = config.loss.build(classes)
         # Depth comes last, so that the other parts start alike with and without it.
-        self.sam2 = config.sam2.build()
-        self.decoder = config.decoder.build(config.sam2.width, len(classes.names))
+        self.rgb = config.rgb.build(config.image_size)
+        self.decoder = config.decoder.build(config.rgb.width, len(classes.names))
         self.depth: DepthEncoder | None = None
         self.fusion: Fusion | None = None
         if config.fusion.mode != "rgb_only":
             self.depth = config.depth.build()
             pyramid = config.decoder.layout == "pyramid"
             self.fusion = config.fusion.build(
-                config.sam2.width, config.depth.width, config.decoder.width if pyramid else None
+                config.rgb.width, config.depth.width, config.decoder.width if pyramid else None
             )
         hashes = [f"{name} {tensors_hash(part)};" for name, part in self.pretrained().items()]
         self._weights_hash = hashlib.sha256("".join(hashes).encode()).hexdigest()
@@ -103,7 +115,7 @@ class DualEncoder(System):
             ValueError: the depth encoder is to see a depth map and the batch has none.
         """
         image_B3HW = resize(batch.image_B3HW, self._config.input_size)
-        features, positions = self.sam2(image_B3HW)
+        features, positions = self.rgb(image_B3HW)
         fused: dict[int, Tensor] = {}
         if self.depth is not None and self.fusion is not None:
             stride = self._config.fusion.stride
@@ -127,20 +139,21 @@ class DualEncoder(System):
         return value
 
     def parts(self) -> Mapping[str, Part]:
-        """SAM2's trunk and neck and the depth encoder are pretrained, fusion and decoder not."""
-        parts = {"sam2": Part(self.sam2, "pretrained"), "decoder": Part(self.decoder, "head")}
+        """The encoders are pretrained, but for a pyramid that one may have on a transformer of one
+        scale; fusion and decoder are not."""
+        parts = {below("rgb", path): part for path, part in self.rgb.parts().items()}
+        parts["decoder"] = Part(self.decoder, "head")
         if self.depth is not None and self.fusion is not None:
             parts |= {"depth": Part(self.depth, "pretrained"), "fusion": Part(self.fusion, "head")}
         return parts
 
     def adaptable(self, targets: Targets) -> Mapping[str, nn.Linear]:
-        """Projections of SAM2's trunk. The paper adapts SAM2 alone and leaves depth frozen."""
-        found = projections(self.sam2, mlp=targets == "attention+mlp")
-        return {f"sam2.{name}": module for name, module in found.items()}
+        """Projections of the RGB encoder. The paper adapts SAM2 alone and leaves depth frozen."""
+        return {below("rgb", n): module for n, module in self.rgb.adaptable(targets).items()}
 
-    def published(self) -> Published:
-        """SAM2's image encoder."""
-        return Published(self.sam2, "SAM2's image encoder", self._config.sam2.standardise)
+    def published(self) -> Published | None:
+        """The RGB encoder, less what is begun here."""
+        return self.rgb.published()
 
     def weights_hash(self) -> str:
         """Hash of both encoders' weights as they were loaded."""

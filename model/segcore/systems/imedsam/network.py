@@ -25,8 +25,8 @@ from segcore.systems.imedsam.drawing import Drawing, too_large
 from segcore.systems.imedsam.field import FieldConfig
 from segcore.systems.imedsam.frequency import FrequencyAdapter, FrequencyConfig, spectrum
 from segcore.systems.imedsam.uncertainty import SamplingConfig, generator_of
-from segcore.systems.pixels import logits_at, resize, standardise
-from segcore.systems.sam import SamWeights
+from segcore.systems.pixels import AS_IT_IS, logits_at, resize, standardise, taken_out
+from segcore.systems.rgb_encoders.sam_model import SamWeights
 from segcore.systems.system import (
     Part,
     Published,
@@ -305,7 +305,8 @@ class IMedSam(System):
 
     def published(self) -> Published:
         """SAM, its mask head as it was: neither adapters nor field are in it."""
-        return Published(self.sam, "SAM", self._config.standardise)
+        pixels = taken_out() if self._config.standardise else AS_IT_IS
+        return Published(self.sam, "SAM", pixels)
 
     def weights_hash(self) -> str:
         """Hash of SAM's weights as they were loaded."""

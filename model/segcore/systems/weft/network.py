@@ -22,8 +22,8 @@ from segcore.losses.query_matching import QueryMatching
 from segcore.registry import STRICT
 from segcore.systems.norms import Norm, norm_of
 from segcore.systems.pixels import enlarge, resize, standardise
+from segcore.systems.rgb_encoders.vit import VitWeights, embed
 from segcore.systems.system import Part, System, SystemConfig, Targets, projections
-from segcore.systems.vit import VitWeights, embed
 from segcore.systems.weft.adapter import STAGES, AdapterConfig, Stage, check_width, flat
 from segcore.systems.weft.experts import Choice, ExpertConfig, Pyramid, expert_maps
 from segcore.systems.weft.head import HeadConfig, class_logits, decided

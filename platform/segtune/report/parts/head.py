@@ -164,10 +164,12 @@ def _synthetic(rows: StudyRows) -> bool:
 
 
 def _nano(rows: StudyRows) -> bool:
-    """Whether an encoder of any trial is one of the packaged small ones."""
+    """Whether an encoder of any trial is one of the small ones."""
     configs = [json.loads(text) for text in rows.trials["config"].dropna().unique()]
     parts = [part for config in configs for part in (config.get("system") or {}).values()]
-    return any(isinstance(part, dict) and part.get("size") == "nano" for part in parts)
+    return any(
+        isinstance(part, dict) and "nano" in (part.get("size"), part.get("model")) for part in parts
+    )
 
 
 def _settings(rows: StudyRows, field: str) -> set[str]:

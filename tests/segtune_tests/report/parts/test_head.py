@@ -79,7 +79,7 @@ def test_other_networks_begin_from_other_weights_by_design(tmp_path: Path) -> No
 
 
 def test_real_data_and_encoders_carry_no_such_banner(tmp_path: Path) -> None:
-    config = {"data": {"name": "l3d"}, "system": {"sam2": {"size": "hiera_large"}}}
+    config = {"data": {"name": "l3d"}, "system": {"rgb": {"size": "hiera_large"}}}
     write_trial(tmp_path, "own", "lora-s0", 0.6, role="arm", arm="lora", seed=0,
                 config=json.dumps(config))  # fmt: skip
     assert not any("nano" in b.text for b in banners(load(tmp_path, "own")))

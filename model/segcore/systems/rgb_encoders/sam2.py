@@ -1,4 +1,4 @@
-"""SAM2's image encoder (Ravi et al., arXiv 2408.00714): Hiera trunk and FPN neck.
+"""`sam2`: SAM2's image encoder (Ravi et al., arXiv 2408.00714): Hiera trunk and FPN neck.
 
 Shape suffixes: B batch, H W image size, C channels, h w feature size.
 """
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from hydra.utils import instantiate
@@ -20,7 +20,9 @@ from sam2.modeling.position_encoding import PositionEmbeddingSine
 from torch import Tensor, nn
 
 from segcore.registry import STRICT
-from segcore.systems.pixels import standardise
+from segcore.systems.pixels import AS_IT_IS, standardise, taken_out
+from segcore.systems.rgb_encoders.rgb_encoder import STRIDES, Levels, RgbEncoder, RgbEncoderConfig
+from segcore.systems.system import Published
 from segcore.systems.weights import (
     LOCATION,
     Pretrained,
@@ -31,9 +33,6 @@ from segcore.systems.weights import (
     read_published,
     renamed,
 )
-
-STRIDES = (4, 8, 16)
-"""Input pixels per feature, for each level that the neck hands out, finest first."""
 
 SIZE_MULTIPLE = 32
 """Hiera tiles an 8 x 8 position code over its grid of 4 x 4 pixel patches."""
@@ -63,9 +62,10 @@ RENAMED = (
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Sam2Config:
+class Sam2Config(RgbEncoderConfig):
     """Which SAM2 image encoder, and what its weights start from."""
 
+    name: ClassVar[str] = "sam2"
     size: Size = "nano"
     """Those from `hiera_tiny` to `hiera_large` are SAM2.1's."""
     pretrained: Pretrained = "packaged"
@@ -85,8 +85,16 @@ class Sam2Config:
         """Channels of every level."""
         return WIDTHS[self.size]
 
-    def build(self) -> "Sam2Encoder":
+    @property
+    def size_multiple(self) -> int:
+        """What a side of its input must be a multiple of, pixels."""
+        return SIZE_MULTIPLE
+
+    def build(self, side: int | None = None) -> "Sam2Encoder":
         """The encoder on the CPU, its weights loaded.
+
+        Args:
+            side: of its input, which need not be known: it is one network for every size.
 
         Raises:
             ValueError: the checkpoint cannot be read or does not fit.
@@ -160,8 +168,8 @@ def sam2_name(name: str) -> str:
     return renamed(name, RENAMED) if name.startswith("vision_encoder.") else name
 
 
-class Sam2Encoder(nn.Module):
-    """Image in, feature maps of equal width at strides 4, 8 and 16 out."""
+class Sam2Encoder(RgbEncoder):
+    """SAM2's trunk and neck: nothing of it is new."""
 
     def __init__(self, config: Sam2Config) -> None:
         super().__init__()
@@ -169,15 +177,16 @@ class Sam2Encoder(nn.Module):
         self.image_encoder = build_nano() if config.size == "nano" else build_hiera(config.size)
         self._standardise = config.standardise
 
-    def forward(self, image_B3HW: Tensor) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-        """Feature maps (B, C, h, w) by stride, and their sine position codes alike.
-
-        Args:
-            image_B3HW: RGB in [0, 1], sides multiples of 32.
-        """
+    def forward(self, image_B3HW: Tensor) -> tuple[Levels, Levels]:
+        """See `RgbEncoder.forward`; of any size whose sides are multiples of 32."""
         with torch.set_grad_enabled(moves(self)):
             x = standardise(image_B3HW) if self._standardise else image_B3HW
             output = self.image_encoder(x)
         features = dict(zip(STRIDES, output["backbone_fpn"], strict=True))
         positions = dict(zip(STRIDES, output["vision_pos_enc"], strict=True))
         return features, positions
+
+    def published(self) -> Published:
+        """All of it, under the names of Meta's checkpoints."""
+        pixels = taken_out() if self._standardise else AS_IT_IS
+        return Published(self, "SAM2's image encoder", pixels)
