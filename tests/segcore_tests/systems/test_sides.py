@@ -9,6 +9,8 @@ from torch import Tensor
 
 from segcore.batch import FINISHED, Prediction
 from segcore.systems.d2gpland import D2gplandConfig
+from segcore.systems.dual_encoder.decoder import DecoderConfig
+from segcore.systems.dual_encoder.network import DualEncoderConfig
 from segcore.systems.hiera_unet import HieraUnetConfig
 from segcore.systems.pixels import logits_at
 from segcore.systems.smp import SmpConfig
@@ -49,6 +51,29 @@ def test_its_heads_are_trained_and_the_contract_kept(config: Any) -> None:
     system.loss(system(batch, (64, 64)), batch, FINISHED).backward()
     assert all(p.grad is not None and p.grad.any() for p in system.sides.parameters())
     assert system.parts()["sides"].role == "head"
+
+
+@pytest.mark.parametrize("layout", ["pyramid", "esanet", "flat"])
+def test_the_dual_encoders_decoder_has_them_in_every_layout(layout: Any) -> None:
+    def built(side_weight: float) -> Any:
+        decoder = DecoderConfig(layout=layout, side_weight=side_weight)
+        config = DualEncoderConfig(image_size=64, decoder=decoder)
+        return config.build(LANDMARKS).eval()
+
+    plain, deep = built(0.0), built(0.5)
+    missing = deep.load_state_dict(plain.state_dict(), strict=False).missing_keys
+    assert {name.rpartition(".sides.")[0] for name in missing} == {"decoder"}
+    batch = noise(2, (64, 64))
+    before, after = plain(batch, (64, 64)), deep(batch, (64, 64))
+    assert torch.equal(after.logits_BKhw, before.logits_BKhw)
+    maps = [after.extras[f"side {i}"] for i in range(2)]
+    sides = [Prediction(logits_at(m, (64, 64)), {"native": m}) for m in maps]
+    expected = sum(0.5 * plain.loss(side, batch, FINISHED) for side in sides)
+    expected = plain.loss(before, batch, FINISHED) + expected
+    torch.testing.assert_close(deep.loss(after, batch, FINISHED), expected)
+    deep.train()
+    deep.loss(deep(batch, (64, 64)), batch, FINISHED).backward()
+    assert all(p.grad is not None and p.grad.any() for p in deep.decoder.sides.parameters())
 
 
 def test_a_system_without_such_maps_has_no_such_field() -> None:

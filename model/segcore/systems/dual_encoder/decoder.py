@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segcore.registry import STRICT
-from segcore.systems.blocks import GROUPS, NonBottleneck1D, conv_norm_act
+from segcore.systems.blocks import (
+    GROUPS,
+    NonBottleneck1D,
+    SideWeight,
+    conv_norm_act,
+    drawn,
+    side_heads,
+)
 from segcore.systems.rgb_encoders.rgb_encoder import STRIDES
 
 
@@ -30,6 +37,9 @@ class DecoderConfig:
     image features, as they are.
     `flat`: as its code has it, where the doubling is commented out and the finest image features
     come first: everything at stride 16, image features of the finer levels shrunk to it."""
+    side_weight: SideWeight = 0.0
+    """Weight of the loss of the maps of every level but the last, each, beside that of the last one
+    (deep supervision); 0: there are none."""
 
     def check_width(self, width: int) -> None:
         """Refuse a width that the layout cannot have.
@@ -58,24 +68,28 @@ class Decoder(nn.Module):
         self.refine = nn.ModuleDict({str(s): refinement(width, config.blocks) for s in STRIDES})
         self.sharpen = sharpening(width)
         self.out = nn.Conv2d(width, classes, 3, padding=1)
+        self.sides = side_heads(width, classes, len(STRIDES), config.side_weight)
 
-    def forward(self, features: dict[int, Tensor], fused: dict[int, Tensor]) -> Tensor:
-        """Logits (B, K, h, w) at stride 4.
+    def forward(
+        self, features: dict[int, Tensor], fused: dict[int, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits (B, K, h, w) at stride 4, and those of the coarser levels that have a head.
 
         Args:
             features: RGB features (B, C, h, w) by stride.
             fused: further features of the same shape, added to the level of their stride.
         """
         x: Tensor | None = None
-        for stride in reversed(STRIDES):
+        sides: dict[str, Tensor] = {}
+        for i, stride in enumerate(reversed(STRIDES)):
             level = self.skips[str(stride)](features[stride])
             if stride in fused:
                 level = level + fused[stride]
             if x is not None:
                 level = level + self.sharpen[str(stride)](resized(x, level))
             x = self.refine[str(stride)](level)
-        logits: Tensor = self.out(x)
-        return logits
+            sides |= drawn(self.sides, i, x)
+        return self.out(x), sides
 
 
 class SkipDecoder(nn.Module):
@@ -89,9 +103,13 @@ class SkipDecoder(nn.Module):
         self.sharpen = sharpening(inputs) if config.layout == "esanet" else None
         self._order = STRIDES[::-1] if config.layout == "esanet" else STRIDES
         self.out = nn.Conv2d(inputs, classes, 3, padding=1)
+        self.sides = side_heads(inputs, classes, len(STRIDES), config.side_weight)
 
-    def forward(self, features: dict[int, Tensor], fused: dict[int, Tensor]) -> Tensor:
-        """Logits (B, K, h, w) at stride 4.
+    def forward(
+        self, features: dict[int, Tensor], fused: dict[int, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits (B, K, h, w) at stride 4, and those of the levels before the last that have a
+        head.
 
         Args:
             features: RGB features (B, C, h, w) by stride.
@@ -100,18 +118,20 @@ class SkipDecoder(nn.Module):
         """
         coarsest = STRIDES[-1]
         x = fused.get(coarsest, features[coarsest])
-        for stride in self._order:
+        sides: dict[str, Tensor] = {}
+        for i, stride in enumerate(self._order):
             x = self.refine[str(stride)](x)
             if self.sharpen is not None and stride < coarsest:
                 x = self.sharpen[str(stride)](resized(x, features[stride]))
             x = x + resized(features[stride], x)
             if stride in fused and stride < coarsest:
                 x = x + resized(fused[stride], x)
+            sides |= drawn(self.sides, i, x)
         logits: Tensor = self.out(x)
         if self.sharpen is None:  # doubled in size, level by level, only now
             for stride in reversed(STRIDES[:-1]):
                 logits = resized(logits, features[stride])
-        return logits
+        return logits, sides
 
 
 def refinement(width: int, blocks: int) -> nn.Sequential:

@@ -20,6 +20,7 @@ from segcore.losses.dice_ce import DiceCe
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
 from segcore.systems import SYSTEMS
+from segcore.systems.blocks import loss_with_sides
 from segcore.systems.depth_encoders.depth_anything_v2 import DepthAnythingV2Config
 from segcore.systems.depth_encoders.depth_encoder import DepthEncoder, DepthEncoderConfig
 from segcore.systems.dual_encoder.decoder import DecoderConfig
@@ -109,7 +110,8 @@ class DualEncoder(System):
         self._weights_hash = hashlib.sha256("".join(hashes).encode()).hexdigest()
 
     def forward(self, batch: Batch, size: Size, progress: Progress = FINISHED) -> Prediction:
-        """Predict logits of a size; `extras["native"]` is the decoder's own map of them.
+        """Predict logits of a size; `extras["native"]` is the decoder's own map of them, beside
+        those of `decoder.side_weight`.
 
         Raises:
             ValueError: the depth encoder is to see a depth map and the batch has none.
@@ -121,8 +123,9 @@ class DualEncoder(System):
             stride = self._config.fusion.stride
             depth_BChw = self.depth(*self._depth_input(batch))
             fused[stride] = self.fusion(features[stride], depth_BChw, positions[stride])
-        native: Tensor = self.decoder(features, fused)
-        return Prediction(logits_at(native, size, self._config.enlarging), {"native": native})
+        native, sides = self.decoder(features, fused)
+        logits_BKhw = logits_at(native, size, self._config.enlarging)
+        return Prediction(logits_BKhw, {"native": native, **sides})
 
     def _depth_input(self, batch: Batch) -> tuple[Tensor, tuple[str, ...] | None]:
         """What the depth encoder looks at, (B, 3, H, W) in [0, 1], and its hashes."""
@@ -134,9 +137,8 @@ class DualEncoder(System):
         return batch.depth_B1HW.expand(-1, 3, -1, -1), batch.depth_hashes
 
     def loss(self, prediction: Prediction, batch: Batch, progress: Progress) -> Tensor:
-        """The configured loss of the masks."""
-        value: Tensor = self._loss(prediction, batch)
-        return value
+        """The configured loss of the masks, and of the coarser ones that `side_weight` asks for."""
+        return loss_with_sides(self._loss, prediction, batch, self._config.decoder.side_weight)
 
     def parts(self) -> Mapping[str, Part]:
         """The encoders are pretrained, but for a pyramid that one may have on a transformer of one
