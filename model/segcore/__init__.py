@@ -7,7 +7,7 @@ files      Where what is made once is kept, and how a file comes to be whole or 
 pretrain   Makes the packaged nano weights.
 registry   Configurations that a table offers by name, and how they are validated and written.
 tables     Tables of names, whose rows are loaded when they are asked for.
-testing    The contract tests of the tables, for authors of rows of their own.
+testing/   The contract tests of the tables, for authors of rows of their own.
 train      `python -m segcore.train`, and `train(config, runtime)`.
 data/      Data sets, by name.
 losses/    Losses, by name.
