@@ -7,7 +7,6 @@ files      Where what is made once is kept, and how a file comes to be whole or 
 pretrain   Makes the packaged nano weights.
 registry   Configurations that a table offers by name, and how they are validated and written.
 tables     Tables of names, whose rows are loaded when they are asked for.
-testing/   The contract tests of the tables, for authors of rows of their own.
 train      `python -m segcore.train`, and `train(config, runtime)`.
 data/      Data sets, by name.
 losses/    Losses, by name.
@@ -16,6 +15,7 @@ metrics/   Overlap and surface distance of masks, with their protocols.
 predict/   Prediction from a checkpoint.
 presets/   Complete configurations: small ones, and the readings of each paper.
 systems/   Whole networks, by name.
-transforms/  What may happen to training samples, further ones by name.
+testing/   The contract tests of the tables, for authors of rows of their own.
 training/  What a training consists of: loop, schedule, scoring, checkpoints, costs.
+transforms/  What may happen to training samples, further ones by name.
 """
