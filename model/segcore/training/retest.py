@@ -15,6 +15,7 @@ from segcore.batch import Size
 from segcore.config import from_json
 from segcore.data.dataset import DataConfig, Dataset, Split
 from segcore.data.prompts import PromptConfig
+from segcore.data.splits import fold_of, share_of_train
 from segcore.metrics.metric import Metric
 from segcore.metrics.table import METRICS
 from segcore.registry import STRICT
@@ -74,6 +75,25 @@ class Measured:
         """A split at each of the resolutions."""
         rows = self.rows()
         return [Target(dataset, split, split, size, rows) for size in self.sizes()]
+
+
+def divided_as_trained(restored: Restored, dataset: Dataset, split: Split) -> Dataset:
+    """The set that a network was trained on, with train and val as its training had them: of its
+    part of a cross-validation, and of its share of the patients.
+
+    Args:
+        restored: the network.
+        dataset: the set that it was trained on, open.
+        split: which is asked for. Test is never divided.
+
+    Raises:
+        ValueError: the set can no longer be divided so.
+    """
+    fold = restored.values.get("fold")
+    if split != "test" and fold is not None:
+        dataset = fold_of(dataset, *fold)
+    share = float(restored.values.get("train_share", 1.0))
+    return share_of_train(dataset, share) if split == "train" and share < 1 else dataset
 
 
 def as_trained(restored: Restored, data: DataConfig) -> Retest:

@@ -105,6 +105,8 @@ def _member(
     metrics = args.metrics or again.usual_metrics(restored, data)
     measured = to_measure(metrics, asked or (again.usual_resolution(restored),))
     dataset = _open(data, opened, console)
+    if args.data is None:
+        dataset = again.divided_as_trained(restored, dataset, args.split)
     if faults := [*again.faults(restored, retest, dataset)]:
         raise ValueError("\n".join(faults))
     for doubt in again.doubts(restored, retest, dataset):
@@ -124,6 +126,8 @@ def _check_alike(members: Sequence[_Member]) -> None:
         "--metrics": lambda m: m.measured.metrics,
         "--resolutions": lambda m: m.measured.sizes(),
     }
+    if first.retest.split != "test":  # which a cross-validation divides otherwise for each part
+        options["--split test"] = lambda m: [*m.dataset.ids(m.retest.split)]
     faults = [
         f"{other.place} would be scored otherwise than {first.place}: say how with {option}"
         for other in others

@@ -5,6 +5,7 @@ resume with another number of workers, and a killed trial leaves no additional f
 """
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -43,16 +44,20 @@ def keep(evaluation: Evaluation, folder: Place) -> None:
 
 
 def of_all_seeds(checkpoint: Place) -> list[Place]:
-    """The trials of an arm with all its seeds, where an arm's name stands in the place of a trial's
-    (`results/demo/train/lora` for `lora-s0`, `lora-s1`); else the checkpoint alone."""
+    """The trials of an arm with all its seeds and folds, where an arm's name stands in the place of
+    a trial's (`results/demo/train/lora` for `lora-s0`, `lora-s1`), or those of a seed with all its
+    folds (`lora-s0` for `lora-s0-f0`, `lora-s0-f1`); else the checkpoint alone."""
     found = None if checkpoint.is_folder() else trial_of(checkpoint)
     if found is None:
         return [checkpoint]
-    storage, study, arm = found
-    there = (storage / study / "train").folders(f"{arm}-s*")
-    seeds = {p.name.removeprefix(f"{arm}-s"): p for p in there}
-    trials = [seeds[seed] for seed in sorted(filter(str.isdigit, seeds), key=int)]
-    return trials or [checkpoint]
+    storage, study, name = found
+    parts = re.compile(rf"{re.escape(name)}(?:-s(\d+))?(?:-f(\d+))?")
+    trials = {
+        tuple(int(number or 0) for number in match.groups()): place
+        for place in (storage / study / "train").folders(f"{name}-*")
+        if (match := parts.fullmatch(place.name))
+    }
+    return [trials[place] for place in sorted(trials)] or [checkpoint]
 
 
 @contextmanager

@@ -5,6 +5,7 @@ trials: an interval over them would be too narrow. What the report compares is a
 its folds, and the seeds and the patients of test are what its intervals are over.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,8 @@ def mean_over_folds(frames: Frames, folds: int) -> dict[str, pd.DataFrame]:
     - On val: the mean of the epochs that every fold has; image by image, each image's own fold.
     - On test and external: the mean of the folds, each at its own best epoch. The trial's best
       epoch is the median of theirs.
+    - What was evaluated afterwards: the mean of the folds where each of them was; a fold that was
+      evaluated without the others stays a trial of its own.
     - Pictures are those of the first fold.
 
     Args:
@@ -38,7 +41,7 @@ def mean_over_folds(frames: Frames, folds: int) -> dict[str, pd.DataFrame]:
     """
     trials = frames["trials"]
     parts = trials[trials["fold"].notna()]
-    merged = parts["trial_id"].str.replace(r"-f\d+$", "", regex=True)
+    merged = parts["trial_id"].map(trial_of_fold)
     names = dict(zip(parts["trial_id"], merged, strict=True))
     rows = pd.DataFrame([_trial(name, of, folds) for name, of in parts.groupby(merged, sort=False)])
     found = dict(frames)
@@ -53,8 +56,28 @@ def mean_over_folds(frames: Frames, folds: int) -> dict[str, pd.DataFrame]:
     found["pictures"] = _renamed(frames["pictures"], names, only=first)
     if not frames["evaluations"].empty:
         keys = ["data", "settings", "source", *_SCORE]
-        found["evaluations"] = _means(frames["evaluations"], names, keys, best, folds)
+        found["evaluations"] = _evaluated(frames["evaluations"], names, keys, folds)
     return found
+
+
+def trial_of_fold(trial_id: str) -> str:
+    """`lora-s0` of `lora-s0-f2`; any other name as it is."""
+    return re.sub(r"-f\d+$", "", trial_id)
+
+
+def _evaluated(
+    frame: pd.DataFrame, names: Mapping[str, str], keys: list[str], folds: int
+) -> pd.DataFrame:
+    """The rows of trials without folds and of folds that lack others, and means of the rest."""
+    merged = frame.assign(trial_id=frame["trial_id"].map(names))
+    sizes = merged.groupby(["trial_id", *keys], dropna=False)["value"].transform("size")
+    whole = merged["trial_id"].notna() & (sizes == folds)
+    if not whole.any():
+        return frame
+    # Hashes of val differ from fold to fold: every arm has those of the same one.
+    ordered = frame[whole].sort_values("trial_id", kind="stable")
+    means = _means(ordered, names, keys, {}, folds)
+    return pd.concat([frame[~whole], means], ignore_index=True)
 
 
 def _trial(name: Any, parts: pd.DataFrame, folds: int) -> pd.Series:

@@ -31,8 +31,9 @@ ORDER = (RUNNING, SILENT, "failed", "cancelled", "pruned", "finished")
 FINALIST = "finalist"
 """Stands in for the arm of a finalist that is not chosen yet."""
 SILENT_EPOCHS = 5
-"""A trial without a new row for the time of this many epochs is silent. The test at its end may
-well take several epochs' time, where it has further sizes and data sets."""
+"""A trial without a new row for the time of this many epochs, or of as many evaluations where they
+are further apart, is silent. The test at its end may well take several epochs' time, where it has
+further sizes and data sets."""
 SILENT_LEAST = timedelta(minutes=2)
 """No trial is silent sooner: a worker that died is restarted within a minute."""
 SILENT_UNKNOWN = timedelta(minutes=15)
@@ -210,9 +211,8 @@ def _begun(storage: Storage, rows: StudyRows, now: datetime) -> list[TrialStatus
     for trial in trials:
         trial_id, state = trial["trial_id"], trial["status"]
         pace, epoch = paces[trial_id], worked.last.get(trial_id, 0)
-        if state == RUNNING and now - written[trial_id] > _patience(
-            usual if pace is None else pace
-        ):
+        patience = _patience(usual if pace is None else pace, _between_rows(trial))
+        if state == RUNNING and now - written[trial_id] > patience:
             state = SILENT
         epochs, left = _epochs(trial, rows.definition), None
         if state in (RUNNING, SILENT) and pace is not None and epochs is not None:
@@ -296,10 +296,16 @@ def _pace(trial: Mapping[str, Any], written: datetime, worked: _Worked) -> float
     return max(0.0, took.total_seconds()) / done
 
 
-def _patience(pace: float | None) -> timedelta:
+def _patience(pace: float | None, between: int) -> timedelta:
     if pace is None:
-        return SILENT_UNKNOWN
-    return max(SILENT_LEAST, SILENT_EPOCHS * timedelta(seconds=pace))
+        return between * SILENT_UNKNOWN
+    return max(SILENT_LEAST, SILENT_EPOCHS * between * timedelta(seconds=pace))
+
+
+def _between_rows(trial: Mapping[str, Any]) -> int:
+    """Epochs from one evaluation to the next, with which rows are written."""
+    config = json.loads(trial["config"] or "{}")
+    return int(config.get("evaluation", {}).get("every", 1))
 
 
 def _epochs(trial: Mapping[str, Any], defined: Mapping[str, Any]) -> int | None:

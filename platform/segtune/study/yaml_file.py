@@ -71,6 +71,15 @@ class Baseline(_Strict):
         "weft_paper",
         "weft_as_coded",
         "weft_recommended",
+        "unet_nano",
+        "unet_paper",
+        "depth_unet_nano",
+        "depth_unet_paper",
+        "segformer_paper",
+        "sam2_unet_nano",
+        "sam2_unet_paper",
+        "d2gpland_nano",
+        "d2gpland_paper",
     ]
     arguments: dict[str, Any] = {}
     """Of the preset: `data_root`, `sam2_checkpoint`."""

@@ -14,6 +14,7 @@ from support.untrained import save
 
 from segcore.config import TrainConfig
 from segcore.data.sets.synthetic_polyps import SyntheticPolyps
+from segcore.data.splits import fold_of
 from segcore.predict import Predictor
 from segcore.presets import nano
 from segtune import apply
@@ -126,3 +127,41 @@ def test_predict_averages_an_arm_and_others(
     np.testing.assert_array_equal(np.array(Image.open(out / "masks" / "a.png")), wanted.labels_HW)
     assert main([*command, "--with", str(arm)]) == 2
     assert "--with: give each checkpoint once" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def folds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the folds of a seed lie: `lora-s1-f0`, `lora-s1-f1`."""
+    torch.set_num_threads(1)
+    changes = {"system": "hiera_unet", "data": DATA, "system.image_size": 64}
+    folder = tmp_path_factory.mktemp("results") / "divided" / "train"
+    folder.mkdir(parents=True)
+    for number in range(2):
+        config: TrainConfig = apply(nano(), {**changes, "fold": (number, 2)})
+        save(config, DATA.open().classes, folder / f"lora-s1-f{number}")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["lora", "lora-s1"])
+def test_an_arms_or_seeds_name_is_all_its_folds(
+    folds: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (together,) = found([str(folds / name), "--ensemble"], capsys)
+    assert together["members"] == ["lora-s1-f0", "lora-s1-f1"]
+    assert together["arm"] == "lora-ensemble"
+
+
+def test_val_of_a_fold_is_what_it_was_not_trained_on(
+    folds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(2):
+        part = fold_of(DATA.open(), number, 2)
+        place = str(folds / f"lora-s1-f{number}")
+        for split in ("train", "val"):
+            (own,) = found([place, "--split", split], capsys)
+            assert own["data_hash"] == part.content_hash()
+            assert own["scores"][-1]["n"] == len(part.ids(split))
+        (own,) = found([place], capsys)
+        assert own["data_hash"] == DATA.open().content_hash()
+    assert main(["evaluate", str(folds / "lora"), "--ensemble", "--split", "val"]) == 2
+    assert "say how with --split test" in capsys.readouterr().err

@@ -5,9 +5,13 @@ from typing import Any
 
 import pytest
 from support.known_study import write_study
+from support.score_kinds import KINDS
 
+from segtune.report.parts.lookup import evaluated
 from segtune.report.summarize import StudySummary, summarize
-from segtune.results import study_file, tables
+from segtune.results import evaluations, study_file, tables
+from segtune.results.evaluations import Setting, Subject
+from segtune.results.provenance import Origin
 from segtune.results.schemas import TRIAL_TABLES
 from segtune.results.study_rows import load
 
@@ -81,3 +85,52 @@ def test_curves_have_the_epochs_that_every_fold_has(tmp_path: Path) -> None:
     val = found[found["split"] == "val"].groupby("trial_id")["epoch"].max()
     assert val["up-s0"] == last - 1
     assert val["up-s1"] == last
+
+
+def evaluate(storage: Path, trial: str, value: float, *, split: str = "test") -> None:
+    """One score of a trial, as `segtune evaluate` keeps it."""
+    arm, seed, _ = trial.split("-")
+    subject = Subject(
+        trial_id=trial, arm=arm, seed=int(seed[1:]), source="checkpoint", source_hash=trial
+    )
+    setting = Setting(
+        data="other",
+        settings={},
+        data_hash=trial[-2:],
+        split=split,
+        resolution="image",
+        prompts=None,
+        device="cpu",
+    )
+    score = {"class_name": "macro", "metric": "dice", **KINDS["dice"], "protocol": "per_image"}
+    origin = Origin(None, None, {})
+    evaluations.write(
+        storage, "folded", subject, setting, origin, scores=[{**score, "value": value}], images=[]
+    )
+
+
+def test_what_was_evaluated_afterwards_counts_where_every_fold_was(tmp_path: Path) -> None:
+    write_folded(tmp_path, up_s2_f1="failed")
+    for fold, value in enumerate((0.5, 0.6, 0.9)):
+        for trial in ("base-s0", "up-s0", "up-s2"):
+            evaluate(tmp_path, f"{trial}-f{fold}", value, split="val")
+    evaluate(tmp_path, "base-s1-f0", 0.1, split="val")
+    found = evaluated.evaluations(load(tmp_path, "folded"))
+    assert found.left_out == ("base-s1-f0", "up-s2")
+    (scores,) = found.scores
+    assert [(name, of.n, of.mean) for name, of in scores.of_arm] == [
+        ("base", 1, pytest.approx(2 / 3)),
+        ("up", 1, pytest.approx(2 / 3)),
+    ]
+
+
+def test_an_ensemble_of_folds_that_did_not_finish_is_left_out(tmp_path: Path) -> None:
+    write_folded(tmp_path, up_s2_f1="failed")
+    row = {"source": "ensemble", "class_name": "macro", "data": "other", "settings": "{}"}
+    for name, seed in (("whole", 1), ("early", 2)):
+        members = [f"up-s{seed}-f{fold}" for fold in range(3)]
+        own = {"evaluation": name, "arm": name, "members": members, "value": 0.5}
+        tables.put(tmp_path, "folded", "evaluations", f"{name}.parquet", [{**row, **own}])
+    found = evaluated.evaluations(load(tmp_path, "folded"))
+    assert found.left_out == ("early",)
+    assert [name for name, _ in found.ensembles] == ["whole"]

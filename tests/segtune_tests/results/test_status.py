@@ -127,6 +127,18 @@ def test_silent_by_the_trials_own_epochs(
     assert trial.written == NOW - quiet
 
 
+def test_rows_that_come_with_seldom_evaluations_are_waited_for(tmp_path: Path) -> None:
+    begin(tmp_path)
+    config = json.dumps({"evaluation": {"every": 10}})
+    quiet = timedelta(minutes=40)
+    train(tmp_path, "frozen-s0", range(1, 11), quiet=quiet, config=config, epochs=100)
+    train(tmp_path, "frozen-s1", range(1, 11), quiet=quiet, epochs=100)
+    assert {name: t.state for name, t in seen(tmp_path).items()} == {
+        "frozen-s0": "running",
+        "frozen-s1": "silent",
+    }
+
+
 def test_silent_before_the_first_epoch_goes_by_the_others_or_a_fixed_time(tmp_path: Path) -> None:
     begin(tmp_path)
     train(tmp_path, "frozen-s0", range(0), quiet=timedelta(minutes=14), epochs=None)

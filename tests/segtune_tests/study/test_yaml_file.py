@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from segcore import presets
+from segcore.config import TrainConfig
 from segcore.presets import nano
 from segtune import (
     Ablation,
@@ -150,3 +153,10 @@ def test_the_schema_takes_what_is_right_and_nothing_else(
 def test_show_takes_a_yaml_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", str(written(tmp_path, SEARCH)), "--storage", str(tmp_path)]) == 0
     assert "search of 20 trials" in capsys.readouterr().out
+
+
+def test_every_preset_can_be_a_baseline() -> None:
+    whole = ("nano", "paper", "as_coded", "recommended")
+    named = {name for name in presets.__all__ if name.endswith(whole)} - {"as_coded"}
+    assert named == {*get_args(yaml_file.Baseline.model_fields["preset"].annotation)}
+    assert isinstance(presets.unet_nano(), TrainConfig)

@@ -1,7 +1,7 @@
 """What was scored after the study: networks on other data or sizes, masks from elsewhere."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from segtune.report.parts.lookup.mean_scores import (
     raw_of,
     scores_sheet,
 )
+from segtune.results.folds import trial_of_fold
 from segtune.results.study_rows import MACRO, POOLED, StudyRows
 
 DATA = "data."
@@ -58,7 +59,9 @@ def evaluations(rows: StudyRows) -> Evaluations:
     out = of_trial & ~table["trial_id"].isin(finished)
     # Of an ensemble, where one of its trials would be left out.
     absent = set(rows.trials["trial_id"]) - finished
-    out |= table["members"].map(lambda of: of is not None and not absent.isdisjoint(of))
+    out |= table["members"].map(
+        lambda of: of is not None and not absent.isdisjoint({*of, *map(_trial_in(rows), of)})
+    )
     kept = table[~out & table["class_name"].isin((MACRO, POOLED))]
     kept = kept.assign(column=kept["arm"].where(kept["arm"].notna(), kept["trial_id"]))
     columns = _columns(rows, kept)
@@ -138,8 +141,8 @@ def evaluated_part(rows: StudyRows) -> Part | None:
     if found.left_out:
         trials = count(len(found.left_out), "trial")
         sentences.append(
-            f"Left out: {trials} that did not finish, or ran uncommitted code beside committed "
-            f"({listing([*found.left_out])})."
+            f"Left out: {trials} that did not finish, ran uncommitted code beside committed, or "
+            f"were evaluated without the other folds ({listing([*found.left_out])})."
         )
     return Part(
         "Evaluated afterwards",
@@ -156,6 +159,11 @@ def _columns(rows: StudyRows, kept: pd.DataFrame) -> list[str]:
     there = {str(name) for name in kept["column"]}
     own = [arm for arm in rows.arms if arm in there]
     return [*own, *sorted(there - set(own))]
+
+
+def _trial_in(rows: StudyRows) -> Callable[[str], str]:
+    """Member of an ensemble -> the trial that the report has it in: a seed, of its folds."""
+    return trial_of_fold if rows.folds is not None else str
 
 
 def _labels(kept: pd.DataFrame) -> Mapping[tuple[str, str, str], str]:
