@@ -1,6 +1,7 @@
 """A study's results on disk: where they lie, their tables, and what is read back from them.
 
 evaluations  Scores of networks and masks that were evaluated afterwards: written and read.
+folds       A seed's folds as one trial: means over the parts of a cross-validation.
 images      Scores image by image, side by side for all trials.
 measures    Which number stands for a trial: one protocol and size per metric, at the best epoch
             on val.
