@@ -121,7 +121,8 @@ def test_what_was_evaluated_afterwards_counts_where_every_fold_was(tmp_path: Pat
     assert [name for name, _ in scores.of_arm] == ["base", "up"]
     for _, estimate in scores.of_arm:
         assert estimate is not None
-        assert (estimate.n, estimate.mean) == (1, pytest.approx(2 / 3))
+        assert estimate.n == 1
+        assert estimate.mean == pytest.approx(2 / 3)
 
 
 def test_an_ensemble_of_folds_that_did_not_finish_is_left_out(tmp_path: Path) -> None:
