@@ -79,6 +79,7 @@ class TrainConfig:
                 f"prompts.source = {self.prompts.source!r} has no effect: the system "
                 f"{self.system.name} looks at no boxes"
             )
+        yield from self._without_effect()
         if self.fold is not None and self.fold[0] >= self.fold[1]:
             yield f"fold = {self.fold}: the first number must be below the second one"
         if "transformer blocks" in SYSTEMS[self.system.name].lacks:
@@ -112,6 +113,28 @@ class TrainConfig:
                 f"evaluation.select_on: {self.evaluation.selecting} is not among the metrics of "
                 f"{self.data.name}, {', '.join(self.data.metrics)}: select on one of them, or name "
                 "evaluation.metrics"
+            )
+
+    def _without_effect(self) -> Iterator[str]:
+        """Settings of how a training is looked at that cannot do anything in so many epochs, or
+        with this method."""
+        epochs, every = self.schedule.epochs, self.evaluation.every
+        if every > epochs:
+            yield (
+                f"evaluation.every = {every}: there are {epochs} epochs: give as many or fewer, "
+                "which evaluates once, at the end"
+            )
+        patience = self.evaluation.patience
+        if patience is not None and every * (1 + patience) >= epochs:
+            yield (
+                f"evaluation.patience = {patience} has no effect: {epochs} epochs with an "
+                f"evaluation every {every} are over before; give a smaller one, or leave it out"
+            )
+        if self.optim.ema is not None and type(self.method).after_step is not Method.after_step:
+            yield (
+                f"optim.ema: the method {self.method.name} changes weights between steps, as "
+                "adalora does where it sets ranks to zero, and their mean would keep what it took "
+                "out: leave optim.ema out, or take another method"
             )
 
     def modules(self) -> Iterator[str]:

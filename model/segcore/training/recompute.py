@@ -19,7 +19,7 @@ def recompute_blocks(system: System) -> int:
         How many blocks there are.
 
     Raises:
-        ValueError: none.
+        ValueError: there is none.
     """
     blocks = [b for e in system.pretrained().values() for b in transformer_blocks(e).values()]
     if not blocks:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segcore.config import TrainConfig
+from segcore.methods.method import Method
 from segcore.train import train
 from segcore.training.averaging import RunningMean
 from segcore.training.checkpoint import trained_tensors
@@ -135,7 +136,14 @@ def test_a_poly_course_is_a_power_of_what_is_left(done: float, power: float) -> 
     assert math.isclose(schedule.lr_ratio(step, 1000), (1 - step / 1000) ** power)
 
 
-def test_settings_without_an_effect_are_refused() -> None:
+def test_settings_without_an_effect_are_refused(tiny: TrainConfig) -> None:
+    with pytest.raises(ValueError, match="every = 3: there are 2 epochs"):
+        of_epochs(tiny, 2, every=3)
+    with pytest.raises(ValueError, match="patience = 2 has no effect: 6 epochs"):
+        of_epochs(tiny, 6, every=2, patience=2)
+    assert of_epochs(tiny, 7, every=2, patience=2).evaluation.patience == 2
+    with pytest.raises(ValueError, match="the method adalora changes weights between steps"):
+        dataclasses.replace(averaged(tiny, 0.9), method=Method.named("adalora"))
     with pytest.raises(ValueError, match="poly_power changes nothing"):
         Schedule(poly_power=2.0)
     with pytest.raises(ValueError, match="decayed changes nothing"):
