@@ -35,6 +35,7 @@ def write_study(
     tune: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
     patients: int = PATIENTS,
     config: Mapping[str, Any] = NANO,
+    defined: Mapping[str, Any] | None = None,
     **row: Any,
 ) -> None:
     """Arms of one class whose Dice on every image is a seed's plus a patient's part.
@@ -48,6 +49,7 @@ def write_study(
         tune: arm -> field -> values tried; the largest is best.
         patients: on test.
         config: of every trial.
+        defined: further entries of `study.json`.
         row: columns of every trial.
     """
     seeds = range(max(len(values) for values in arms.values()))
@@ -55,7 +57,7 @@ def write_study(
         "schema_version": 2, "study": study, "scores": DEFINED, "kind": "ablation",
         "question": "Which is best?",
         "baseline": {}, "baseline_arm": next(iter(arms)), "arms": {a: {"method": a} for a in arms},
-        "seeds": list(seeds), "tune": tune or {},
+        "seeds": list(seeds), "tune": tune or {}, **(defined or {}),
     })  # fmt: skip
     rng = np.random.default_rng(0)
     common = {"config": json.dumps(config), "git_dirty": False, "pictured": False, **row}

@@ -4,6 +4,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -38,7 +39,7 @@ def check_study(study: Study, name: str, storage: Storage, resources: Resources)
     kept = definition.define(name, study)
     if (old := study_file.read(storage, name)) is not None:
         definition.check_grown(old, kept)
-        kept |= {k: v for k, v in old.items() if k == definition.CHOSEN}
+        return definition.keep_history(old, kept, datetime.now(UTC))
     return kept
 
 

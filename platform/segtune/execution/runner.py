@@ -104,6 +104,7 @@ def run(
     kept = check_study(study, name, storage, resources)
     rows = tables.read(storage, name, "trials").to_pylist()
     if not _unfinished(study, name, storage, rows):
+        _keep_margin(name, storage, kept)
         return Outcome(0, (), len(rows), _lacking(study, name, storage))
     if address is None and "RAY_ADDRESS" not in os.environ:
         check_resources(resources, [this_machine()], "this machine")
@@ -124,6 +125,14 @@ def run(
     failed = {r["trial_id"] for r in rows if r["status"] == "failed"}
     failed |= {trial_id for trial_id, error in launch.ended.items() if error}
     return Outcome(ran, tuple(sorted(failed)), len(rows), _lacking(study, name, storage))
+
+
+def _keep_margin(name: str, storage: Storage, kept: Mapping[str, Any]) -> None:
+    """Write down the margin of a finished study where it has changed, and that it has."""
+    old = study_file.read(storage, name) or {}
+    if kept.get(definition.MARGIN_BEFORE) != old.get(definition.MARGIN_BEFORE):
+        with only_run(storage, name):
+            study_file.write(storage, name, dict(kept))
 
 
 def _run_ablation(study: Ablation, launch: "_Launch") -> int:

@@ -12,7 +12,7 @@ from segtune.results import study_file, tables
 from segtune.results.folds import mean_over_folds
 from segtune.results.reported import read_reported
 from segtune.results.storage import Place, Storage
-from segtune.study.definition import FOLDS, SCORES, SELECTION
+from segtune.study.definition import FOLDS, MARGIN, SCORES, SELECTION
 from segtune.study.scores import ScoreKind, Selection
 from segtune.study.spec import Reported
 
@@ -75,6 +75,12 @@ class StudyRows:
         """Parts of a cross-validation, of which each trial here is the mean; None: none."""
         folds: int | None = self.definition.get(FOLDS)
         return folds
+
+    @property
+    def margin(self) -> Mapping[str, float]:
+        """Score -> the largest difference that does not matter; empty where none was said."""
+        found: Mapping[str, float] = self.definition.get(MARGIN) or {}
+        return found
 
     @property
     def first_score(self) -> RecordedObjective:

@@ -6,6 +6,7 @@
 import dataclasses
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from optuna.distributions import distribution_to_json
@@ -27,6 +28,11 @@ REPORTED = "reported"
 """Papers' numbers of the same comparison; not there where the study names none."""
 FOLDS = "folds"
 """Parts of a cross-validation; not there where there is none."""
+MARGIN = "margin"
+"""Score -> the largest difference that does not matter; not there where none was said."""
+MARGIN_BEFORE = "margin_before"
+"""Margins that were in force earlier: `{"margin": {...}, "until": "2026-01-31T12:00:00+00:00"}`
+each; not there where the margin was never changed."""
 CHOSEN = "chosen"
 """Numbers of a search's finalists, once they were chosen. A search that is extended may choose
 others; trials of the earlier ones stay in the tables."""
@@ -60,6 +66,7 @@ def define(name: str, study: Study) -> dict[str, Any]:
             },
             "tune_seed": study.tune_seed,
             **({} if study.folds is None else {FOLDS: study.folds}),
+            **({MARGIN: {k: float(v) for k, v in study.margin.items()}} if study.margin else {}),
         }
     return common | {
         "kind": "search",
@@ -89,6 +96,25 @@ def _options(study: Search) -> dict[str, Any]:
     }
 
 
+def keep_history(old: Mapping[str, Any], new: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """A grown study's definition, with what the earlier one alone knows.
+
+    That is a search's finalists, and the margins that were in force before: who changes the margin
+    may have seen results.
+
+    Args:
+        old: the definition on disk.
+        new: the one that takes its place.
+        now: the time of the change, in UTC.
+    """
+    kept = {**new, **{key: old[key] for key in (CHOSEN, MARGIN_BEFORE) if key in old}}
+    before = old.get(MARGIN, {})
+    if before != new.get(MARGIN, {}):
+        changed = {"margin": before, "until": now.isoformat(timespec="seconds")}
+        kept[MARGIN_BEFORE] = [*old.get(MARGIN_BEFORE, []), changed]
+    return kept
+
+
 def check_grown(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """A study of the same name may have grown: more arms, seeds, samples or finalists; nothing
     else.
@@ -107,7 +133,7 @@ def check_grown(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         )
     faults = []
     not_compared = {"question", "not_default", "schema_version", "objectives", SCORES, CHOSEN}
-    not_compared.add(REPORTED)  # it changes no trial
+    not_compared |= {REPORTED, MARGIN, MARGIN_BEFORE}  # they change no trial
     not_compared.add(SELECTION)  # it follows from the baseline, which is compared
     if new.get("kind") == "search":
         not_compared.remove("objectives")

@@ -113,6 +113,10 @@ class Ablation:
     """Field -> values: as `tune`, the same candidates for every arm, the baseline too, so that all
     have the same budget."""
     tune_seed: int = 1000
+    margin: Mapping[str, float] = field(default_factory=dict)
+    """Score -> the largest difference that does not matter, in its unit, for the scores that arms
+    are compared in: `{"dice": 0.01, "assd": 1.0}`. With it the report can say that an arm is as
+    good as the baseline, or no worse. Set it before anything runs: a later change is on record."""
     reported: tuple[Reported, ...] = ()
     """Papers' numbers of the same comparison, for the report."""
 

@@ -173,6 +173,7 @@ class AblationFields(_Strict):
     tune_each_arm: dict[str, list[Any]] = {}
     tune_seed: int = 1000
     folds: int | None = None
+    margin: dict[str, float] = {}
 
 
 class SearchFields(_Strict):
@@ -234,6 +235,7 @@ def _ablation(fields: AblationFields) -> Ablation:
         tune_each_arm=_values(fields.tune_each_arm),
         tune_seed=fields.tune_seed,
         folds=fields.folds,
+        margin=fields.margin,
     )
 
 

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from support.spec_jobs import Divided, Drill, Jigsaw, Job, Plane, Saw, faults
 
 from segtune.execution.resources import Resources, check_resources, fitting_trials
 from segtune.study.arms import factor, factorial
-from segtune.study.definition import check_grown, define
+from segtune.study.definition import check_grown, define, keep_history
 from segtune.study.overrides import (
     SpecError,
     apply,
@@ -300,6 +302,42 @@ def test_a_study_may_grow() -> None:
     assert "reported" not in old
     check_grown(old, named)
     check_grown(define("s", search()), define("s", search(num_samples=9)))
+
+
+def test_a_margin_is_kept_and_a_changed_one_shows_what_it_was() -> None:
+    plain, first = define("s", ablation()), define("s", ablation(margin={"dice": 0.01, "assd": 1}))
+    validate(ablation(margin={"dice": 0.01, "assd": 1}))
+    assert "margin" not in plain
+    assert first["margin"] == {"dice": 0.01, "assd": 1.0}
+    noon = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    assert keep_history(first, first, noon) == first
+    wider = define("s", ablation(margin={"dice": 0.05}))
+    check_grown(first, wider)
+    changed = json.loads(json.dumps(keep_history(first, wider, noon)))
+    assert changed["margin"] == {"dice": 0.05}
+    assert changed["margin_before"] == [
+        {"margin": {"dice": 0.01, "assd": 1.0}, "until": "2026-01-31T12:00:00+00:00"}
+    ]
+    check_grown(changed, plain)
+    gone = keep_history(changed, plain, noon)
+    assert "margin" not in gone
+    assert [b["margin"] for b in gone["margin_before"]] == [first["margin"], {"dice": 0.05}]
+    late = keep_history(plain, first, noon)
+    assert late["margin_before"][0]["margin"] == {}
+
+
+def test_margins_that_cannot_be_meant_are_refused_together() -> None:
+    found = faults(ablation(margin={"nsd": 0.1, "dice": 1.0, "assd": math.inf}))
+    assert found.splitlines() == [
+        "margin: arms are not compared in nsd, but in dice, assd",
+        "margin: dice = 1.0: give a finite number above 0 and below 1, since Dice lies between 0 "
+        "and 1",
+        "margin: assd = inf: give a finite number above 0",
+    ]
+    for value in (0, -0.01, math.nan):
+        assert "margin: dice = " in faults(ablation(margin={"dice": value}))
+    with pytest.raises(ValueError, match="margin"):
+        ablation(margin={"dice": "small"})
 
 
 def test_code_may_gain_a_setting_with_a_default() -> None:

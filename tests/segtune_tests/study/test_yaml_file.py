@@ -38,6 +38,7 @@ arms:
   lora: {method: lora, method.rank: 8}
 seeds: [0, 1]
 tune_each_arm: {optim.lr: [1e-3, 3.0e-3]}
+margin: {dice: 0.01, assd: 1}
 """
 SEARCH = """
 kind: search
@@ -75,6 +76,7 @@ def test_an_ablation_is_the_one_in_python(tmp_path: Path) -> None:
         arms={"lora": {"method": "lora", "method.rank": 8}},
         seeds=(0, 1),
         tune_each_arm={"optim.lr": (1e-3, 3e-3)},
+        margin={"dice": 0.01, "assd": 1.0},
     )
 
 

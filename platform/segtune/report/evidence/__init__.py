@@ -3,8 +3,10 @@
 answer          The study's answer in a few sentences.
 compare         Every arm against the baseline, seed by seed and patient by patient.
 conclusions     Differences to the baseline as sentences.
+crossed         A difference that should show again with other seeds and other patients.
 estimate        A mean with its interval.
 finalists       A search's finalists as the arms of a study.
+margins         Against a margin: whether an arm is as good as the baseline, or no worse.
 measured_costs  What trials cost: parameters, memory, and time per step by part.
 objections/     What speaks against a conclusion.
 patients        Scores by test patient: patients resampled, left out one at a time, and weighted.

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from segtune.report.evidence.compare import SIGNS, Comparison, Difference
-from segtune.report.evidence.conclusions import difference_text, shown_text
+from segtune.report.evidence.compare import DIFFERENT, Comparison, Difference
+from segtune.report.evidence.conclusions import difference_text, held_text, shown_text
 from segtune.report.evidence.estimate import Estimate
+from segtune.report.evidence.margins import margin_text
 from segtune.report.evidence.measured_costs import Cost
 from segtune.report.evidence.objections.caveat import MATTERS, Caveat
 from segtune.report.evidence.search_results import SearchResults
@@ -96,16 +97,17 @@ def _results(
 def _compared(rows: StudyRows, first: Comparison) -> str:
     """What may be said of the arms in the first objective."""
     clauses = []
-    for word in ("better", "worse"):
+    for word in DIFFERENT:
         of_word = [d for d in first.differences if d.verdict.word == word]
         if of_word:
             verb = "is" if len(of_word) == 1 else "are"
             small = _small(of_word, first)
             clauses.append(f"{_named(of_word, first)} {verb} {word} than {first.baseline}{small}")
+    clauses += _within(first)
     unsure = [d for d in first.differences if d.verdict.word == "cannot tell"]
     for why in dict.fromkeys(d.verdict.why for d in unsure):
         of_why = [d for d in unsure if d.verdict.why == why]
-        arms = [f"{d.arm} ({shown_text(d, first.measure)})" for d in of_why]
+        arms = [f"{d.arm} ({shown_text(d, first.measure)}{_at_most(d)})" for d in of_why]
         shown = listing(arms) if len(arms) <= _MOST_NAMED else count(len(arms), "arm")
         clauses.append(f"one cannot tell {shown} from {first.baseline} {why}")
     on = f"On {first.measure.name} ({_images(rows, first.split)})"
@@ -114,15 +116,45 @@ def _compared(rows: StudyRows, first: Comparison) -> str:
     return f"{on} {'; '.join(clauses)}."
 
 
+def _within(comparison: Comparison) -> list[str]:
+    """Clauses about the arms that are as good as the baseline within the margin, or no worse."""
+    if comparison.margin is None:
+        return []
+    clauses, margin = [], margin_text(comparison.margin, comparison.measure)
+    for word, than in (("as good", "as"), ("no worse", "than")):
+        found = [d for d in comparison.differences if d.verdict.word == word]
+        if found:
+            verb = "is" if len(found) == 1 else "are"
+            arms = [f"{d.arm} ({held_text(d, comparison.measure)})" for d in found]
+            shown = listing(arms) if len(arms) <= _MOST_NAMED else count(len(arms), "arm")
+            unit = f" {comparison.measure.name}" if comparison.measure.is_fraction else ""
+            clauses.append(
+                f"{shown} {verb} {word} {than} {comparison.baseline} within {margin}{unit}"
+            )
+    return clauses
+
+
+def _at_most(d: Difference) -> str:
+    return f"; {d.verdict.note}" if d.verdict.note else ""
+
+
 def _small(found: Sequence[Difference], comparison: Comparison) -> str:
-    """Which differences are smaller than what matters, though the test shows them."""
-    if not comparison.measure.is_fraction:
-        return ""
-    small = [d.arm for d in found if abs(d.shown.mean) < MATTERS]
+    """Which differences are smaller than what matters, though the test shows them.
+
+    With a margin: those that are shown to be within it; without, whose mean is small.
+    """
+    if comparison.margin is not None:
+        small = [d.arm for d in found if d.held is not None and d.held.as_good]
+        words = f"within the margin of {margin_text(comparison.margin, comparison.measure)}"
+    else:
+        fraction = comparison.measure.is_fraction
+        small = [d.arm for d in found if fraction and abs(d.shown.mean) < MATTERS]
+        words = f"by less than {MATTERS}"
     if not small:
         return ""
-    who = "" if len(small) == len(found) else f", {listing(small)}"
-    return f"{who or ', but'} by less than {MATTERS}"
+    though = "though " if comparison.margin is not None else ""
+    who = "" if len(small) == len(found) else f", {though}{listing(small)}"
+    return f"{who or ', but'} {words}"
 
 
 def _named(found: Sequence[Difference], comparison: Comparison) -> str:
@@ -182,7 +214,9 @@ def _cost(
     ]
     if not differing:
         return ""
-    unsure = {d.arm for c in comparisons[:1] for d in c.differences if d.verdict.word not in SIGNS}
+    unsure = {
+        d.arm for c in comparisons[:1] for d in c.differences if d.verdict.word not in DIFFERENT
+    }
     # The baseline's lead is over an arm that may be as good.
     chance = ", which may be chance," if best in unsure or other in unsure else ""
     return (

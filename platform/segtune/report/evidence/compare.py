@@ -6,7 +6,9 @@ from typing import Literal
 
 import numpy as np
 
+from segtune.report.evidence.crossed import Crossed, crossed, over_both
 from segtune.report.evidence.estimate import Estimate
+from segtune.report.evidence.margins import AgainstMargin, at_most, hold_against, margin_text
 from segtune.report.evidence.patients import PatientInterval, bootstrap, by_patient, shares
 from segtune.report.evidence.stats import (
     ALPHA,
@@ -15,7 +17,6 @@ from segtune.report.evidence.stats import (
     effective,
     hedges,
     holm,
-    over_both,
     paired_t,
     sign_flips,
     t_interval,
@@ -26,9 +27,11 @@ from segtune.results.measures import Measure
 from segtune.results.study_rows import MACRO, StudyRows
 from segtune.results.study_scores import StudyScores
 
-Word = Literal["better", "worse", "cannot tell"]
-SIGNS = {"better": "*", "worse": "\u2020"}
-"""Verdict that states a difference -> its sign in a table."""
+Word = Literal["better", "worse", "as good", "no worse", "cannot tell"]
+DIFFERENT = ("better", "worse")
+"""Verdicts that state a difference."""
+SIGNS = {"better": "*", "worse": "\u2020", "as good": "\u2248", "no worse": "\u2265"}
+"""Verdict -> its sign in a table; the last two are within a margin."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,16 @@ class ArmVerdict:
     word: Word
     why: str
     """Where one cannot tell, the reason: `with n = 2 seeds`; else the data that it rests on."""
+    note: str = ""
+    """What a margin adds: `within 0.01`, `but within 0.01`, `at most 0.021 worse`."""
 
     @property
     def text(self) -> str:
-        """The word, and the reason where one cannot tell."""
-        return f"{self.word} {self.why}" if self.word == "cannot tell" else self.word
+        """The word, the reason where one cannot tell, and what a margin adds."""
+        words = f"{self.word} {self.why}" if self.word == "cannot tell" else self.word
+        if not self.note:
+            return words
+        return f"{words} {self.note}" if self.note.startswith("within") else f"{words}, {self.note}"
 
 
 @dataclass(frozen=True)
@@ -75,12 +83,16 @@ class Difference:
     """As many patients with equally many images would be as certain; 0 without scores per image."""
     over_both: Estimate | None
     """The difference to be expected with other seeds and other patients; the verdict rests on it.
-    Its n is the number of seeds or of patients, whichever is smaller. None for fewer than 3 of
-    either."""
+    Its intervals for all arms of the measure hold together (Bonferroni). Its n is the number of
+    seeds or of patients, whichever is smaller. None for fewer than 3 of either."""
     p: float | None
     """The p value of `over_both`."""
     p_holm: float | None
     """The p value, corrected across the arms of this measure."""
+    crossed: Crossed | None
+    """What `over_both` and `p` are of."""
+    held: AgainstMargin | None
+    """The difference against the margin; None without a margin or a test."""
     same_data: bool
     """Whether arm and baseline ran on the same data with each seed; there is no test if not."""
     verdict: ArmVerdict
@@ -102,6 +114,8 @@ class Comparison:
     """Arms that share no finished seed with the baseline."""
     split: str = "test"
     """The images: `test`, or `external` for images of another source."""
+    margin: float | None = None
+    """The largest difference that does not matter; None where the study says none."""
 
 
 def compare(study: StudyScores, split: str = "test") -> tuple[Comparison, ...]:
@@ -158,12 +172,55 @@ def _compare(study: StudyScores, baseline: str, measure: Measure, split: str) ->
             untested.append(_difference(arm, pairs, found, images, _same_data(rows, pairs)))
         else:
             missing.append(arm)
-    corrected = holm([d.p for d in untested])
+    margin = rows.margin.get(measure.metric)
+    judged = judge([d.crossed for d in untested], margin, measure.higher_is_better)
     differences = tuple(
-        replace(d, p_holm=p, verdict=_verdict(d, p, measure))
-        for d, p in zip(untested, corrected, strict=True)
+        replace(
+            d, over_both=j.interval, p_holm=j.p_holm, held=j.held, verdict=_verdict(d, j, measure)
+        )
+        for d, j in zip(untested, judged, strict=True)
     )
-    return Comparison(measure, baseline, differences, tuple(missing), split)
+    return Comparison(measure, baseline, differences, tuple(missing), split, margin)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the tests say of one arm beside all others."""
+
+    word: Word
+    interval: Estimate | None
+    """Of the difference: with 95 % the intervals of all arms hold together (Bonferroni). None where
+    there is no test."""
+    p_holm: float | None
+    """Of a difference, after Holm's correction; None where there is no test."""
+    held: AgainstMargin | None
+
+
+def judge(
+    found: Sequence[Crossed | None], margin: float | None, higher_is_better: bool
+) -> tuple[Judged, ...]:
+    """The verdict on each arm, from all arms' differences in one measure.
+
+    A difference that is shown stands first, however small; then "as good", then "no worse".
+
+    Args:
+        found: of each arm; None where there is no test.
+        margin: the largest difference that does not matter; None leaves these two out.
+        higher_is_better: direction of the measure.
+    """
+    corrected = holm([None if c is None else c.p for c in found])
+    alpha = ALPHA / max(1, sum(c is not None for c in found))
+    nothing: tuple[AgainstMargin | None, ...] = (None,) * len(found)
+    held = nothing if margin is None else hold_against(margin, found, higher_is_better)
+    judged = []
+    for c, p, h in zip(found, corrected, held, strict=True):
+        word: Word = "cannot tell"
+        if c is not None and p is not None and p < ALPHA:
+            word = "better" if (c.mean > 0) == higher_is_better else "worse"
+        elif h is not None and h.no_worse:
+            word = "as good" if h.as_good else "no worse"
+        judged.append(Judged(word, None if c is None else c.interval(alpha), p, h))
+    return tuple(judged)
 
 
 def _difference(
@@ -186,7 +243,7 @@ def _difference(
         if len(names) > 1 and np.isfinite(each := shares(a, b)).all():
             per_patient = each
     testable = same_data and per_patient.size > 0
-    both = over_both(over_seeds.mean, per_seed, per_patient, weights_P) if testable else None
+    both = crossed(over_seeds.mean, per_seed, per_patient, weights_P) if testable else None
     return Difference(
         arm=arm,
         seeds=tuple(pairs),
@@ -200,15 +257,17 @@ def _difference(
         per_patient=tuple(float(v) for v in per_patient),
         patients=len(names),
         effective_patients=effective(weights_P),
-        over_both=None if both is None else both[0],
-        p=None if both is None else both[1],
+        over_both=None,
+        p=None if both is None else both.p,
         p_holm=None,
+        crossed=both,
+        held=None,
         same_data=same_data,
         verdict=ArmVerdict("cannot tell", ""),
     )
 
 
-def _verdict(d: Difference, p_holm: float | None, measure: Measure) -> ArmVerdict:
+def _verdict(d: Difference, judged: Judged, measure: Measure) -> ArmVerdict:
     n, patients = len(d.seeds), d.patients
     if not d.same_data:
         return ArmVerdict("cannot tell", "where they ran on different data")
@@ -222,13 +281,22 @@ def _verdict(d: Difference, p_holm: float | None, measure: Measure) -> ArmVerdic
             "cannot tell",
             f"with {count(patients, 'patient')} so unequal in images that they weigh as {worth}",
         )
-    if p_holm is None:
+    if judged.p_holm is None:
         return ArmVerdict("cannot tell", "where seeds and patients do not vary")
     rests = f"with n = {count(n, 'seed')} and {count(patients, 'patient')}"
-    if p_holm >= ALPHA:
-        return ArmVerdict("cannot tell", rests)
-    up = d.shown.mean > 0
-    return ArmVerdict("better" if up == measure.higher_is_better else "worse", rests)
+    return ArmVerdict(judged.word, rests, _note(judged, measure))
+
+
+def _note(judged: Judged, measure: Measure) -> str:
+    held = judged.held
+    if held is None:
+        return ""
+    if judged.word == "cannot tell":
+        return at_most(held, measure)
+    within = f"within {margin_text(held.margin, measure)}"
+    if judged.word in DIFFERENT:
+        return f"but {within}" if held.as_good else ""
+    return within
 
 
 def _same_data(rows: StudyRows, pairs: Mapping[int, tuple[str, str]]) -> bool:

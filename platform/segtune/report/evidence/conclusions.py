@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from segtune.report.evidence.compare import Comparison, Difference
+from segtune.report.evidence.compare import DIFFERENT, Comparison, Difference
+from segtune.report.evidence.margins import margin_text
 from segtune.report.evidence.stats import ALPHA, t_factor
 from segtune.report.page.text import interval, listing, number, p_text
 from segtune.results.measures import Measure
@@ -41,8 +42,20 @@ def conclusions(comparison: Comparison) -> tuple[str, ...]:
         sentences.append(
             f"{measure.name}: one cannot tell {listing(arms)} from {comparison.baseline} "
             f"{why}{reason if tested else ''}, which is not evidence that there is no difference."
+            f"{_bounds([d for d in undecided if d.verdict.why == why], comparison)}"
         )
     return tuple(sentences)
+
+
+def _bounds(undecided: Sequence[Difference], comparison: Comparison) -> str:
+    """How much worse arms are at most, of which one cannot tell."""
+    bounded = [f"{d.arm} {d.verdict.note}" for d in undecided if d.verdict.note]
+    if comparison.margin is None or not bounded:
+        return ""
+    margin = margin_text(comparison.margin, comparison.measure)
+    return (
+        f" Held against the margin of {margin}: {'; '.join(bounded)} (the ends of 90 % intervals)."
+    )
 
 
 def caution(comparisons: Sequence[Comparison]) -> tuple[str, ...]:
@@ -71,11 +84,28 @@ def difference_text(d: Difference, measure: Measure) -> str:
     return words if d.p_holm is None else f"{words}, {p_text(d.p_holm)} after Holm"
 
 
+def held_text(d: Difference, measure: Measure) -> str:
+    """`+0.001 [-0.004, +0.006], p=0.012 after Holm`: the 90 % interval and the p of a verdict
+    within a margin."""
+    assert d.held is not None
+    p = d.held.p_as_good if d.verdict.word == "as good" else d.held.p_no_worse
+    mean = number(d.shown.mean, measure.digits, sign=True)
+    return f"{mean} {interval(d.held.bounds, measure.digits, sign=True)}, {p_text(p)} after Holm"
+
+
 def _difference_sentence(d: Difference, comparison: Comparison) -> str:
     measure, estimate = comparison.measure, d.shown
+    if d.verdict.word not in (*DIFFERENT, "cannot tell"):
+        than = "as" if d.verdict.word == "as good" else "than"
+        return (
+            f"{measure.name}: {d.arm} is {d.verdict.word} {than} {comparison.baseline} "
+            f"{d.verdict.note} (90 % interval and p: {held_text(d, measure)}; "
+            f"{d.verdict.why.removeprefix('with ')})."
+        )
     words = "better" if (estimate.mean > 0) == measure.higher_is_better else "worse"
     head = f"{measure.name}: {d.arm} scored {words} than {comparison.baseline}"
     shown = f"{difference_text(d, measure)}; {d.verdict.why.removeprefix('with ')}"
     if d.verdict.word == "cannot tell":
         return f"{head} ({shown}), but this does not survive the correction for the number of arms."
-    return f"{head} ({shown})."
+    note = f", {d.verdict.note}" if d.verdict.note else ""
+    return f"{head} ({shown}){note}."

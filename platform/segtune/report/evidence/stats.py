@@ -5,7 +5,7 @@ test over one of them takes the other as given and finds differences that anothe
 patients would not show. Simulated with 5 seeds, 10 patients and no true difference: at the level
 of 5 % a t test over seeds rejects in 8 of 100 studies where both vary alike and in 30 where
 patients vary three times as much; a permutation over patients in 24, and in 56 where seeds vary
-three times as much. `over_both` rejects in about 5 throughout
+three times as much. `crossed.over_both` rejects in about 5 throughout
 (`tests/segtune_tests/report/evidence/test_simulation.py`): the verdict rests on it.
 
 Why paired t tests, and not Wilcoxon or a permutation, over seeds: of five seeds the smallest
@@ -63,7 +63,7 @@ def paired_t(differences: ArrayLike) -> float | None:
         None for fewer than `MIN_SEEDS` differences, and where they do not vary.
     """
     values = np.asarray(differences, dtype=float)
-    if values.size < MIN_SEEDS or not _varies(values):
+    if values.size < MIN_SEEDS or not varies(values):
         return None
     return float(stats.ttest_1samp(values, 0.0).pvalue)
 
@@ -91,82 +91,6 @@ def sign_flips(differences: ArrayLike) -> float | None:
     return float(found.pvalue)
 
 
-def over_both(
-    mean: float,
-    per_seed: ArrayLike,
-    per_patient: ArrayLike,
-    weights: ArrayLike | None = None,
-) -> tuple[Estimate, float] | None:
-    """A difference that should show again with other seeds and with other patients.
-
-    The squares of both standard errors are added, with Welch's degrees of freedom; where few seeds
-    or patients alone would give the wider interval or the larger p, these are taken. What is left
-    of a seed's and a patient's difference beyond both is counted twice, so the test errs towards
-    "cannot tell".
-
-    Patients' differences are often skewed: most alike, a few far off. Where nearly all of the
-    spread is the patients', t then rejects a true null too often. So the test over patients is
-    computed once more with the skewness taken out, and the more careful of both is kept: intervals
-    may be much longer to one side. Share of true nulls rejected at 5 % (3 or 5 seeds, 6 to 40
-    patients, simulated), in brackets without it: normal differences 3 to 5 % (4 to 5 %),
-    exponential 3 to 6 % (4 to 11 %), lognormal 3 to 10 % (4 to 16 %). No test knows of a kind of
-    patient that is not among those tested: where nothing differs but that one patient in eight
-    fails, and 6 or 8 were tested, it rejects in up to 40 %.
-
-    Source: min F' for crossed random effects, Clark, Journal of Verbal Learning and Verbal
-    Behavior 12 (1973), 335-359; degrees of freedom: Satterthwaite, Biometrics Bulletin 2 (1946);
-    skewness: Hall, Journal of the Royal Statistical Society B 54 (1992), 221-228.
-
-    Args:
-        mean: the difference.
-        per_seed: it for each seed, over all patients.
-        per_patient: each patient's part in it, over all seeds: the jackknife's pseudo-values,
-            whose standard error is that of the weighted mean (`patients.shares`).
-        weights: how much each patient weighs in the mean, in any unit; None: all alike. Few that
-            weigh most leave as few degrees of freedom as so many equal ones (`effective`).
-
-    Returns:
-        Mean and 95 % interval (n: the smaller number) and the two-sided p; None for fewer than
-        `MIN_SEEDS` seeds or `MIN_PATIENTS` effective patients, and where nothing varies.
-    """
-    samples = [np.asarray(per_seed, dtype=float), np.asarray(per_patient, dtype=float)]
-    patients = effective(np.ones(samples[1].size) if weights is None else weights)
-    if samples[0].size < MIN_SEEDS or patients < MIN_PATIENTS:
-        return None
-    squares = np.array([x.var(ddof=1) / x.size if _varies(x) else 0.0 for x in samples])
-    freedom = np.array([samples[0].size - 1, patients - 1])
-    both = squares.sum()
-    if not both > 0:
-        return None
-    welch = both**2 / (squares**2 / freedom).sum()
-    errors = np.sqrt([*squares, both])
-    freedoms = np.array([*freedom, welch])
-    limits = stats.t.ppf((1 + LEVEL) / 2, freedoms) * errors
-    varying = errors > 0
-    scores = mean / errors[varying]
-    low, high = mean - float(limits.max()), mean + float(limits.max())
-    p = float(np.max(2 * stats.t.sf(np.abs(scores), freedoms[varying])))
-    if squares[1] > 0:
-        skew = float(stats.kstat(samples[1], 3)) / samples[1].size ** 2 / errors[1] ** 3
-        t = float(stats.t.ppf((1 + LEVEL) / 2, freedom[1]))
-        low = min(low, mean - _skewed(t, skew) * errors[1])
-        high = max(high, mean - _skewed(-t, skew) * errors[1])
-        p = max(p, 2 * float(stats.t.sf(abs(_unskewed(mean / errors[1], skew)), freedom[1])))
-    return Estimate(mean, low, high, min(x.size for x in samples)), p
-
-
-def _unskewed(t: float, skew: float) -> float:
-    """A studentized mean without the skewness of the mean: Hall's monotone transformation."""
-    return t + skew * (t * t / 3 + 1 / 6) + skew**2 * t**3 / 27
-
-
-def _skewed(t: float, skew: float) -> float:
-    """The inverse of `_unskewed`."""
-    if abs(skew) < _ROUNDING:
-        return t
-    return 3 / skew * float(np.cbrt(1 + skew * t - skew**2 / 6) - 1)
-
-
 def effective(weights: ArrayLike) -> float:
     """Equal units that a weighted mean is as uncertain as: (sum w)^2 / sum w^2; 0 for none.
 
@@ -188,7 +112,7 @@ def hedges(differences: ArrayLike) -> float | None:
         None for fewer than three differences, and where they do not vary.
     """
     values = np.asarray(differences, dtype=float)
-    if values.size < 3 or not _varies(values):
+    if values.size < 3 or not varies(values):
         return None
     freedom = values.size - 1
     log_factor = special.gammaln(freedom / 2) - special.gammaln((freedom - 1) / 2)
@@ -230,6 +154,6 @@ def needed(difference: float, sd: float, tests: int) -> int | None:
     return max(MIN_SEEDS, math.ceil(float(np.max(n))))
 
 
-def _varies(values: Values) -> bool:
+def varies(values: Values) -> bool:
     """Whether the values differ by more than rounding."""
     return float(np.ptp(values)) > _ROUNDING

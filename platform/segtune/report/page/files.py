@@ -24,9 +24,11 @@ _LATEX = {
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "<": r"\textless{}", ">": r"\textgreater{}", MINUS: "$-$", "\u00b1": r"$\pm$",
     "\u2020": r"$\dagger$",
+    "\u2248": r"$\approx$",
+    "\u2265": r"$\geq$",
 }  # fmt: skip
 _LAST_LATIN = "\u024f"
-_MATHS = {"*": "*", "\u2020": r"\dagger"}
+_MATHS = {"*": "*", "\u2020": r"\dagger", "\u2248": r"\approx", "\u2265": r"\geq"}
 """Signs of significance as LaTeX writes them in a formula."""
 FORMATS = ("svg", "pdf", "png")
 _WIDTHS = {"full": 1000, "half": 620, "third": 460}

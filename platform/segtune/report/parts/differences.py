@@ -1,13 +1,15 @@
 """Differences to the baseline: forest plots with their intervals, the table, the conclusions."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from segtune.report.evidence.compare import SIGNS, Comparison, Difference, trials_by_seed
 from segtune.report.evidence.conclusions import caution, conclusions
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.finalists import KIND as FINALISTS
+from segtune.report.evidence.margins import changed_margins, margin_text
+from segtune.report.evidence.stats import ALPHA
 from segtune.report.page.look import (
     MUTED,
     Figure,
@@ -73,6 +75,10 @@ class Forest:
     split: str
     rows: Mapping[str, tuple[ForestInterval, ...]]
     """Arm -> its intervals, the one that the verdict rests on first."""
+    margin: float | None = None
+    """Half the width of the band around no difference; None for none."""
+    bounds: Mapping[str, Estimate] = field(default_factory=dict)
+    """Arm -> the 90 % interval that is held against the margin."""
 
 
 def forest(comparison: Comparison) -> Forest:
@@ -83,7 +89,10 @@ def forest(comparison: Comparison) -> Forest:
         )
         for d in comparison.differences
     }
-    return Forest(comparison.measure, comparison.baseline, comparison.split, rows)
+    bounds = {d.arm: d.held.bounds for d in comparison.differences if d.held is not None}
+    return Forest(
+        comparison.measure, comparison.baseline, comparison.split, rows, comparison.margin, bounds
+    )
 
 
 def _over_both(d: Difference) -> tuple[Estimate, str] | None:
@@ -121,6 +130,8 @@ def forest_figure(found: Forest, looks: Looks) -> Figure:
         for arm, intervals in found.rows.items()
         for one, height in zip(intervals, _HEIGHTS[len(intervals)], strict=True)
     ]
+    keys = [Key("", "broad: 90 %, held against the margin", MUTED)] if found.bounds else []
+    traces = [*_band(found.margin, measure, len(arms)), *_bounds(found, row, looks), *traces]
     drawn = {one.kind for intervals in found.rows.values() for one in intervals}
     better = "right is better" if measure.higher_is_better else "left is better"
     where = "" if found.split == "test" else f" on {found.split}"
@@ -129,10 +140,39 @@ def forest_figure(found: Forest, looks: Looks) -> Figure:
         traces,
         height=116 + 56 * len(arms),
         span="half",
-        keys=[Key("", kind.label, MUTED, kind.symbol) for kind in KINDS if kind in drawn],
+        keys=[Key("", kind.label, MUTED, kind.symbol) for kind in KINDS if kind in drawn] + keys,
         xaxis={"title": {"text": x_title}, "zeroline": True, "zerolinewidth": 1.5, "nticks": 6},
         yaxis=named_rows(row),
     )
+
+
+def _band(margin: float | None, measure: Measure, arms: int) -> list[dict[str, Any]]:
+    """The differences that do not matter; a trace, so that the axis reaches its ends."""
+    if margin is None:
+        return []
+    label = f"margin: {plain(margin_text(margin, measure))} to either side"
+    low, high = -0.6, arms - 0.4
+    return [
+        {"type": "scatter", "x": [-margin, margin, margin, -margin], "y": [low, low, high, high],
+         "mode": "lines", "line": {"width": 0}, "fill": "toself", "hoveron": "fills",
+         "fillcolor": faded(MUTED, 0.16), "name": label, "text": label, "hoverinfo": "text"}
+    ]  # fmt: skip
+
+
+def _bounds(found: Forest, row: Mapping[str, int], looks: Looks) -> list[dict[str, Any]]:
+    """Broad bars of the 90 % intervals, behind the intervals that verdicts of a difference rest
+    on."""
+    digits, traces = found.measure.digits, []
+    for arm, estimate in found.bounds.items():
+        y = row[arm] + _HEIGHTS[len(found.rows[arm])][0]
+        label = f"{plain(arm)}: 90 % over seeds and patients, held against the margin"
+        shown = interval(estimate, digits, sign=True)
+        traces.append(
+            {"type": "scatter", "x": [estimate.low, estimate.high], "y": [y, y], "mode": "lines",
+             "line": {"color": faded(looks[arm].color, 0.45), "width": 9}, "name": label,
+             "hovertemplate": f"{label}<br>{shown}<extra></extra>"}
+        )  # fmt: skip
+    return traces
 
 
 def _interval(
@@ -156,15 +196,22 @@ def differences_sheet(
 ) -> Sheet:
     """Every difference with its intervals, tests, effect sizes and verdict."""
     rows, raw = [], []
+    margins = any(c.margin is not None for c in comparisons)
     for comparison in comparisons:
         for d in comparison.differences:
-            rows.append(_cells(d, comparison.measure, looks[d.arm]))
-            raw.append((comparison.measure.metric, comparison.baseline, d.arm, *_numbers(d)))
+            cells = _cells(d, comparison.measure, looks[d.arm])
+            numbers = _numbers(d)
+            if margins:
+                cells = (*cells[:-1], _held(d, comparison.measure), cells[-1])
+                numbers = (*numbers, *_held_numbers(d, comparison.margin))
+            rows.append(cells)
+            raw.append((comparison.measure.metric, comparison.baseline, d.arm, *numbers))
     return Sheet(
         file_name,
         (
             "metric", "arm", "difference", "95 % over seeds", "95 % over patients",
-            "95 % over both", "p (Holm)", "effect size g over seeds", "verdict",
+            "95 % over both", "p (Holm)", "effect size g over seeds",
+            *(("90 % against the margin",) if margins else ()), "verdict",
         ),
         tuple(rows),
         frozenset(),
@@ -172,6 +219,7 @@ def differences_sheet(
             "metric", "baseline", "arm", *raw_header_of("difference"), "p_seeds",
             "patients_low", "patients_high", "patients", "images", "p_patients",
             "both_low", "both_high", "p", "p_holm", "g_seeds", "g_patients", "verdict", "why",
+            *(_HELD if margins else ()),
         ),
         tuple(raw),
     )  # fmt: skip
@@ -183,7 +231,8 @@ def _cells(d: Difference, measure: Measure, look: Look) -> tuple[Cell, ...]:
         n = f"{d.over_patients.patients} patients, {d.over_patients.images} images"
         patients = Cell(interval(found[0], digits, sign=True), small=_tested(n, d.p_patients))
     if d.over_both is not None:
-        both = Cell(interval(d.over_both, digits, sign=True), small=_tested("", d.p))
+        alone = "" if d.p == d.p_holm else " alone"
+        both = Cell(interval(d.over_both, digits, sign=True), small=f"{_tested('', d.p)}{alone}")
     return (
         Cell(measure.label, left=True),
         Cell(d.arm, color=look.color, left=True),
@@ -214,6 +263,27 @@ def _numbers(d: Difference) -> tuple[float | int | str | None, ...]:
     )  # fmt: skip
 
 
+_HELD = ("margin", "bounds_low", "bounds_high", "p_no_worse_holm", "p_as_good_holm")
+
+
+def _held(d: Difference, measure: Measure) -> Cell:
+    """The interval that is held against the margin, with both tests' p after Holm."""
+    if d.held is None:
+        return Cell(DASH)
+    return Cell(
+        interval(d.held.bounds, measure.digits, sign=True),
+        small=f"as good: {p_text(d.held.p_as_good)}",
+        lower=f"no worse: {p_text(d.held.p_no_worse)}",
+    )
+
+
+def _held_numbers(d: Difference, margin: float | None) -> tuple[float | None, ...]:
+    h = d.held
+    if h is None:
+        return (margin, None, None, None, None)
+    return (h.margin, h.bounds.low, h.bounds.high, h.p_no_worse, h.p_as_good)
+
+
 def _tested(n: str, p: float | None) -> str:
     return ", ".join(filter(None, [n and f"n={n}", "" if p is None else p_text(p)]))
 
@@ -239,15 +309,64 @@ def differences_part(rows: StudyRows, comparisons: Sequence[Comparison], looks: 
         if any(d.over_both is not None for d in found[0].differences)
         else "but not over both, for which there is too little: so there is no verdict."
     )
+    rules = (_endpoints(comparisons), _margins(comparisons))
     return Part(
         title,
         "Each arm minus the baseline, with 95 % intervals: over seeds (other trainings, these "
         f"patients), over test patients (these trainings, other patients), {both} "
-        f"Per arm {_pairs(found[0])}.",
+        f"{_together(comparisons)}Per arm {_pairs(found[0])}.{''.join(rules)}",
         figures=_forests(found, looks),
         sheet=differences_sheet(found, looks),
-        sentences=(*(s for c in comparisons for s in conclusions(c)), *caution(comparisons)),
+        sentences=(
+            *(s for c in comparisons for s in conclusions(c)),
+            *caution(comparisons),
+            *filter(None, [changed_margins(rows)[0]]),
+        ),
         missing=_unpaired(rows, missing),
+    )
+
+
+def _together(comparisons: Sequence[Comparison]) -> str:
+    """How intervals go with a correction for the number of arms; empty where one is tested."""
+    tested = max(sum(d.over_both is not None for d in c.differences) for c in comparisons)
+    if tested < 2:
+        return ""
+    return (
+        f"The intervals over both hold for all {tested} arms of a measure together (Bonferroni: "
+        f"each is at {100 * (1 - ALPHA / tested):.4g} %): one that excludes 0 is a "
+        "difference; Holm's test, which is the finer one, may show a difference whose interval "
+        "just includes 0. "
+    )
+
+
+def _endpoints(comparisons: Sequence[Comparison]) -> str:
+    """Which measure decides; empty where there is one alone."""
+    first, *others = [c.measure.name for c in comparisons]
+    if not others:
+        return ""
+    verb = "is" if len(others) == 1 else "are"
+    return (
+        f" The primary endpoint is {first}, the study's first objective; {listing(others)} {verb} "
+        "secondary: no correction is made across measures."
+    )
+
+
+def _margins(comparisons: Sequence[Comparison]) -> str:
+    """How verdicts within a margin are come by; empty without a margin."""
+    margins = [
+        f"{margin_text(c.margin, c.measure)} of {c.measure.name}"
+        for c in comparisons
+        if c.margin is not None
+    ]
+    if not margins:
+        return ""
+    return (
+        f" Shaded: the margin, {listing(margins)}, within which a difference does not matter by "
+        "the study's definition. As good: shown to lie within it on both sides (two one-sided "
+        "tests at 5 %, for which the 90 % interval over both, the broad bar, is what counts); no "
+        "worse: on the side that is worse. Each is corrected for the number of arms: the tests by "
+        "Holm, the 90 % intervals by Bonferroni, so an interval may just reach beyond the margin "
+        "where the test does not. Better and worse stand before as good, as good before no worse."
     )
 
 

@@ -83,11 +83,13 @@ def notes(study: StudyScores) -> tuple[tuple[str, str], ...]:
             "and other patients. Skewed differences of patients are allowed for (Hall 1992; the "
             "more careful result is kept): of true nulls 3 to 6 in 100 are rejected, up to 10 "
             "where most patients are alike and a few very far off. p is of this test; Holm: "
-            "corrected across all arms of a metric. Better or worse: p < 0.05 after the "
+            "corrected across all arms of a metric, and the intervals with Bonferroni's "
+            "correction, so that they hold together. Better or worse: p < 0.05 after the "
             "correction. Fewer than "
             f"{MIN_SEEDS} seeds or {MIN_PATIENTS} patients give no p and no verdict; patients with "
             "unlike numbers of images count as the equal ones that they are worth (Kish 1965).",
         ),
+        *_margin(rows),
         (
             "Effect size",
             "Hedges' g: the mean of the paired differences over their standard deviation, "
@@ -119,6 +121,25 @@ def notes(study: StudyScores) -> tuple[tuple[str, str], ...]:
             )
         )
     return tuple(found)
+
+
+def _margin(rows: StudyRows) -> list[tuple[str, str]]:
+    """What a verdict within a margin is; nothing without one."""
+    if not rows.margin:
+        return []
+    return [
+        (
+            "As good, no worse, at most so much worse",
+            "The margin is part of the study's definition. No worse: the difference over seeds and "
+            "patients is shown to be above minus the margin in the direction of the score, "
+            "p < 0.05 one-sided; as good: above minus and below plus the margin, both p < 0.05 "
+            "(two one-sided tests, Schuirmann 1987: the same as a 90 % interval within the "
+            "margin). Of arms that differ by exactly the margin some 5 in 100 are told wrongly, "
+            "as of equal ones by the test of a difference. Holm's correction over the arms is made "
+            "for each of the two. At most so much worse: the end of the 90 % interval, with "
+            "Bonferroni's correction for the number of arms, rounded up.",
+        )
+    ]
 
 
 def _empty(rows: StudyRows) -> str:

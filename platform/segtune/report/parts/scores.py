@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from segtune.report.evidence.compare import SIGNS, Comparison
+from segtune.report.evidence.compare import DIFFERENT, SIGNS, Comparison
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.patients import PatientInterval
 from segtune.report.evidence.summary import ArmScores, Column, Summary
@@ -30,11 +30,20 @@ def scores_part(summary: Summary, comparisons: Sequence[Comparison], looks: Look
         f"Mean over seeds; second line: 95 % t interval over seeds{third}. Foreground classes "
         "only; Dice, IoU and distances without a class are means over classes. "
         f"Per arm {n}; one seed alone (n=1) has no interval. Bold: best mean of a column; "
-        f"* better, \u2020 worse than the baseline.{_beyond(summary)}",
+        f"{_sign_words(comparisons)}.{_beyond(summary)}",
         sheet=scores_sheet(summary, comparisons, looks),
         sentences=_left_out(summary),
         missing=f"No finished, tested trial yet: {listing(waiting)}." if waiting else "",
     )
+
+
+def _sign_words(comparisons: Sequence[Comparison]) -> str:
+    """`* better, \u2020 worse than the baseline`, and what signs a margin adds."""
+    words = ", ".join(f"{SIGNS[word]} {word}" for word in DIFFERENT) + " than the baseline"
+    if all(c.margin is None for c in comparisons):
+        return words
+    within = ", ".join(f"{sign} {word}" for word, sign in SIGNS.items() if word not in DIFFERENT)
+    return f"{words}; {within} within the margin"
 
 
 def _beyond(summary: Summary) -> str:
@@ -104,7 +113,7 @@ def scores_sheet(summary: Summary, comparisons: Sequence[Comparison], looks: Loo
         frozenset(i for i, a in enumerate(summary.arms) if a.is_baseline),
         ("arm", "seeds", *(h for c in summary.columns for h in _raw_score_header(c.key))),
         tuple(raw),
-        legend=_legend(summary, bool(signs)),
+        legend=_legend(summary, comparisons, bool(signs)),
     )
 
 
@@ -120,7 +129,7 @@ def _best(summary: Summary, column: Column) -> frozenset[str]:
 
 
 def _signs(comparisons: Sequence[Comparison]) -> dict[tuple[str, str], str]:
-    """(Arm, column) -> the sign of a verdict that is better or worse."""
+    """(Arm, column) -> the sign of a verdict that could be told."""
     return {
         (d.arm, f"{c.measure.metric}_{MACRO}"): SIGNS[d.verdict.word]
         for c in comparisons
@@ -129,17 +138,16 @@ def _signs(comparisons: Sequence[Comparison]) -> dict[tuple[str, str], str]:
     }
 
 
-def _legend(summary: Summary, signed: bool) -> str:
+def _legend(summary: Summary, comparisons: Sequence[Comparison], signed: bool) -> str:
     seeds = sorted({len(a.seeds) for a in summary.arms if a.seeds})
     text = "Mean \u00b1 standard deviation over seeds"
     if seeds:
         text += f" (n = {seeds[0]}{f' to {seeds[-1]}' if len(seeds) > 1 else ''})"
     text += "; bold: best mean of a column, which need not be a difference that is shown"
     if signed:
-        better, worse = SIGNS["better"], SIGNS["worse"]
         text += (
-            f"; {better} better, {worse} worse than the baseline (paired over seeds and test "
-            "patients, p < 0.05 after Holm's correction)"
+            f"; {_sign_words(comparisons)} (paired over seeds and test patients, p < 0.05 after "
+            "Holm's correction)"
         )
     return f"{text}."
 

@@ -12,9 +12,9 @@ from support.known_study import NANO, STEADY, caveat, rewrite_trials, verdicts, 
 from support.report_tables import MASKS
 
 from segtune.report import summarize
+from segtune.report.evidence.crossed import over_both
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.objections.influence import changed
-from segtune.report.evidence.stats import over_both
 from segtune.results.measures import Measure
 
 

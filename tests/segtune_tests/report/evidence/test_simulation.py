@@ -1,45 +1,26 @@
-"""The report's tests and intervals on studies whose truth is known: simulated, seeded.
-
-A study: macro scores of two arms that are equally good in the long run, on the images of several
-patients, under several seeds. What a seed and what a patient does to the difference is drawn.
-"""
+"""The report's tests and intervals on studies whose truth is known: simulated, seeded."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from support import simulated_studies
+from support.simulated_studies import PATIENTS, SEEDS, owners
 
+from segtune.report.evidence.compare import judge
+from segtune.report.evidence.crossed import crossed, over_both
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.patients import bootstrap, by_patient, shares
-from segtune.report.evidence.stats import Values, over_both, paired_t, sign_flips, t_interval
+from segtune.report.evidence.stats import Values, paired_t, sign_flips, t_interval
 
 pytestmark = pytest.mark.slow
 STUDIES = 1000
-SEEDS, PATIENTS, IMAGES = 5, 10, 3
-"""IMAGES: of each patient."""
 
 
-def studies(
-    seed_sd: float,
-    patient_sd: float,
-    *,
-    seeds: int = SEEDS,
-    patients: int = PATIENTS,
-    n: int = STUDIES,
-) -> Iterator[tuple[Values, Values]]:
-    """Both arms' scores, (seeds S, images I, classes 2), of studies without a true difference."""
-    rng = np.random.default_rng(7)
-    for _ in range(n):
-        shape = (seeds, patients * IMAGES, 2)
-        hard = rng.normal(0.7, 0.1, (1, patients * IMAGES, 2))
-        seed_effect = rng.normal(0, seed_sd, (seeds, 1, 1))
-        patient_effect = np.repeat(rng.normal(0, patient_sd, (1, patients, 1)), IMAGES, axis=1)
-        noise = rng.normal(0, 0.01, (2, *shape))
-        yield hard + seed_effect + patient_effect + noise[0], hard + noise[1]
-
-
-def owners(patients: int = PATIENTS) -> list[str]:
-    return [f"p{p}" for p in range(patients) for _ in range(IMAGES)]
+def studies(seed_sd: float, patient_sd: float, **kinds: int) -> Iterator[tuple[Values, Values]]:
+    """`STUDIES` of them, or `n`."""
+    return simulated_studies.studies(seed_sd, patient_sd, **{"n": STUDIES, **kinds})
 
 
 @pytest.mark.parametrize(
@@ -148,6 +129,27 @@ def test_patients_alone_find_differences_that_are_the_seeds() -> None:
 def test_a_real_difference_is_found() -> None:
     found = [outcomes(arm + 0.05, base)[1] < 0.05 for arm, base in studies(0.01, 0.02, n=300)]
     assert np.mean(found) > 0.9
+
+
+def test_verdicts_within_a_margin_keep_their_promise() -> None:
+    """An arm that is worse by the margin is called as good or no worse in one study of twenty."""
+    differences = []
+    for arm, base in studies(0.007, 0.007, patients=20, n=400):
+        (a, b), _, _ = by_patient((arm, base), owners(20))
+        per_seed = (a.by_seed(np.ones((1, 20))) - b.by_seed(np.ones((1, 20))))[:, 0]
+        found = crossed(float(per_seed.mean()), per_seed, shares(a, b))
+        assert found is not None
+        differences.append(found)
+
+    def share(true: float, *words: str) -> float:
+        moved = [replace(d, mean=d.mean + true) for d in differences]
+        return float(np.mean([judge([d], 0.01, True)[0].word in words for d in moved]))
+
+    # Three standard errors of a share of 5 % among 400 are 3.3 %.
+    assert share(-0.01, "better", "as good", "no worse") <= 0.083
+    assert share(0.01, "worse", "as good") <= 0.083
+    assert share(0.0, "as good") > 0.5
+    assert share(0.02, "better") > 0.9
 
 
 @pytest.mark.parametrize("patients", [6, 20])

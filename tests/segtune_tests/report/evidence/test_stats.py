@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from segtune.report.evidence.crossed import over_both
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.stats import (
     ALPHA,
@@ -19,7 +20,6 @@ from segtune.report.evidence.stats import (
     hedges,
     holm,
     needed,
-    over_both,
     paired_t,
     sign_flips,
     t_factor,

@@ -8,6 +8,7 @@ import numpy as np
 
 from segtune.report.evidence.compare import Comparison, trials_by_seed
 from segtune.report.evidence.finalists import KIND as FINALISTS
+from segtune.report.evidence.margins import changed_margins
 from segtune.report.evidence.objections.caveat import Caveat
 from segtune.report.evidence.objections.conditions import unlike_conditions
 from segtune.report.evidence.objections.fairness import Budget
@@ -34,6 +35,7 @@ def caveats(
     first = comparisons[0] if comparisons else None
     found = [
         *_unfair(rows, given),
+        *_margin(rows),
         *(too_few(first) if first is not None else ()),
         *_edges(study),
         *(_searched(rows) if rows.kind == FINALISTS else _untuned(rows)),
@@ -41,6 +43,15 @@ def caveats(
         *(influence_caveats(study, first) if first is not None else ()),
     ]
     return tuple(found)
+
+
+def _margin(rows: StudyRows) -> tuple[Caveat, ...]:
+    """A margin that was chosen, or changed, when results were there."""
+    sentence, seen = changed_margins(rows)
+    if not seen:
+        return ()
+    text = f"{sentence} Who had seen results could choose the margin that suits them."
+    return (Caveat("the margin was changed after results were there", text),)
 
 
 def _unfair(rows: StudyRows, given: Budget) -> tuple[Caveat, ...]:

@@ -1,0 +1,102 @@
+"""How often a verdict is wrong, and how often it finds what is there: simulated studies.
+
+    .venv/bin/python tests/benchmarks/verdicts.py --json tests/benchmarks/results/verdicts.json
+
+One arm beside a baseline, margin 0.01, through the report's own tests (`crossed`, `judge`). The
+same studies are judged with a true difference of minus the margin (where "as good" and "no worse"
+are false), of 0 (where "better" and "worse" are) and of 0.02. Noise of an image: sd 0.01 in each
+arm, three images of each patient. A last block has four arms at minus the margin: how often any of
+them is called as good or no worse, with Holm's correction over the arms.
+"""
+
+import argparse
+import itertools
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segtune.report.evidence.compare import judge
+from segtune.report.evidence.crossed import Crossed, crossed
+from segtune.report.evidence.patients import by_patient, shares
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # support
+
+from support.simulated_studies import owners, studies  # noqa: E402
+
+MARGIN = 0.01
+STUDIES = 400
+SEEDS, PATIENTS = (3, 5, 10), (5, 8, 20)
+ARMS = 4
+EFFECTS: dict[str, tuple[float, float, int]] = {
+    "normal": (0.007, 0.007, 0),
+    "seeds dominate": (0.01, 0.002, 0),
+    "patients dominate": (0.002, 0.01, 0),
+    "a few patients gain much": (0.002, 0.01, 1),
+    "a few patients lose much": (0.002, 0.01, -1),
+}
+"""Standard deviations of what a seed and what a patient adds to the difference, and the skew."""
+
+
+def differences(effect: str, seeds: int, patients: int, n: int) -> Iterator[Crossed]:
+    """What the report knows of the difference in each of n studies, whose truth is 0."""
+    seed_sd, patient_sd, skewed = EFFECTS[effect]
+    drawn = studies(seed_sd, patient_sd, seeds=seeds, patients=patients, n=n, skewed=skewed)
+    for arm, base in drawn:
+        (a, b), names, _ = by_patient((arm, base), owners(patients))
+        once = np.ones((1, len(names)))
+        per_seed = (a.by_seed(once) - b.by_seed(once))[:, 0]
+        found = crossed(float(per_seed.mean()), per_seed, shares(a, b), a.weights_P)
+        assert found is not None
+        yield found
+
+
+def rates(found: list[Crossed], true: float) -> dict[str, float]:
+    """Share of studies with each verdict, if the difference is `true`."""
+    moved = (replace(c, mean=c.mean + true) for c in found)
+    said = Counter(judge([c], MARGIN, True)[0].word for c in moved)
+    return {word: said[word] / len(found) for word in sorted(said)}
+
+
+def any_false(found: list[Crossed]) -> float:
+    """Share of studies of four arms at minus the margin in which any verdict is false."""
+    moved = [replace(c, mean=c.mean - MARGIN) for c in found]
+    groups = [moved[i : i + ARMS] for i in range(0, len(moved), ARMS)]
+    judged = [judge(arms, MARGIN, True) for arms in groups]
+    return float(
+        np.mean([any(j.word not in ("worse", "cannot tell") for j in arms) for arms in judged])
+    )
+
+
+def main() -> None:
+    """Print a row for each kind of study; write the file."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    begun = time.perf_counter()
+    rows: list[dict[str, Any]] = []
+    for effect, seeds, patients in itertools.product(EFFECTS, SEEDS, PATIENTS):
+        found = list(differences(effect, seeds, patients, STUDIES))
+        said = {f"{true:+g}": rates(found, true) for true in (-MARGIN, 0.0, 2 * MARGIN)}
+        row = {"effect": effect, "seeds": seeds, "patients": patients, "said": said}
+        if (seeds, patients) == (5, 8):
+            row["any false of four arms"] = any_false(
+                list(differences(effect, seeds, patients, ARMS * STUDIES))
+            )
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+    print(f"{time.perf_counter() - begun:.0f} s")
+    if args.json:
+        lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
+        head = f'"margin": {MARGIN}, "studies": {STUDIES}'
+        args.json.write_text(f'{{{head}, "rows": [\n{lines}\n]}}\n')
+
+
+if __name__ == "__main__":
+    main()
