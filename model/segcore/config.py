@@ -130,11 +130,11 @@ class TrainConfig:
                 f"evaluation.patience = {patience} has no effect: {epochs} epochs with an "
                 f"evaluation every {every} are over before; give a smaller one, or leave it out"
             )
-        if self.optim.ema is not None and type(self.method).after_step is not Method.after_step:
+        if self.optim.ema is not None and not self.method.averages:
             yield (
-                f"optim.ema: the method {self.method.name} changes weights between steps, as "
-                "adalora does where it sets ranks to zero, and their mean would keep what it took "
-                "out: leave optim.ema out, or take another method"
+                f"optim.ema: the method {self.method.name} changes weights between steps, and "
+                "their mean would keep what it took out: leave optim.ema out, or take another "
+                "method"
             )
 
     def modules(self) -> Iterator[str]:

@@ -31,6 +31,8 @@ class AdaLora(PeftAdapters):
     average. Tensors keep their size, so that parameters and state are those of `init_rank`."""
 
     name: ClassVar[str] = "adalora"
+    averages: ClassVar[bool] = False
+    """Ranks that it sets to zero would come back in a mean."""
     init_rank: Annotated[int, Field(ge=2)] | None = None
     """Rank at the start; None takes one and a half times `rank`, the paper's budget."""
     orthogonality: Annotated[float, Field(ge=0)] = 0.5

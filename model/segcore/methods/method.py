@@ -21,6 +21,8 @@ class Method(Choice):
     """Base of the methods: frozen pydantic dataclasses."""
 
     table: ClassVar[Table] = METHODS
+    averages: ClassVar[bool] = True
+    """Whether a mean of its weights over the steps is as good a network as the weights are."""
 
     def adapt(self, system: System) -> None:
         """Set in place which pretrained parameters move, and put adapters in.

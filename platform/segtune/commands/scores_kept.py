@@ -20,6 +20,7 @@ from segtune.results.evaluations import Setting, Subject
 from segtune.results.provenance import find_origin
 from segtune.results.storage import Place
 from segtune.study.overrides import flatten, non_default
+from segtune.study.trial import ARM_TRIAL
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,7 @@ def owner_of(args: argparse.Namespace, place: Place | None, digest: str, console
     subject = Subject(
         trial_id=None, arm=args.arm, seed=args.seed, source=source, source_hash=digest
     )
-    if args.study is None:
-        console.print(
-            "the scores are kept nowhere: --study STUDY --as ARM puts them into its report",
-            highlight=False,
-        )
-    return Owner(title, subject, None if args.study is None else args.storage, args.study)
+    return _owner(title, subject, args.storage, args.study, console)
 
 
 def owner_of_all(args: argparse.Namespace, members: Mapping[Place, str], console: Console) -> Owner:
@@ -85,12 +81,9 @@ def owner_of_all(args: argparse.Namespace, members: Mapping[Place, str], console
         if study is None:
             storage, study, _ = trials[0]
             _tell_unfinished(storage, study, names, console)
-            arms = (name.rpartition("-s")[0] or name for name in names)
+            arms = (found["arm"] if (found := ARM_TRIAL.fullmatch(n)) else n for n in names)
             arm = f"{'+'.join(dict.fromkeys(sorted(arms)))}-ensemble"
     ordered = sorted(zip(names, members.values(), strict=True))
-    if study is None:
-        told = "the scores are kept nowhere: --study STUDY --as ARM puts them into its report"
-        console.print(told, highlight=False)
     subject = Subject(
         trial_id=None,
         arm=arm,
@@ -100,6 +93,16 @@ def owner_of_all(args: argparse.Namespace, members: Mapping[Place, str], console
         members=tuple(name for name, _ in ordered),
     )
     title = f"{arm or 'ensemble'} (ensemble of {', '.join(subject.members)})"
+    return _owner(title, subject, storage, study, console)
+
+
+def _owner(
+    title: str, subject: Subject, storage: Place, study: str | None, console: Console
+) -> Owner:
+    """Who keeps the scores; nobody where there is no study, which is told."""
+    if study is None:
+        told = "the scores are kept nowhere: --study STUDY --as ARM puts them into its report"
+        console.print(told, highlight=False)
     return Owner(title, subject, None if study is None else storage, study)
 
 

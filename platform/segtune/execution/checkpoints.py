@@ -5,7 +5,6 @@ resume with another number of workers, and a killed trial leaves no additional f
 """
 
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from segcore.training.checkpoint import LAST
 from segcore.training.events import Evaluation
 from segtune.results.evaluations import trial_of
 from segtune.results.storage import Place, Storage
+from segtune.study.trial import ARM_TRIAL, arm_trial_id
 
 
 def trial_folder(storage: Storage, study: str, trial_id: str) -> Place:
@@ -51,11 +51,11 @@ def of_all_seeds(checkpoint: Place) -> list[Place]:
     if found is None:
         return [checkpoint]
     storage, study, name = found
-    parts = re.compile(rf"{re.escape(name)}(?:-s(\d+))?(?:-f(\d+))?")
     trials = {
-        tuple(int(number or 0) for number in match.groups()): place
+        (int(parts["seed"]), int(parts["fold"] or 0)): place
         for place in (storage / study / "train").folders(f"{name}-*")
-        if (match := parts.fullmatch(place.name))
+        if (parts := ARM_TRIAL.fullmatch(place.name))
+        and name in (parts["arm"], arm_trial_id(parts["arm"], int(parts["seed"])))
     }
     return [trials[place] for place in sorted(trials)] or [checkpoint]
 

@@ -11,7 +11,7 @@ from segtune.report.page.page import Part, Section, render
 from segtune.report.parts.budget import budget_part, tuning_part
 from segtune.report.parts.classes import classes_part
 from segtune.report.parts.cost import memory_part, refreshes_part, time_part
-from segtune.report.parts.differences import differences_part, external_part
+from segtune.report.parts.differences.part import differences_part, external_part
 from segtune.report.parts.domains import domains_part
 from segtune.report.parts.factors import factors_part
 from segtune.report.parts.head import banners, facts, unlike_banners

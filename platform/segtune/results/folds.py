@@ -5,11 +5,12 @@ trials: an interval over them would be too narrow. What the report compares is a
 its folds, and the seeds and the patients of test are what its intervals are over.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+
+from segtune.study.trial import ARM_TRIAL, arm_trial_id
 
 Frames = Mapping[str, pd.DataFrame]
 """The tables of a study, by name."""
@@ -62,7 +63,8 @@ def mean_over_folds(frames: Frames, folds: int) -> dict[str, pd.DataFrame]:
 
 def trial_of_fold(trial_id: str) -> str:
     """`lora-s0` of `lora-s0-f2`; any other name as it is."""
-    return re.sub(r"-f\d+$", "", trial_id)
+    found = ARM_TRIAL.fullmatch(trial_id)
+    return trial_id if found is None else arm_trial_id(found["arm"], int(found["seed"]))
 
 
 def _evaluated(

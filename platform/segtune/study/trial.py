@@ -1,5 +1,6 @@
 """One training of a study: a complete frozen value, with its name and its place in the study."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -38,6 +39,10 @@ def _empty_trial(files: tuple[plugins.PluginFile, ...]) -> Trial:
     """The trial that comes out of another process, before its values."""
     plugins.ensure(files)
     return object.__new__(Trial)
+
+
+ARM_TRIAL = re.compile(r"(?P<arm>.+?)-s(?P<seed>\d+)(?:-f(?P<fold>\d+))?")
+"""The name of a trial of an arm, as `arm_trial_id` makes it."""
 
 
 def arm_trial_id(arm: str, seed: int, fold: int | None = None) -> str:

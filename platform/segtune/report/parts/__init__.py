@@ -3,7 +3,7 @@
 budget            What each arm was given: its budget, and its tuning trials.
 classes           The scores of each class, per arm.
 cost              What arms cost: time per step, refreshes of the basis, parameters and memory.
-differences       Differences to the baseline: forest plots, the table, the conclusions.
+differences/      Differences to the baseline: forest plots, the table, the conclusions.
 domains           Scores on another domain, and on masks of another size.
 factors           What differs between the arms: the table of their settings.
 head              What ran, and what a reader must know before any number.

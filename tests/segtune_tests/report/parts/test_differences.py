@@ -12,7 +12,7 @@ from segtune.report import build
 from segtune.report.evidence.compare import compare
 from segtune.report.evidence.conclusions import conclusions
 from segtune.report.page.look import looks
-from segtune.report.parts.differences import KINDS, forest, forest_figure
+from segtune.report.parts.differences.forest import KINDS, forest, forest_figure
 from segtune.results.study_scores import StudyScores
 
 TITLE = "Differences on the external set"

@@ -1,0 +1,6 @@
+"""Differences to the baseline: forest plots with their intervals, the table, the conclusions.
+
+forest  Forest plots: what is shown of each difference, and the figure.
+part    The parts of a report: differences on test, and on images of another source.
+table   The table of differences: intervals, tests, effect sizes and verdicts.
+"""

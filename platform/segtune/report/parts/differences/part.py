@@ -1,0 +1,145 @@
+"""The parts of a report: differences on test, and on images of another source."""
+
+from collections.abc import Sequence
+
+from segtune.report.evidence.compare import Comparison, trials_by_seed
+from segtune.report.evidence.conclusions import caution, conclusions
+from segtune.report.evidence.finalists import KIND as FINALISTS
+from segtune.report.evidence.margins import changed_margins, margin_text
+from segtune.report.evidence.stats import ALPHA
+from segtune.report.page.look import (
+    Figure,
+    Looks,
+)
+from segtune.report.page.page import Part
+from segtune.report.page.text import (
+    listing,
+    range_text,
+)
+from segtune.report.parts.differences.forest import forest, forest_figure
+from segtune.report.parts.differences.table import differences_sheet
+from segtune.results.study_rows import StudyRows
+
+
+def differences_part(rows: StudyRows, comparisons: Sequence[Comparison], looks: Looks) -> Part:
+    """Each arm against the baseline on the test split."""
+    title = "Differences to the baseline"
+    if rows.baseline is None:
+        why = (
+            "No finalist has the baseline's settings: nothing to compare with."
+            if rows.kind == FINALISTS
+            else "The study names no baseline arm."
+        )
+        return Part(title, missing=why)
+    found = [c for c in comparisons if c.differences]
+    if not found:
+        return Part(
+            title, missing=f"No arm shares a finished, tested seed with {rows.baseline} yet."
+        )
+    missing = sorted({arm for c in comparisons for arm in c.missing})
+    both = (
+        "and over both, on which the verdict rests after Holm's correction for the number of arms."
+        if any(d.over_both is not None for d in found[0].differences)
+        else "but not over both, for which there is too little: so there is no verdict."
+    )
+    rules = (_endpoints(comparisons), _margins(comparisons))
+    return Part(
+        title,
+        "Each arm minus the baseline, with 95 % intervals: over seeds (other trainings, these "
+        f"patients), over test patients (these trainings, other patients), {both} "
+        f"{_together(comparisons)}Per arm {_pairs(found[0])}.{''.join(rules)}",
+        figures=_forests(found, looks),
+        sheet=differences_sheet(found, looks),
+        sentences=(
+            *(s for c in comparisons for s in conclusions(c)),
+            *caution(comparisons),
+            *filter(None, [changed_margins(rows)[0]]),
+        ),
+        missing=_unpaired(rows, missing),
+    )
+
+
+def _together(comparisons: Sequence[Comparison]) -> str:
+    """How intervals go with a correction for the number of arms; empty where one is tested."""
+    tested = max(sum(d.over_both is not None for d in c.differences) for c in comparisons)
+    if tested < 2:
+        return ""
+    return (
+        f"The intervals over both hold for all {tested} arms of a measure together (Bonferroni: "
+        f"each is at {100 * (1 - ALPHA / tested):.4g} %): one that excludes 0 is a "
+        "difference; Holm's test, which is the finer one, may show a difference whose interval "
+        "just includes 0. "
+    )
+
+
+def _endpoints(comparisons: Sequence[Comparison]) -> str:
+    """Which measure decides; empty where there is one alone."""
+    first, *others = [c.measure.name for c in comparisons]
+    if not others:
+        return ""
+    verb = "is" if len(others) == 1 else "are"
+    return (
+        f" The primary endpoint is {first}, the study's first objective; {listing(others)} {verb} "
+        "secondary: no correction is made across measures."
+    )
+
+
+def _margins(comparisons: Sequence[Comparison]) -> str:
+    """How verdicts within a margin are come by; empty without a margin."""
+    margins = [
+        f"{margin_text(c.margin, c.measure)} of {c.measure.name}"
+        for c in comparisons
+        if c.margin is not None
+    ]
+    if not margins:
+        return ""
+    return (
+        f" Shaded: the margin, {listing(margins)}, within which a difference does not matter by "
+        "the study's definition. As good: shown to lie within it on both sides (two one-sided "
+        "tests at 5 %, for which the 90 % interval over both, the broad bar, is what counts); no "
+        "worse: on the side that is worse. Each is corrected for the number of arms: the tests by "
+        "Holm, the 90 % intervals by Bonferroni, so an interval may just reach beyond the margin "
+        "where the test does not. Better and worse stand before as good, as good before no worse."
+    )
+
+
+def external_part(comparisons: Sequence[Comparison], looks: Looks) -> Part | None:
+    """The same differences on images of another source; None where none were tested on."""
+    found = [c for c in comparisons if c.differences]
+    if not found:
+        return None
+    return Part(
+        "Differences on the external set",
+        "Each arm minus the baseline on images of another source, tested once with the weights "
+        "that were tested at home. Intervals, tests and verdicts as above; Holm's correction is "
+        f"for the arms of this set. Per arm {_pairs(found[0])}.",
+        figures=_forests(found, looks),
+        sheet=differences_sheet(found, looks, "paired_external"),
+        sentences=tuple(s for c in found for s in conclusions(c)),
+    )
+
+
+def _forests(found: Sequence[Comparison], looks: Looks) -> tuple[tuple[Figure, str], ...]:
+    return tuple(
+        (
+            forest_figure(forest(c), looks),
+            f"Differences to {c.baseline} in {c.measure.label} on {c.split}, by arm",
+        )
+        for c in found
+    )
+
+
+def _pairs(comparison: Comparison) -> str:
+    return range_text([d.over_seeds.n for d in comparison.differences], "paired seed")
+
+
+def _unpaired(rows: StudyRows, missing: Sequence[str]) -> str:
+    """Arms that could not be paired with the baseline, by reason."""
+    base = set(trials_by_seed(rows, rows.baseline or ""))
+    alone = [arm for arm in missing if not base & set(trials_by_seed(rows, arm))]
+    undefined = [arm for arm in missing if arm not in alone]
+    reasons = (
+        ("No seed in common with the baseline", alone),
+        ("No seed with a value on both sides", undefined),
+    )
+    return " ".join(f"{reason}: {listing(arms)}." for reason, arms in reasons if arms)
