@@ -99,7 +99,9 @@ def _renew(mine: Place, folder: Place, content: bytes, ended: threading.Event) -
             silent, written = time.time() - written, time.time()
             if silent > GONE.total_seconds() and (others := _alive(folder, mine)):
                 print(f"segtune: {others[0]} has taken the place of this run", file=sys.stderr)
-                os.kill(os.getpid(), signal.SIGINT)
+                # A script that starts a program in the background has it ignore the first.
+                ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+                os.kill(os.getpid(), signal.SIGTERM if ignored else signal.SIGINT)
                 return
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -180,8 +181,30 @@ def test_a_run_that_was_killed_elsewhere_holds_a_store_no_longer_than_said(
         assert other not in (storage / "demo" / lock.RUNS).files()
 
 
+@pytest.mark.parametrize("in_background", [False, True])
 def test_a_run_that_was_silent_for_too_long_looks_who_took_its_place(
-    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    in_background: bool,
+) -> None:
+    """A script's background job ignores interrupts (``segtune run demo &``)."""
+    ending, ignoring = signal.SIGINT, signal.SIG_DFL
+    if in_background:
+        ending, ignoring = signal.SIGTERM, signal.SIG_IGN
+    before = {s: signal.signal(s, ignoring) for s in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(ending, signal.default_int_handler)
+    try:
+        _wait_for_its_interruption(bucket, tmp_path, monkeypatch)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert "process 1 on elsewhere has taken the place of this run" in capfd.readouterr().err
+
+
+def _wait_for_its_interruption(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lock, "RENEWED", 0.2)
     hours = itertools.count(0, 3600)
@@ -192,7 +215,6 @@ def test_a_run_that_was_silent_for_too_long_looks_who_took_its_place(
         time.sleep(1)  # nobody did
         (storage / "demo" / lock.RUNS / "elsewhere+1+1").write(b"process 1 on elsewhere")
         time.sleep(20)
-    assert "process 1 on elsewhere has taken the place of this run" in capfd.readouterr().err
 
 
 def test_a_run_shows_that_it_lives(
