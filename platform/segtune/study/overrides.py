@@ -177,7 +177,7 @@ def _apply(config: Any, changes: Changes, path: str, faults: list[str]) -> Any:
         if dot:
             inner.setdefault(head, {})[rest] = value
     for name in sorted((whole.keys() | inner.keys()) - fields):
-        faults.append(unknown_field(f"{path}{name}", fields))
+        faults.append(unknown_field(f"{path}{name}", fields, getattr(config, "renamed", {})))
     new: dict[str, Any] = {}
     for name in sorted(fields & (whole.keys() | inner.keys())):
         value = current[name]
@@ -233,9 +233,18 @@ def _is_required(f: dataclasses.Field[Any]) -> bool:
     return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
 
 
-def unknown_field(path: str, fields: set[str]) -> str:
-    """That a dotted field is none of those there are, and which was perhaps meant."""
+def unknown_field(path: str, fields: set[str], renamed: Mapping[str, str] | None = None) -> str:
+    """That a dotted field is none of those there are, and which was perhaps meant.
+
+    Args:
+        path: the field.
+        fields: those there are beside it.
+        renamed: earlier names of some of them -> what took their place (`renamed` of a class).
+    """
     parent, _, name = path.rpartition(".")
+    if renamed and name in renamed:
+        now = f"{parent}.{renamed[name]}".removeprefix(".")
+        return f"unknown field {path}: it is {now} now"
     if not fields:
         return f"unknown field {path}: the baseline's {parent} has no settings"
     close = difflib.get_close_matches(name, fields, n=1)
