@@ -183,7 +183,9 @@ def _apply(config: Any, changes: Changes, path: str, faults: list[str]) -> Any:
         value = current[name]
         if name in whole:
             value = _choose(value, whole[name], inner.get(name, {}), f"{path}{name}", faults)
-        if name in inner:
+        if name in inner and _are_rows(value):
+            value = _told(value, inner[name], f"{path}{name}.", faults)
+        elif name in inner:
             if not _parts(value):
                 faults.append(f"{path}{name} has no fields: it is {value!r}")
                 continue
@@ -220,6 +222,32 @@ def _choose(current: Any, value: Any, inner: Changes, path: str, faults: list[st
     except ValueError as error:
         faults += value_faults(error, f"{path}.") if hasattr(error, "errors") else [str(error)]
         return current
+
+
+def _are_rows(value: Any) -> bool:
+    """Whether it is a tuple of rows of which some stand as names, or as names and fields, which
+    their class makes configurations of."""
+    return isinstance(value, tuple) and any(isinstance(item, str | Mapping) for item in value)
+
+
+def _told(rows: tuple[Any, ...], inner: Changes, path: str, faults: list[str]) -> tuple[Any, ...]:
+    """Rows that stand as their names or fields, with changes to fields by the rows' places."""
+    of_place: dict[str, dict[str, Any]] = {}
+    for key, value in inner.items():
+        place, _, field = key.partition(".")
+        of_place.setdefault(place, {})[field] = value
+    known = {str(place): item for place, item in enumerate(rows)}
+    for place, changes in of_place.items():
+        if place not in known:
+            faults.append(unknown_field(f"{path}{place}", {*known}))
+            continue
+        item = known[place]
+        if dataclasses.is_dataclass(item):
+            known[place] = _apply(item, changes, f"{path}{place}.", faults)
+        else:
+            fields = {"name": item} if isinstance(item, str) else item
+            known[place] = {**fields, **changes}
+    return tuple(known.values())
 
 
 def _shared(current: Any, row: type[Any]) -> dict[str, Any]:
@@ -260,6 +288,10 @@ def value_faults(error: ValueError, path: str) -> list[str]:
     lines = []
     for e in errors():
         where = path + ".".join(str(part) for part in e["loc"])
+        cause = e.get("ctx", {}).get("error")
+        if hasattr(cause, "errors"):  # of a configuration that was made of a name and fields
+            lines += value_faults(cause, f"{where}.")
+            continue
         shown = e["loc"] and e["type"] != "missing" and not dataclasses.is_dataclass(e["input"])
         given = f" = {e['input']!r}" if shown else ""
         message = _MESSAGES.get(e["type"], e["msg"].removeprefix("Value error, "))
