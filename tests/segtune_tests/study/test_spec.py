@@ -76,7 +76,8 @@ def test_a_field_of_an_earlier_version_is_told_by_its_present_name() -> None:
         "unknown field loss: it is system.loss now",
         "unknown field system.sam2: it is system.rgb now",
     )
-    for config in (nano(), nano().system):  # what is told is there, and not the earlier name
+    whole: tuple[Any, ...] = (nano(), nano().system)
+    for config in whole:  # what is told is there, and the earlier name is not
         assert config.renamed
         for before, now in config.renamed.items():
             assert now in flatten(config)
