@@ -26,6 +26,7 @@ from segcore.registry import STRICT
 from segcore.systems import SYSTEMS
 from segcore.systems.depth_encoders import DEPTH_ENCODERS
 from segcore.systems.depth_encoders.depth_encoder import DepthEncoderConfig
+from segcore.systems.dual_encoder.network import DualEncoderConfig
 from segcore.systems.rgb_encoders import RGB_ENCODERS
 from segcore.systems.rgb_encoders.rgb_encoder import RgbEncoderConfig
 from segcore.systems.sam2_unet import Sam2UnetConfig
@@ -104,10 +105,12 @@ def test_rows_of_a_users_file(plugins: ModuleType) -> None:
     check_dataset(plugins.Ellipses())
     check_loss(plugins.Weighted())
     check_transform(plugins.Shadow())
+    check_rgb_encoder(plugins.LittleVitConfig())
+    check_system(DualEncoderConfig(image_size=64, rgb=plugins.LittleVitConfig()), (LANDMARKS,))
     for key in ("error.mean", "best_dice.set"):
         check_metric(METRICS.choose(key))
-    names = {*SYSTEMS, *METHODS, *LOSSES, *TRANSFORMS}
-    assert {"wide_net", "mix_only", "weighted", "shadow"} <= names
+    names = {*SYSTEMS, *RGB_ENCODERS, *METHODS, *LOSSES, *TRANSFORMS}
+    assert {"wide_net", "little_vit", "mix_only", "weighted", "shadow"} <= names
 
 
 def broken(plugins: ModuleType, **methods: Any) -> SystemConfig:
