@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
@@ -34,6 +34,9 @@ T = TypeVar("T")
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class TrainConfig:
     """Everything that one training depends on; places and machines are not among it."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"loss": "system.loss"}
+    """Fields of earlier versions -> what took their place, for the message."""
 
     data: DataConfig
     system: SystemConfig
@@ -93,11 +96,8 @@ class TrainConfig:
                     f"optim.layer_decay has no effect: the system {self.system.name} has no "
                     "transformer blocks: set it to 1"
                 )
-        elif self.optim.layer_decay != 1 and self.method.rate(self.optim) is None:
-            yield (
-                f"optim.layer_decay has no effect: the method {self.method.name} moves nothing of "
-                "a pretrained encoder: set it to 1"
-            )
+        else:
+            yield from self._unmoved_blocks()
         if self.system.loss.needs_queries and not self.system.has_queries:
             yield (
                 f"system.loss = {self.system.loss.name!r} looks at queries, and the system "
@@ -113,6 +113,19 @@ class TrainConfig:
                 f"evaluation.select_on: {self.evaluation.selecting} is not among the metrics of "
                 f"{self.data.name}, {', '.join(self.data.metrics)}: select on one of them, or name "
                 "evaluation.metrics"
+            )
+
+    def _unmoved_blocks(self) -> Iterator[str]:
+        """Settings of transformer blocks that the method leaves as they are."""
+        unmoved = f"the method {self.method.name} moves nothing of a pretrained encoder"
+        if self.optim.layer_decay != 1 and self.method.rate(self.optim) is None:
+            yield f"optim.layer_decay has no effect: {unmoved}: set it to 1"
+        inside = self.method.adapts or self.system.gradients_in_frozen_blocks
+        if self.gradient_checkpointing and not inside:
+            yield (
+                f"gradient_checkpointing has no effect: {unmoved}, and nothing that the system "
+                f"{self.system.name} trains lies before one's blocks, so that none keeps "
+                "activations: leave it out, or take another method"
             )
 
     def _without_effect(self) -> Iterator[str]:

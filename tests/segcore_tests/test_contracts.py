@@ -26,8 +26,10 @@ from segcore.registry import STRICT
 from segcore.systems import SYSTEMS
 from segcore.systems.depth_encoders import DEPTH_ENCODERS
 from segcore.systems.depth_encoders.depth_encoder import DepthEncoderConfig
+from segcore.systems.dual_encoder.network import DualEncoderConfig
 from segcore.systems.rgb_encoders import RGB_ENCODERS
 from segcore.systems.rgb_encoders.rgb_encoder import RgbEncoderConfig
+from segcore.systems.sam2_unet import Sam2UnetConfig
 from segcore.systems.system import Part, SystemConfig
 from segcore.testing import (
     LANDMARKS,
@@ -103,10 +105,12 @@ def test_rows_of_a_users_file(plugins: ModuleType) -> None:
     check_dataset(plugins.Ellipses())
     check_loss(plugins.Weighted())
     check_transform(plugins.Shadow())
+    check_rgb_encoder(plugins.LittleVitConfig())
+    check_system(DualEncoderConfig(image_size=64, rgb=plugins.LittleVitConfig()), (LANDMARKS,))
     for key in ("error.mean", "best_dice.set"):
         check_metric(METRICS.choose(key))
-    names = {*SYSTEMS, *METHODS, *LOSSES, *TRANSFORMS}
-    assert {"wide_net", "mix_only", "weighted", "shadow"} <= names
+    names = {*SYSTEMS, *RGB_ENCODERS, *METHODS, *LOSSES, *TRANSFORMS}
+    assert {"wide_net", "little_vit", "mix_only", "weighted", "shadow"} <= names
 
 
 def broken(plugins: ModuleType, **methods: Any) -> SystemConfig:
@@ -181,6 +185,26 @@ def test_a_row_that_lacks_what_is_there_is_found_out(plugins: ModuleType) -> Non
     DATASETS.register("deep", "says too little", lacks=("depth maps",))(Deep)
     with pytest.raises(AssertionError, match="the row lacks depth maps, and the set has them"):
         check_dataset(Deep())
+
+
+def test_a_system_and_a_method_that_do_not_tell_what_moves_are_found_out(
+    plugins: ModuleType,
+) -> None:
+    class Trained(Sam2UnetConfig):
+        @property
+        def gradients_in_frozen_blocks(self) -> bool:
+            return False
+
+    SYSTEMS.register("trained", "says too little")(Trained)
+    with pytest.raises(AssertionError, match="gradients_in_frozen_blocks must be True"):
+        check_system(Trained(), (LANDMARKS,))
+
+    class Quiet(plugins.MixOnly):  # type: ignore[misc,name-defined]
+        adapts = False
+
+    METHODS.register("quiet", "says that nothing moves")(Quiet)
+    with pytest.raises(AssertionError, match="adapts must say whether"):
+        check_method(Quiet(), plugins.WideNetConfig())
 
 
 def test_other_rows_that_break_a_promise_are_found_out(plugins: ModuleType) -> None:

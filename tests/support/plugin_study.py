@@ -1,5 +1,5 @@
-"""A study's file that brings its own data set, system, method, loss, transform and metrics: small
-ones.
+"""A study's file that brings its own data set, system, encoder, method, loss, transform, metrics:
+small ones.
 
 Volumes of two slices, of which each is higher than the system's input is, with a spacing and pixels
 that nobody knows; a system whose input is not square, that is told boxes and draws its uncertainty.
@@ -13,6 +13,7 @@ from dataclasses import field, replace
 import numpy as np
 import torch
 from pydantic.dataclasses import dataclass
+from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from segcore.batch import FINISHED, Batch, Prediction, Progress, Prompts, Size
@@ -34,7 +35,15 @@ from segcore.metrics.table import OF_CASES
 from segcore.registry import STRICT
 from segcore.systems import SYSTEMS
 from segcore.systems.pixels import logits_at, resize
+from segcore.systems.rgb_encoders import RGB_ENCODERS
+from segcore.systems.rgb_encoders.rgb_encoder import (
+    STRIDES,
+    Levels,
+    RgbEncoder,
+    RgbEncoderConfig,
+)
 from segcore.systems.system import Part, System, SystemConfig, Targets
+from segcore.systems.weights import Pretrained
 from segcore.training.evaluation import EvaluationConfig
 from segcore.training.schedule import OptimConfig, Schedule
 from segcore.transforms import TRANSFORMS
@@ -238,6 +247,51 @@ def box_channel(prompts: Prompts | None, image_B3HW: Tensor) -> Tensor:
             rows = slice(round(y0 * height), round(y1 * height))
             channel[i, 0, rows, round(x0 * width) : round(x1 * width)] = 1
     return channel
+
+
+@RGB_ENCODERS.register("little_vit", "one block of a transformer on patches of 16 pixels")
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LittleVitConfig(RgbEncoderConfig):
+    """An encoder of one's own for the dual encoder."""
+
+    pretrained: Pretrained = "random"
+    checkpoint: str | None = None
+    hub: str | None = None
+    channels: int = 32
+
+    @property
+    def width(self) -> int:
+        """The block's own."""
+        return self.channels
+
+    @property
+    def size_multiple(self) -> int:
+        """A patch's."""
+        return 16
+
+    def build(self, side: int) -> "LittleVit":
+        """From the global RNG."""
+        return LittleVit(self.channels)
+
+
+class LittleVit(RgbEncoder):
+    """Patches, one block, and its map enlarged to the finer strides."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, channels, 16, stride=16)
+        self.blocks = nn.ModuleList([Block(channels, num_heads=4)])
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, image_B3HW: Tensor) -> tuple[Levels, Levels]:
+        """The same features at every stride, and no position codes."""
+        map_BChw = self.patches(image_B3HW)
+        tokens_BLC = map_BChw.flatten(2).transpose(1, 2)
+        for block in self.blocks:
+            tokens_BLC = block(tokens_BLC)
+        coarse = self.norm(tokens_BLC).transpose(1, 2).reshape(map_BChw.shape)
+        levels = {s: nn.functional.interpolate(coarse, scale_factor=16 // s) for s in STRIDES}
+        return levels, {s: torch.zeros_like(level[:1]) for s, level in levels.items()}
 
 
 @METHODS.register(

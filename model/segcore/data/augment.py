@@ -21,7 +21,7 @@ from torch import Tensor
 from segcore.batch import Modality
 from segcore.data.dataset import Sample
 from segcore.registry import STRICT
-from segcore.transforms import geometry, light
+from segcore.transforms import TRANSFORMS, geometry, light
 from segcore.transforms.transform import Transform
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -37,17 +37,30 @@ STRENGTHS: Mapping[str, tuple[str, ...]] = {
 """Probability -> the fields that say how much, and change nothing while it is 0."""
 
 
-def _rows(values: Any, info: ValidationInfo) -> Any:
-    """Transforms that stand as their names, or as names and fields: a command line's, or YAML's."""
-    several = isinstance(values, tuple) or (info.mode == "json" and isinstance(values, list))
-    return tuple(map(_row, values)) if several else values
+def _several(values: Any, info: ValidationInfo) -> Any:
+    """Refuse what is no tuple: of one transform too there has to be one."""
+    if not isinstance(values, list if info.mode == "json" else tuple):
+        raise ValueError(f"write a tuple, {_EXAMPLES}; {_choices()}")
+    return tuple(values)
 
 
 def _row(value: Any) -> Any:
+    """A transform that stands as its name, or as name and fields: a command line's, or YAML's."""
     fields = {"name": value} if isinstance(value, str) else value
-    if not isinstance(fields, Mapping):
-        return value
-    return TypeAdapter(Transform).validate_json(json.dumps(fields, default=str))
+    if isinstance(fields, Mapping) and isinstance(fields.get("name"), str):
+        return TypeAdapter(Transform).validate_json(json.dumps(fields, default=str))
+    if not isinstance(value, Transform):
+        raise ValueError(
+            f"give a transform by its name, or its name and fields, {_EXAMPLES}; {_choices()}"
+        )
+    return value
+
+
+_EXAMPLES = 'such as ("smoke",) or ({"name": "smoke", "density": 0.4},)'
+
+
+def _choices() -> str:
+    return f"transforms are {', '.join(sorted(TRANSFORMS))}"
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -113,7 +126,9 @@ class Augment:
     """Probability of Gaussian noise in the image."""
     noise_std: Annotated[float, Field(gt=0, le=0.5)] = 0.05
     """Largest standard deviation of the noise, share of white."""
-    transforms: Annotated[tuple[Transform, ...], BeforeValidator(_rows)] = ()
+    transforms: Annotated[
+        tuple[Annotated[Transform, BeforeValidator(_row)], ...], BeforeValidator(_several)
+    ] = ()
     """Further ones, rows of `TRANSFORMS`, a user's own among them; one after another."""
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ class Frozen(Method):
     """The pretrained encoders as they came; the lower bound of every comparison."""
 
     name: ClassVar[str] = "frozen"
+    adapts: ClassVar[bool] = False
 
     def adapt(self, system: System) -> None:
         """Freeze the pretrained encoders."""

@@ -21,6 +21,8 @@ class Method(Choice):
     """Base of the methods: frozen pydantic dataclasses."""
 
     table: ClassVar[Table] = METHODS
+    adapts: ClassVar[bool] = True
+    """Whether it moves, or puts something that moves into, pretrained encoders."""
     averages: ClassVar[bool] = True
     """Whether a mean of its weights over the steps is as good a network as the weights are."""
 

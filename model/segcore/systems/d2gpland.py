@@ -79,6 +79,11 @@ class D2gplandConfig(SystemConfig):
         """Always."""
         return True
 
+    @property
+    def gradients_in_frozen_blocks(self) -> bool:
+        """What makes colours of the depth is trained, and stands before SAM."""
+        return True
+
     def check_weights(self) -> None:
         """Read the weights of the encoders whose weights come from elsewhere.
 

@@ -57,6 +57,11 @@ class Sam2UnetConfig(SystemConfig):
     there are none."""
     loss: Loss = dataclasses.field(default_factory=DiceCe)
 
+    @property
+    def gradients_in_frozen_blocks(self) -> bool:
+        """Adapters stand before the trunk's blocks."""
+        return self.adapter_width > 0
+
     def check_weights(self) -> None:
         """Read the weights if they come from elsewhere.
 

@@ -194,6 +194,12 @@ class SystemConfig(Choice):
         """Whether predictions have queries, which a loss of queries looks at."""
         return False
 
+    @property
+    def gradients_in_frozen_blocks(self) -> bool:
+        """Whether gradients run through a frozen encoder's transformer blocks, on their way to what
+        every method trains: an adapter before a block, or a layer before the encoder."""
+        return False
+
     def check_weights(self) -> None:
         """Read the user's weight files, so that what is wrong with them is known beforehand.
 

@@ -32,6 +32,10 @@ def check_method(method: Method, config: SystemConfig) -> None:
     assert len({id(p) for p in moved}) == len(moved), "a parameter is in two groups"
     trained = {id(p) for p in system.parameters() if p.requires_grad}
     assert {id(p) for p in moved} == trained, "the optimizer must move what requires a gradient"
+    held = {id(p) for encoder in system.pretrained().values() for p in encoder.parameters()}
+    assert method.adapts == bool(trained & held), (
+        "adapts must say whether anything in a pretrained encoder moves"
+    )
     losses = []
     for step in range(1, 6):
         optimizer.zero_grad()

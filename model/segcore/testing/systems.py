@@ -1,12 +1,14 @@
 """The contracts of systems and of the dual encoder's encoders."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from segcore.batch import FINISHED
 from segcore.classes import ClassSpec
-from segcore.methods.method import head_parameters
+from segcore.methods.method import freeze_pretrained, head_parameters
 from segcore.systems import SYSTEMS
 from segcore.systems.depth_encoders.depth_encoder import DepthEncoderConfig
 from segcore.systems.rgb_encoders.rgb_encoder import STRIDES, RgbEncoderConfig
@@ -26,6 +28,7 @@ def check_system(config: SystemConfig, classes: Sequence[ClassSpec] = (LANDMARKS
         _check_sizes(config, system, spec)
         _check_parts(system)
         _check_loss(config, system, spec)
+        _check_frozen_blocks(config, system, spec)
         _check_evaluation(config, system, spec)
 
 
@@ -98,6 +101,25 @@ def _check_loss(config: SystemConfig, system: System, classes: ClassSpec) -> Non
     without = [p for p in head_parameters(system) if p.requires_grad and p.grad is None]
     assert not without, f"{len(without)} head parameters have no gradient"
     system.zero_grad()
+
+
+def _check_frozen_blocks(config: SystemConfig, system: System, classes: ClassSpec) -> None:
+    """It says whether gradients run through blocks of frozen encoders: `gradient_checkpointing` is
+    refused where they do not."""
+    freeze_pretrained(system)
+    seen: list[bool] = []
+
+    def look(block: nn.Module, inputs: Any, output: Any) -> None:
+        first = output if isinstance(output, Tensor) else output[0]
+        seen.append(first.requires_grad)
+
+    blocks = [b for e in system.pretrained().values() for b in transformer_blocks(e).values()]
+    hooks = [block.register_forward_hook(look) for block in blocks]
+    system(noise(1, config.input_size, classes), config.input_size, HALFWAY)
+    for hook in hooks:
+        hook.remove()
+    told = config.gradients_in_frozen_blocks
+    assert told == any(seen), f"gradients_in_frozen_blocks must be {any(seen)}"
 
 
 def _check_evaluation(config: SystemConfig, system: System, classes: ClassSpec) -> None:

@@ -78,7 +78,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="what the values of masks mean, as in polyp=128..255 background=0..127 (default: "
         "labels, as `segtune predict` writes them)",
     )
-    parser.add_argument("--study", help="that keeps the scores of what is no trial of a study")
+    parser.add_argument(
+        "--study",
+        help="the study that keeps the scores, where what is scored is none of a study's trials "
+        "(those of a trial are kept by its own)",
+    )
     parser.add_argument("--as", dest="arm", metavar="ARM", help="what it is called there")
     parser.add_argument("--seed", type=int, help="of its training, where several are to be kept")
     storage_argument(parser)
@@ -133,7 +137,17 @@ def _check(args: argparse.Namespace) -> None:
         faults.append("say with --data NAME what was predicted")
     if args.values and not masks:
         faults.append("--values belongs to --predictions: leave it out")
-    if args.ensemble and len({*map(str, args.checkpoints)}) < max(2, len(args.checkpoints)):
+    missing = [
+        f"{place}: there is no such folder"
+        for place in args.checkpoints
+        if args.ensemble and not place.is_folder()
+    ]
+    faults += missing
+    if (
+        args.ensemble
+        and not missing
+        and len({*map(str, args.checkpoints)}) < max(2, len(args.checkpoints))
+    ):
         faults.append("--ensemble: give at least two checkpoints, each once")
     if masks:
         given = {"--device": args.device, "--precision": args.precision}

@@ -34,6 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Print the arms or the space, the cost, and the baseline field by field."""
     from segtune.execution.estimate import measured
+    from segtune.execution.preflight import data_faults
     from segtune.study import yaml_file
     from segtune.study.overrides import flatten
     from segtune.study.rates import unusual_rates
@@ -60,6 +61,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
         console.print(Text(line, style="yellow"), soft_wrap=True)
     if unknown:
         console.print(Text(f"not counted: {unknown}", style="yellow"))
+    for fault in data_faults(named.study):
+        if fault not in unknown:
+            console.print(Text(f"`segtune run` refuses: {fault}", style="red"), soft_wrap=True)
     console.print()
     baseline = Table(title="baseline", title_justify="left", show_header=False, box=None)
     for field, value in flatten(named.study.baseline).items():

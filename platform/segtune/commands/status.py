@@ -164,11 +164,14 @@ def _head(study: "StudyStatus") -> Text:
     left = study.time_left
     if left is not None:
         concurrent = "one trial" if left.concurrent == 1 else f"{left.concurrent} trials"
-        head.append(f"\nabout {duration(left.seconds)} left", style="bold")
+        about = "at most about" if left.at_most else "about"
+        head.append(f"\n{about} {duration(left.seconds)} left", style="bold")
         head.append(f": {concurrent} at a time, each at the pace of its own finished epochs")
         if left.guessed:
             head.append(f", {left.guessed} at the median pace of their arm or of the study")
         head.append("; tests at the end not counted")
+        if left.at_most:
+            head.append("; trials may end before their last epoch")
     if study.counts.get("silent"):
         head.append(
             "\nsilent: no row for longer than the trial's epochs explain; if its run was killed, "

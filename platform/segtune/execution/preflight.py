@@ -2,7 +2,7 @@
 
 import tempfile
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -50,7 +50,7 @@ def check_data_and_weights(study: Study, resources: Resources) -> None:
         SpecError: whatever is wrong with them, and arms that change nothing.
     """
     configs = [t.config for t in _every_trial(study)]
-    faults = _data_faults(configs)
+    faults = data_faults(study)
     faults += faults_of(*{repr(c.system): c.system.check_weights for c in configs}.values())
     faults += [
         f"schedule.batch_size = {size} leaves some of {resources.most} workers without a "
@@ -66,11 +66,11 @@ def check_data_and_weights(study: Study, resources: Resources) -> None:
         raise SpecError(list(dict.fromkeys(faults)))
 
 
-def _data_faults(configs: Sequence[Any]) -> list[str]:
-    """What is wrong with the data. Each data set is read once, for all configurations that use
-    it."""
+def data_faults(study: Study) -> list[str]:
+    """What is wrong with the data, or with what trials ask of them (classes, folds). Each data set
+    is opened once, for all trials that use it, and no image is decoded."""
     users: dict[str, list[Any]] = {}
-    for config in configs:
+    for config in (trial.config for trial in _every_trial(study)):
         read = (config.data, config.evaluation, config.train_share, config.fold)
         users.setdefault(repr(read), []).append(config)
     found = []
@@ -82,7 +82,7 @@ def _data_faults(configs: Sequence[Any]) -> list[str]:
             continue
         needs = {repr((c.system.needs_depth, c.system.loss)): c for c in same}
         found += faults_of(*(partial(c.check_sets, *sets) for c in needs.values()))
-    return found
+    return list(dict.fromkeys(found))
 
 
 def faults_of(*checks: Callable[[], Any]) -> list[str]:

@@ -5,6 +5,7 @@ trials: an interval over them would be too narrow. What the report compares is a
 its folds, and the seeds and the patients of test are what its intervals are over.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +35,7 @@ def mean_over_folds(frames: Frames, folds: int) -> dict[str, pd.DataFrame]:
       epoch is the median of theirs.
     - What was evaluated afterwards: the mean of the folds where each of them was; a fold that was
       evaluated without the others stays a trial of its own.
+    - A value that is not defined (NaN) in one fold is not in the mean either.
     - Pictures are those of the first fold.
 
     Args:
@@ -115,6 +117,9 @@ def _means(
     how = {c: "mean" if c in numbers else "first" for c in parts.columns if c not in keys}
     groups = parts.groupby(["trial_id", *keys], sort=False, dropna=False)
     means = groups.agg({c: way for c, way in how.items() if c != "trial_id"}).reset_index()
+    if "value" in numbers:  # pandas leaves NaN out: the mean would be that of fewer folds
+        partly = groups["value"].count().to_numpy() < groups.size().to_numpy()
+        means.loc[partly, "value"] = math.nan
     if {"epoch", "step"} & set(keys):  # an epoch that some folds do not have is left out
         means = means[groups.size().to_numpy() == folds]
     return pd.concat([frame[~own], means[frame.columns]], ignore_index=True)

@@ -78,6 +78,9 @@ class TimeLeft:
     """Trials taken to run at a time: as many as do now, at least one."""
     guessed: int
     """Trials without an epoch of their own, at the median pace of their arm, else of the study."""
+    at_most: bool
+    """Whether some may end before their last epoch: by `evaluation.patience`, or a search's
+    scheduler."""
 
 
 @dataclass(frozen=True)
@@ -348,4 +351,13 @@ def _time_left(
     guessed = [epochs * pace(arm) for arm, epochs in paceless]
     concurrent = max(1, sum(t.state == RUNNING for t in begun))
     seconds = max([*own, *guessed, sum(own + guessed) / concurrent])
-    return TimeLeft(seconds, concurrent, len(guessed))
+    return TimeLeft(seconds, concurrent, len(guessed), _may_end_early(defined))
+
+
+def _may_end_early(defined: Mapping[str, Any]) -> bool:
+    """Whether a definition lets trials end before their last epoch."""
+    tuned = (defined.get("tune") or {}).values()
+    arms = (defined.get("arms") or {}).values()
+    fields = (defined.get("baseline"), defined.get("space"), *arms, *tuned)
+    patient = any((of or {}).get("evaluation.patience") is not None for of in fields)
+    return patient or defined.get("scheduler") is not None

@@ -29,7 +29,7 @@ from segtune.study.overrides import flatten
 from segtune.study.scores import scores
 from segtune.study.space import corners, distributions
 from segtune.study.spec import Search
-from segtune.study.stopping import EPOCHS, Asha
+from segtune.study.stopping import EPOCHS, EVERY, Asha, first_decision
 from segtune.study.trial import Trial
 
 CONTINUE, STOP = str(TrialScheduler.CONTINUE), str(TrialScheduler.STOP)
@@ -150,7 +150,8 @@ def scheduler(
         "time_attr": "epoch",
         "metric": "value",
         "mode": "max" if direction == "maximize" else "min",
-        "grace_period": asked.grace_period,
+        # Else a lower rung, passed over between two scores, would stop trials at a later one.
+        "grace_period": first_decision(asked.grace_period, flatten(search.baseline).get(EVERY, 1)),
     }
     if isinstance(asked, Asha):
         rule: Any = AsyncHyperBandScheduler(

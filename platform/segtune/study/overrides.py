@@ -177,13 +177,15 @@ def _apply(config: Any, changes: Changes, path: str, faults: list[str]) -> Any:
         if dot:
             inner.setdefault(head, {})[rest] = value
     for name in sorted((whole.keys() | inner.keys()) - fields):
-        faults.append(unknown_field(f"{path}{name}", fields))
+        faults.append(unknown_field(f"{path}{name}", fields, getattr(config, "renamed", {})))
     new: dict[str, Any] = {}
     for name in sorted(fields & (whole.keys() | inner.keys())):
         value = current[name]
         if name in whole:
             value = _choose(value, whole[name], inner.get(name, {}), f"{path}{name}", faults)
-        if name in inner:
+        if name in inner and _are_rows(value):
+            value = _told(value, inner[name], f"{path}{name}.", faults)
+        elif name in inner:
             if not _parts(value):
                 faults.append(f"{path}{name} has no fields: it is {value!r}")
                 continue
@@ -222,6 +224,32 @@ def _choose(current: Any, value: Any, inner: Changes, path: str, faults: list[st
         return current
 
 
+def _are_rows(value: Any) -> bool:
+    """Whether it is a tuple of rows of which some stand as names, or as names and fields, which
+    their class makes configurations of."""
+    return isinstance(value, tuple) and any(isinstance(item, str | Mapping) for item in value)
+
+
+def _told(rows: tuple[Any, ...], inner: Changes, path: str, faults: list[str]) -> tuple[Any, ...]:
+    """Rows that stand as their names or fields, with changes to fields by the rows' places."""
+    of_place: dict[str, dict[str, Any]] = {}
+    for key, value in inner.items():
+        place, _, field = key.partition(".")
+        of_place.setdefault(place, {})[field] = value
+    known = {str(place): item for place, item in enumerate(rows)}
+    for place, changes in of_place.items():
+        if place not in known:
+            faults.append(unknown_field(f"{path}{place}", {*known}))
+            continue
+        item = known[place]
+        if dataclasses.is_dataclass(item):
+            known[place] = _apply(item, changes, f"{path}{place}.", faults)
+        else:
+            fields = {"name": item} if isinstance(item, str) else item
+            known[place] = {**fields, **changes}
+    return tuple(known.values())
+
+
 def _shared(current: Any, row: type[Any]) -> dict[str, Any]:
     """The settings that a row has in common with what was chosen before."""
     bases = [c for c in type(current).__mro__ if c in row.__mro__ and dataclasses.is_dataclass(c)]
@@ -233,9 +261,18 @@ def _is_required(f: dataclasses.Field[Any]) -> bool:
     return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
 
 
-def unknown_field(path: str, fields: set[str]) -> str:
-    """That a dotted field is none of those there are, and which was perhaps meant."""
+def unknown_field(path: str, fields: set[str], renamed: Mapping[str, str] | None = None) -> str:
+    """That a dotted field is none of those there are, and which was perhaps meant.
+
+    Args:
+        path: the field.
+        fields: those there are beside it.
+        renamed: earlier names of some of them -> what took their place (`renamed` of a class).
+    """
     parent, _, name = path.rpartition(".")
+    if renamed and name in renamed:
+        now = f"{parent}.{renamed[name]}".removeprefix(".")
+        return f"unknown field {path}: it is {now} now"
     if not fields:
         return f"unknown field {path}: the baseline's {parent} has no settings"
     close = difflib.get_close_matches(name, fields, n=1)
@@ -251,6 +288,10 @@ def value_faults(error: ValueError, path: str) -> list[str]:
     lines = []
     for e in errors():
         where = path + ".".join(str(part) for part in e["loc"])
+        cause = e.get("ctx", {}).get("error")
+        if hasattr(cause, "errors"):  # of a configuration that was made of a name and fields
+            lines += value_faults(cause, f"{where}.")
+            continue
         shown = e["loc"] and e["type"] != "missing" and not dataclasses.is_dataclass(e["input"])
         given = f" = {e['input']!r}" if shown else ""
         message = _MESSAGES.get(e["type"], e["msg"].removeprefix("Value error, "))

@@ -1,6 +1,7 @@
 """When a search stops a trial early. `segtune.search.schedulers` makes Ray's schedulers of these
 values."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
@@ -11,6 +12,20 @@ Direction = Literal["maximize", "minimize"]
 
 EPOCHS = "schedule.epochs"
 """The field that says how long a trial trains; schedulers count epochs."""
+EVERY = "evaluation.every"
+"""The field that says after how many epochs there is a score, by which schedulers decide; a
+configuration without it has one after each epoch."""
+
+
+def first_decision(grace_period: int, every: int) -> int:
+    """The first epoch after which a trial can be stopped: that of the first score from the grace
+    period's last epoch on.
+
+    Args:
+        grace_period: epochs that every trial gets.
+        every: epochs from one score to the next.
+    """
+    return every * math.ceil(grace_period / every)
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -18,8 +33,9 @@ class Asha:
     """Asynchronous successive halving: at each rung the best 1 / `reduction_factor` of the trials
     that came so far go on.
 
-    Rungs lie at `grace_period` * `reduction_factor` ** k epochs. A trial that reaches its last
-    epoch is never stopped.
+    Rungs lie at `grace_period` * `reduction_factor` ** k epochs, each at the first evaluation from
+    there on; the grace period lasts until one. A trial that reaches its last epoch is never
+    stopped.
     """
 
     metric: str | None = None

@@ -24,7 +24,7 @@ from segtune.study.space import (
     suggest,
 )
 from segtune.study.spec import Search
-from segtune.study.stopping import EPOCHS
+from segtune.study.stopping import EPOCHS, EVERY, first_decision
 
 COMBINATIONS = 1024
 """How many combinations of a space's ends and choices are checked; where there are more, a
@@ -150,13 +150,20 @@ def _scheduler(study: Search) -> Iterator[str]:
         )
     if asked.metric is None and not any(o.metric in known for o in study.objectives):
         yield f"scheduler: no objective is a score: give its metric, one of {', '.join(known)}"
-    epochs = flatten(study.baseline).get(EPOCHS)
+    fields = flatten(study.baseline)
+    epochs, every = fields.get(EPOCHS), fields.get(EVERY, 1)
     if epochs is None:
         yield f"scheduler: it counts epochs, and the baseline has no {EPOCHS}: leave it out"
     elif asked.grace_period >= epochs:
         yield (
             f"scheduler: grace_period = {asked.grace_period} of {epochs} epochs stops nobody: "
             f"give less than {epochs}, or leave the scheduler out"
+        )
+    elif (first := first_decision(asked.grace_period, every)) >= epochs:
+        yield (
+            f"scheduler: it stops nobody: with {EVERY} = {every} and grace_period = "
+            f"{asked.grace_period} the first score that it could decide by comes after epoch "
+            f"{min(first, epochs)} of {epochs}: evaluate more often, or leave the scheduler out"
         )
 
 

@@ -342,6 +342,9 @@ def test_a_transform_stands_as_its_name_or_its_fields() -> None:
     assert from_json(Augment, values) == written
     with pytest.raises(ValueError, match="unknown transform 'fog': choose one of"):
         Augment(transforms=("fog",))  # type: ignore[arg-type]
+    for wrong in ("smoke", ["smoke"], {"name": "smoke"}, 0.5, ({"density": 0.3},), (0.5,)):
+        with pytest.raises(ValueError, match=r'such as \("smoke",\) or .*; transforms are .*smoke'):
+            Augment(transforms=wrong)  # type: ignore[arg-type]
 
 
 def test_two_transforms_of_one_name_draw_apart(scene: Sample) -> None:

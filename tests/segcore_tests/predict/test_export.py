@@ -86,6 +86,35 @@ def trained(tiny: TrainConfig, method: str, folder: Path) -> DualEncoder:
     return training.system.eval()
 
 
+def test_averaged_adapters_are_merged_exported_and_predicted_with(
+    tiny: TrainConfig, tmp_path: Path
+) -> None:
+    """With `optim.ema` a checkpoint's best weights are the running mean, not the last step's."""
+    seen = []
+    for decay in (None, 0.9):
+        config = dataclasses.replace(
+            tiny,
+            method=Method.named("lora", lr=0.05),
+            schedule=Schedule(epochs=1, batch_size=3, warmup_steps=0),
+            optim=dataclasses.replace(tiny.optim, ema=decay),
+        )
+        torch.manual_seed(0)
+        (folder := tmp_path / str(decay)).mkdir()
+        Training(config, Runtime(test=False)).advance().save(folder)
+        export(restore(folder), folder / "sam2.safetensors")
+        plain = Sam2().eval()
+        plain.load_state_dict(load_file(folder / "sam2.safetensors"))
+        system = restore(folder).system.eval()
+        assert isinstance(system, DualEncoder)
+        with torch.no_grad():
+            levels, _ = system.rgb(image())
+            alone = plain.image_encoder((image() - MEAN) / STD)["backbone_fpn"]
+        assert torch.allclose(alone[2], levels[16], atol=1e-4)
+        seen.append(levels[16])
+    last, mean = seen
+    assert not torch.allclose(last, mean, atol=1e-3), "the mean is not what the last step left"
+
+
 def image() -> Tensor:
     return torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
 

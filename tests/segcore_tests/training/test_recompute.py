@@ -19,8 +19,10 @@ from segcore.training.loop import Training
 from segcore.training.recompute import recompute_blocks
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import OptimConfig, Schedule
+from segtune.study.overrides import apply
 
 WITH_BLOCKS = [n for n, row in SYSTEMS.items() if "transformer blocks" not in row.lacks]
+INSIDE_FROZEN = [n for n in WITH_BLOCKS if smallest(n).gradients_in_frozen_blocks]
 
 
 def one_step(system: str, method: str = "full", **options: Any) -> TrainConfig:
@@ -54,12 +56,15 @@ def counted(training: Training) -> collections.Counter[str]:
     return calls
 
 
-@pytest.mark.parametrize("system", WITH_BLOCKS)
-def test_checkpointing_changes_no_digit_and_runs_blocks_again(system: str) -> None:
+@pytest.mark.parametrize(
+    ("system", "method"),
+    [*((name, "full") for name in WITH_BLOCKS), *((name, "frozen") for name in INSIDE_FROZEN)],
+)
+def test_checkpointing_changes_no_digit_and_runs_blocks_again(system: str, method: str) -> None:
     torch.set_num_threads(1)
-    plain = Training(one_step(system), Runtime())
+    plain = Training(one_step(system, method), Runtime())
     usual = counted(plain)
-    saving = Training(one_step(system, gradient_checkpointing=True), Runtime())
+    saving = Training(one_step(system, method, gradient_checkpointing=True), Runtime())
     again = counted(saving)
     (one,) = plain._train_epoch(1)
     (other,) = saving._train_epoch(1)
@@ -71,7 +76,7 @@ def test_checkpointing_changes_no_digit_and_runs_blocks_again(system: str) -> No
     assert all(again[path] == 2 * usual[path] for path in moving)
 
 
-@pytest.mark.parametrize("method", ["lora", "srft_galore", "frozen"])
+@pytest.mark.parametrize("method", ["lora", "srft_galore"])
 def test_checkpointing_goes_with_every_kind_of_method(method: str) -> None:
     torch.set_num_threads(1)
     found = [
@@ -84,6 +89,17 @@ def test_checkpointing_goes_with_every_kind_of_method(method: str) -> None:
         for options in ({}, {"gradient_checkpointing": True})
     ]
     assert found[0] == found[1]
+
+
+def test_it_is_refused_where_nothing_would_be_computed_again() -> None:
+    without = [name for name in WITH_BLOCKS if name not in INSIDE_FROZEN]
+    assert without
+    for name in without:
+        with pytest.raises(ValueError, match=f"the method frozen moves nothing .* {name} trains"):
+            one_step(name, "frozen", gradient_checkpointing=True)
+    config = one_step("weft", "frozen", gradient_checkpointing=True)
+    with pytest.raises(ValueError, match="gradient_checkpointing has no effect"):
+        apply(config, {"system.guided": False})
 
 
 def test_less_is_kept_for_the_backward_pass(tiny: TrainConfig) -> None:

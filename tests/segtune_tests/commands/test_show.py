@@ -129,3 +129,21 @@ def test_show_of_a_study_without_its_data_says_what_is_missing(
     shown = capsys.readouterr().out
     assert "not counted: data/L3D: no such folder" in shown
     assert "2 arms x 3 seeds = 6 trials" in shown
+
+
+def test_show_says_what_the_data_do_not_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folded = FILE.replace("seeds=(0, 1),", "seeds=(0, 1), folds=20,")
+    selecting = ["--set", "evaluation.select_on=('dice', 'rigde', 'per_image')"]
+    for text, words, fault in (
+        (folded, [], "`segtune run` refuses: fold: train and val have 3 patients, too few for 20"),
+        (FILE, selecting, "`segtune run` refuses: evaluation.select_on: there is no class 'rigde'"),
+        (FILE, ["--set", "fold=(0, 20)"], "not counted: fold: train and val have 3 patients"),
+    ):
+        Path("mine.py").write_text(text)
+        assert main(["show", "mine.py", *words]) == 0
+        shown = " ".join(capsys.readouterr().out.split())
+        assert shown.count(fault) == 1
+        assert ("refuses" in shown) == ("refuses" in fault)

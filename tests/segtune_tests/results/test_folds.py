@@ -1,10 +1,11 @@
 """A seed's folds count as one trial: the mean over them."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.known_study import write_study
+from support.known_study import caveat, write_study
 from support.score_kinds import KINDS
 
 from segtune.report.parts.lookup import evaluated
@@ -85,6 +86,40 @@ def test_curves_have_the_epochs_that_every_fold_has(tmp_path: Path) -> None:
     val = found[found["split"] == "val"].groupby("trial_id")["epoch"].max()
     assert val["up-s0"] == last - 1
     assert val["up-s1"] == last
+
+
+def test_a_seed_has_no_score_where_a_fold_has_none(tmp_path: Path) -> None:
+    write_folded(tmp_path)
+    for table in ("scores", "images"):
+        rows = tables.read(tmp_path, "folded", table, trial_id="up-s1-f2").to_pylist()
+        for row in rows:
+            if row["split"] == "test" and row.get("sample_id", "p0-0") == "p0-0":
+                row["value"] = math.nan
+        tables.write(tmp_path, "folded", table, rows)
+    found = load(tmp_path, "folded")
+    for frame, where in ((found.scores, "trial_id"), (found.images, "sample_id")):
+        test = frame[frame["split"] == "test"]
+        undefined = test[test["value"].isna()]
+        assert undefined["trial_id"].tolist() == ["up-s1"], where
+    assert summarize(tmp_path, "folded").comparisons[0].differences[0].seeds == (0, 2)
+
+
+def test_the_report_says_that_tuning_saw_patients_of_the_folds(tmp_path: Path) -> None:
+    write_folded(tmp_path)
+    title = "tuned on patients of the folds"
+    assert not caveat(summarize(tmp_path, "folded"), title)
+    write_study(tmp_path, ARMS, study="tuned", tune={"up": {"rank": (2, 4)}})
+    assert not caveat(summarize(tmp_path, "tuned"), title), "without folds val is not dealt out"
+    for table in TRIAL_TABLES:
+        for trial in ("up-t0", "up-t1"):
+            rows = tables.read(tmp_path, "tuned", table, trial_id=trial).to_pylist()
+            if rows and table != "trials":
+                tables.write(tmp_path, "folded", table, rows)
+            elif rows:
+                tables.write(tmp_path, "folded", table, [{**rows[0], "study": "folded"}])
+    text = caveat(summarize(tmp_path, "folded"), title)
+    assert "chosen on the data set's own val" in text
+    assert "those on test are not" in text
 
 
 def evaluate(storage: Path, trial: str, value: float, *, split: str = "test") -> None:

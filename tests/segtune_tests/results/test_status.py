@@ -173,6 +173,28 @@ def test_time_left_takes_the_pace_of_the_arm_for_what_has_not_begun(tmp_path: Pa
     assert (left.seconds, left.concurrent) == (50 + 100 + 2000, 1)
 
 
+@pytest.mark.parametrize(
+    ("changes", "at_most"),
+    [
+        ({}, False),
+        ({"baseline": {"schedule.epochs": 10, "evaluation.patience": None}}, False),
+        ({"baseline": {"schedule.epochs": 10, "evaluation.patience": 3}}, True),
+        ({"arms": ARMS | {"patient": {"evaluation.patience": 3}}}, True),
+        ({"tune": {"lora": {"evaluation.patience": [2, 3]}}}, True),
+        ({"scheduler": {"name": "asha", "grace_period": 1}}, True),
+    ],
+)
+def test_time_left_is_the_most_there_is_where_trials_may_end_early(
+    tmp_path: Path, changes: dict[str, Any], *, at_most: bool
+) -> None:
+    begin(tmp_path, **changes)
+    train(tmp_path, "frozen-s0", range(1, 6), pace=10)
+    study = read_status(tmp_path, "mine", NOW)
+    assert study.time_left is not None
+    assert study.time_left.at_most is at_most
+    assert ("at most about" in shown(study, 200)) is at_most
+
+
 def test_a_search_waits_for_its_samples(tmp_path: Path) -> None:
     begin(tmp_path, kind="search", num_samples=5)
     train(tmp_path, "t0", range(1, 11), status="finished", arm=None, number=0)

@@ -23,8 +23,14 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class Scoring:
+    every: int = 1
+
+
+@dataclass(frozen=True)
 class Config(Scored):
     schedule: Schedule = field(default_factory=Schedule)
+    evaluation: Scoring = field(default_factory=Scoring)
     rank: int = 8
     seed: int = 0
 
@@ -194,3 +200,36 @@ def test_epochs_of_trials_that_go_on_count_for_the_others() -> None:
     past = [gone(n, [0.8, 0.8], "cancelled") for n in range(3)]
     stops = make_scheduler(search(Asha(grace_period=1, reduction_factor=2)), past)
     assert run(stops, "t3", [0.1] * EPOCHS) == 1
+
+
+def run_scored(stops: EpochScheduler, name: str, dice: float, every: int) -> int:
+    """Epochs that a trial of constant scores was given, of which it has one every so many."""
+    trial = TuneTrial(name)
+    stops.on_trial_add(None, trial)
+    for epoch in (e for e in range(1, EPOCHS + 1) if e % every == 0 or e == EPOCHS):
+        if stops.on_trial_result(None, trial, result(epoch, dice)) == STOP:
+            return epoch
+    return EPOCHS
+
+
+def test_asha_decides_once_for_each_rung_where_scores_are_seldom() -> None:
+    """Rungs are 4 and 12 with a score every 4 epochs, not 1, 3 and 9: 8 is none."""
+    asked = search(Asha(grace_period=1, reduction_factor=3), baseline=Config(evaluation=Scoring(4)))
+    stops = make_scheduler(asked)
+    assert run_scored(stops, "a", 0.5, 4) == EPOCHS
+    assert run_scored(stops, "b", 0.4, 4) == 4
+    late = TuneTrial("late")
+    stops.on_trial_add(None, late)
+    assert stops.on_trial_result(None, late, result(4, 0.6)) == CONTINUE
+    run_scored(stops, "better", 0.9, 4)
+    assert stops.on_trial_result(None, late, result(8, 0.6)) == CONTINUE, "8 is no rung"
+    assert stops.stopped == {"b": 4}
+
+
+def test_the_median_rule_decides_at_the_scores_there_are() -> None:
+    baseline = Config(evaluation=Scoring(3))
+    stops = make_scheduler(search(MedianStopping(grace_period=2, min_trials=2), baseline=baseline))
+    assert [run_scored(stops, name, dice, 3) for name, dice in (("a", 0.6), ("b", 0.5))] == [9, 9]
+    assert run_scored(stops, "c", 0.1, 3) == 3
+    assert run_scored(stops, "d", 0.7, 3) == EPOCHS
+    assert stops.stopped == {"c": 3}

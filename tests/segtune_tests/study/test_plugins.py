@@ -8,11 +8,14 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from segcore.config import TrainConfig, from_json, to_json
 from segcore.methods import METHODS
+from segcore.presets import nano
+from segcore.transforms.smoke import Smoke
 from segtune.study import catalog, plugins
 from segtune.study.definition import check_grown, define
 from segtune.study.overrides import (
@@ -154,3 +157,36 @@ def test_a_users_transform_travels_is_hashed_and_is_changed_by_its_place(tmp_pat
         apply(weak, {f"{where}.1.strength": 0.5})
     with pytest.raises(SpecError, match=r"augment.transforms has no fields: it is \(\)"):
         apply(plain_, {f"{where}.0.strength": 0.5})
+
+
+def test_transforms_are_named_and_changed_in_one_go() -> None:
+    where = "augment.transforms"
+    for rows in (("smoke",), ({"name": "smoke", "density": 0.9},), (Smoke(density=0.9),)):
+        config = apply(nano(), {f"{where}.0.density": 0.4, where: rows})
+        assert config.augment.transforms == (Smoke(density=0.4),)
+    twice = apply(nano(), {where: (Smoke(), "smoke"), f"{where}.1.density": 0.4})
+    assert twice.augment.transforms == (Smoke(), Smoke(density=0.4))
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"": ({"name": "smoke", "density": 7},)}, "augment.transforms.0.density = 7: Input sho"),
+        ({"": ("smoke",), ".0.density": 7}, "augment.transforms.0.density = 7: Input should be le"),
+        ({"": (Smoke(),), ".0.density": 7}, "augment.transforms.0.density = 7: Input should be le"),
+        ({"": ("smoke",), ".0.dense": 0.4}, "augment.transforms.0.dense = 0.4: Unexpected keyword"),
+        (
+            {"": ("smoke",), ".1.density": 0.4},
+            "unknown field augment.transforms.1: choose one of 0",
+        ),
+        ({"": ("fog",), ".0.density": 0.4}, "unknown transform 'fog': choose one of "),
+        ({"": ("fog",)}, "augment.transforms.0 = {'name': 'fog'}: unknown transform 'fog'"),
+        ({"": "smoke"}, "augment.transforms = 'smoke': write a tuple, such as"),
+    ],
+)
+def test_faults_of_transforms_say_where_they_are(changes: dict[str, Any], fault: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        apply(nano(), {f"augment.transforms{field}": value for field, value in changes.items()})
+    (found,) = caught.value.faults
+    assert fault in found
+    assert "validation error" not in found

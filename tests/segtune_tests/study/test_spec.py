@@ -12,6 +12,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from support.spec_jobs import Divided, Drill, Jigsaw, Job, Plane, Saw, faults
 
+from segcore.presets import nano, sam2_unet_nano
 from segtune.execution.resources import Resources, check_resources, fitting_trials
 from segtune.study.arms import factor, factorial
 from segtune.study.definition import check_grown, define, keep_history
@@ -66,6 +67,23 @@ def test_every_fault_of_a_change_is_named() -> None:
     assert "Did you mean length?" in text
     assert "seed = 'x'" in text
     assert "length has no fields" in text
+
+
+def test_a_field_of_an_earlier_version_is_told_by_its_present_name() -> None:
+    with pytest.raises(SpecError) as caught:
+        apply(nano(), {"system.sam2.pretrained": "none", "loss.dice_weight": 0.3})
+    assert caught.value.faults == (
+        "unknown field loss: it is system.loss now",
+        "unknown field system.sam2: it is system.rgb now",
+    )
+    whole: tuple[Any, ...] = (nano(), nano().system)
+    for config in whole:  # what is told is there, and the earlier name is not
+        assert config.renamed
+        for before, now in config.renamed.items():
+            assert now in flatten(config)
+            assert not hasattr(config, before)
+    trunk = apply(sam2_unet_nano(), {"system.sam2.standardise": False})
+    assert not trunk.system.sam2.standardise
 
 
 def test_unknown_choice_names_the_choices() -> None:

@@ -1,5 +1,6 @@
 """Searches as values: what is refused before anything starts, and how a search may grow."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -7,12 +8,13 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from support.spec_jobs import Job, faults, refusal
 
+from segcore.presets import nano
 from segtune.report.evidence.search_results import in_distribution
 from segtune.study.definition import check_grown, define
-from segtune.study.overrides import Changes
+from segtune.study.overrides import Changes, apply
 from segtune.study.space import When
 from segtune.study.spec import Ablation, AtLeast, AtMost, Objective, Search
-from segtune.study.stopping import Asha, MedianStopping
+from segtune.study.stopping import Asha, MedianStopping, Scheduler
 from segtune.study.validate import validate
 
 
@@ -103,6 +105,21 @@ def test_the_values_of_a_field_are_tried_beside_what_they_need() -> None:
 )
 def test_what_cannot_work_is_refused(changes: dict[str, Any], message: str) -> None:
     assert message in faults(search(**changes))
+
+
+@pytest.mark.parametrize(
+    ("asked", "every", "epochs"),
+    [(Asha(), 5, 5), (Asha(grace_period=5), 4, 7), (MedianStopping(grace_period=3), 6, 6)],
+)
+def test_a_scheduler_without_a_score_to_stop_by_is_refused(
+    asked: Scheduler, every: int, epochs: int
+) -> None:
+    fields = {"schedule.epochs": epochs, "evaluation.every": every}
+    space = {"optim.lr": FloatDistribution(1e-4, 1e-2, log=True)}
+    study = search(baseline=apply(nano(), fields), space=space, scheduler=asked)
+    assert f"stops nobody: with evaluation.every = {every} and grace" in faults(study)
+    longer = apply(nano(), fields | {"schedule.epochs": 9})
+    validate(replace(study, baseline=longer))
 
 
 def test_any_sampler_takes_its_options() -> None:

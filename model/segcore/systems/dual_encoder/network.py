@@ -37,6 +37,8 @@ class DualEncoderConfig(SystemConfig):
     """An encoder of images and one of depth, joined at one level of the former's features."""
 
     name: ClassVar[str] = "dual_encoder"
+    renamed: ClassVar[Mapping[str, str]] = {"sam2": "rgb"}
+    """Fields of earlier versions -> what took their place, for the message."""
 
     image_size: int = Field(default=128, ge=64)
     """Side of the square image that the RGB encoder sees, pixels: a multiple of 32 for SAM2, of 16

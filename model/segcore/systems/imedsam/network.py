@@ -85,6 +85,11 @@ class IMedSamConfig(SystemConfig):
         """Boxes."""
         return True
 
+    @property
+    def gradients_in_frozen_blocks(self) -> bool:
+        """Adapters of frequencies stand between the encoder's blocks."""
+        return self.frequency.map != "none"
+
     def check_weights(self) -> None:
         """Read SAM's weights, where they come from elsewhere.
 

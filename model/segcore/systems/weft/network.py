@@ -77,6 +77,11 @@ class WeftConfig(SystemConfig):
         """Of Mask2Former's kind."""
         return True
 
+    @property
+    def gradients_in_frozen_blocks(self) -> bool:
+        """What experts see goes into the transformer between its stages."""
+        return self.guided
+
     def check_weights(self) -> None:
         """Read the transformer's weights, where they come from elsewhere.
 

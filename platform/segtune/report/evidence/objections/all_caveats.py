@@ -19,6 +19,7 @@ from segtune.report.page.text import count, listing, number, setting
 from segtune.results.measures import select
 from segtune.results.study_rows import MACRO, StudyRows
 from segtune.results.study_scores import StudyScores
+from segtune.study.definition import FOLDS
 
 _LAST = 0.25
 """Share of the training, at its end, over which a rise is reported."""
@@ -38,6 +39,7 @@ def caveats(
         *_margin(rows),
         *(too_few(first) if first is not None else ()),
         *_edges(study),
+        *_tuned_on_folds(rows),
         *(_searched(rows) if rows.kind == FINALISTS else _untuned(rows)),
         *_rising(study),
         *(influence_caveats(study, first) if first is not None else ()),
@@ -86,6 +88,20 @@ def _edges(study: StudyScores) -> tuple[Caveat, ...]:
         Caveat(
             "tuned values at the edge of their range",
             f"{'; '.join(clauses)}. A value beyond was not tried and may be better.",
+        ),
+    )
+
+
+def _tuned_on_folds(rows: StudyRows) -> tuple[Caveat, ...]:
+    """Settings that were chosen on patients of whom folds are made."""
+    if FOLDS not in rows.definition or rows.of("tune").empty:
+        return ()
+    return (
+        Caveat(
+            "tuned on patients of the folds",
+            "Settings were chosen on the data set's own val, and its patients are among those that "
+            "are dealt out to the folds. Scores on val are of patients that the tuning has seen, "
+            "and may be too good; those on test are not.",
         ),
     )
 
