@@ -9,6 +9,8 @@ evaluate `segtune evaluate`: a trained network, or masks from elsewhere, scored 
 export   `segtune export`: a checkpoint's SAM2 as plain weights that load without segtune.
 names    `segtune list`: what there is to choose from.
 pairs    Which methods and data sets go with which system, for `segtune list`.
+plan     `segtune plan`: seeds and patients that a study's verdict takes, and what they cost.
+planning/ The work of `segtune plan`.
 predict  `segtune predict`: masks, overlays and contours of images and videos from a checkpoint.
 report   `segtune report`: one HTML file about studies that were run.
 run      `segtune run`: train what is left of a study.
