@@ -159,8 +159,9 @@ def _seconds(
     if hours_per_trial is not None:
         return (lambda arm, epochs: 3600 * hours_per_trial), "as stated"
     known = studies(storage)
-    for name in (n for n in names if n in known):
-        pace = usual_pace(read_status(storage, name, datetime.now(UTC)).trials)
-        if pace is not None:
-            return (lambda arm, epochs: epochs * pace(arm)), f"by the pace of the trials of {name}"
-    return None, ""
+    timed = {n: usual_pace(read_status(storage, n, datetime.now(UTC)).trials)
+             for n in names if n in known}  # fmt: skip
+    name, pace = next(((n, p) for n, p in timed.items() if p is not None), ("", None))
+    if pace is None:
+        return None, ""
+    return (lambda arm, epochs: epochs * pace(arm)), f"by the pace of the trials of {name}"

@@ -176,8 +176,8 @@ def _notes(asked: Asked, found: Plan) -> list[str]:
         fewest = min(s.seeds for s in measured)
         lines[0] += (
             f" {count(fewest, 'seed')} and {count(measured[0].patients, 'patient')} know it "
-            f"only so well: in {round(10 * RANGE)} of 10 such pilots the range holds what the truth asks "
-            "for."
+            f"only so well: in {round(10 * RANGE)} of 10 such pilots the range holds what the "
+            "truth asks for."
         )
     if found.smallest is not None:
         what = "difference" if asked.aim.question.margin is None else "margin"
