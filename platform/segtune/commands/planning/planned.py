@@ -43,7 +43,8 @@ class ArmPlan:
     spread: Spread
     seeds: Advice
     both: tuple[Advice, Advice] | None
-    """Seeds and patients that are enough together, where no number of seeds is."""
+    """Seeds and patients that are enough together, of the arm that takes most where no number of
+    seeds is enough for it."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +92,12 @@ def plan(
     arms = []
     for arm, known in asked.spreads.items():
         spread = known.spread if isinstance(known, MeasuredSpread) else known
-        needed, both = seeds_needed(aim, known, patients), None
-        if math.isinf(needed.number):
-            both = both_needed(aim, known, patients)
-        arms.append(ArmPlan(arm, spread, needed, both))
+        arms.append(ArmPlan(arm, spread, seeds_needed(aim, known, patients), None))
     arms.sort(key=lambda a: (-a.seeds.number, -a.spread.of_mean(3, patients.number)))
     worst = arms[0]
+    if math.isinf(worst.seeds.number):
+        together = both_needed(aim, asked.spreads[worst.arm], patients)
+        arms[0] = worst = replace(worst, both=together)
     numbers = seeds
     if numbers is None:
         advised = [int(worst.seeds.number)] if math.isfinite(worst.seeds.number) else []

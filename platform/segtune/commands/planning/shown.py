@@ -10,7 +10,7 @@ from rich.text import Text
 from segtune.commands.planning.asked import Asked
 from segtune.commands.planning.planned import ArmPlan, Cost, Plan
 from segtune.commands.status import duration
-from segtune.report.evidence.objections.power import about, range_of
+from segtune.report.evidence.objections.power import about, range_of, roughly
 from segtune.report.evidence.power.advice import MOST, RANGE, Advice
 from segtune.report.evidence.power.spread import MeasuredSpread
 from segtune.report.page.text import count
@@ -105,14 +105,14 @@ def _answer(asked: Asked, found: Plan) -> list[str]:
     worst, patients = found.arms[0], count(asked.patients[0].number, "test patient")
     if found.cost is not None:
         cost = _cost_text(found.cost)
-        number = f"{about(worst.seeds.number)} seeds{_range(asked, worst.seeds)}"
-        return [f"about {number} with {patients}: {cost}"]
+        number = f"{roughly(worst.seeds.number)} seeds{_range(asked, worst.seeds)}"
+        return [f"{number} with {patients}: {cost}"]
     assert worst.both is not None
     seeds, both = worst.both
     fixed = " The set has no more: ask for a larger difference, or test on more patients."
     return [
         f"no number of seeds up to {MOST:,} is enough with {patients}"
-        f"{_range(asked, worst.seeds)}; it takes about {about(both.number)} test patients"
+        f"{_range(asked, worst.seeds)}; it takes {roughly(both.number)} test patients"
         f"{_range(asked, both)} and {about(seeds.number)} seeds{_range(asked, seeds)}."
         f"{fixed if asked.fixed else ''}"
     ]
@@ -120,7 +120,7 @@ def _answer(asked: Asked, found: Plan) -> list[str]:
 
 def _range(asked: Asked, advice: Advice) -> str:
     measured = any(isinstance(s, MeasuredSpread) for s in asked.spreads.values())
-    return f" (likely {range_of(advice)})" if measured else ""
+    return f" (likely {range_of(advice)})" if measured and advice.low < advice.high else ""
 
 
 def _cost_text(cost: Cost) -> str:
@@ -179,7 +179,8 @@ def _notes(asked: Asked, found: Plan) -> list[str]:
             f"only so well: in {round(10 * RANGE)} of 10 such pilots the range holds what the "
             "truth asks for."
         )
-    if found.smallest is not None:
+    fraction = asked.kind.unit == "fraction"
+    if found.smallest is not None and not (fraction and found.smallest > 1):
         what = "difference" if asked.aim.question.margin is None else "margin"
         lines.append(
             f"The study's own seeds are enough for a {what} of {found.smallest:.2g}{_unit(asked)}."

@@ -46,6 +46,11 @@ def about(number: float) -> str:
     return f"{n if n < 100 else round(n, 2 - len(str(n))):,}"
 
 
+def roughly(number: float) -> str:
+    """`about 38`, `more than 1,000`."""
+    return about(number) if math.isinf(number) else f"about {about(number)}"
+
+
 def range_of(advice: Advice) -> str:
     """`9 to 79`, `9 to more than 1,000`."""
     return f"{about(advice.low)} to {about(advice.high)}"
@@ -132,7 +137,7 @@ def _underpowered(undecided: Sequence[Difference], comparison: Comparison) -> li
         return [
             Caveat(
                 "too few seeds",
-                f"{asked} with these {patients}, it takes about {about(advice.number)} seeds "
+                f"{asked} with these {patients}, it takes {roughly(advice.number)} seeds "
                 f"instead of {n} ({told} {range_of(advice)}). {_why(worst, comparison)}{more}",
             )
         ]
@@ -141,7 +146,7 @@ def _underpowered(undecided: Sequence[Difference], comparison: Comparison) -> li
         Caveat(
             "too few test patients",
             f"{asked}, no number of seeds up to {MOST:,} is enough with these {patients}: it takes "
-            f"about {about(number_.number)} of them and {about(seeds.number)} seeds ({told} "
+            f"{roughly(number_.number)} of them and {about(seeds.number)} seeds ({told} "
             f"{range_of(number_)} test patients and {range_of(seeds)} seeds). "
             f"{_why(worst, comparison)}{more}",
         )
