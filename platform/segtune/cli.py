@@ -13,6 +13,7 @@ from segtune.commands import (
     evaluate,
     export,
     names,
+    plan,
     predict,
     report,
     run,
@@ -38,6 +39,7 @@ class Command(Protocol):
 COMMANDS: Mapping[str, Command] = {
     "list": names,
     "show": show,
+    "plan": plan,
     "run": run,
     "submit": submit,
     "stop": stop,

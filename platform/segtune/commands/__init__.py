@@ -9,13 +9,12 @@ evaluate `segtune evaluate`: a trained network, or masks from elsewhere, scored 
 export   `segtune export`: a checkpoint's SAM2 as plain weights that load without segtune.
 names    `segtune list`: what there is to choose from.
 pairs    Which methods and data sets go with which system, for `segtune list`.
+plan     `segtune plan`: seeds and patients that a study's verdict takes, and what they cost.
+planning/ The work of `segtune plan`.
 predict  `segtune predict`: masks, overlays and contours of images and videos from a checkpoint.
 report   `segtune report`: one HTML file about studies that were run.
 run      `segtune run`: train what is left of a study.
-scores_kept  What an evaluation is of, and its scores put into the tables of a study.
-scores_shown  The scores of an evaluation on the terminal: as tables, or as JSON.
-scoring  Checkpoints, and masks from elsewhere, scored one after another: the work of `evaluate`.
-scoring_options  What `evaluate` was asked to score: read from its options, and checked.
+scoring/ The work of `segtune evaluate`.
 shared   Arguments that several commands take, and what they mean.
 show     `segtune show`: what a study would run, and what it would cost.
 status   `segtune status`: where a study stands, from its tables; where a job stands, from its

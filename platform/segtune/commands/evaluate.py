@@ -95,8 +95,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Score them, keep the scores, and print them."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as for `predict`
-    from segtune.commands.scores_shown import as_json, show
-    from segtune.commands.scoring import score_masks, score_networks
+    from segtune.commands.scoring.score import score_masks, score_networks
+    from segtune.commands.scoring.shown import as_json, show
     from segtune.execution.checkpoints import of_all_seeds
 
     args.checkpoints = [one for place in args.checkpoints for one in of_all_seeds(place)]

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from segcore.metrics.aggregate import aggregate
 from segcore.training.events import ImageScore
-from segtune.commands.scores_shown import Scores, as_json, over_patients, show
+from segtune.commands.scoring.shown import Scores, as_json, over_patients, show
 from segtune.results.evaluations import Setting, Subject
 
 PATIENTS = 8

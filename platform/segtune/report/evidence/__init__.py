@@ -10,6 +10,7 @@ margins         Against a margin: whether an arm is as good as the baseline, or 
 measured_costs  What trials cost: parameters, memory, and time per step by part.
 objections/     What speaks against a conclusion.
 patients        Scores by test patient: patients resampled, left out one at a time, and weighted.
+power/          Power: the seeds and patients that a verdict takes.
 search_results  A search's trials: what was drawn, what it scored, and the Pareto front.
 stats           Intervals and tests on one number per seed or per patient.
 summary         What each arm scores on the test split, over seeds and over patients.

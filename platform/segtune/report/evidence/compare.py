@@ -10,6 +10,7 @@ from segtune.report.evidence.crossed import Crossed, crossed, over_both
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.margins import AgainstMargin, at_most, hold_against, margin_text
 from segtune.report.evidence.patients import PatientInterval, bootstrap, by_patient, shares
+from segtune.report.evidence.power.spread import MeasuredSpread, measure_spread
 from segtune.report.evidence.stats import (
     ALPHA,
     MIN_PATIENTS,
@@ -93,6 +94,8 @@ class Difference:
     """What `over_both` and `p` are of."""
     held: AgainstMargin | None
     """The difference against the margin; None without a margin or a test."""
+    spread: MeasuredSpread | None
+    """How much seeds and patients move the difference; None for fewer than two of either."""
     same_data: bool
     """Whether arm and baseline ran on the same data with each seed; there is no test if not."""
     verdict: ArmVerdict
@@ -234,12 +237,12 @@ def _difference(
     over_seeds = t_interval(per_seed)
     assert over_seeds is not None
     there = [p for p in pairs.values() if p[0] in images.of_trial and p[1] in images.of_trial]
-    interval_, per_patient, weights_P = None, np.empty(0), np.empty(0)
+    interval_, spread, per_patient, weights_P = None, None, np.empty(0), np.empty(0)
     names: tuple[str, ...] = ()
     if there:
         own, base = (images.stack(side) for side in zip(*there, strict=True))
         (a, b), names, n = by_patient((own, base), images.patients)
-        interval_, weights_P = bootstrap(a, b, n), a.weights_P
+        interval_, spread, weights_P = bootstrap(a, b, n), measure_spread(a, b), a.weights_P
         if len(names) > 1 and np.isfinite(each := shares(a, b)).all():
             per_patient = each
     testable = same_data and per_patient.size > 0
@@ -262,6 +265,7 @@ def _difference(
         p_holm=None,
         crossed=both,
         held=None,
+        spread=spread,
         same_data=same_data,
         verdict=ArmVerdict("cannot tell", ""),
     )

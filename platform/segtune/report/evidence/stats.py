@@ -20,7 +20,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
-from statsmodels.stats.power import TTestPower
 
 from segtune.report.evidence.estimate import Estimate
 
@@ -133,25 +132,6 @@ def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
     corrected_P[order_P] = np.maximum.accumulate(known_P[order_P] * factors_P).clip(max=1.0)
     corrected = iter(corrected_P)
     return tuple(None if p is None else float(next(corrected)) for p in p_values)
-
-
-def needed(difference: float, sd: float, tests: int) -> int | None:
-    """Pairs that show a difference in four of five studies, by a paired t test (statsmodels).
-
-    Args:
-        difference: to be shown.
-        sd: of the paired differences.
-        tests: arms that are corrected for: the level is 5 % over them.
-
-    Returns:
-        At least 3; None where there is no spread to go by.
-    """
-    if not sd > 0:
-        return None
-    # From effects this large on the smallest number that is ever asked for is enough.
-    effect = min(abs(difference) / sd, 5.0)
-    n = TTestPower().solve_power(effect_size=effect, alpha=ALPHA / tests, power=POWER)
-    return max(MIN_SEEDS, math.ceil(float(np.max(n))))
 
 
 def varies(values: Values) -> bool:

@@ -15,11 +15,9 @@ from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.stats import (
     ALPHA,
     MIN_SEEDS,
-    POWER,
     effective,
     hedges,
     holm,
-    needed,
     paired_t,
     sign_flips,
     t_factor,
@@ -166,22 +164,3 @@ def test_holm_steps_down_and_never_decreases() -> None:
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
 def test_holm_is_statsmodels(p_values: list[float]) -> None:
     assert holm(p_values) == tuple(multipletests(p_values, method="holm")[1])
-
-
-@pytest.mark.parametrize(("sd", "tests"), [(0.01, 1), (0.02, 3), (0.05, 1)])
-def test_needed_pairs_have_the_power_and_one_fewer_has_not(sd: float, tests: int) -> None:
-    n = needed(0.01, sd, tests)
-    assert n is not None
-
-    def power(pairs: int) -> float:
-        critical = stats.t.ppf(1 - ALPHA / tests / 2, pairs - 1)
-        return float(stats.nct.sf(critical, pairs - 1, 0.01 / sd * math.sqrt(pairs)))
-
-    assert power(n) >= POWER - 1e-3
-    assert power(n - 1) < POWER
-
-
-def test_needed_at_the_ends() -> None:
-    assert needed(0.01, 0.0, 1) is None
-    assert needed(0.01, math.nan, 1) is None
-    assert needed(0.01, 1e-9, 1) == MIN_SEEDS

@@ -1,28 +1,59 @@
 """Power: whether there are enough seeds and patients to show a difference that matters."""
 
 import math
-from collections.abc import Callable, Sequence
-
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from segtune.report.evidence.compare import SIGNS, Comparison, Difference
+from segtune.report.evidence.margins import margin_text
 from segtune.report.evidence.objections.caveat import MATTERS, Caveat
 from segtune.report.evidence.patients import MIN_FOR_INTERVAL
-from segtune.report.evidence.stats import MIN_PATIENTS, MIN_SEEDS, POWER, needed
+from segtune.report.evidence.power.advice import MOST, Advice, Aim, both_needed, seeds_needed
+from segtune.report.evidence.power.chance import Question, chance
+from segtune.report.evidence.power.spread import MeasuredSpread
+from segtune.report.evidence.stats import MIN_PATIENTS, MIN_SEEDS
 from segtune.report.page.text import count, listing, number
 
 
 def too_few(comparison: Comparison) -> tuple[Caveat, ...]:
     """Too few seeds or patients for a verdict, and how many more it would take."""
-    measure, tests = comparison.measure, len(comparison.differences)
     undecided = [
         d for d in comparison.differences if d.verdict.word == "cannot tell" and d.same_data
     ]
     return (
         *_untestable(undecided),
         *_few_patients(comparison),
-        *(_underpowered(undecided, comparison, tests) if measure.is_fraction else ()),
+        *_underpowered(undecided, comparison),
     )
+
+
+def aim_of(comparison: Comparison) -> Aim | None:
+    """What the study should be able to show: with a margin that an arm which is exactly as good is
+    no worse, else a difference that matters; None where nothing says what matters."""
+    arms = len(comparison.differences)
+    if comparison.margin is not None:
+        return Aim(Question("no worse", 0.0, comparison.margin), arms)
+    if comparison.measure.is_fraction:
+        return Aim(Question("better", MATTERS), arms)
+    return None
+
+
+def about(number: float) -> str:
+    """An estimated number, rounded to two digits from 100 on."""
+    if math.isinf(number):
+        return f"more than {MOST:,}"
+    n = int(number)
+    return f"{n if n < 100 else round(n, 2 - len(str(n))):,}"
+
+
+def roughly(number: float) -> str:
+    """`about 38`, `more than 1,000`."""
+    return about(number) if math.isinf(number) else f"about {about(number)}"
+
+
+def range_of(advice: Advice) -> str:
+    """`9 to 79`, `9 to more than 1,000`."""
+    return f"{about(advice.low)} to {about(advice.high)}"
 
 
 def _few_patients(comparison: Comparison) -> list[Caveat]:
@@ -70,47 +101,77 @@ def _untestable(undecided: Sequence[Difference]) -> list[Caveat]:
     return found
 
 
-def _underpowered(
-    undecided: Sequence[Difference], comparison: Comparison, tests: int
-) -> list[Caveat]:
-    """How many seeds and patients would be enough together, from the spread that was observed.
+@dataclass(frozen=True)
+class _Weak:
+    """An arm of which too few studies would show what is asked."""
 
-    Seeds and patients both add to the variance of the test, so each may use up half of the
-    variance that the power allows. That is the same as asking each to show a difference that is
-    smaller by the square root of two.
-    """
-    measure = comparison.measure
-    asked = f"a difference of {MATTERS} in {measure.name} ({round(100 * POWER)} % power, "
-    asked += f"5 % level{f' over {tests} arms' if tests > 1 else ''}, paired t test)"
-    spread: list[tuple[str, Callable[[Difference], tuple[float, ...]]]] = [
-        ("seed", lambda d: d.per_seed),
-        ("test patient", lambda d: d.per_patient),
-    ]
-    tested, found = [d for d in undecided if d.p is not None], []
-    for noun, of in spread:
-        wanted = {d: _needed(of(d), tests) for d in tested}
-        short = {d: n for d, n in wanted.items() if n is not None and n > len(of(d))}
-        if short:
-            worst = max(short, key=lambda d: short[d] - len(of(d)))
-            sd, n = float(np.std(of(worst), ddof=1)), len(of(worst))
-            others = [d.arm for d in short if d is not worst]
-            found.append(
-                Caveat(
-                    f"too few {noun}s",
-                    f"{worst.arm}'s difference from {comparison.baseline} varies over {noun}s with "
-                    f"sd {number(sd, measure.digits)} (n = {n}): to show {asked} it takes about "
-                    f"{_about(short[worst])} {noun}s instead of {n}, if there are enough "
-                    f"{'test patients' if noun == 'seed' else 'seeds'} as well"
-                    f"{f'; {listing(others)} would need more, too' if others else ''}.",
-                )
+    difference: Difference
+    spread: MeasuredSpread
+    power: float
+
+
+def _underpowered(undecided: Sequence[Difference], comparison: Comparison) -> list[Caveat]:
+    """How many seeds would be enough with these test patients, from the spread that was observed;
+    where no number is, how many patients as well."""
+    aim = aim_of(comparison)
+    if aim is None:
+        return []
+    weak = []
+    for d in undecided:
+        if d.p is None or d.spread is None:
+            continue
+        there = d.spread.test_patients
+        power = chance(aim.question, d.spread.spread, d.spread.seeds, there, aim.arms)
+        if power < aim.power:
+            weak.append(_Weak(d, d.spread, power))
+    if not weak:
+        return []
+    worst = min(weak, key=lambda w: w.power)
+    advice = seeds_needed(aim, worst.spread, worst.spread.test_patients)
+    others = [w.difference.arm for w in weak if w is not worst]
+    more = f" {listing(others)} would need more, too." if others else ""
+    n, patients = worst.spread.seeds, count(worst.spread.patients, "test patient")
+    told = f"what {count(n, 'seed')} and {patients} tell of the spread allows for"
+    asked = f"To show {_asked(aim, comparison)}"
+    if math.isfinite(advice.number):
+        return [
+            Caveat(
+                "too few seeds",
+                f"{asked} with these {patients}, it takes {roughly(advice.number)} seeds "
+                f"instead of {n} ({told} {range_of(advice)}). {_why(worst, comparison)}{more}",
             )
-    return found
+        ]
+    seeds, number_ = both_needed(aim, worst.spread, worst.spread.test_patients)
+    return [
+        Caveat(
+            "too few test patients",
+            f"{asked}, no number of seeds up to {MOST:,} is enough with these {patients}: it takes "
+            f"{roughly(number_.number)} of them and {about(seeds.number)} seeds ({told} "
+            f"{range_of(number_)} test patients and {range_of(seeds)} seeds). "
+            f"{_why(worst, comparison)}{more}",
+        )
+    ]
 
 
-def _about(n: int) -> str:
-    """An estimated number, rounded to two digits from 100 on."""
-    return f"{n if n < 100 else round(n, 2 - len(str(n))):,}"
+def _asked(aim: Aim, comparison: Comparison) -> str:
+    measure, arms = comparison.measure, aim.arms
+    terms = f"{round(100 * aim.power)} % power, 5 % level{f' over {arms} arms' if arms > 1 else ''}"
+    if comparison.margin is not None:
+        margin = margin_text(comparison.margin, measure)
+        return (
+            f"that an arm which is as good as {comparison.baseline} is no worse within the margin "
+            f"of {margin} in {measure.name} ({terms})"
+        )
+    return f"a difference of {MATTERS} in {measure.name} ({terms})"
 
 
-def _needed(values: Sequence[float], tests: int) -> int | None:
-    return needed(MATTERS / math.sqrt(2), float(np.std(values, ddof=1)), tests)
+def _why(worst: _Weak, comparison: Comparison) -> str:
+    """The spread that the numbers come from."""
+    spread, digits = worst.spread.spread, comparison.measure.digits
+    unit = f" {comparison.measure.unit}" if comparison.measure.unit else ""
+    return (
+        f"{worst.difference.arm}'s difference from {comparison.baseline} varies over seeds with sd "
+        f"{number(spread.seed, digits)}{unit}, over patients with {number(spread.patient, digits)}"
+        f"{unit}, beyond both with {number(spread.rest, digits)}{unit}: the power is "
+        f"{round(100 * worst.power)} % now."
+    )

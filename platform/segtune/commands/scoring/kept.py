@@ -14,7 +14,7 @@ from segcore.metrics.aggregate import aggregate
 from segcore.training.events import OWN_SIZE, ImageScore
 from segcore.training.retest import Retest
 from segcore.training.scoring import Target
-from segtune.commands.scores_shown import Scores
+from segtune.commands.scoring.shown import Scores
 from segtune.results import evaluations, tables
 from segtune.results.evaluations import Setting, Subject
 from segtune.results.provenance import find_origin

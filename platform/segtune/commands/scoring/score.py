@@ -21,9 +21,8 @@ from segcore.training.retest import Measured, Retest
 from segcore.training.runtime import Runtime, choose_device, device_name
 from segcore.training.scoring import Target, score_predictions
 from segtune.commands.data_set import data_set
-from segtune.commands.scores_kept import keep, owner_of, owner_of_all, setting_of
-from segtune.commands.scores_shown import Scores
-from segtune.commands.scoring_options import (
+from segtune.commands.scoring.kept import keep, owner_of, owner_of_all, setting_of
+from segtune.commands.scoring.options import (
     asked_sizes,
     check,
     data_of,
@@ -31,6 +30,7 @@ from segtune.commands.scoring_options import (
     retest_of,
     to_measure,
 )
+from segtune.commands.scoring.shown import Scores
 from segtune.execution.checkpoints import on_this_machine
 from segtune.results.storage import Place
 
