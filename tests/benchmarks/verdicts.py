@@ -7,6 +7,11 @@ same studies are judged with a true difference of minus the margin (where "as go
 are false), of 0 (where "better" and "worse" are) and of 0.02. Noise of an image: sd 0.01 in each
 arm, three images of each patient. A last block has four arms at minus the margin: how often any of
 them is called as good or no worse, with Holm's correction over the arms.
+
+Rare failures: arms whose true means are equal, where one training in ten of the arm loses 0.1 (and
+the others are better by 0.01): how often a verdict is told, how often such a training was among the
+seeds, how often the report says that one stands apart, and of the false verdicts how many carry a
+caveat (seen, or hidden). The same without failures says how often it speaks of nothing.
 """
 
 import argparse
@@ -25,6 +30,14 @@ import numpy as np
 from segtune.report.evidence.compare import judge
 from segtune.report.evidence.crossed import Crossed, crossed
 from segtune.report.evidence.patients import by_patient, shares
+from segtune.report.evidence.rare_failures import (
+    HIDDEN,
+    LOSS,
+    RATE,
+    UNSEEN,
+    failed_places,
+    unseen,
+)
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # support
 
@@ -42,6 +55,8 @@ EFFECTS: dict[str, tuple[float, float, int]] = {
     "a few patients lose much": (0.002, 0.01, -1),
 }
 """Standard deviations of what a seed and what a patient adds to the difference, and the skew."""
+
+FAILING = ("normal", "seeds dominate", "patients dominate")
 
 
 def differences(effect: str, seeds: int, patients: int, n: int) -> Iterator[Crossed]:
@@ -74,6 +89,32 @@ def any_false(found: list[Crossed]) -> float:
     )
 
 
+def rare_failures(effect: str, seeds: int, patients: int, n: int, rate: float) -> dict[str, float]:
+    """Shares of studies in which seeds of the arm lose `LOSS` with a probability of `rate`."""
+    rng, found = np.random.default_rng(17), []
+    seed_sd, patient_sd, _ = EFFECTS[effect]
+    for arm, base in studies(seed_sd, patient_sd, seeds=seeds, patients=patients, n=n):
+        failed = rng.random(seeds) < rate
+        moved = arm + (rate * LOSS - LOSS * failed)[:, None, None]
+        (a, b), names, _ = by_patient((moved, base), owners(patients))
+        own, other = (x.by_seed(np.ones((1, len(names))))[:, 0] for x in (a, b))
+        per_seed = own - other
+        c = crossed(float(per_seed.mean()), per_seed, shares(a, b), a.weights_P)
+        assert c is not None
+        told = judge([c], None, True)[0].word != "cannot tell"
+        apart = bool(failed_places([own.tolist(), other.tolist()], True))
+        small = abs(c.mean) <= HIDDEN and unseen(seeds) >= UNSEEN
+        found.append((told, failed.any(), apart, apart and failed.any(), told and (apart or small)))
+    told, seen, apart, right, warned = np.array(found, dtype=float).mean(axis=0).tolist()
+    return {
+        "told": told,
+        "failure among the seeds": seen,
+        "said that one stands apart": apart,
+        "of those with a failure": right / seen if seen else 0.0,
+        "of the told with a caveat": warned / told if told else 0.0,
+    }
+
+
 def main() -> None:
     """Print a row for each kind of study; write the file."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
@@ -89,6 +130,10 @@ def main() -> None:
             row["any false of four arms"] = any_false(
                 list(differences(effect, seeds, patients, ARMS * STUDIES))
             )
+        if effect in FAILING:
+            for rate in (0.0, RATE):
+                key = f"one seed in {1 / rate:.0f} fails" if rate else "none fails"
+                row[key] = rare_failures(effect, seeds, patients, STUDIES, rate)
         rows.append(row)
         print(json.dumps(row), flush=True)
     print(f"{time.perf_counter() - begun:.0f} s")

@@ -8,13 +8,15 @@ from pathlib import Path
 from segtune.report.page.files import export, write_figures
 from segtune.report.page.look import Looks, looks
 from segtune.report.page.page import Part, Section, render
+from segtune.report.page.text import LONGEST_NAME
 from segtune.report.parts.budget import budget_part, tuning_part
 from segtune.report.parts.classes import classes_part
 from segtune.report.parts.cost import memory_part, refreshes_part, time_part
 from segtune.report.parts.differences.part import differences_part, external_part
 from segtune.report.parts.domains import domains_part
 from segtune.report.parts.factors import factors_part
-from segtune.report.parts.head import banners, facts, unlike_banners
+from segtune.report.parts.head.first_screen import first_screen
+from segtune.report.parts.head.ran import banners, facts, unlike_banners
 from segtune.report.parts.lookup.evaluated import evaluated_part
 from segtune.report.parts.lookup.protocols import protocols_part
 from segtune.report.parts.notes import notes
@@ -116,7 +118,8 @@ def comparison_section(whole: StudyScores, studies: Sequence[StudyScores]) -> Se
         "Checked before anything was compared. Arms are paired by seed where studies share seeds.",
         sentences=shared_protocol(studies),
     )
-    return _section(found, [protocol, *_score_parts(found, _arm_looks(whole))])
+    arm_looks = _arm_looks(whole)
+    return _section(found, [protocol, *_score_parts(found, arm_looks)], arm_looks)
 
 
 def study_section(found: Findings, arm_looks: Looks) -> Section:
@@ -127,10 +130,11 @@ def study_section(found: Findings, arm_looks: Looks) -> Section:
         arm_looks: how its arms are drawn.
     """
     rows, tested = found.study.rows, found.finalists
+    tested_looks = arm_looks if tested is None else _arm_looks(tested)
     parts = [] if tested is None else finalist_parts(found)
     parts += search_parts(found) if rows.kind == "search" else ablation_parts(found, arm_looks)
     parts += [evaluated_part(rows), unfinished_part(rows)]
-    return _section(found, parts)
+    return _section(found, parts, tested_looks)
 
 
 def ablation_parts(found: Findings, arm_looks: Looks) -> list[Part | None]:
@@ -214,17 +218,20 @@ def _of_finalists(part: Part) -> Part:
     return replace(part, title=title, sheet=sheet)
 
 
-def _section(found: Findings, parts: Sequence[Part | None]) -> Section:
+def _section(found: Findings, parts: Sequence[Part | None], looks_: Looks) -> Section:
     study, summary = found.study, found.summary
+    arms = found.tested.rows.arms
     unlike = () if found.finalists is None else unlike_banners(found.finalists.rows)
     return Section(
         name=study.rows.name,
         question=summary.question,
         answer=summary.answer,
+        glance=first_screen(summary.overview, looks_),
         banners=(*banners(study.rows), *unlike),
         facts=facts(study.rows),
         parts=tuple(p for p in parts if p is not None),
         notes=notes(study),
+        long_names=tuple(a for a in arms if len(a) > LONGEST_NAME),
     )
 
 

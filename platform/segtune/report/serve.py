@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from segtune.report.build import assemble
 from segtune.report.page.page import render
-from segtune.report.parts.head import status_text
+from segtune.report.parts.head.ran import status_text
 from segtune.results import tables
 from segtune.results.storage import Place, Storage
 

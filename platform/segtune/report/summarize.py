@@ -20,6 +20,8 @@ from segtune.report.evidence.measured_costs import MeasuredCosts, measure_costs
 from segtune.report.evidence.objections.all_caveats import caveats
 from segtune.report.evidence.objections.caveat import Caveat
 from segtune.report.evidence.objections.fairness import Budget, budget
+from segtune.report.evidence.overview import Overview, overview
+from segtune.report.evidence.rare_failures import ArmFailures, rare_failures
 from segtune.report.evidence.search_results import SearchResults, search_results
 from segtune.report.evidence.summary import Summary, score_summary
 from segtune.results.storage import Storage
@@ -48,6 +50,11 @@ class StudySummary:
     of its finalists."""
     external: tuple[Comparison, ...]
     """The same on images of another source; empty where none were tested on."""
+    overview: Overview | None
+    """Every arm in a line, in the first objective: what the page begins with; None where there is
+    no baseline or nothing was tested."""
+    failures: tuple[ArmFailures, ...]
+    """Per arm: trainings and patients that are unlike the rest, images where nothing was found."""
     budget: Budget
     caveats: tuple[Caveat, ...]
     """What would change the conclusion."""
@@ -98,7 +105,9 @@ def findings(study: StudyScores) -> Findings:
     tested_costs = costs if repeated is None else measure_costs(repeated.rows)
     summary, comparisons = score_summary(tested), compare(tested)
     external, given = compare(tested, "external"), budget(tested.rows)
-    objections = caveats(tested, comparisons, given)
+    first = comparisons[0] if comparisons else None
+    failures = rare_failures(tested, first)
+    objections = caveats(tested, comparisons, given, failures)
     if rows.kind != "search":
         answer = ablation_answer(rows, summary, comparisons, external, objections, costs.arms)
     elif repeated is not None and any(a.values for a in summary.arms):
@@ -117,6 +126,8 @@ def findings(study: StudyScores) -> Findings:
         summary=summary,
         comparisons=comparisons,
         external=external,
+        overview=overview(tested.rows, summary, comparisons, tested_costs, failures),
+        failures=failures,
         budget=given,
         caveats=objections,
         reported=rows.reported,

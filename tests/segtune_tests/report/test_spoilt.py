@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from segtune.report import build
 from segtune.report.build import ablation_parts
 from segtune.report.evidence.compare import compare
 from segtune.report.evidence.objections.fairness import budget
+from segtune.report.evidence.overview import Overview
 from segtune.report.evidence.search_results import SearchResults
 from segtune.report.page.look import looks
 from segtune.report.parts.classes import class_scores
@@ -33,12 +35,22 @@ from segtune.report.parts.training import learning_curves
 from segtune.report.summarize import Findings
 from segtune.results import tables
 
+FAILED = "failed trainings are in no mean"
+"""The one caveat that trials in no mean add: how many there are."""
+
+
+def overview_of(f: Findings) -> Overview:
+    assert f.summary.overview is not None
+    return f.summary.overview
+
+
 OF_ARMS: Mapping[str, Callable[[Findings], Any]] = {
     "summary": lambda f: [(a.arm, a.seeds, a.values, a.patients) for a in f.summary.summary.arms],
     "differences": lambda f: compare(f.study),
     "differences elsewhere": lambda f: compare(f.study, "external"),
-    "caveats": lambda f: f.summary.caveats,
-    "answer": lambda f: f.summary.answer,
+    "caveats": lambda f: [c for c in f.summary.caveats if c.title != FAILED],
+    "answer": lambda f: f.summary.answer[:-1],  # the last sentence names caveats
+    "first screen": lambda f: [replace(line, note="") for line in overview_of(f).lines],
     "budget": lambda f: budget(f.study.rows),
     "factors": lambda f: factors(f.study.rows),
     "classes": lambda f: class_scores(f.study),

@@ -9,8 +9,11 @@ finalists       A search's finalists as the arms of a study.
 margins         Against a margin: whether an arm is as good as the baseline, or no worse.
 measured_costs  What trials cost: parameters, memory, and time per step by part.
 objections/     What speaks against a conclusion.
+outliers        Values that stand apart from the others of their group.
+overview        Every arm in a line: its difference, the verdict, and what it costs.
 patients        Scores by test patient: patients resampled, left out one at a time, and weighted.
 power/          Power: the seeds and patients that a verdict takes.
+rare_failures   Trainings, patients and images that are unlike the rest, and those not seen.
 search_results  A search's trials: what was drawn, what it scored, and the Pareto front.
 stats           Intervals and tests on one number per seed or per patient.
 summary         What each arm scores on the test split, over seeds and over patients.

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 
 from segtune.report.evidence.compare import DIFFERENT, Comparison, Difference
-from segtune.report.evidence.conclusions import difference_text, held_text, shown_text
-from segtune.report.evidence.estimate import Estimate
+from segtune.report.evidence.conclusions import counts, difference_text, held_text, shown_text
 from segtune.report.evidence.margins import margin_text
 from segtune.report.evidence.measured_costs import Cost
 from segtune.report.evidence.objections.caveat import MATTERS, Caveat
 from segtune.report.evidence.search_results import SearchResults
 from segtune.report.evidence.summary import Summary
-from segtune.report.page.text import count, listing, number
-from segtune.results.study_rows import MACRO, StudyRows
+from segtune.report.page.text import MANY_ARMS, count, listing, number, parameters
+from segtune.results.study_rows import StudyRows
 
 _MOST_NAMED = 4
+_MOST_NUMBERS = 3
 _MOST_CAVEATS = 3
 
 
@@ -25,13 +25,13 @@ def ablation_answer(
     caveats: Sequence[Caveat],
     costs: Sequence[Cost],
 ) -> tuple[str, ...]:
-    """What was found, what it costs and how sure it is; fewer sentences where there is less.
+    """What was found, what that costs and how sure it is; fewer sentences where there is less.
 
     Where images of another source were tested on, there is a sentence about them as well.
     """
     if not any(a.values for a in summary.arms):
         return ("No trial has finished and been tested yet: there is no answer.",)
-    cost = _cost(rows, summary, comparisons, costs)
+    cost = _cost(comparisons, costs)
     found = [*_results(rows, summary, comparisons, external), cost, _sure(caveats)]
     return tuple(s for s in found if s)
 
@@ -95,7 +95,12 @@ def _results(
 
 
 def _compared(rows: StudyRows, first: Comparison) -> str:
-    """What may be said of the arms in the first objective."""
+    """What may be said of the arms in the first objective: counts where they are many."""
+    on = f"On {first.measure.name} ({_images(rows, first.split)})"
+    if first.split != "test":
+        on = f"Elsewhere (external set, {_images(rows, first.split)})"
+    if len(first.differences) > MANY_ARMS:
+        return f"{on} {counts(first)}."
     clauses = []
     for word in DIFFERENT:
         of_word = [d for d in first.differences if d.verdict.word == word]
@@ -107,13 +112,21 @@ def _compared(rows: StudyRows, first: Comparison) -> str:
     unsure = [d for d in first.differences if d.verdict.word == "cannot tell"]
     for why in dict.fromkeys(d.verdict.why for d in unsure):
         of_why = [d for d in unsure if d.verdict.why == why]
-        arms = [f"{d.arm} ({shown_text(d, first.measure)}{_at_most(d)})" for d in of_why]
-        shown = listing(arms) if len(arms) <= _MOST_NAMED else count(len(arms), "arm")
-        clauses.append(f"one cannot tell {shown} from {first.baseline} {why}")
-    on = f"On {first.measure.name} ({_images(rows, first.split)})"
-    if first.split != "test":
-        on = f"Elsewhere (external set, {_images(rows, first.split)})"
+        arms = [f"{d.arm}{_bracket(d, first)}" for d in of_why]
+        clauses.append(f"one cannot tell {listing(arms)} from {first.baseline} {why}")
     return f"{on} {'; '.join(clauses)}."
+
+
+def _bracket(d: Difference, comparison: Comparison) -> str:
+    """Its difference, where few arms leave room for it, and what a margin adds."""
+    shown = shown_text(d, comparison.measure) if _few(comparison) else ""
+    words = "; ".join(filter(None, [shown, d.verdict.note]))
+    return f" ({words})" if words else ""
+
+
+def _few(comparison: Comparison) -> bool:
+    """Whether a sentence has room for every arm's numbers; the table has them in any case."""
+    return len(comparison.differences) <= _MOST_NUMBERS
 
 
 def _within(comparison: Comparison) -> list[str]:
@@ -125,17 +138,14 @@ def _within(comparison: Comparison) -> list[str]:
         found = [d for d in comparison.differences if d.verdict.word == word]
         if found:
             verb = "is" if len(found) == 1 else "are"
-            arms = [f"{d.arm} ({held_text(d, comparison.measure)})" for d in found]
-            shown = listing(arms) if len(arms) <= _MOST_NAMED else count(len(arms), "arm")
+            few, measure = _few(comparison), comparison.measure
+            arms = [f"{d.arm} ({held_text(d, measure)})" if few else d.arm for d in found]
+            shown = listing(arms)
             unit = f" {comparison.measure.name}" if comparison.measure.is_fraction else ""
             clauses.append(
                 f"{shown} {verb} {word} {than} {comparison.baseline} within {margin}{unit}"
             )
     return clauses
-
-
-def _at_most(d: Difference) -> str:
-    return f"; {d.verdict.note}" if d.verdict.note else ""
 
 
 def _small(found: Sequence[Difference], comparison: Comparison) -> str:
@@ -160,9 +170,9 @@ def _small(found: Sequence[Difference], comparison: Comparison) -> str:
 def _named(found: Sequence[Difference], comparison: Comparison) -> str:
     """Arms with their differences, the largest first."""
     ranked = sorted(found, key=lambda d: -abs(d.shown.mean))
-    named = [f"{d.arm} ({difference_text(d, comparison.measure)})" for d in ranked[:_MOST_NAMED]]
-    more = len(ranked) - len(named)
-    return listing([*named, count(more, "further arm")] if more else named)
+    if not _few(comparison):
+        return listing([d.arm for d in ranked])
+    return listing([f"{d.arm} ({difference_text(d, comparison.measure)})" for d in ranked])
 
 
 def _best_alone(summary: Summary, baseline: str | None) -> str:
@@ -182,59 +192,24 @@ def _best_alone(summary: Summary, baseline: str | None) -> str:
     )
 
 
-def _cost(
-    rows: StudyRows, summary: Summary, comparisons: Sequence[Comparison], arm_costs: Sequence[Cost]
-) -> str:
-    """What the best-scoring arm costs, against the baseline or, if it is that, the next arm."""
-    costs = {c.name: c for c in arm_costs}
-    metric = rows.first_score.metric
-    macros = (c for c in summary.columns if c.class_name == MACRO)
-    column = next((c for c in macros if c.measure.metric == metric), None)
-    if column is None:
-        return ""
-    sign = 1 if column.measure.higher_is_better else -1
-    ranked = sorted(
-        (a.arm for a in summary.arms if column.key in a.values and a.arm in costs),
-        key=lambda arm: -sign * _mean(summary, arm, column.key),
-    )
-    if len(ranked) < 2:
-        return ""
-    best = ranked[0]
-    other = rows.baseline if rows.baseline in ranked and rows.baseline != best else ranked[1]
-    assert other is not None
-    differing = [
-        f"{verb} {number(mine.mean, digits)} {unit} ({number(others.mean, digits)})"
-        for key, verb, unit, digits in (
-            ("trainable", "trains", "million parameters", 3),
-            ("state", "keeps", "MB of optimizer state", 2),
-            ("seconds", "takes", "s a step", 3),
-        )
-        if (mine := costs[best].values.get(key)) and (others := costs[other].values.get(key))
-        if key != "seconds" or _apart(mine, others)
+def _cost(comparisons: Sequence[Comparison], arm_costs: Sequence[Cost]) -> str:
+    """What arms train that are shown to be no worse than the baseline: the others need no price."""
+    told = [
+        d.arm
+        for c in comparisons[:1]
+        for d in c.differences
+        if d.verdict.word in ("better", "as good", "no worse")
     ]
-    if not differing:
+    trained = {c.name: c.values["trainable"].mean for c in arm_costs if "trainable" in c.values}
+    baseline = comparisons[0].baseline if comparisons else ""
+    shown = [f"{arm} trains {parameters(trained[arm])}" for arm in told if arm in trained]
+    if not shown or len(shown) > _MOST_NAMED or baseline not in trained:
         return ""
-    unsure = {
-        d.arm for c in comparisons[:1] for d in c.differences if d.verdict.word not in DIFFERENT
-    }
-    # The baseline's lead is over an arm that may be as good.
-    chance = ", which may be chance," if best in unsure or other in unsure else ""
+    first, *others = shown
+    rest = [other.replace(" trains", "", 1) for other in others]
     return (
-        f"The best mean {column.measure.name}{chance} is {best}'s: it {listing(differing)} (in "
-        f"brackets: {other})."
+        f"{', '.join([f'{first} parameters', *rest])}, {baseline} {parameters(trained[baseline])}."
     )
-
-
-def _apart(a: Estimate, b: Estimate) -> bool:
-    """Whether both have an interval and the intervals do not overlap: timings are noisy."""
-    limits = (a.low, a.high, b.low, b.high)
-    if any(v is None for v in limits):
-        return False
-    return bool(a.low > b.high or b.low > a.high)  # type: ignore[operator]
-
-
-def _mean(summary: Summary, arm: str, key: str) -> float:
-    return next(a.values[key].mean for a in summary.arms if a.arm == arm)
 
 
 def _sure(caveats: Sequence[Caveat]) -> str:

@@ -31,6 +31,8 @@ from segtune.results.study_scores import StudyScores
 Word = Literal["better", "worse", "as good", "no worse", "cannot tell"]
 DIFFERENT = ("better", "worse")
 """Verdicts that state a difference."""
+IDENTICAL = "(identical scores)"
+"""Why one cannot tell an arm that scored the same everywhere: what it changes did nothing."""
 SIGNS = {"better": "*", "worse": "\u2020", "as good": "\u2248", "no worse": "\u2265"}
 """Verdict -> its sign in a table; the last two are within a margin."""
 
@@ -286,7 +288,10 @@ def _verdict(d: Difference, judged: Judged, measure: Measure) -> ArmVerdict:
             f"with {count(patients, 'patient')} so unequal in images that they weigh as {worth}",
         )
     if judged.p_holm is None:
-        return ArmVerdict("cannot tell", "where seeds and patients do not vary")
+        same = not any(d.per_seed) and not any(d.per_patient)
+        return ArmVerdict(
+            "cannot tell", IDENTICAL if same else "where seeds and patients do not vary"
+        )
     rests = f"with n = {count(n, 'seed')} and {count(patients, 'patient')}"
     return ArmVerdict(judged.word, rests, _note(judged, measure))
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from segtune.report.evidence.compare import DIFFERENT, Comparison, Difference
 from segtune.report.evidence.margins import margin_text
 from segtune.report.evidence.stats import ALPHA, t_factor
-from segtune.report.page.text import interval, listing, number, p_text
+from segtune.report.page.text import MANY_ARMS, interval, listing, number, p_text
 from segtune.results.measures import Measure
 
 FEW_SEEDS = 4
@@ -13,11 +13,13 @@ FEW_SEEDS = 4
 
 
 def conclusions(comparison: Comparison) -> tuple[str, ...]:
-    """What may be said of each arm and what may not, in plain sentences."""
+    """What may be said of each arm and what may not, in plain sentences; of many arms, counts."""
     measure, found = comparison.measure, comparison.differences
     if not found:
         return (f"Nothing can be said about {measure.name} yet: no arm shares a finished seed "
                 f"with the baseline.",)  # fmt: skip
+    if len(found) > MANY_ARMS:
+        return (f"{measure.name}: {counts(comparison)}.",)
     sentences = []
     alone = [d.arm for d in found if d.over_seeds.n == 1]
     if alone:
@@ -45,6 +47,28 @@ def conclusions(comparison: Comparison) -> tuple[str, ...]:
             f"{_bounds([d for d in undecided if d.verdict.why == why], comparison)}"
         )
     return tuple(sentences)
+
+
+def counts(comparison: Comparison) -> str:
+    """`of 12 arms 2 are better than base, 1 is worse than base and 9 cannot be told from base`."""
+    base, found = comparison.baseline, comparison.differences
+    clauses = []
+    for word in (*DIFFERENT, "as good", "no worse"):
+        n = sum(d.verdict.word == word for d in found)
+        if n:
+            than = "as" if word == "as good" else "than"
+            clauses.append(f"{n} {'is' if n == 1 else 'are'} {word} {than} {base}")
+    unsure = [d for d in found if d.verdict.word == "cannot tell"]
+    if unsure:
+        lost = sum(d.p is not None and d.p < ALPHA for d in unsure)
+        corrected = f" ({lost} only before the correction for the number of arms)" if lost else ""
+        clauses.append(
+            f"{len(unsure)} cannot be told from {base}{corrected}, which is no evidence of being "
+            "as good"
+        )
+    if len(clauses) == 1:
+        return f"all {clauses[0].replace(' ', ' arms ', 1)}"
+    return f"of {len(found)} arms {listing(clauses)}"
 
 
 def _bounds(undecided: Sequence[Difference], comparison: Comparison) -> str:

@@ -65,7 +65,8 @@ class MeasuredCosts:
     """The costs of a study's trials and arms."""
 
     by_trial: pd.DataFrame
-    """One row per trial: its quantities and its mean seconds per part; NaN is not recorded."""
+    """One row per trial: its quantities, what weights, gradients and optimizer state take together
+    (`held`, MB), and its mean seconds per part; NaN is not recorded."""
     arms: tuple[Cost, ...]
     """Per arm over its finished trials, without arms that have none."""
 
@@ -99,7 +100,7 @@ def measure_costs(rows: StudyRows) -> MeasuredCosts:
 
 def _by_trial(rows: StudyRows) -> pd.DataFrame:
     seconds = [f"seconds_{p}" for p in PARTS]
-    largest = rows.steps.groupby("trial_id")[[*_BYTES.values()]].max() / MEGABYTE
+    largest = rows.steps.groupby("trial_id")[[*_BYTES.values(), "weights_bytes"]].max() / MEGABYTE
     counted = steady(rows.steps)
     whole = counted[seconds].sum(axis=1, min_count=1).groupby(counted["trial_id"]).median()
     # The mean and not the median, which would miss refreshes: few steps have one.
@@ -108,6 +109,9 @@ def _by_trial(rows: StudyRows) -> pd.DataFrame:
         {
             "trainable": rows.trials.set_index("trial_id")["trainable_parameters"] / 1e6,
             **{key: largest[column] for key, column in _BYTES.items()},
+            "held": largest["weights_bytes"]
+            + largest["gradient_bytes"]
+            + largest["optimizer_state_bytes"],
             "seconds": whole,
             **{part: parts[f"seconds_{part}"] for part in PARTS},
         }

@@ -69,24 +69,30 @@ def to_csv(sheet: Sheet) -> str:
 
 
 def to_latex(sheet: Sheet) -> str:
-    """A `tabular` with the rules of the booktabs package."""
+    """The sheet's own table for papers, else a `tabular` with the rules of booktabs."""
+    if sheet.latex:
+        return sheet.latex
     align = "".join("l" if c.left else "r" for c in sheet.rows[0]) if sheet.rows else ""
     # A column as wide as the line, less the space on both of its sides.
     width = "\\dimexpr\\linewidth-2\\tabcolsep"
     span = f"\\multicolumn{{{len(sheet.header)}}}{{p{{{width}}}}}"
-    legend = f"{span}{{\\footnotesize {_latex(sheet.legend)}}} \\\\"
+    legend = f"{span}{{\\footnotesize {latex_text(sheet.legend)}}} \\\\"
     lines = [
         "% needs \\usepackage{booktabs}",
         f"\\begin{{tabular}}{{{align or 'l' * len(sheet.header)}}}",
         "\\toprule",
-        " & ".join(map(_latex, sheet.header)) + " \\\\",
+        " & ".join(map(latex_text, sheet.header)) + " \\\\",
         "\\midrule",
         *(" & ".join(map(_latex_cell, row)) + " \\\\" for row in sheet.rows),
         "\\bottomrule",
         *([legend] if sheet.legend else []),
         "\\end{tabular}",
     ]
-    text = "\n".join(lines) + "\n"
+    return with_note("\n".join(lines) + "\n")
+
+
+def with_note(text: str) -> str:
+    """LaTeX with a line that says so, where it has letters that not every engine sets."""
     if any(c > _LAST_LATIN and unicodedata.category(c)[0] != "P" for c in text):
         text = f"% has letters that LuaLaTeX or XeLaTeX set, with a font that has them\n{text}"
     return text
@@ -105,7 +111,7 @@ def to_markdown(sheet: Sheet) -> str:
 
 
 def _latex_cell(cell: Cell) -> str:
-    text = _latex(_joined(cell))
+    text = latex_text(_joined(cell))
     bold = f"\\textbf{{{text}}}" if cell.strong else text
     return f"{bold}$^{{{_MATHS[cell.mark]}}}$" if cell.mark else bold
 
@@ -122,7 +128,8 @@ def _joined(cell: Cell) -> str:
     return cell.text if cell.left or not cell.small else f"{cell.text} {cell.small}"
 
 
-def _latex(text: str) -> str:
+def latex_text(text: str) -> str:
+    """A text with LaTeX's own characters escaped."""
     return "".join(_LATEX.get(c, c) for c in text)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from segtune.report.evidence.estimate import Estimate
+from segtune.report.page.text import LONGEST_NAME, folded
 from segtune.results.measures import Measure
 
 CLASS_COLORS = {
@@ -49,8 +50,6 @@ SEQUENTIAL = ((0.0, "#dbe9f6"), (0.5, "#6ba7d6"), (1.0, "#08407e"))
 LIGHT = {"ink": "#1c1c1c", "grid": "#e4e4e4", "axis": "#8c8c8c", "paper": "#ffffff"}
 DARK = {"ink": "#e6e6e6", "grid": "#343840", "axis": "#7d828c", "paper": "#14161a"}
 """The page's script gives a figure one of these."""
-LONGEST_NAME = 30
-"""Characters of a name in a figure; the whole name is in the tables."""
 Span = Literal["full", "half", "third"]
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -136,9 +135,8 @@ def plain(text: object, longest: int | None = None) -> str:
         longest: characters from which on the middle is left out.
     """
     shown = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
-    if longest is not None and len(shown) > longest:
-        head = (longest - 1) * 2 // 3
-        shown = f"{shown[:head]}\u2026{shown[head + 1 - longest :]}"
+    if longest is not None:
+        shown = folded(shown, longest)
     leftward = any(unicodedata.bidirectional(c) in ("R", "AL") for c in shown)
     for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("%", "&#37;")):
         shown = shown.replace(character, entity)
@@ -217,6 +215,53 @@ def error_bar(estimate: Estimate, **look: Any) -> dict[str, Any] | None:
         return None
     above, below = estimate.high - estimate.mean, estimate.mean - estimate.low
     return {"type": "data", "symmetric": False, "array": [above], "arrayminus": [below], **look}
+
+
+def reach(estimates: Sequence[Estimate]) -> list[float]:
+    """Limits of an axis of differences: 0 and all means, and intervals as far as twice the distance
+    between these; `arrowheads` say where an interval goes on."""
+    means = [0.0, *(e.mean for e in estimates)]
+    ends = [*means, *(v for e in estimates for v in (e.low, e.high) if v is not None)]
+    half = [abs(v - e.mean) for e in estimates for v in (e.low, e.high) if v is not None]
+    # The shorter half of the intervals is always whole.
+    room = max(2 * (max(means) - min(means)), float(np.median(half)) if half else 0.0)
+    low, high = max(min(means) - room, min(ends)), min(max(means) + room, max(ends))
+    extra = 0.04 * (high - low) or 0.01
+    return [low - extra, high + extra]
+
+
+def arrowheads(
+    estimate: Estimate,
+    at: Any,
+    ends: Sequence[float],
+    color: str,
+    *,
+    upright: bool = False,
+    group: str = "",
+) -> list[dict[str, Any]]:
+    """Arrowheads where an interval leaves its panel: a reader of paper cannot point at it.
+
+    Args:
+        estimate: with the interval.
+        at: its place on the other axis.
+        ends: limits of the axis of the interval.
+        color: of the interval.
+        upright: whether the interval is drawn along y.
+        group: `legendgroup`, so that it is hidden with the interval.
+    """
+    if estimate.low is None or estimate.high is None:
+        return []
+    out = [(ends[0], estimate.low < ends[0], "left"), (ends[1], estimate.high > ends[1], "right")]
+    symbols = {"left": "triangle-left", "right": "triangle-right"}
+    if upright:
+        symbols = {"left": "triangle-down", "right": "triangle-up"}
+    along, across = ("y", "x") if upright else ("x", "y")
+    return [
+        {"type": "scatter", along: [end], across: [at], "mode": "markers", "hoverinfo": "skip",
+         "marker": {"color": color, "symbol": symbols[side], "size": 10}, "cliponaxis": False,
+         **({"legendgroup": group} if group else {})}
+        for end, beyond, side in out if beyond
+    ]  # fmt: skip
 
 
 def limits(estimates: Sequence[Estimate], measure: Measure) -> list[float]:

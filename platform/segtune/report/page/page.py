@@ -11,11 +11,12 @@ from importlib import resources
 
 import jinja2
 import plotly.io
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from segtune.report.page.look import DARK, LIGHT, Figure, Key
 from segtune.report.page.sheet import Sheet
+from segtune.report.page.text import folded
 
 _TEMPLATE = "report.html.j2"
 AT_TOP = ("trials", "seeds", "images")
@@ -110,11 +111,20 @@ class Section:
     question: str
     answer: tuple[str, ...]
     """The study's question answered in a few sentences."""
+    glance: Part | None
+    """Every arm in a line, before everything else; None where arms are not compared."""
     banners: tuple[Banner, ...]
     facts: tuple[Fact, ...]
     parts: tuple[Part, ...]
     notes: tuple[tuple[str, str], ...]
     """How to read the section: (term, meaning)."""
+    long_names: tuple[str, ...] = ()
+    """Names of arms that sentences fold, with the whole name in a hover."""
+
+    @property
+    def all_parts(self) -> Sequence[Part]:
+        """Parts with what stands before them."""
+        return [*([] if self.glance is None else [self.glance]), *self.parts]
 
     @property
     def file_name(self) -> str:
@@ -124,14 +134,15 @@ class Section:
     @property
     def exported(self) -> Sequence[Sheet]:
         """Tables that are also written as files."""
-        return [p.sheet for p in self.parts if p.sheet is not None and p.sheet.raw_header]
+        sheets = [p.sheet for p in self.all_parts if p.sheet is not None]
+        return [sheet for sheet in sheets if sheet.raw_header]
 
     @property
     def drawn(self) -> Sequence[tuple[str, Figure]]:
         """Figures that are also written as files, with the names of the files."""
         return [
             (f"{slug(p.title)}{f'-{k}' if k else ''}", figure)
-            for p in self.parts
+            for p in self.all_parts
             for k, (figure, _) in enumerate(p.figures)
         ]
 
@@ -170,11 +181,14 @@ def render(sections: Sequence[Section], *, live: str = "") -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["folded"] = folded
+    environment.filters["prose"] = prose
     source = resources.files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")
     drawn = {
         (i, k): (legends(part), _plots(part, f"plot-{i}-{k}"))
         for i, section in enumerate(sections)
-        for k, part in enumerate(section.parts)
+        for k, part in [(-1, section.glance), *enumerate(section.parts)]
+        if part is not None
     }
     return environment.from_string(source).render(
         sections=sections,
@@ -195,6 +209,15 @@ def legends(part: Part) -> tuple[Legend, ...]:
         for one in drawn.layout.meta["keys"]:
             keys.setdefault(one["group"] or one["label"], Key(**one))
     return tuple(Legend(k, k.symbol.removesuffix("-open")) for k in keys.values())
+
+
+def prose(text: str, long_names: Sequence[str]) -> Markup:
+    """A sentence whose long names are folded, each whole in a hover."""
+    shown = str(escape(text))
+    for name in sorted(long_names, key=len, reverse=True):
+        whole, short = escape(name), escape(folded(name))
+        shown = shown.replace(str(whole), f'<abbr title="{whole}">{short}</abbr>')
+    return Markup(shown)
 
 
 def slug(title: str) -> str:

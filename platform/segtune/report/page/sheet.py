@@ -44,6 +44,10 @@ class Sheet:
     raw_header: tuple[str, ...] = ()
     """Column names of the exported numbers; empty where the table is not exported."""
     raw_rows: tuple[tuple[Raw, ...], ...] = ()
+    shown: int = 0
+    """Rows before the others are folded on the page; 0 folds none."""
+    latex: str = ""
+    """The table as a paper prints it, where that is another one; empty: as on the page."""
     legend: str = ""
     """What signs and bold type mean; stands below the table in LaTeX and Markdown."""
 

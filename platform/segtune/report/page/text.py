@@ -1,13 +1,17 @@
 """Numbers and settings as words."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from segtune.report.evidence.estimate import Estimate
 
 DASH = "-"
 MINUS = "\u2212"
+MANY_ARMS = 6
+"""From more arms on sentences count them, and the table names them."""
+LONGEST_NAME = 30
+"""Characters of a name in a figure, and in a table, which has the whole in a hover."""
 MISSING = object()
 """Stands for a setting that is not there; a setting that is there may be None."""
 
@@ -83,3 +87,43 @@ def dotted(config: Mapping[str, Any], field: str) -> Any:
             return MISSING
         found = found[part]
     return found.get("name", MISSING) if isinstance(found, Mapping) else found
+
+
+def some(names: Sequence[str], noun: str, plural: str = "") -> str:
+    """Names as a listing; of more than `MANY_ARMS` the first of them and how many there are more:
+    `a, b, c, d, e and 7 further arms`."""
+    if len(names) <= MANY_ARMS:
+        return listing(list(names))
+    more = len(names) - (MANY_ARMS - 1)
+    return listing([*names[: MANY_ARMS - 1], count(more, f"further {noun}", plural)])
+
+
+def folded(text: str, longest: int = LONGEST_NAME) -> str:
+    """A long text without its middle: its beginning and its end tell names apart."""
+    if len(text) <= longest:
+        return text
+    head = (longest - 1) * 2 // 3
+    return f"{text[:head]}\u2026{text[head + 1 - longest :]}"
+
+
+def percent(share: float) -> str:
+    """`73 %`."""
+    return f"{100 * share:.0f} %"
+
+
+def parameters(n: float) -> str:
+    """A number of millions of parameters: `0.67 M`, `303 M`; small ones in thousands: `4.1 k`."""
+    value, unit = (n, "M") if n >= 0.1 else (1000 * n, "k")
+    return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f} {unit}"
+
+
+def times(ratio: Estimate | None) -> tuple[str, str]:
+    """A ratio to the baseline's, `0.83`, and its interval; the latter empty where it is narrower
+    than the last digit, or where there is none."""
+    if ratio is None:
+        return DASH, ""
+    digits = 2 if ratio.mean < 10 else 1
+    shown = f"{number(ratio.mean, digits)}"
+    if ratio.low is None or shown == number(ratio.low, digits) == number(ratio.high, digits):
+        return shown, ""
+    return shown, interval(ratio, digits)

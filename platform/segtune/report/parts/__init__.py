@@ -6,7 +6,7 @@ cost              What arms cost: time per step, refreshes of the basis, paramet
 differences/      Differences to the baseline: forest plots, the table, the conclusions.
 domains           Scores on another domain, and on masks of another size.
 factors           What differs between the arms: the table of their settings.
-head              What ran, and what a reader must know before any number.
+head/             Every arm in a line, what ran, and what must be known before any number.
 lookup/           Tables for looking up: every protocol, and what was evaluated afterwards.
 notes             How to read a section: where each number comes from, and how sure it is.
 overlays          Pictures of predictions and errors, composed from images and coloured labels.

@@ -4,7 +4,17 @@ from dataclasses import dataclass
 
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.stats import t_interval
-from segtune.report.page.look import Figure, Looks, arm_keys, error_bar, figure, limits, name, plain
+from segtune.report.page.look import (
+    Figure,
+    Looks,
+    arm_keys,
+    arrowheads,
+    error_bar,
+    figure,
+    limits,
+    name,
+    plain,
+)
 from segtune.report.page.page import Part
 from segtune.report.page.text import interval, listing, number
 from segtune.results.measures import Measure
@@ -53,6 +63,7 @@ def class_figure(found: ClassScores, looks: Looks) -> Figure:
     arms = list(dict.fromkeys(s.arm for s in found.scores))
     step = 0.72 / max(1, len(arms))
     traces, digits = [], found.measure.digits
+    ends = limits([s.estimate for s in found.scores if s.estimate], found.measure)
     for s in found.scores:
         if s.estimate is None:
             continue
@@ -66,6 +77,8 @@ def class_figure(found: ClassScores, looks: Looks) -> Figure:
              "hovertemplate": f"{plain(s.arm)}, {plain(s.class_name)}<br>{shown}, "
                               f"n={s.estimate.n}<extra></extra>"}
         )  # fmt: skip
+        at = classes.index(s.class_name) + offset
+        traces += arrowheads(s.estimate, at, ends, look.color, upright=True, group=s.arm)
     better = "higher" if found.measure.higher_is_better else "lower"
     return figure(
         traces,
@@ -75,7 +88,7 @@ def class_figure(found: ClassScores, looks: Looks) -> Figure:
         xaxis={"tickvals": list(range(len(classes))), "ticktext": [name(c) for c in classes],
                "range": [-0.5, len(classes) - 0.5], "ticks": "", "showgrid": False},
         yaxis={"title": {"text": f"{found.measure.label} on test ({better} is better)"},
-               "range": limits([s.estimate for s in found.scores if s.estimate], found.measure)},
+               "range": ends},
     )  # fmt: skip
 
 
@@ -89,8 +102,8 @@ def classes_part(study: StudyScores, looks: Looks) -> Part:
     })  # fmt: skip
     return Part(
         title,
-        "Mean over seeds with its 95 % t interval over seeds; a mark alone is one seed. Wide "
-        "intervals may leave the figure: hovering tells their ends.",
+        "Mean over seeds with its 95 % t interval over seeds; a mark alone is one seed. An "
+        "arrowhead: the interval goes on beyond the figure.",
         figures=tuple(
             (class_figure(c, looks), f"{c.measure.label} on test by class and arm") for c in found
         ),

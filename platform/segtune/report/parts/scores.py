@@ -13,6 +13,8 @@ from segtune.report.page.sheet import Cell, Raw, Sheet, estimate_cell, raw_estim
 from segtune.report.page.text import DASH, listing, number, range_text
 from segtune.results.study_rows import DIRTY, MACRO
 
+_WORDS = {2: "two", 3: "three", 4: "four", 5: "five"}
+
 
 def scores_part(summary: Summary, comparisons: Sequence[Comparison], looks: Looks) -> Part:
     """What each arm scores on the test split."""
@@ -49,15 +51,20 @@ def _sign_words(comparisons: Sequence[Comparison]) -> str:
 def _beyond(summary: Summary) -> str:
     """A note on intervals that reach beyond what a score can be; empty where none does."""
     fraction = {c.key: c.measure.is_fraction for c in summary.columns}
-    ends = [
-        (key, e.low, e.high)
+    beyond = [
+        (e.n, fraction[key] and high > 1)
         for a in summary.arms
         for key, e in a.values.items()
         if e.low is not None and e.high is not None
+        for low, high in [(e.low, e.high)]
+        if low < 0 or (fraction[key] and high > 1)
     ]
-    if not any(low < 0 or (fraction[key] and high > 1) for key, low, high in ends):
+    if not beyond:
         return ""
-    return " Intervals that reach beyond what a score can be come from too few seeds."
+    ends = "0 or 1" if any(above for _, above in beyond) else "0"
+    n = max(n for n, _ in beyond)
+    few = f"{_WORDS.get(n, str(n))} seeds are too few"
+    return f" Some intervals pass {ends}: {few}."
 
 
 def _left_out(summary: Summary) -> tuple[str, ...]:

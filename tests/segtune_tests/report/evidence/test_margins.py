@@ -115,7 +115,7 @@ def test_a_report_says_it_everywhere(tmp_path: Path) -> None:
     assert "is as good as base within 0.01 Dice" in answer
     assert "is no worse than base within 0.01 Dice" in answer
     assert "is worse than base, but within the margin of 0.01" in answer
-    assert "; at most 0.026 worse) from base" in answer
+    assert "noisy (at most 0.026 worse) from base" in answer
     out = build(tmp_path, ["known"], tmp_path / "r.html", tmp_path / "tables")
     page = out.read_text()
     for words in (

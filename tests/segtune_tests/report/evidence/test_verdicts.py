@@ -25,6 +25,7 @@ def test_plain_words(tmp_path: Path) -> None:
         "same": "cannot tell with n = 3 seeds and 8 patients",
     }
     assert len(found.answer) == 3
+    assert found.answer[1] == "up trains 1.25 M parameters, base 1.25 M."
     assert "up (+0.06" in found.answer[0]
     assert "is better than base" in found.answer[0]
     same = next(d for d in found.comparisons[0].differences if d.arm == "same")
@@ -32,7 +33,6 @@ def test_plain_words(tmp_path: Path) -> None:
     low = f"{same.over_both.low:+.3f}".replace("-", MINUS)
     assert f"one cannot tell same ({same.over_seeds.mean:+.3f} [{low}, +" in found.answer[0]
     assert "]) from base with n = 3 seeds and 8 patients" in found.answer[0]
-    assert "The best mean Dice is up's" in found.answer[1]
     up = next(a for a in found.summary.arms if a.arm == "up").values["dice_macro"]
     assert up.sd == pytest.approx(np.std([0.76, 0.77, 0.76], ddof=1), abs=0.002)
 

@@ -73,8 +73,12 @@ def test_latex_has_as_many_cells_in_every_row(latex: dict[str, str]) -> None:
     assert {"methods-summary", "methods-paired_external", "rank-finalists_paired"} <= set(latex)
     for text in latex.values():
         lines = [line for line in text.splitlines() if not line.startswith("%")]
-        assert [line for line in lines if "tabular" in line] == [lines[0], lines[-1]]
-        found = re.fullmatch(r"\\begin\{tabular\}\{([lr]+)\}", lines[0])
+        first, last = (k for k, line in enumerate(lines) if "tabular" in line)
+        floating = lines[0] == "\\begin{table}"
+        assert lines[last + 1 :] == (["\\end{table}"] if floating else [])
+        assert first == 0 or floating
+        lines = lines[first : last + 1]
+        found = re.fullmatch(r"\\begin\{tabular\}\{([lrS]+)\}", lines[0])
         assert found is not None
         assert lines[-1] == "\\end{tabular}"
         for row in lines[1:-1]:
@@ -92,7 +96,7 @@ def test_latex_has_as_many_cells_in_every_row(latex: dict[str, str]) -> None:
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed")
 def test_latex_compiles(latex: dict[str, str], tmp_path: Path) -> None:
     whole = "\n\n".join(f"{{\\tiny\n{text}}}" for text in latex.values())
-    page = "\\usepackage[a3paper,landscape,margin=1cm]{geometry}\\usepackage{booktabs}"
+    page = "\\usepackage[a3paper,landscape,margin=1cm]{geometry}\\usepackage{booktabs,siunitx}"
     document = f"\\documentclass{{article}}{page}\\begin{{document}}{whole}\\end{{document}}"
     (tmp_path / "x.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "x.tex"]

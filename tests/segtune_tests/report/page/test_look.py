@@ -12,13 +12,13 @@ from segtune.report.page.look import (
     COLORS,
     DARK,
     LIGHT,
-    LONGEST_NAME,
     PART_COLORS,
     log_ticks,
     looks,
     name,
     plain,
 )
+from segtune.report.page.text import LONGEST_NAME
 
 VISION = {
     "as most see": np.eye(3),

@@ -5,14 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
+from support.known_study import STEADY, write_study
 from support.report_tables import DICE, IMAGES, PATIENTS, write_ablation
 from support.report_values import found, scores
 
-from segtune.report import build
+from segtune.report import build, summarize
 from segtune.report.evidence.compare import compare
 from segtune.report.evidence.conclusions import conclusions
-from segtune.report.page.look import looks
-from segtune.report.parts.differences.forest import KINDS, forest, forest_figure
+from segtune.report.evidence.estimate import Estimate
+from segtune.report.page.look import arrowheads, looks, reach
+from segtune.report.parts.differences.forest import KINDS, forest, forest_figure, forest_range
+from segtune.report.parts.differences.paper import paper_table
+from segtune.results import tables
 from segtune.results.study_scores import StudyScores
 
 TITLE = "Differences on the external set"
@@ -76,14 +80,16 @@ def test_every_interval_is_in_the_forest(two_domains: StudyScores) -> None:
 def test_forest_plots_show_what_was_compared(two_domains: StudyScores) -> None:
     colors = looks(two_domains.rows.arms, two_domains.rows.baseline)
     for comparison in compare(two_domains):
-        drawn = forest_figure(forest(comparison), colors)
+        found = forest(comparison)
+        drawn = forest_figure(found, colors, forest_range([found]))
         shown = {round(float(t.x[0]), 9) for t in drawn.data}
         for d in comparison.differences:
             assert round(d.shown.mean, 9) in shown
             assert d.over_patients is not None
             assert round(d.over_patients.mean, 9) in shown
-        assert all("n=" in t.hovertemplate or "over" in t.hovertemplate for t in drawn.data)
-        assert all("[" in t.hovertemplate for t in drawn.data)
+        hovers = [t.hovertemplate for t in drawn.data if t.hoverinfo != "skip"]
+        assert all("n=" in text or "over" in text for text in hovers)
+        assert all("[" in text for text in hovers)
 
 
 def test_the_arms_are_compared_there_too(tmp_path: Path) -> None:
@@ -100,11 +106,13 @@ def test_the_arms_are_compared_there_too(tmp_path: Path) -> None:
     at_home = next(d for d in summary.comparisons[0].differences if d.arm == "lora")
     assert lora.per_patient != at_home.per_patient
     assert lora.verdict.word == "worse"
-    home, away, _, _ = summary.answer
+    home, away, _ = summary.answer
     assert home.startswith("On Dice (18 test images of 6 patients)")
     assert away.startswith("Elsewhere (external set, 18 images of 6 patients) lora (")
     assert "is worse than full" in away
-    drawn = forest_figure(forest(summary.external[0]), looks(rows.arms, rows.baseline))
+    away_forest = forest(summary.external[0])
+    ends = forest_range([away_forest])
+    drawn = forest_figure(away_forest, looks(rows.arms, rows.baseline), ends)
     assert "Dice on external: arm minus full" in drawn.layout.xaxis.title.text
 
 
@@ -120,3 +128,41 @@ def test_its_part_and_table_are_there_only_with_it(tmp_path: Path) -> None:
     assert not (tmp_path / "home" / "home-paired_external.csv").exists()
     table = (tmp_path / "away" / "away-paired_external.csv").read_text().splitlines()
     assert len(table) == 1 + 2 * (len(DICE) - 1)
+
+
+def test_an_interval_that_leaves_its_panel_ends_in_an_arrowhead() -> None:
+    wide, narrow = Estimate(0.02, -5.0, 5.0, 2), Estimate(-0.01, -0.03, 0.01, 5)
+    ends = reach([narrow, narrow, wide])
+    assert ends[0] > -0.2
+    assert ends[1] < 0.2
+    heads = arrowheads(wide, 1.0, ends, "#000000")
+    assert [(h["x"], h["marker"]["symbol"]) for h in heads] == [
+        ([ends[0]], "triangle-left"),
+        ([ends[1]], "triangle-right"),
+    ]
+    assert arrowheads(narrow, 0.0, ends, "#000000") == []
+
+
+def test_the_papers_table_has_four_columns(methods: StudyScores) -> None:
+    text = paper_table(compare(methods), "paired")
+    rows = [line for line in text.splitlines() if line.startswith(("galore", "lora", "srft"))]
+    assert len(rows) == 2 * (len(DICE) - 1)
+    assert {row.count(" & ") for row in rows} == {3}
+    assert any(r"\num{-5.8} [" in row and r"\textbf{worse}" in row for row in rows)
+    for needed in (r"\caption{", r"\label{tab:paired}", r"\toprule", "siunitx", r"\times"):
+        assert needed in text
+    assert "g over" not in text
+
+
+def test_an_arm_that_scores_the_same_is_called_that(tmp_path: Path) -> None:
+    write_study(tmp_path, {"base": STEADY["base"], "twin": STEADY["base"]})
+    for table in ("scores", "images"):
+        rows = tables.read(tmp_path, "known", table).to_pylist()
+        for seed in range(len(STEADY["base"])):
+            same = [r for r in rows if r["trial_id"] == f"base-s{seed}"]
+            tables.write(
+                tmp_path, "known", table, [{**r, "trial_id": f"twin-s{seed}"} for r in same]
+            )
+    found = summarize(tmp_path, "known")
+    assert found.comparisons[0].differences[0].verdict.text == "cannot tell (identical scores)"
+    assert "from base (identical scores)" in found.answer[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 from support.report_tables import IMAGES, PATIENTS, write_ablation, write_trial
 
 from segtune.report.evidence.objections.conditions import unlike_conditions
-from segtune.report.parts.head import banners, facts
+from segtune.report.parts.head.ran import banners, facts
 from segtune.report.parts.unfinished import failures
 from segtune.results import tables
 from segtune.results.study_rows import load
@@ -24,6 +24,19 @@ def test_head_says_what_ran(methods: StudyScores, storage: Path) -> None:
     rank = load(storage, "rank")
     assert any("1 pruned, 1 failed" in b.text for b in banners(rank))
     assert [(f.trial_id, f.status, f.epochs) for f in failures(rank)] == [("t3", "failed", 2)]
+
+
+def test_seeds_are_counted_by_what_they_are_for(tmp_path: Path) -> None:
+    for number in range(12):
+        write_trial(tmp_path, "own", f"t{number}", 0.6, role="search", number=number, seed=number,
+                    tested=False, status="pruned" if number % 2 else "finished")  # fmt: skip
+    for seed in (101, 102, 103):
+        write_trial(tmp_path, "own", f"t0-s{seed}", 0.6, role="finalist", arm="t0", number=0,
+                    seed=seed)  # fmt: skip
+    rows = load(tmp_path, "own")
+    shown = {f.name: f.value for f in facts(rows)}
+    assert shown["seeds"] == "12 search seeds, 3 finalist seeds"
+    assert not any("Not all trials finished" in b.text for b in banners(rows))  # pruned is no fault
 
 
 def test_unlike_conditions_and_uncommitted_code_are_told(tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ from segtune.report.evidence.finalists import KIND as FINALISTS
 from segtune.report.evidence.margins import changed_margins
 from segtune.report.evidence.objections.caveat import Caveat
 from segtune.report.evidence.objections.conditions import unlike_conditions
+from segtune.report.evidence.objections.failures import image_caveats, training_caveats
 from segtune.report.evidence.objections.fairness import Budget
 from segtune.report.evidence.objections.influence import influence_caveats
 from segtune.report.evidence.objections.power import too_few
 from segtune.report.evidence.objections.tuning import candidates
-from segtune.report.page.text import count, listing, number, setting
+from segtune.report.evidence.rare_failures import ArmFailures
+from segtune.report.page.text import count, listing, number, setting, some
 from segtune.results.measures import select
 from segtune.results.study_rows import MACRO, StudyRows
 from segtune.results.study_scores import StudyScores
@@ -26,7 +28,10 @@ _LAST = 0.25
 
 
 def caveats(
-    study: StudyScores, comparisons: Sequence[Comparison], given: Budget
+    study: StudyScores,
+    comparisons: Sequence[Comparison],
+    given: Budget,
+    failures: Sequence[ArmFailures],
 ) -> tuple[Caveat, ...]:
     """All caveats that apply, the gravest first.
 
@@ -34,10 +39,13 @@ def caveats(
     """
     rows = study.rows
     first = comparisons[0] if comparisons else None
+    measure = study.measure(rows.first_score.metric, "test") if first is None else first.measure
     found = [
         *_unfair(rows, given),
         *_margin(rows),
+        *training_caveats(failures, first, measure),
         *(too_few(first) if first is not None else ()),
+        *image_caveats(failures, measure),
         *_edges(study),
         *_tuned_on_folds(rows),
         *(_searched(rows) if rows.kind == FINALISTS else _untuned(rows)),
@@ -138,7 +146,7 @@ def _untuned(rows: StudyRows) -> tuple[Caveat, ...]:
     rest = [arm for arm in rows.arms if arm not in tuned and len(rows.of("arm", arm=arm))]
     if len(rest) < 2 and not tuned or not rest:
         return ()
-    who = listing(rest) if tuned else "No arm"
+    who = some(rest, "arm") if tuned else "No arm"
     text = "were not tuned while others were" if tuned else "was tuned on val"
     return (
         Caveat(
@@ -177,8 +185,8 @@ def _rising(study: StudyScores) -> tuple[Caveat, ...]:
     return (
         Caveat(
             "curves still rising at the end",
-            f"{measure.label} on val was best after the very last epoch: {listing(clauses)}; in "
-            "brackets what the last quarter of the training brought. Longer training may change "
+            f"{measure.label} on val was best after the very last epoch: {some(clauses, 'arm')}; "
+            "in brackets what the last quarter of the training brought. Longer training may change "
             "the order.",
         ),
     )

@@ -33,6 +33,18 @@ class Spread:
     rest: float
     """By a seed on a patient, beyond both: their interaction, and all other noise."""
 
+    @property
+    def varies(self) -> bool:
+        """Whether anything is added at all."""
+        return self.seed + self.patient + self.rest > 0
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """Which share of the variance of one patient's difference in one training each has."""
+        squares = np.square([self.seed, self.patient, self.rest])
+        seed, patient, rest = (squares / squares.sum()).tolist()
+        return seed, patient, rest
+
     def of_seeds(self, patients: int) -> float:
         """Standard deviation over seeds of the mean over so many patients."""
         return float(np.hypot(self.seed, self.rest / np.sqrt(patients)))

@@ -1,6 +1,6 @@
 """Forest plots: what is shown of each difference, and the figure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +13,14 @@ from segtune.report.page.look import (
     Key,
     Look,
     Looks,
+    arrowheads,
     error_bar,
     faded,
     figure,
     name,
     named_rows,
     plain,
+    reach,
 )
 from segtune.report.page.text import (
     count,
@@ -110,15 +112,31 @@ KINDS = (
 """From top to bottom; the first one that an arm has is drawn in bold."""
 
 
-def forest_figure(found: Forest, looks: Looks) -> Figure:
-    """A row per arm, the interval that the verdict rests on in bold."""
+def forest_range(found: Sequence[Forest]) -> list[float]:
+    """Limits of the axis of forest plots that share a unit: no difference, margins, all means, and
+    intervals as far as `reach` takes them."""
+    shown = [one.estimate for f in found for intervals in f.rows.values() for one in intervals]
+    low, high = reach(shown)
+    margin = max((f.margin for f in found if f.margin is not None), default=0.0)
+    return [min(low, -1.1 * margin), max(high, 1.1 * margin)]
+
+
+def forest_figure(found: Forest, looks: Looks, ends: Sequence[float]) -> Figure:
+    """A row per arm, the interval that the verdict rests on in bold.
+
+    Args:
+        found: what is drawn.
+        looks: of the arms.
+        ends: limits of the axis; arrowheads say which intervals go on beyond.
+    """
     measure, arms = found.measure, list(found.rows)
     row = {arm: len(arms) - 1 - i for i, arm in enumerate(arms)}
-    traces = [
-        _interval(arm, one, row[arm] + height, looks[arm], measure, strong=one is intervals[0])
-        for arm, intervals in found.rows.items()
-        for one, height in zip(intervals, _HEIGHTS[len(intervals)], strict=True)
-    ]
+    traces = []
+    for arm, intervals in found.rows.items():
+        for one, height in zip(intervals, _HEIGHTS[len(intervals)], strict=True):
+            y, strong = row[arm] + height, one is intervals[0]
+            traces.append(_interval(arm, one, y, looks[arm], measure, strong=strong))
+            traces += arrowheads(one.estimate, y, ends, looks[arm].color)
     keys = [Key("", "broad: 90 %, held against the margin", MUTED)] if found.bounds else []
     traces = [*_band(found.margin, measure, len(arms)), *_bounds(found, row, looks), *traces]
     drawn = {one.kind for intervals in found.rows.values() for one in intervals}
@@ -130,9 +148,10 @@ def forest_figure(found: Forest, looks: Looks) -> Figure:
         height=116 + 56 * len(arms),
         span="half",
         keys=[Key("", kind.label, MUTED, kind.symbol) for kind in KINDS if kind in drawn] + keys,
-        xaxis={"title": {"text": x_title}, "zeroline": True, "zerolinewidth": 1.5, "nticks": 6},
+        xaxis={"title": {"text": x_title}, "zeroline": True, "zerolinewidth": 1.5, "nticks": 6,
+               "range": list(ends)},
         yaxis=named_rows(row),
-    )
+    )  # fmt: skip
 
 
 def _band(margin: float | None, measure: Measure, arms: int) -> list[dict[str, Any]]:

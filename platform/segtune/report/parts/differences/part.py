@@ -12,16 +12,17 @@ from segtune.report.page.look import (
     Looks,
 )
 from segtune.report.page.page import Part
-from segtune.report.page.text import (
-    listing,
-    range_text,
-)
-from segtune.report.parts.differences.forest import forest, forest_figure
+from segtune.report.page.text import MANY_ARMS, listing, percent, range_text
+from segtune.report.parts.differences.forest import Forest, forest, forest_figure, forest_range
 from segtune.report.parts.differences.table import differences_sheet
 from segtune.results.study_rows import StudyRows
 
 
-def differences_part(rows: StudyRows, comparisons: Sequence[Comparison], looks: Looks) -> Part:
+def differences_part(
+    rows: StudyRows,
+    comparisons: Sequence[Comparison],
+    looks: Looks,
+) -> Part:
     """Each arm against the baseline on the test split."""
     title = "Differences to the baseline"
     if rows.baseline is None:
@@ -47,12 +48,14 @@ def differences_part(rows: StudyRows, comparisons: Sequence[Comparison], looks: 
         title,
         "Each arm minus the baseline, with 95 % intervals: over seeds (other trainings, these "
         f"patients), over test patients (these trainings, other patients), {both} "
-        f"{_together(comparisons)}Per arm {_pairs(found[0])}.{''.join(rules)}",
+        f"Arrowheads: the interval goes on. {_together(comparisons)}"
+        f"Per arm {_pairs(found[0])}.{''.join(rules)}",
         figures=_forests(found, looks),
         sheet=differences_sheet(found, looks),
         sentences=(
             *(s for c in comparisons for s in conclusions(c)),
             *caution(comparisons),
+            *_variances(found[0]),
             *filter(None, [changed_margins(rows)[0]]),
         ),
         missing=_unpaired(rows, missing),
@@ -69,6 +72,30 @@ def _together(comparisons: Sequence[Comparison]) -> str:
         f"each is at {100 * (1 - ALPHA / tested):.4g} %): one that excludes 0 is a "
         "difference; Holm's test, which is the finer one, may show a difference whose interval "
         "just includes 0. "
+    )
+
+
+def _variances(first: Comparison) -> tuple[str, ...]:
+    """A line that says whether differences vary over seeds or over patients."""
+    split = {d.arm: d.spread.spread for d in first.differences if d.spread is not None}
+    arms = [arm for arm, spread in split.items() if spread.varies]
+    if not arms:
+        return ()
+    shares = [split[arm].shares for arm in arms]
+    if len(arms) > MANY_ARMS:
+        low, high = (tuple(pick(s) for s in zip(*shares, strict=True)) for pick in (min, max))
+        ends = [f"{100 * a:.0f} to {percent(b)}" for a, b in zip(low, high, strict=True)]
+        shown = f"{ends[0]} seed, {ends[1]} patient, {ends[2]} seed with patient, by arm"
+    else:
+        named = [
+            f"{arm} {percent(seed)} seed, {percent(patient)} patient, {percent(both)} both"
+            for arm, (seed, patient, both) in zip(arms, shares, strict=True)
+        ]
+        shown = "; ".join(named)
+    return (
+        f"{first.measure.name}: of the variance of one patient's difference in one training: "
+        f"{shown} (what a seed does to a patient, single images in it). More seeds make the first "
+        "smaller, more patients the second, either the third.",
     )
 
 
@@ -120,9 +147,14 @@ def external_part(comparisons: Sequence[Comparison], looks: Looks) -> Part | Non
 
 
 def _forests(found: Sequence[Comparison], looks: Looks) -> tuple[tuple[Figure, str], ...]:
+    """A forest plot for each measure; those of one unit have the same axis."""
+    by_unit: dict[tuple[bool, str], list[Forest]] = {}
+    for c in found:
+        by_unit.setdefault((c.measure.is_fraction, c.measure.unit), []).append(forest(c))
+    ends = {unit: forest_range(of_unit) for unit, of_unit in by_unit.items()}
     return tuple(
         (
-            forest_figure(forest(c), looks),
+            forest_figure(forest(c), looks, ends[c.measure.is_fraction, c.measure.unit]),
             f"Differences to {c.baseline} in {c.measure.label} on {c.split}, by arm",
         )
         for c in found

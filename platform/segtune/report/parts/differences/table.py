@@ -1,12 +1,9 @@
-"""The table of differences: intervals, tests, effect sizes and verdicts."""
+"""The table of differences: intervals, tests and verdicts; effect sizes in its file."""
 
 from collections.abc import Sequence
 
 from segtune.report.evidence.compare import SIGNS, Comparison, Difference
-from segtune.report.page.look import (
-    Look,
-    Looks,
-)
+from segtune.report.page.look import Look, Looks
 from segtune.report.page.sheet import Cell, Sheet, raw_estimate, raw_header_of
 from segtune.report.page.text import (
     DASH,
@@ -17,19 +14,23 @@ from segtune.report.page.text import (
     p_value,
 )
 from segtune.report.parts.differences.forest import over_patients
+from segtune.report.parts.differences.paper import paper_table
 from segtune.results.measures import Measure
 
 
 def differences_sheet(
-    comparisons: Sequence[Comparison], looks: Looks, file_name: str = "paired"
+    comparisons: Sequence[Comparison],
+    looks: Looks,
+    file_name: str = "paired",
 ) -> Sheet:
-    """Every difference with its intervals, tests, effect sizes and verdict."""
+    """Every difference with its intervals, tests and verdict; effect sizes and what a
+    seed and a patient add stand in the file alone."""
     rows, raw = [], []
     margins = any(c.margin is not None for c in comparisons)
     for comparison in comparisons:
         for d in comparison.differences:
             cells = _cells(d, comparison.measure, looks[d.arm])
-            numbers = _numbers(d)
+            numbers = (*_numbers(d), *_spread_numbers(d))
             if margins:
                 cells = (*cells[:-1], _held(d, comparison.measure), cells[-1])
                 numbers = (*numbers, *_held_numbers(d, comparison.margin))
@@ -39,8 +40,8 @@ def differences_sheet(
         file_name,
         (
             "metric", "arm", "difference", "95 % over seeds", "95 % over patients",
-            "95 % over both", "p (Holm)", "effect size g over seeds",
-            *(("90 % against the margin",) if margins else ()), "verdict",
+            "95 % over both", "p (Holm)", *(("90 % against the margin",) if margins else ()),
+            "verdict",
         ),
         tuple(rows),
         frozenset(),
@@ -48,9 +49,10 @@ def differences_sheet(
             "metric", "baseline", "arm", *raw_header_of("difference"), "p_seeds",
             "patients_low", "patients_high", "patients", "images", "p_patients",
             "both_low", "both_high", "p", "p_holm", "g_seeds", "g_patients", "verdict", "why",
-            *(_HELD if margins else ()),
+            *_SPLIT, *(_HELD if margins else ()),
         ),
         tuple(raw),
+        latex=paper_table(comparisons, file_name),
     )  # fmt: skip
 
 
@@ -73,10 +75,6 @@ def _cells(d: Difference, measure: Measure, look: Look) -> tuple[Cell, ...]:
         patients,
         both,
         Cell(p_value(d.p_holm)),
-        Cell(
-            number(d.effect_seeds, 2, sign=True),
-            small=f"{number(d.effect_patients, 2, sign=True)} over patients",
-        ),
         Cell(d.verdict.text, left=True, strong=d.verdict.word in SIGNS),
     )
 
@@ -90,6 +88,15 @@ def _numbers(d: Difference) -> tuple[float | int | str | None, ...]:
         d.p_patients, *((None, None) if both is None else (both.low, both.high)), d.p, d.p_holm,
         d.effect_seeds, d.effect_patients, d.verdict.word, d.verdict.why,
     )  # fmt: skip
+
+
+_SPLIT = ("sd_seed", "sd_patient", "sd_interaction")
+
+
+def _spread_numbers(d: Difference) -> tuple[float | None, ...]:
+    if d.spread is None:
+        return (None,) * 3
+    return d.spread.spread.seed, d.spread.spread.patient, d.spread.spread.rest
 
 
 _HELD = ("margin", "bounds_low", "bounds_high", "p_no_worse_holm", "p_as_good_holm")

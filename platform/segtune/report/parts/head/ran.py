@@ -1,7 +1,6 @@
 """The head of a section: what ran, and what a reader must know before any number."""
 
 import json
-from collections.abc import Sequence
 
 import pandas as pd
 
@@ -19,11 +18,10 @@ _MANY_SEEDS = 8
 def facts(rows: StudyRows) -> tuple[Fact, ...]:
     """Trials, seeds, images, code, versions, device and data."""
     trials = rows.trials
-    seeds = sorted({int(s) for s in trials.loc[trials["role"] != "tune", "seed"].dropna()})
     found = [
         Fact("kind", rows.kind or "unknown"),
         Fact("trials", f"{len(trials)}: {status_text(trials)}{_roles(trials)}"),
-        Fact("seeds", _seeds_text(seeds)),
+        Fact("seeds", _seeds_text(trials)),
         *(
             []
             if rows.folds is None
@@ -153,10 +151,17 @@ def images_text(rows: StudyRows) -> str:
     return ", ".join(shown) or "none scored yet"
 
 
-def _seeds_text(seeds: Sequence[int]) -> str:
-    if len(seeds) > _MANY_SEEDS:
-        return f"{len(seeds)}, from {seeds[0]} to {seeds[-1]}"
-    return ", ".join(map(str, seeds)) or "none recorded"
+def _seeds_text(trials: pd.DataFrame) -> str:
+    """`0, 1, 2`; where there are many or several kinds of trials, how many of each."""
+    run = trials[(trials["role"] != "tune") & trials["seed"].notna()]
+    by_role = {str(r): sorted({int(s) for s in of}) for r, of in run.groupby("role")["seed"]}
+    if not by_role:
+        return "none recorded"
+    if len(by_role) == 1 and len(seeds := next(iter(by_role.values()))) <= _MANY_SEEDS:
+        return ", ".join(map(str, seeds))
+    kinds = {"arm": "seed", "search": "search seed", "finalist": "finalist seed"}
+    order = sorted(by_role, key=lambda role: list(kinds).index(role) if role in kinds else 9)
+    return ", ".join(count(len(by_role[r]), kinds.get(r, f"{r} seed")) for r in order)
 
 
 def _synthetic(rows: StudyRows) -> bool:
