@@ -1,7 +1,8 @@
 """Complete configurations to start from. A variant calls one and changes lines
 (`dataclasses.replace`).
 
-srft_galore  SRFT-GaLore's readings: `nano` (small), `paper`, `paper_as_coded`, `recommended`.
+srft_galore  SRFT-GaLore's readings: `nano`, `nano_polyps` (small), `paper`, `paper_as_coded`,
+             `recommended`.
 imedsam      I-MedSAM's: `imedsam_nano`, `imedsam_paper`, `imedsam_as_coded`, `imedsam_recommended`.
 weft         WEFT's: `weft_nano`, `weft_paper`, `weft_as_coded`, `weft_recommended`.
 baselines    `unet_paper`, `depth_unet_paper`, `segformer_paper`, `sam2_unet_paper`,
@@ -30,6 +31,7 @@ from segcore.presets.srft_galore import (
     as_coded,
     improved,
     nano,
+    nano_polyps,
     paper,
     paper_as_coded,
     paper_scale,
@@ -51,6 +53,7 @@ __all__ = [
     "imedsam_recommended",
     "improved",
     "nano",
+    "nano_polyps",
     "paper",
     "paper_as_coded",
     "paper_scale",

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from segtune.report.evidence.answer import ablation_answer, finalists_answer, search_answer
-from segtune.report.evidence.compare import Comparison, compare
+from segtune.report.evidence.compare import Comparison, compare, contrasts
 from segtune.report.evidence.finalists import finalists
 from segtune.report.evidence.measured_costs import MeasuredCosts, measure_costs
 from segtune.report.evidence.objections.all_caveats import caveats
@@ -48,6 +48,8 @@ class StudySummary:
     comparisons: tuple[Comparison, ...]
     """Against the baseline, one for each of the study's objectives that is a score; of a search:
     of its finalists."""
+    contrasts: tuple[Comparison, ...]
+    """The pairs of arms that the study declares besides, on test."""
     external: tuple[Comparison, ...]
     """The same on images of another source; empty where none were tested on."""
     overview: Overview | None
@@ -104,12 +106,15 @@ def findings(study: StudyScores) -> Findings:
     tested = study if repeated is None else repeated
     tested_costs = costs if repeated is None else measure_costs(repeated.rows)
     summary, comparisons = score_summary(tested), compare(tested)
+    pairs = contrasts(tested)
     external, given = compare(tested, "external"), budget(tested.rows)
     first = comparisons[0] if comparisons else None
     failures = rare_failures(tested, first)
     objections = caveats(tested, comparisons, given, failures)
     if rows.kind != "search":
-        answer = ablation_answer(rows, summary, comparisons, external, objections, costs.arms)
+        answer = ablation_answer(
+            rows, summary, comparisons, pairs, external, objections, costs.arms
+        )
     elif repeated is not None and any(a.values for a in summary.arms):
         assert search is not None
         answer = finalists_answer(repeated.rows, search, summary, comparisons, external, objections)
@@ -125,6 +130,7 @@ def findings(study: StudyScores) -> Findings:
         trials={str(status): int(n) for status, n in counts.items()},
         summary=summary,
         comparisons=comparisons,
+        contrasts=pairs,
         external=external,
         overview=overview(tested.rows, summary, comparisons, tested_costs, failures),
         failures=failures,

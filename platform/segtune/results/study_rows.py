@@ -12,7 +12,7 @@ from segtune.results import study_file, tables
 from segtune.results.folds import mean_over_folds
 from segtune.results.reported import read_reported
 from segtune.results.storage import Place, Storage
-from segtune.study.definition import FOLDS, MARGIN, SCORES, SELECTION
+from segtune.study.definition import CONTRASTS, FOLDS, MARGIN, SCORES, SELECTION
 from segtune.study.scores import ScoreKind, Selection
 from segtune.study.spec import Reported
 
@@ -81,6 +81,11 @@ class StudyRows:
         """Score -> the largest difference that does not matter; empty where none was said."""
         found: Mapping[str, float] = self.definition.get(MARGIN) or {}
         return found
+
+    @property
+    def contrasts(self) -> Sequence[tuple[str, str]]:
+        """Pairs of arms that are compared besides each arm with the baseline."""
+        return [(arm, reference) for arm, reference in self.definition.get(CONTRASTS) or ()]
 
     @property
     def first_score(self) -> RecordedObjective:

@@ -28,6 +28,7 @@ REPORTED = "reported"
 """Papers' numbers of the same comparison; not there where the study names none."""
 FOLDS = "folds"
 """Parts of a cross-validation; not there where there is none."""
+CONTRASTS = "contrasts"
 MARGIN = "margin"
 """Score -> the largest difference that does not matter; not there where none was said."""
 MARGIN_BEFORE = "margin_before"
@@ -67,6 +68,7 @@ def define(name: str, study: Study) -> dict[str, Any]:
             "tune_seed": study.tune_seed,
             **({} if study.folds is None else {FOLDS: study.folds}),
             **({MARGIN: {k: float(v) for k, v in study.margin.items()}} if study.margin else {}),
+            **({CONTRASTS: [list(pair) for pair in study.contrasts]} if study.contrasts else {}),
         }
     return common | {
         "kind": "search",

@@ -117,6 +117,10 @@ class Ablation:
     """Score -> the largest difference that does not matter, in its unit, for the scores that arms
     are compared in: `{"dice": 0.01, "assd": 1.0}`. With it the report can say that an arm is as
     good as the baseline, or no worse. Set it before anything runs: a later change is on record."""
+    contrasts: tuple[tuple[str, str], ...] = ()
+    """Pairs that the report compares besides each arm with the baseline, `(arm, reference)`:
+    `(("srft_galore", "galore"),)`. Only what is declared here is tested, all pairs of one reference
+    together."""
     reported: tuple[Reported, ...] = ()
     """Papers' numbers of the same comparison, for the report."""
 

@@ -55,6 +55,7 @@ def _check_ablation(study: Ablation) -> list[str]:
     if not study.arms:
         faults.append("there is no arm beside the baseline: add one to compare with")
     faults += _check_seeds(study) + _check_folds(study) + _check_margin(study)
+    faults += _check_contrasts(study)
     seen = {_identity(study.baseline): study.baseline_arm}
     for arm, changes in study.arms.items():
         config, found = try_changes(study.baseline, changes, f"arm {arm}")
@@ -116,6 +117,22 @@ def _check_margin(study: Ablation) -> list[str]:
         if not 0 < value < most:
             end = f" and below 1, since {kind.label} lies between 0 and 1" if most == 1 else ""
             faults.append(f"margin: {name} = {value}: give a finite number above 0{end}")
+    return faults
+
+
+def _check_contrasts(study: Ablation) -> list[str]:
+    arms, faults = study.all_arms(), []
+    for number, (arm, reference) in enumerate(study.contrasts):
+        unknown = [name for name in (arm, reference) if name not in arms]
+        pair = f"contrasts: {arm} with {reference}"
+        if unknown:
+            faults.append(f"{pair}: there is no arm {unknown[0]}, but {', '.join(arms)}")
+        elif arm == reference:
+            faults.append(f"{pair}: an arm is no contrast to itself")
+        elif study.baseline_arm in (arm, reference):
+            faults.append(f"{pair}: every arm is compared with the baseline anyway; leave it out")
+        elif {arm, reference} in [set(earlier) for earlier in study.contrasts[:number]]:
+            faults.append(f"{pair}: the pair stands more than once")
     return faults
 
 

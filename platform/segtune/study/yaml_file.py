@@ -174,6 +174,7 @@ class AblationFields(_Strict):
     tune_seed: int = 1000
     folds: int | None = None
     margin: dict[str, float] = {}
+    contrasts: list[tuple[str, str]] = []
 
 
 class SearchFields(_Strict):
@@ -236,6 +237,7 @@ def _ablation(fields: AblationFields) -> Ablation:
         tune_seed=fields.tune_seed,
         folds=fields.folds,
         margin=fields.margin,
+        contrasts=tuple(fields.contrasts),
     )
 
 

@@ -388,3 +388,20 @@ def test_a_changed_study_is_refused_with_the_difference() -> None:
     assert "length was 2.0, now 5.0" in text
     assert "seeds: [0] are gone" in text
     assert "--name" in text
+
+
+def test_contrasts_are_kept_and_those_that_say_nothing_are_refused_together() -> None:
+    arms = {"a": {"length": 3.0}, "b": {"length": 4.0}}
+    pairs = (("a", "b"),)
+    validate(ablation(arms=arms, contrasts=pairs))
+    assert define("s", ablation(arms=arms, contrasts=pairs))["contrasts"] == [["a", "b"]]
+    assert "contrasts" not in define("s", ablation(arms=arms))
+    wrong = (("a", "b"), ("b", "a"), ("a", "a"), ("a", "c"), ("a", "baseline"))
+    found = faults(ablation(arms=arms, contrasts=wrong))
+    for fault in (
+        "contrasts: b with a: the pair stands more than once",
+        "contrasts: a with a: an arm is no contrast to itself",
+        "contrasts: a with c: there is no arm c, but baseline, a, b",
+        "contrasts: a with baseline: every arm is compared with the baseline anyway",
+    ):
+        assert fault in found

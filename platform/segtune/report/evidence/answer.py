@@ -21,18 +21,23 @@ def ablation_answer(
     rows: StudyRows,
     summary: Summary,
     comparisons: Sequence[Comparison],
+    contrasts: Sequence[Comparison],
     external: Sequence[Comparison],
     caveats: Sequence[Caveat],
     costs: Sequence[Cost],
 ) -> tuple[str, ...]:
     """What was found, what that costs and how sure it is; fewer sentences where there is less.
 
-    Where images of another source were tested on, there is a sentence about them as well.
+    Where images of another source were tested on, there is a sentence about them as well, and so
+    there is for each reference of the declared pairs of arms.
     """
     if not any(a.values for a in summary.arms):
         return ("No trial has finished and been tested yet: there is no answer.",)
     cost = _cost(comparisons, costs)
-    found = [*_results(rows, summary, comparisons, external), cost, _sure(caveats)]
+    first, *rest = _results(rows, summary, comparisons, external)
+    primary = [c for c in contrasts if c.measure == contrasts[0].measure and c.differences]
+    pairs = [_compared(rows, c) for c in primary]
+    found = [first, *pairs, *rest, cost, _sure(caveats)]
     return tuple(s for s in found if s)
 
 

@@ -110,10 +110,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All arms against the baseline, in one measure."""
+    """Arms against the baseline, or another reference, in one measure."""
 
     measure: Measure
     baseline: str
+    """What they are compared with."""
     differences: tuple[Difference, ...]
     missing: tuple[str, ...]
     """Arms that share no finished seed with the baseline."""
@@ -128,8 +129,28 @@ def compare(study: StudyScores, split: str = "test") -> tuple[Comparison, ...]:
     baseline = study.rows.baseline
     if baseline is None:
         return ()
+    return tuple(
+        _compare(study, baseline, m, split, study.rows.arms) for m in _chosen(study, split)
+    )
+
+
+def contrasts(study: StudyScores) -> tuple[Comparison, ...]:
+    """The pairs of arms that the study declares, on test: one comparison per reference and
+    objective. All arms of a reference are corrected for together, as those of the baseline are."""
+    references: dict[str, list[str]] = {}
+    for arm, reference in study.rows.contrasts:
+        references.setdefault(reference, []).append(arm)
+    return tuple(
+        _compare(study, reference, m, "test", [a for a in study.rows.arms if a in arms])
+        for m in _chosen(study, "test")
+        for reference, arms in references.items()
+        if reference in study.rows.arms
+    )
+
+
+def _chosen(study: StudyScores, split: str) -> list[Measure]:
     chosen = [study.measure(o.metric, split) for o in study.rows.objectives]
-    return tuple(_compare(study, baseline, m, split) for m in chosen if m is not None)
+    return [m for m in chosen if m is not None]
 
 
 def paired_test(
@@ -159,12 +180,14 @@ def trials_by_seed(rows: StudyRows, arm: str) -> dict[int, str]:
     return {int(s): str(t) for s, t in zip(finished["seed"], finished["trial_id"], strict=True)}
 
 
-def _compare(study: StudyScores, baseline: str, measure: Measure, split: str) -> Comparison:
+def _compare(
+    study: StudyScores, baseline: str, measure: Measure, split: str, arms: Sequence[str]
+) -> Comparison:
     rows = study.rows
     found, images = study.values(measure, split), study.images(measure, split)
     base = trials_by_seed(rows, baseline)
     untested, missing = [], []
-    for arm in rows.arms:
+    for arm in arms:
         if arm == baseline:
             continue
         own = trials_by_seed(rows, arm)

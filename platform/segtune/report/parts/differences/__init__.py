@@ -2,6 +2,6 @@
 
 forest  Forest plots: what is shown of each difference, and the figure.
 paper   The table of differences as a paper prints it: four columns, for LaTeX.
-part    The parts of a report: differences on test, and on images of another source.
+part    The parts of a report: differences on test, of other pairs, on images of another source.
 table   The table of differences: intervals, tests and verdicts; effect sizes in its file.
 """

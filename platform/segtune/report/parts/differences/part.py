@@ -130,6 +130,22 @@ def _margins(comparisons: Sequence[Comparison]) -> str:
     )
 
 
+def contrasts_part(comparisons: Sequence[Comparison], looks: Looks) -> Part | None:
+    """The pairs of arms that the study declares besides; None where it declares none."""
+    found = [c for c in comparisons if c.differences]
+    if not found:
+        return None
+    return Part(
+        "Differences between other arms",
+        "The pairs that the study declares besides those with the baseline. Intervals, tests and "
+        "verdicts as above; corrections are for the arms that have the same reference. Per arm "
+        f"{_pairs(found[0])}.",
+        figures=_forests(found, looks),
+        sheet=differences_sheet(found, looks, "paired_contrasts"),
+        sentences=tuple(s for c in found for s in conclusions(c)),
+    )
+
+
 def external_part(comparisons: Sequence[Comparison], looks: Looks) -> Part | None:
     """The same differences on images of another source; None where none were tested on."""
     found = [c for c in comparisons if c.differences]
