@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.known_study import STEADY, write_study
-from support.report_tables import write_trial
+from support.report_tables import write_finalists, write_search, write_trial
 
 from segtune.cli import main
 from segtune.commands.bundling.archive import unpack
@@ -113,6 +113,18 @@ def test_what_is_in_it(bundle: Path, storage: Path, tmp_path: Path) -> None:
     assert summarize(tmp_path, "known").answer == summarize(storage, "known").answer
 
 
+def test_a_search_and_its_finalists(tmp_path: Path) -> None:
+    storage, into = tmp_path / "results", tmp_path / "unpacked"
+    write_search(storage, "rank", trials=6)
+    write_finalists(storage, "rank", {1: (0.7, 0.71), 2: (0.75, 0.76)})
+    manifest, _ = make(Place.of(storage), "rank", tmp_path / "rank.zip")
+    into.mkdir()
+    assert check(tmp_path / "rank.zip", into).holds
+    assert manifest.claims["search trial t3"]["status"] == "failed"
+    assert manifest.claims["search trial t0"]["Dice"] == pytest.approx(0.7, abs=0.2)
+    assert "test dice_macro per_image, mean" in manifest.claims["scores of t1"]
+
+
 def test_the_same_results_give_the_same_bytes(bundle: Path, storage: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.zip"
     make(Place.of(storage), "known", again)
@@ -129,7 +141,10 @@ def test_a_changed_score_is_named(changed: Callable[[Change], Checked]) -> None:
         "table scores, up-s1-a1.parquet: row 7: trial up-s1, epoch 5, split test"
     )
     assert "class macro, metric dice, protocol per_image: value was changed (now 0.8" in told
-    assert any("up against base" in claim and "mean over seeds" in claim for claim in found.claims)
+    assert found.claims[0].startswith(
+        "up against base on test, dice (per_image, 96x96): verdict is"
+    )
+    assert any('answer: sentence 1 is "' in c and len(c) < 300 for c in found.claims)
 
 
 def test_a_changed_score_with_new_hashes_contradicts_the_claims(

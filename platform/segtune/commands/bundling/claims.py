@@ -7,6 +7,7 @@ against it all.
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -31,6 +32,8 @@ ORIGIN = "made with"
 """The claim that names commits, versions and devices."""
 RELATIVE, ABSOLUTE = 1e-9, 1e-12
 """Numbers that differ by no more are equal: another processor adds in another order."""
+LONG = 80
+"""Characters of a text that are shown in a message."""
 
 
 def claims(storage: Storage, study: str) -> Claims:
@@ -45,25 +48,41 @@ def claims(storage: Storage, study: str) -> Claims:
 
 
 def unequal(recorded: Claims, now: Claims) -> list[str]:
-    """Each claim that differs, in words; nothing where all hold."""
-    found = []
+    """Each claim that differs, in words, verdicts first; nothing where all hold."""
+    found: list[tuple[bool, str]] = []
     for what in dict.fromkeys([*recorded, *now]):
         before, after = recorded.get(what, {}), now.get(what, {})
         for name in dict.fromkeys([*before, *after]):
             if name not in before:
-                found.append(f"{what}: {name} is not in the manifest; {_by(after[name])}")
+                told = f"is not in the manifest; by the tables it is {_shown(after[name])}"
             elif name not in after:
-                found.append(f"{what}: {name} is {_shown(before[name])}; by the tables it is none")
+                told = f"is {_shown(before[name])}; by the tables there is no such value"
             elif not _equal(before[name], after[name]):
-                found.append(f"{what}: {name} is {_shown(before[name])}; {_by(after[name])}")
-    return found
+                one, other = _apart(before[name], after[name])
+                told = f"is {one}; by the tables it is {other}"
+            else:
+                continue
+            found.append((name != "verdict", f"{what}: {name} {told}"))
+    return [text for _, text in sorted(found, key=lambda of: of[0])]
 
 
-def _by(value: JsonValue) -> str:
-    return f"by the tables it is {_shown(value)}"
+def _apart(one: JsonValue, other: JsonValue) -> tuple[str, str]:
+    """Two values that differ; of long texts the part where they begin to."""
+    if not (isinstance(one, str) and isinstance(other, str) and max(map(len, (one, other))) > LONG):
+        return _shown(one), _shown(other)
+    start = max(0, len(os.path.commonprefix([one, other])) - LONG // 2)
+    first, second = (_part(text, start) for text in (one, other))
+    return first, second
+
+
+def _part(text: str, start: int) -> str:
+    before, after = "..." * (start > 0), "..." * (len(text) > start + LONG)
+    return f'"{before}{text[start : start + LONG]}{after}"'
 
 
 def _shown(value: JsonValue) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
     return f"{value:.6g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 

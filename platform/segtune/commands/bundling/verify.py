@@ -182,7 +182,7 @@ def _told(found: "Checked", expected: str | None, holds: bool) -> list[Text]:
         lines.append(
             Text.assemble(
                 f"{what}: ",
-                (f"{len(faults)} differ", "red") if faults else (good, "green"),
+                (f"{len(faults)} not as recorded", "red") if faults else (good, "green"),
             )
         )
         lines += [Text(f"  {fault}") for fault in faults[:SHOWN]]
