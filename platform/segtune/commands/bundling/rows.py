@@ -10,7 +10,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
@@ -120,17 +119,18 @@ def _told(places: Sequence[int], tell: Callable[[int], str]) -> list[str]:
 
 def _cells(column: pa.ChunkedArray) -> list[str]:
     """Each cell as text without a line break."""
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.timestamp("us", tz=column.type.tz)).cast(pa.int64())
-    return [_text(value) for value in column.to_pylist()]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return repr(value)
-    if isinstance(value, bytes):
-        return sha256(value)
-    return json.dumps(value)
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        column = column.cast(pa.timestamp("us", tz=kind.tz)).cast(pa.int64())
+    values = column.to_pylist()
+    if pa.types.is_floating(kind):
+        return ["null" if value is None else repr(value) for value in values]
+    if pa.types.is_string(kind):  # mostly the same few
+        texts = {value: json.dumps(value) for value in set(values)}
+        return [texts[value] for value in values]
+    if pa.types.is_binary(kind):
+        return ["null" if value is None else sha256(value) for value in values]
+    return [json.dumps(value) for value in values]
 
 
 def _short(cells: Sequence[str]) -> str:
