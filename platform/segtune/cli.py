@@ -22,6 +22,7 @@ from segtune.commands import (
     stop,
     submit,
 )
+from segtune.commands.bundling import bundle, verify
 
 
 class Command(Protocol):
@@ -49,6 +50,8 @@ COMMANDS: Mapping[str, Command] = {
     "evaluate": evaluate,
     "predict": predict,
     "export": export,
+    "bundle": bundle,
+    "verify": verify,
     "doctor": doctor,
 }
 

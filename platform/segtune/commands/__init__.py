@@ -1,6 +1,7 @@
 """The commands of `segtune`: one module each, with HELP, `arguments(parser)` and
 `run(args, console)`.
 
+bundling/ `segtune bundle` and `segtune verify`: a study's evidence in one file.
 data     `segtune data`: render a synthetic data set, look one over or at its augmentation, or write
          it for nnU-Net.
 data_set A data set as it is named on the command line.
