@@ -66,7 +66,7 @@ def test_list_shows_what_goes_with_which_system() -> None:
 def test_show_tells_what_would_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "demo"]) == 0
     shown = capsys.readouterr().out
-    assert "4 arms x 2 seeds = 8 trials" in shown
+    assert "5 arms x 3 seeds = 15 trials" in shown
     assert "method.rank = 8" in shown
     assert not list(Path.cwd().iterdir())
 
@@ -209,5 +209,5 @@ def test_a_name_in_use_by_another_definition(capsys: pytest.CaptureFixture[str])
     study_file.write(storage, "demo", kept)
     tables.write(storage, "demo", "trials", [{"trial_id": "frozen-s0", "attempt": 1}])
     message = refused(capsys, "run", "demo", "--set", "schedule.epochs=99")
-    assert "schedule.epochs was 15, now 99" in message
+    assert "schedule.epochs was 24, now 99" in message
     assert "--name" in message

@@ -192,7 +192,7 @@ def test_augmentation_of_a_study_and_of_a_data_set_is_drawn(
         assert sheet.height == 36 + 6 * 196 - 4  # no depth
     capsys.readouterr()
     for wrong, message in (
-        (["demo", "--arm", "x"], "demo has no arm 'x': choose one of frozen, lora, galore"),
+        (["demo", "--arm", "x"], "demo has no arm 'x': choose one of frozen, full, lora, galore"),
         (["synthetic_polyps", "--arm", "x"], "is a data set: --arm is for studies"),
         (["synthetic_polyps", "--set", "augment.blurr=1"], "unknown field augment.blurr"),
         (["augmentation_nano"], "nothing is augmented: say what to show"),
