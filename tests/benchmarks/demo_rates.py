@@ -3,7 +3,7 @@
     .venv/bin/python tests/benchmarks/demo_rates.py --json tests/benchmarks/results/demo_rates.json
 
 Every arm is trained at three rates with two seeds: 30 trainings, two at a time. `frozen` chooses
-the rate of the head, which the others then have; they choose that of what they adapt. Whether the
+the rate of its head; the others, whose heads learn at 0.03, that of what they adapt. Whether the
 choice holds shows in `demo` itself, whose polyps and seeds are others, and on a third set of
 polyps: `segtune run demo --set data.seed=2 --name demo_again`.
 """
