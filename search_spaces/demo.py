@@ -8,7 +8,7 @@ shows how the comparison works, and says nothing about SAM2 on patients. Every a
 three learning rates, by val, on other polyps: `tests/benchmarks/demo_rates.py`.
 """
 
-from segcore.presets import nano_polyps
+from segcore.presets import polyps_nano
 from segtune import Ablation, apply
 
 
@@ -19,7 +19,7 @@ def study() -> Ablation:
     return Ablation(
         question="Is low-rank fine-tuning worth more than a frozen encoder, and SRFT-GaLore as "
         "good as GaLore?",
-        baseline=apply(nano_polyps(scenes=1), {"method": "frozen", "optim.lr": 0.1}),
+        baseline=apply(polyps_nano(scenes=1), {"method": "frozen", "optim.lr": 0.1}),
         baseline_arm="frozen",
         arms={
             "full": {"method": "full", "method.lr": 0.003, **head},

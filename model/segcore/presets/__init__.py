@@ -1,7 +1,7 @@
 """Complete configurations to start from. A variant calls one and changes lines
 (`dataclasses.replace`).
 
-srft_galore  SRFT-GaLore's readings: `nano`, `nano_polyps` (small), `paper`, `paper_as_coded`,
+srft_galore  SRFT-GaLore's readings: `nano`, `polyps_nano` (small), `paper`, `paper_as_coded`,
              `recommended`.
 imedsam      I-MedSAM's: `imedsam_nano`, `imedsam_paper`, `imedsam_as_coded`, `imedsam_recommended`.
 weft         WEFT's: `weft_nano`, `weft_paper`, `weft_as_coded`, `weft_recommended`.
@@ -31,11 +31,11 @@ from segcore.presets.srft_galore import (
     as_coded,
     improved,
     nano,
-    nano_polyps,
     paper,
     paper_as_coded,
     paper_scale,
     paper_system,
+    polyps_nano,
     published,
     recommended,
 )
@@ -53,11 +53,11 @@ __all__ = [
     "imedsam_recommended",
     "improved",
     "nano",
-    "nano_polyps",
     "paper",
     "paper_as_coded",
     "paper_scale",
     "paper_system",
+    "polyps_nano",
     "published",
     "recommended",
     "sam2_unet_nano",

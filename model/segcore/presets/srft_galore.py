@@ -40,7 +40,7 @@ def nano() -> TrainConfig:
     )
 
 
-def nano_polyps(scenes: int = 0) -> TrainConfig:
+def polyps_nano(scenes: int = 0) -> TrainConfig:
     """`nano` for RGB alone, on rendered polyps that are quickly learned: seconds on one CPU core.
 
     Its decoder is too narrow to make up for what a frozen encoder does not see.

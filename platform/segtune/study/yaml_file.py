@@ -63,6 +63,7 @@ class Baseline(_Strict):
         "paper",
         "paper_as_coded",
         "recommended",
+        "polyps_nano",
         "imedsam_nano",
         "imedsam_paper",
         "imedsam_as_coded",

@@ -8,7 +8,6 @@
 Unpacked, it is a storage: `segtune report STUDY --storage FOLDER` works on it.
 """
 
-import os
 import re
 import zipfile
 import zlib
@@ -60,20 +59,14 @@ def write(out: Path, contents: Mapping[str, Path | bytes]) -> None:
     Nothing is compressed (tables are, by Parquet) and no time of day is in it: other versions of
     zlib, and another day, give the same bytes.
     """
-    unfinished = out.with_name(f".{out.name}.{os.getpid()}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as file:
-            for path in sorted(contents, key=lambda p: (p != NAME, p)):
-                content = contents[path]
-                entry = zipfile.ZipInfo(path, _TIME)
-                entry.create_system, entry.external_attr = 3, _PLAIN_FILE
-                file.writestr(
-                    entry, content if isinstance(content, bytes) else content.read_bytes()
-                )
-        os.replace(unfinished, out)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    from segcore.files import whole  # here, since verify does without segcore
+
+    with whole(out) as unfinished, zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as file:
+        for path in sorted(contents, key=lambda p: (p != NAME, p)):
+            content = contents[path]
+            entry = zipfile.ZipInfo(path, _TIME)
+            entry.create_system, entry.external_attr = 3, _PLAIN_FILE
+            file.writestr(entry, content if isinstance(content, bytes) else content.read_bytes())
 
 
 def unpack(bundle: Path, into: Path) -> tuple[list[str], list[str]]:

@@ -51,3 +51,15 @@ def test_the_answer_and_a_part_of_the_report_say_it(tmp_path: Path) -> None:
     assert "is as good as galore within 0.01 Dice" in answer[1]
     page = build(tmp_path, ["known"], tmp_path / "r.html").read_text()
     assert "Differences between other arms" in page
+
+
+def test_rows_say_what_an_arm_is_compared_with_where_references_differ(tmp_path: Path) -> None:
+    two = {"contrasts": [["lora", "galore"], ["lora", "srft"]]}
+    write_study(tmp_path, ARMS, defined=two)
+    tables = tmp_path / "tables"
+    page = build(tmp_path, ["known"], tmp_path / "r.html", tables).read_text()
+    assert "minus galore" in page
+    assert "minus srft" in page
+    (paper,) = tables.rglob("*paired_contrasts*.tex")
+    assert ", minus galore" in paper.read_text()
+    assert "Differences to other arms on the test split" in paper.read_text()

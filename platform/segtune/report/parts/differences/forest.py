@@ -22,11 +22,7 @@ from segtune.report.page.look import (
     plain,
     reach,
 )
-from segtune.report.page.text import (
-    count,
-    interval,
-    number,
-)
+from segtune.report.page.text import count, interval, number
 from segtune.results.measures import Measure
 
 _HEIGHTS = {1: (0.0,), 2: (0.13, -0.17), 3: (0.24, 0.0, -0.2), 4: (0.3, 0.1, -0.1, -0.3)}

@@ -30,10 +30,12 @@ def paper_table(comparisons: Sequence[Comparison], label: str) -> str:
         "\\toprule",
         "arm & difference [95\\,\\% interval] & {$p$} & verdict \\\\",
     ]
+    several = len({c.baseline for c in comparisons}) > 1
     for comparison in comparisons:
+        against = f", minus {latex_text(comparison.baseline)}" if several else ""
         lines += [
             "\\midrule",
-            f"\\multicolumn{{4}}{{l}}{{\\emph{{{_head(comparison.measure)}}}}} \\\\",
+            f"\\multicolumn{{4}}{{l}}{{\\emph{{{_head(comparison.measure)}{against}}}}} \\\\",
             *(_row(d, comparison.measure) for d in comparison.differences),
         ]
     lines += ["\\bottomrule", "\\end{tabular}", "\\end{table}"]
@@ -79,8 +81,10 @@ def _caption(comparisons: Sequence[Comparison]) -> str:
         else f"seeds ({seeds})"
     )
     where = "the test split" if first.split == "test" else "the external set"
+    several = len({c.baseline for c in comparisons}) > 1
+    reference = "other arms" if several else first.baseline
     text = (
-        f"Differences to {first.baseline} on {where}, with 95 % intervals over {over}"
+        f"Differences to {reference} on {where}, with 95 % intervals over {over}"
         f"{', which hold for all arms of a measure together (Bonferroni); p after Holm' * tested}."
     )
     return latex_text(text)

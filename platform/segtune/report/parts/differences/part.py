@@ -7,10 +7,7 @@ from segtune.report.evidence.conclusions import caution, conclusions
 from segtune.report.evidence.finalists import KIND as FINALISTS
 from segtune.report.evidence.margins import changed_margins, margin_text
 from segtune.report.evidence.stats import ALPHA
-from segtune.report.page.look import (
-    Figure,
-    Looks,
-)
+from segtune.report.page.look import Figure, Looks
 from segtune.report.page.page import Part
 from segtune.report.page.text import MANY_ARMS, listing, percent, range_text
 from segtune.report.parts.differences.forest import Forest, forest, forest_figure, forest_range
@@ -132,48 +129,58 @@ def _margins(comparisons: Sequence[Comparison]) -> str:
 
 def contrasts_part(comparisons: Sequence[Comparison], looks: Looks) -> Part | None:
     """The pairs of arms that the study declares besides; None where it declares none."""
-    found = [c for c in comparisons if c.differences]
-    if not found:
-        return None
-    return Part(
+    return _apart(
+        comparisons,
+        looks,
         "Differences between other arms",
         "The pairs that the study declares besides those with the baseline. Intervals, tests and "
-        "verdicts as above; corrections are for the arms that have the same reference. Per arm "
-        f"{_pairs(found[0])}.",
-        figures=_forests(found, looks),
-        sheet=differences_sheet(found, looks, "paired_contrasts"),
-        sentences=tuple(s for c in found for s in conclusions(c)),
+        "verdicts as above; corrections are for the arms that have the same reference.",
+        "paired_contrasts",
     )
 
 
 def external_part(comparisons: Sequence[Comparison], looks: Looks) -> Part | None:
     """The same differences on images of another source; None where none were tested on."""
+    return _apart(
+        comparisons,
+        looks,
+        "Differences on the external set",
+        "Each arm minus the baseline on images of another source, tested once with the weights "
+        "that were tested at home. Intervals, tests and verdicts as above; Holm's correction is "
+        "for the arms of this set.",
+        "paired_external",
+    )
+
+
+def _apart(
+    comparisons: Sequence[Comparison], looks: Looks, title: str, caption: str, file_name: str
+) -> Part | None:
+    """Differences beside those to the baseline on test, drawn alike; None where there are none."""
     found = [c for c in comparisons if c.differences]
     if not found:
         return None
     return Part(
-        "Differences on the external set",
-        "Each arm minus the baseline on images of another source, tested once with the weights "
-        "that were tested at home. Intervals, tests and verdicts as above; Holm's correction is "
-        f"for the arms of this set. Per arm {_pairs(found[0])}.",
+        title,
+        f"{caption} Per arm {_pairs(found[0])}.",
         figures=_forests(found, looks),
-        sheet=differences_sheet(found, looks, "paired_external"),
+        sheet=differences_sheet(found, looks, file_name),
         sentences=tuple(s for c in found for s in conclusions(c)),
     )
 
 
 def _forests(found: Sequence[Comparison], looks: Looks) -> tuple[tuple[Figure, str], ...]:
     """A forest plot for each measure; those of one unit have the same axis."""
+    drawn = [(c, (c.measure.is_fraction, c.measure.unit), forest(c)) for c in found]
     by_unit: dict[tuple[bool, str], list[Forest]] = {}
-    for c in found:
-        by_unit.setdefault((c.measure.is_fraction, c.measure.unit), []).append(forest(c))
+    for _, unit, one in drawn:
+        by_unit.setdefault(unit, []).append(one)
     ends = {unit: forest_range(of_unit) for unit, of_unit in by_unit.items()}
     return tuple(
         (
-            forest_figure(forest(c), looks, ends[c.measure.is_fraction, c.measure.unit]),
+            forest_figure(one, looks, ends[unit]),
             f"Differences to {c.baseline} in {c.measure.label} on {c.split}, by arm",
         )
-        for c in found
+        for c, unit, one in drawn
     )
 
 

@@ -26,10 +26,12 @@ def differences_sheet(
     """Every difference with its intervals, tests and verdict; effect sizes and what a
     seed and a patient add stand in the file alone."""
     rows, raw = [], []
+    several = len({c.baseline for c in comparisons}) > 1
     margins = any(c.margin is not None for c in comparisons)
     for comparison in comparisons:
         for d in comparison.differences:
-            cells = _cells(d, comparison.measure, looks[d.arm])
+            against = f"minus {comparison.baseline}" if several else ""
+            cells = _cells(d, comparison.measure, looks[d.arm], against)
             numbers = (*_numbers(d), *_spread_numbers(d))
             if margins:
                 cells = (*cells[:-1], _held(d, comparison.measure), cells[-1])
@@ -56,7 +58,7 @@ def differences_sheet(
     )  # fmt: skip
 
 
-def _cells(d: Difference, measure: Measure, look: Look) -> tuple[Cell, ...]:
+def _cells(d: Difference, measure: Measure, look: Look, against: str) -> tuple[Cell, ...]:
     digits, patients, both = measure.digits, Cell(DASH), Cell(DASH)
     if (found := over_patients(d)) is not None and d.over_patients is not None:
         n = f"{d.over_patients.patients} patients, {d.over_patients.images} images"
@@ -66,7 +68,7 @@ def _cells(d: Difference, measure: Measure, look: Look) -> tuple[Cell, ...]:
         both = Cell(interval(d.over_both, digits, sign=True), small=f"{_tested('', d.p)}{alone}")
     return (
         Cell(measure.label, left=True),
-        Cell(d.arm, color=look.color, left=True),
+        Cell(d.arm, small=against, color=look.color, left=True),
         Cell(number(d.over_seeds.mean, digits, sign=True)),
         Cell(
             interval(d.over_seeds, digits, sign=True),
