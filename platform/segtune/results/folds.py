@@ -35,7 +35,7 @@ def mean_over_folds(frames: Frames, folds: int) -> dict[str, pd.DataFrame]:
       epoch is the median of theirs.
     - What was evaluated afterwards: the mean of the folds where each of them was; a fold that was
       evaluated without the others stays a trial of its own.
-    - A value that is not defined (NaN) in one fold is not in the mean either.
+    - A value that is not defined (NaN) in one fold is not defined in the mean either.
     - Pictures are those of the first fold.
 
     Args:

@@ -395,7 +395,10 @@ def test_contrasts_are_kept_and_those_that_say_nothing_are_refused_together() ->
     pairs = (("a", "b"),)
     validate(ablation(arms=arms, contrasts=pairs))
     assert define("s", ablation(arms=arms, contrasts=pairs))["contrasts"] == [["a", "b"]]
-    assert "contrasts" not in define("s", ablation(arms=arms))
+    plain = define("s", ablation(arms=arms))
+    assert "contrasts" not in plain
+    with pytest.raises(SpecError, match="contrasts: was None"):  # none is added afterwards
+        check_grown(plain, define("s", ablation(arms=arms, contrasts=pairs)))
     wrong = (("a", "b"), ("b", "a"), ("a", "a"), ("a", "c"), ("a", "baseline"))
     found = faults(ablation(arms=arms, contrasts=wrong))
     for fault in (
