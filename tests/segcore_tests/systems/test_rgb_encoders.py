@@ -133,7 +133,8 @@ def test_a_studys_arm_takes_another_encoder_by_name() -> None:
     config = apply(nano(), {**changes, "system.image_size": 112})
     assert config.system.rgb == Dinov3Config()
     assert config.system.depth.name == "depth_anything_3"
-    with pytest.raises(ValueError, match="unknown RGB encoder 'dino': choose one of dinov3, sam,"):
+    # Another test's plug-in may have added a row to the table.
+    with pytest.raises(ValueError, match="unknown RGB encoder 'dino': choose one of dinov3, "):
         apply(nano(), {"system.rgb": "dino"})
     sizes = {"system.rgb": "sam2", "system.image_size": 112}
     with pytest.raises(ValueError, match="image_size = 112: give a multiple of 32, as the RGB"):
