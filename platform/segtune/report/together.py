@@ -148,6 +148,7 @@ def _protocol(study: StudyScores) -> dict[str, str]:
         protocol[f"metric {objective.metric}"] = (
             "not scored" if measure is None else f"{measure.protocol} at {measure.masks}"
         )
+    protocol["alike in test scores"] = rows.weights
     tries = {len(rows.of("tune", arm=arm)) for arm in rows.arms}
     protocol["tuning trials of an arm"] = _joined({str(n) for n in tries})
     dirty = finished["git_dirty"].fillna(False).astype(bool)

@@ -10,11 +10,12 @@ import pandas as pd
 
 from segtune.results import study_file, tables
 from segtune.results.folds import mean_over_folds
+from segtune.results.patient_means import patients_alike
 from segtune.results.reported import read_reported
 from segtune.results.storage import Place, Storage
-from segtune.study.definition import CONTRASTS, FOLDS, MARGIN, SCORES, SELECTION
+from segtune.study.definition import CONTRASTS, FOLDS, MARGIN, SCORES, SELECTION, WEIGHTS
 from segtune.study.scores import ScoreKind, Selection
-from segtune.study.spec import Reported
+from segtune.study.spec import Reported, Weights
 
 DIRTY = "dirty"
 NO_WEIGHTS = "none"
@@ -83,6 +84,12 @@ class StudyRows:
         return found
 
     @property
+    def weights(self) -> Weights:
+        """What weighs alike in test scores."""
+        found: Weights = self.definition.get(WEIGHTS, "images")
+        return found
+
+    @property
     def contrasts(self) -> Sequence[tuple[str, str]]:
         """Pairs of arms that are compared besides each arm with the baseline."""
         return [(arm, reference) for arm, reference in self.definition.get(CONTRASTS) or ()]
@@ -109,7 +116,7 @@ class StudyRows:
     @property
     def scoring(self) -> Mapping[str, Any]:
         """The fields of the definition that say what is scored, and what chooses by it."""
-        keys = ("objectives", SCORES, SELECTION)
+        keys = ("objectives", SCORES, SELECTION, WEIGHTS)
         return {key: self.definition[key] for key in keys if key in self.definition}
 
     @property
@@ -192,8 +199,13 @@ class StudyRows:
         return self.trials.sort_values(["number", "seed", "trial_id"], kind="stable")
 
 
-def load(storage: Storage, study: str) -> StudyRows:
+def load(storage: Storage, study: str, weights: Weights | None = None) -> StudyRows:
     """Read one study.
+
+    Args:
+        storage: the folder that holds the studies' results.
+        study: its name.
+        weights: what is to weigh alike in its test scores; None: what the study says.
 
     Raises:
         ValueError: no trial of this name was ever recorded under `storage`, or its papers' numbers
@@ -209,6 +221,10 @@ def load(storage: Storage, study: str) -> StudyRows:
     others: tuple[tables.TableName, ...] = ("steps", "scores", "images", "pictures", "evaluations")
     frames = {"trials": set_dirty_apart(trials.to_pandas())}
     frames |= {name: tables.read(storage, study, name).to_pandas() for name in others}
+    if weights is not None:
+        definition = {**definition, WEIGHTS: weights}
+    if definition.get(WEIGHTS) == "patients":
+        frames = patients_alike(frames)
     if (folds := definition.get(FOLDS)) is not None:
         frames = mean_over_folds(frames, folds)
     return StudyRows(

@@ -34,6 +34,8 @@ MARGIN = "margin"
 MARGIN_BEFORE = "margin_before"
 """Margins that were in force earlier: `{"margin": {...}, "until": "2026-01-31T12:00:00+00:00"}`
 each; not there where the margin was never changed."""
+WEIGHTS = "weights"
+"""What weighs alike in test scores where that is not images but patients."""
 CHOSEN = "chosen"
 """Numbers of a search's finalists, once they were chosen. A search that is extended may choose
 others; trials of the earlier ones stay in the tables."""
@@ -68,6 +70,7 @@ def define(name: str, study: Study) -> dict[str, Any]:
             "tune_seed": study.tune_seed,
             **({} if study.folds is None else {FOLDS: study.folds}),
             **({MARGIN: {k: float(v) for k, v in study.margin.items()}} if study.margin else {}),
+            **({} if study.weights == "images" else {WEIGHTS: study.weights}),
             **({CONTRASTS: [list(pair) for pair in study.contrasts]} if study.contrasts else {}),
         }
     return common | {
@@ -140,8 +143,9 @@ def check_grown(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     if new.get("kind") == "search":
         not_compared.remove("objectives")
     for key in sorted((old.keys() | new.keys()) - not_compared):
-        before: Any = old.get(key)
-        now: Any = new.get(key)
+        default = "images" if key == WEIGHTS else None
+        before: Any = old.get(key, default)
+        now: Any = new.get(key, default)
         if key == "baseline":
             added = now.keys() - before.keys() - set(new["not_default"])
             now = {k: v for k, v in now.items() if k not in added}

@@ -6,7 +6,7 @@ The configuration of a trial may be any frozen dataclass.
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import field
-from typing import Any
+from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution
 from pydantic import ConfigDict
@@ -18,6 +18,8 @@ from segtune.study.scores import headline, scores
 from segtune.study.space import When, active
 from segtune.study.stopping import Direction, Scheduler
 from segtune.study.trial import Role, Trial, arm_trial_id
+
+Weights = Literal["images", "patients"]
 
 _STRICT = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
 
@@ -117,6 +119,10 @@ class Ablation:
     """Score -> the largest difference that does not matter, in its unit, for the scores that arms
     are compared in: `{"dice": 0.01, "assd": 1.0}`. With it the report can say that an arm is as
     good as the baseline, or no worse. Set it before anything runs: a later change is on record."""
+    weights: Weights = "images"
+    """What weighs alike in test scores: `images` asks how good an arm is on an image, `patients` on
+    a patient (of each patient the mean over its images). The second is surer where few patients
+    have most of the images. The best epoch is chosen over images of val either way."""
     contrasts: tuple[tuple[str, str], ...] = ()
     """Pairs that the report compares besides each arm with the baseline, `(arm, reference)`:
     `(("srft_galore", "galore"),)`. Only what is declared here is tested, all pairs of one reference

@@ -28,7 +28,16 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from segtune.study.overrides import SpecError, apply, value_faults
 from segtune.study.space import When
-from segtune.study.spec import Ablation, AtLeast, AtMost, Constraint, Objective, Search, Study
+from segtune.study.spec import (
+    Ablation,
+    AtLeast,
+    AtMost,
+    Constraint,
+    Objective,
+    Search,
+    Study,
+    Weights,
+)
 from segtune.study.stopping import Asha, Direction, MedianStopping
 
 
@@ -175,6 +184,7 @@ class AblationFields(_Strict):
     tune_seed: int = 1000
     folds: int | None = None
     margin: dict[str, float] = {}
+    weights: Weights = "images"
     contrasts: list[tuple[str, str]] = []
 
 
@@ -238,6 +248,7 @@ def _ablation(fields: AblationFields) -> Ablation:
         tune_seed=fields.tune_seed,
         folds=fields.folds,
         margin=fields.margin,
+        weights=fields.weights,
         contrasts=tuple(fields.contrasts),
     )
 

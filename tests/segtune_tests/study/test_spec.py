@@ -322,6 +322,19 @@ def test_a_study_may_grow() -> None:
     check_grown(define("s", search()), define("s", search(num_samples=9)))
 
 
+def test_what_weighs_alike_is_part_of_the_study() -> None:
+    plain, alike = define("s", ablation()), define("s", ablation(weights="patients"))
+    assert "weights" not in plain
+    assert alike["weights"] == "patients"
+    check_grown(alike, alike)
+    with pytest.raises(SpecError, match="weights: was 'images', now 'patients'"):
+        check_grown(plain, alike)
+    with pytest.raises(SpecError, match="weights: was 'patients', now 'images'"):
+        check_grown(alike, plain)
+    with pytest.raises(ValueError, match="'images' or 'patients'"):
+        ablation(weights="pixels")
+
+
 def test_a_margin_is_kept_and_a_changed_one_shows_what_it_was() -> None:
     plain, first = define("s", ablation()), define("s", ablation(margin={"dice": 0.01, "assd": 1}))
     validate(ablation(margin={"dice": 0.01, "assd": 1}))

@@ -34,6 +34,7 @@ from segtune.results.images import ImageScores
 from segtune.results.measures import Measure
 from segtune.results.study_rows import MACRO, StudyRows
 from segtune.results.study_scores import StudyScores
+from segtune.study.spec import Weights
 
 Word = Literal["better", "worse", "as good", "no worse", "cannot tell"]
 DIFFERENT = ("better", "worse")
@@ -130,6 +131,8 @@ class Comparison:
     """The images: `test`, or `external` for images of another source."""
     margin: float | None = None
     """The largest difference that does not matter; None where the study says none."""
+    weights: Weights = "images"
+    """What weighs alike in the scores."""
 
 
 def compare(study: StudyScores, split: str = "test") -> tuple[Comparison, ...]:
@@ -174,7 +177,7 @@ def paired_test(
     keep = np.full(len(arm.patients), True) if keep_I is None else np.asarray(keep_I, dtype=bool)
     own, base = (arm.stack(side)[:, keep] for side in zip(*pairs, strict=True))
     patients = [p for p, kept in zip(arm.patients, keep, strict=True) if kept]
-    (a, b), names, _ = by_patient((own, base), patients)
+    (a, b), names, _ = by_patient((own, base), patients, arm.weights)
     if len(names) < MIN_PATIENTS:
         return None
     once = np.ones((1, len(names)))
@@ -216,7 +219,7 @@ def _compare(
         )
         for d, j in zip(untested, judged, strict=True)
     )
-    return Comparison(measure, baseline, differences, tuple(missing), split, margin)
+    return Comparison(measure, baseline, differences, tuple(missing), split, margin, rows.weights)
 
 
 @dataclass(frozen=True)
@@ -275,7 +278,7 @@ def _difference(
     names: tuple[str, ...] = ()
     if there:
         own, base = (images.stack(side) for side in zip(*there, strict=True))
-        (a, b), names, n = by_patient((own, base), images.patients)
+        (a, b), names, n = by_patient((own, base), images.patients, images.weights)
         interval_, spread, weights_P = bootstrap(a, b, n), measure_spread(a, b), a.weights_P
         if len(names) > 1 and np.isfinite(each := shares(a, b)).all():
             per_patient = each

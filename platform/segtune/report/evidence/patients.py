@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from segtune.report.evidence.stats import LEVEL, Values, effective
+from segtune.study.spec import Weights
 
 DRAWS = 10_000
 MIN_FOR_INTERVAL = 6
@@ -38,7 +39,7 @@ class Scores:
 
     sum_SPC: Values
     count_SPC: Values
-    """Images of the patient that define the class."""
+    """Images of the patient that define the class; 1 for any where patients weigh alike."""
 
     def macro(self, weights_DP: Values) -> Values:
         """Macro score with weighted patients, mean over seeds, (D,).
@@ -68,13 +69,15 @@ class Scores:
 
 
 def by_patient(
-    arms: Sequence[Values], patients: Sequence[str]
+    arms: Sequence[Values], patients: Sequence[str], weights: Weights = "images"
 ) -> tuple[tuple[Scores, ...], tuple[str, ...], int]:
     """Scores of arms on the same images, summed by patient.
 
     Args:
         arms: per arm its values, (seeds S, images I, classes C), NaN where not defined.
         patients: the patient of each image.
+        weights: what weighs alike. Of `patients`, each sum is the mean over the patient's images
+            that define the class, and counts once.
 
     Returns:
         The arms' sums, the patients with a value, and how many images have one.
@@ -82,6 +85,8 @@ def by_patient(
     there_I = np.any([np.isfinite(v_SIC).any(axis=(0, 2)) for v_SIC in arms], axis=0)
     names, owner_I = np.unique(np.asarray(patients)[there_I], return_inverse=True)
     summed = tuple(_sums(v_SIC[:, there_I], owner_I, names.size) for v_SIC in arms)
+    if weights == "patients":
+        summed = tuple(_means(scores) for scores in summed)
     return summed, tuple(str(n) for n in names), int(there_I.sum())
 
 
@@ -170,3 +175,11 @@ def _sums(values_SIC: Values, owner_I: NDArray[np.intp], patients: int) -> Score
     np.add.at(sum_SPC, (seeds_S, owner_I), np.where(there_SIC, values_SIC, 0.0))
     np.add.at(count_SPC, (seeds_S, owner_I), there_SIC)
     return Scores(sum_SPC, count_SPC)
+
+
+def _means(scores: Scores) -> Scores:
+    there_SPC = scores.count_SPC > 0
+    mean_SPC = np.divide(
+        scores.sum_SPC, scores.count_SPC, out=np.zeros_like(scores.sum_SPC), where=there_SPC
+    )
+    return Scores(mean_SPC, there_SPC.astype(np.float64))

@@ -11,6 +11,7 @@ from segtune.report.page.text import changes_text
 from segtune.results.measures import Measure
 from segtune.results.study_rows import MACRO, POOLED, StudyRows
 from segtune.results.study_scores import StudyScores
+from segtune.study.spec import Weights
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Summary:
     split: str
     columns: tuple[Column, ...]
     arms: tuple[ArmScores, ...]
+    weights: Weights
+    """What weighs alike in them."""
 
 
 def score_summary(study: StudyScores, split: str = "test") -> Summary:
@@ -98,7 +101,7 @@ def score_summary(study: StudyScores, split: str = "test") -> Summary:
                 },
             )
         )
-    return Summary(split, shown, tuple(arms))
+    return Summary(split, shown, tuple(arms), rows.weights)
 
 
 def _over_patients(
@@ -113,7 +116,7 @@ def _over_patients(
         if not there:
             continue
         stacked = of_measure.stack(there, column.class_name)
-        (scores,), _, n = by_patient([stacked], of_measure.patients)
+        (scores,), _, n = by_patient([stacked], of_measure.patients, of_measure.weights)
         interval = bootstrap(scores, None, n)
         if interval is not None:
             found[column.key] = interval

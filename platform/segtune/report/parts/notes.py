@@ -56,6 +56,7 @@ def notes(study: StudyScores) -> tuple[tuple[str, str], ...]:
         )
     found += [
         ("Macro", "Mean over the foreground classes; pooled: all foreground as one mask."),
+        *_weights(rows),
         ("Empty masks", f"{_empty(rows)} {_undefined(rows)}".strip()),
         (
             "95 % interval over seeds",
@@ -82,13 +83,13 @@ def notes(study: StudyScores) -> tuple[tuple[str, str], ...]:
             "it should show again with other seeds and other patients: by t tests of either alone, "
             "and by a quasi-F test of both (Clark 1973), in which what a seed does on a patient "
             "beyond both is counted once. Skewed differences of patients are allowed for (Johnson "
-            "1978), and the most careful result is kept: of true nulls 1 to 6 in 100 are rejected, "
-            "up to 11 where most patients are alike and a few very far off (simulated). p is of "
-            "this test; Holm: corrected across all arms of a metric, and the intervals with "
-            "Bonferroni's correction, so that they hold together. Better or worse: p < 0.05 after "
-            f"the correction. Fewer than {MIN_SEEDS} seeds or {MIN_PATIENTS} patients give no p "
-            "and no verdict, nor do patients with such unlike numbers of images that they are "
-            f"worth fewer than {MIN_EFFECTIVE} equal ones (Kish 1965).",
+            "1978), and the most careful result is kept: of true nulls up to 6 in 100 are "
+            "rejected, up to 10 where most patients are alike and a few very far off (simulated). "
+            "p is of this test; Holm: corrected across all arms of a metric, and the intervals "
+            "with Bonferroni's correction, so that they hold together. Better or worse: p < 0.05 "
+            f"after the correction. Fewer than {MIN_SEEDS} seeds or {MIN_PATIENTS} patients give "
+            "no p and no verdict, nor do patients with such unlike numbers of images that they "
+            f"are worth fewer than {MIN_EFFECTIVE} equal ones (Kish 1965).",
         ),
         *_margin(rows),
         (
@@ -122,6 +123,19 @@ def notes(study: StudyScores) -> tuple[tuple[str, str], ...]:
             )
         )
     return tuple(found)
+
+
+def _weights(rows: StudyRows) -> tuple[tuple[str, str], ...]:
+    if rows.weights == "images":
+        return ()
+    return (
+        (
+            "Patients weigh alike",
+            "As the study asks: test scores, and differences of them, are means over patients, of "
+            "each patient the mean over its images. Val, by which epochs are chosen, what was "
+            "evaluated afterwards, and what is computed of a whole set at once are over images.",
+        ),
+    )
 
 
 def _margin(rows: StudyRows) -> list[tuple[str, str]]:

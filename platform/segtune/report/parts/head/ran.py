@@ -28,6 +28,11 @@ def facts(rows: StudyRows) -> tuple[Fact, ...]:
             else [Fact("folds", f"{rows.folds}: what is said of a seed is the mean over its folds")]
         ),
         Fact("images", images_text(rows)),
+        *(
+            []
+            if rows.weights == "images"
+            else [Fact("test scores", "patients weigh alike: of each, the mean over its images")]
+        ),
         Fact("code", listing(_commits(trials)) or "no commit recorded"),
         Fact("versions", _versions(trials)),
         Fact("commands", listing(_unique(trials["command"])) or "not recorded"),
