@@ -14,6 +14,7 @@ from segtune.report.parts.classes import classes_part
 from segtune.report.parts.cost import memory_part, refreshes_part, time_part
 from segtune.report.parts.differences.joint import joint_part
 from segtune.report.parts.differences.part import contrasts_part, differences_part, external_part
+from segtune.report.parts.differences.looks import looks_part
 from segtune.report.parts.domains import domains_part
 from segtune.report.parts.factors import factors_part
 from segtune.report.parts.head.first_screen import first_screen
@@ -194,6 +195,7 @@ def _score_parts(found: Findings, arm_looks: Looks) -> list[Part | None]:
         scores_part(summary.summary, summary.comparisons, arm_looks),
         differences_part(rows, summary.comparisons, arm_looks),
         contrasts_part(summary.contrasts, arm_looks),
+        looks_part(rows),
         joint_part(summary.joint, arm_looks),
         external_part(summary.external, arm_looks),
         factors_part(rows, arm_looks),

@@ -12,7 +12,7 @@ from segtune.report.page.look import Looks, looks
 from segtune.report.page.text import count, listing, setting
 from segtune.results.study_rows import StudyRows
 from segtune.results.study_scores import StudyScores, derive
-from segtune.study.definition import CONTRASTS, MARGIN, MARGIN_BEFORE
+from segtune.study.definition import CONTRASTS, MARGIN, MARGIN_BEFORE, SEQUENTIAL
 
 _SAME = ("data.", "schedule.")
 """Settings that must be the same: the data, and how long an arm may train."""
@@ -73,6 +73,7 @@ def together(studies: Sequence[StudyScores]) -> StudyScores:
             "baseline_arm": _arm(first.name, str(first.baseline)),
             "arms": {_arm(r.name, arm): {} for r in own for arm in r.arms},
             "tune": tune,
+            **next(({SEQUENTIAL: r.definition[SEQUENTIAL]} for r in own if r.looks), {}),
             MARGIN: dict(first.margin) if _same_margin(own) else {},
             MARGIN_BEFORE: [one for r in own for one in r.definition.get(MARGIN_BEFORE) or ()],
             CONTRASTS: [[_arm(r.name, arm) for arm in pair] for r in own for pair in r.contrasts],

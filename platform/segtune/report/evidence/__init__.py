@@ -15,6 +15,7 @@ patients        Scores by test patient: patients resampled, left out one at a ti
 power/          Power: the seeds and patients that a verdict takes.
 rare_failures   Trainings, patients and images that are unlike the rest, and those not seen.
 search_results  A search's trials: what was drawn, what it scored, and the Pareto front.
+sequential/     Verdicts that are looked at several times, as seeds are added.
 stats           Intervals and tests on one number per seed or per patient.
 summary         What each arm scores on the test split, over seeds and over patients.
 

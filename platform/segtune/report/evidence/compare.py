@@ -11,6 +11,7 @@ from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.margins import AgainstMargin, at_most, hold_against, margin_text
 from segtune.report.evidence.patients import PatientInterval, bootstrap, by_patient, shares
 from segtune.report.evidence.power.spread import MeasuredSpread, measure_spread
+from segtune.report.evidence.sequential.bounds import price
 from segtune.report.evidence.stats import (
     ALPHA,
     MIN_PATIENTS,
@@ -210,6 +211,7 @@ def _compare(
             untested.append(_difference(arm, pairs, found, images, _same_data(rows, pairs)))
         else:
             missing.append(arm)
+    untested = _looked_at(untested, rows.looks)
     margin = rows.margin.get(measure.metric)
     judged = judge([d.crossed for d in untested], margin, measure.higher_is_better)
     differences = tuple(
@@ -219,6 +221,19 @@ def _compare(
         for d, j in zip(untested, judged, strict=True)
     )
     return Comparison(measure, baseline, differences, tuple(missing), split, margin)
+
+
+def _looked_at(found: Sequence[Difference], looks: tuple[int, ...]) -> list[Difference]:
+    """Differences whose tests bear that they are looked at several times."""
+    tested = sum(d.crossed is not None for d in found)
+    dearer = []
+    for d in found:
+        if d.crossed is not None and looks:
+            both = replace(d.crossed, price=price(looks, len(d.seeds), tested))
+            dearer.append(replace(d, crossed=both, p=both.p))
+        else:
+            dearer.append(d)
+    return dearer
 
 
 @dataclass(frozen=True)

@@ -54,11 +54,14 @@ class Crossed:
     freedom_patients: float
     skew: float
     """Skewness of the mean over patients."""
+    price: float = 1.0
+    """Of looking several times: what p values are multiplied by, and `alpha` is divided by
+    (`sequential.bounds.price`)."""
 
     def interval(self, alpha: float = ALPHA) -> Estimate:
         """The two-sided interval that misses the truth in a share `alpha` of studies; half of that
         beyond each end."""
-        mean, half = self.mean, 1 - alpha / 2
+        mean, half = self.mean, 1 - alpha / self.price / 2
         reach = float(np.max(stats.t.ppf(half, self.freedoms) * np.array(self.errors)))
         low, high = mean - reach, mean + reach
         if self.error_patients > 0:
@@ -72,7 +75,7 @@ class Crossed:
         """Two-sided p of no difference: below `alpha` where `interval(alpha)` excludes 0."""
         found = np.asarray(stats.t.sf(np.abs(self.mean / np.array(self.errors)), self.freedoms))
         unskewed = _unskewed(self.mean, self.error_patients, self.skew)
-        return 2 * self._careful(found, abs(unskewed))
+        return min(1.0, 2 * self._careful(found, abs(unskewed)))
 
     def p_above(self, limit: float) -> float:
         """One-sided p against a difference of `limit` or less: below `alpha` where the lower end
@@ -88,9 +91,10 @@ class Crossed:
         return self._careful(found, -_unskewed(beyond, self.error_patients, self.skew))
 
     def _careful(self, found: Values, unskewed: float) -> float:
-        if not self.error_patients > 0:
-            return float(np.max(found))
-        return max(float(np.max(found)), float(stats.t.sf(unskewed, self.freedom_patients)))
+        largest = float(np.max(found))
+        if self.error_patients > 0:
+            largest = max(largest, float(stats.t.sf(unskewed, self.freedom_patients)))
+        return min(1.0, self.price * largest)
 
 
 def crossed(
