@@ -12,6 +12,7 @@ from segtune.report.page.text import LONGEST_NAME
 from segtune.report.parts.budget import budget_part, tuning_part
 from segtune.report.parts.classes import classes_part
 from segtune.report.parts.cost import memory_part, refreshes_part, time_part
+from segtune.report.parts.differences.joint import joint_part
 from segtune.report.parts.differences.part import contrasts_part, differences_part, external_part
 from segtune.report.parts.domains import domains_part
 from segtune.report.parts.factors import factors_part
@@ -193,6 +194,7 @@ def _score_parts(found: Findings, arm_looks: Looks) -> list[Part | None]:
         scores_part(summary.summary, summary.comparisons, arm_looks),
         differences_part(rows, summary.comparisons, arm_looks),
         contrasts_part(summary.contrasts, arm_looks),
+        joint_part(summary.joint, arm_looks),
         external_part(summary.external, arm_looks),
         factors_part(rows, arm_looks),
         validity_part(summary.caveats),

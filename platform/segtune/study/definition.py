@@ -49,6 +49,8 @@ def define(name: str, study: Study) -> dict[str, Any]:
         "not_default": sorted(non_default(study.baseline)),
         SCORES: {name: kind._asdict() for name, kind in scores(study.baseline).items()},
     }
+    if study.margin:
+        common[MARGIN] = {metric: float(value) for metric, value in study.margin.items()}
     if (selects := selection(study.baseline)) is not None:
         common[SELECTION] = selects._asdict()
     if isinstance(study, Ablation):
@@ -67,7 +69,6 @@ def define(name: str, study: Study) -> dict[str, Any]:
             },
             "tune_seed": study.tune_seed,
             **({} if study.folds is None else {FOLDS: study.folds}),
-            **({MARGIN: {k: float(v) for k, v in study.margin.items()}} if study.margin else {}),
             **({CONTRASTS: [list(pair) for pair in study.contrasts]} if study.contrasts else {}),
         }
     return common | {

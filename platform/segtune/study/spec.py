@@ -260,6 +260,8 @@ class Search:
     objective (the earlier of equals); a configuration that was drawn twice counts once."""
     finalist_seeds: tuple[int, ...] = ()
     """Fresh ones: those of the search have chosen the configurations."""
+    margin: Mapping[str, float] = field(default_factory=dict)
+    """As of `Ablation`: the finalists are compared with the baseline where it is among them."""
 
     def __post_init__(self) -> None:
         if not self.objectives:

@@ -194,6 +194,7 @@ class SearchFields(_Strict):
     seed: int = 0
     finalists: int = 0
     finalist_seeds: list[int] = []
+    margin: dict[str, float] = {}
 
 
 _FIELDS: TypeAdapter[AblationFields | SearchFields] = TypeAdapter(
@@ -256,6 +257,7 @@ def _search(fields: SearchFields) -> Search:
         seed=fields.seed,
         finalists=fields.finalists,
         finalist_seeds=tuple(fields.finalist_seeds),
+        margin=fields.margin,
     )
 
 

@@ -34,6 +34,7 @@ from segtune.report.together import (
     unfair,
 )
 from segtune.results import study_file, tables
+from segtune.results.study_rows import StudyRows
 
 CONFIG: dict[str, Any] = {
     "data": {"name": "synthetic_liver", "size": 96},
@@ -101,6 +102,26 @@ def test_the_common_protocol_is_written_out(storage: Path) -> None:
     assert f"metric dice per_image at {SIDE} x {SIDE} pixels" in said[0]
     assert "test images 18 images" in said[0]
     assert said[1] == "The baselines differ in method."
+
+
+def test_one_margin_and_the_declared_pairs_stay_in_force(storage: Path) -> None:
+    def together_with(second: float) -> tuple[StudyRows, tuple[str, ...]]:
+        for study, margin in (("first", 0.01), ("second", second)):
+            known = study_file.read(storage, study) or {}
+            study_file.write(storage, study, {
+                **known, "margin": {"dice": margin},
+                "contrasts": [["srft_galore", "lora"]] if study == "second" else [],
+            })  # fmt: skip
+        studies = [scores(storage, "first"), scores(storage, "second")]
+        return together(studies).rows, shared_protocol(studies)
+
+    rows, said = together_with(0.01)
+    assert rows.margin == {"dice": 0.01}
+    assert rows.contrasts == [("second: srft_galore", "second: lora")]
+    assert not any("margins" in s for s in said)
+    rows, said = together_with(0.02)
+    assert rows.margin == {}
+    assert "Their margins differ: arms are held against none here." in said
 
 
 def test_an_arm_looks_the_same_in_every_section(storage: Path) -> None:

@@ -55,6 +55,7 @@ constraints: [{metric: peak_memory_bytes, at_most: 8.0e+9}, {metric: dice, at_le
 sampler_options: {n_startup_trials: 4}
 scheduler: {name: asha, grace_period: 3}
 finalists: 2
+margin: {dice: 0.01}
 finalist_seeds: [100, 101]
 """
 
@@ -95,6 +96,7 @@ def test_a_search_is_the_one_in_python(tmp_path: Path) -> None:
         sampler_options={"n_startup_trials": 4},
         scheduler=Asha(grace_period=3),
         finalists=2,
+        margin={"dice": 0.01},
         finalist_seeds=(100, 101),
     )
 

@@ -3,11 +3,11 @@
 answer          The study's answer in a few sentences.
 compare         Every arm against the baseline, seed by seed and patient by patient.
 conclusions     Differences to the baseline as sentences.
+costs/          What arms cost, and whether one is no worse than another and cheaper.
 crossed         A difference that should show again with other seeds and other patients.
 estimate        A mean with its interval.
 finalists       A search's finalists as the arms of a study.
 margins         Against a margin: whether an arm is as good as the baseline, or no worse.
-measured_costs  What trials cost: parameters, memory, and time per step by part.
 objections/     What speaks against a conclusion.
 outliers        Values that stand apart from the others of their group.
 overview        Every arm in a line: its difference, the verdict, and what it costs.

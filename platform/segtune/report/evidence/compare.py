@@ -103,6 +103,16 @@ class Difference:
     verdict: ArmVerdict
 
     @property
+    def p_verdict(self) -> float | None:
+        """The p value that the verdict goes by, after Holm's correction: within a margin that of
+        the margin's test, else that of a difference."""
+        if self.held is not None and self.verdict.word == "as good":
+            return self.held.p_as_good
+        if self.held is not None and self.verdict.word == "no worse":
+            return self.held.p_no_worse
+        return self.p_holm
+
+    @property
     def shown(self) -> Estimate:
         """The estimate to show: over seeds and patients where there is one, else over seeds."""
         return self.over_seeds if self.over_both is None else self.over_both
