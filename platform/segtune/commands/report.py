@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             args.study,
             port=args.port,
             separate=args.separate,
-            tell=lambda text: console.print(text, highlight=False),
+            tell=lambda text: console.print(text, markup=False, highlight=False),
         )
         return 0
     if args.port:
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         args.tables,
         figures=args.tables,
         separate=args.separate,
-        tell=lambda text: console.print(text, highlight=False),
+        tell=lambda text: console.print(text, markup=False, highlight=False),
     )
     console.print(f"The report is in {written.absolute()}", highlight=False)
     return 0

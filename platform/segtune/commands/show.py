@@ -33,19 +33,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Print the arms or the space, the cost, and the baseline field by field."""
-    from segtune.execution.estimate import measured
-    from segtune.execution.preflight import data_faults
     from segtune.study import yaml_file
-    from segtune.study.overrides import flatten
-    from segtune.study.rates import unusual_rates
-    from segtune.study.spec import Search
-    from segtune.study.validate import check_name, validate
 
     if args.schema:
         print(json.dumps(yaml_file.schema(), indent=2))
         return 0
     if args.study is None:
         raise ValueError("give a study: a name that `segtune list` shows, or a file")
+    from segtune.execution.estimate import measured
+    from segtune.execution.preflight import data_faults
+    from segtune.study.overrides import flatten
+    from segtune.study.rates import unusual_rates
+    from segtune.study.spec import Search
+    from segtune.study.validate import check_name, validate
+
     named = changed_study(args)
     validate(named.study)
     check_name(named.name)
