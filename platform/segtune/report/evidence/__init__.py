@@ -18,6 +18,7 @@ search_results  A search's trials: what was drawn, what it scored, and the Paret
 sequential/     Verdicts that are looked at several times, as seeds are added.
 stats           Intervals and tests on one number per seed or per patient.
 summary         What each arm scores on the test split, over seeds and over patients.
+two_way         Tests of a mean over seeds and patients, for many studies at once.
 
 Of the rest of the report it imports `page.text` alone, for numbers in sentences.
 """
