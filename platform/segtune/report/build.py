@@ -13,8 +13,8 @@ from segtune.report.parts.budget import budget_part, tuning_part
 from segtune.report.parts.classes import classes_part
 from segtune.report.parts.cost import memory_part, refreshes_part, time_part
 from segtune.report.parts.differences.joint import joint_part
-from segtune.report.parts.differences.part import contrasts_part, differences_part, external_part
 from segtune.report.parts.differences.looks import looks_part
+from segtune.report.parts.differences.part import contrasts_part, differences_part, external_part
 from segtune.report.parts.domains import domains_part
 from segtune.report.parts.factors import factors_part
 from segtune.report.parts.head.first_screen import first_screen

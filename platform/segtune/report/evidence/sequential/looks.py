@@ -1,16 +1,25 @@
 """Which arms go on after a look: those whose verdict is open and may still be reached.
 
-An arm stops at its verdict in the primary endpoint, and where a verdict is hardly to be reached
-with all the seeds that it may have: stopping for that makes no verdict wrong. What was decided at a
-look depends on the trials of that look alone, so it can be told again from the tables at any time.
+An arm stops at its verdict in the primary endpoint, but for one that is no worse and likely to be
+shown better. It also stops where a verdict is hardly to be reached with all the seeds that it may
+have: stopping for that makes no verdict wrong. What was decided at a look depends on the trials of
+that look alone, so it can be told again from the tables at any time.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from segtune.report.evidence.compare import IDENTICAL, Comparison, Difference, compare, contrasts
+from segtune.report.evidence.compare import (
+    IDENTICAL,
+    Comparison,
+    Difference,
+    Word,
+    compare,
+    contrasts,
+)
 from segtune.report.evidence.power.chance import Question, chance
+from segtune.report.evidence.power.spread import MeasuredSpread
 from segtune.report.evidence.sequential.bounds import price
 from segtune.report.page.text import percent
 from segtune.results.storage import Storage
@@ -18,7 +27,9 @@ from segtune.results.study_rows import StudyRows, load
 from segtune.results.study_scores import derive
 
 FUTILE = 0.1
-"""An arm stops whose verdict is reached with no more than this chance by its last look."""
+"""An arm stops whose verdict is reached with less than this chance by its last look."""
+LIKELY = 0.5
+"""An arm that is no worse goes on where it is shown to be better with this chance or more."""
 
 
 @dataclass(frozen=True)
@@ -92,30 +103,60 @@ def _seeds(rows: StudyRows, arm: str) -> int:
 
 def _why_it_stops(d: Difference, comparison: Comparison, looks: tuple[int, ...]) -> str:
     """The verdict, or why none can be hoped for; empty where the arm goes on."""
-    if d.verdict.word != "cannot tell":
-        return d.verdict.word
+    word = d.verdict.word
     if d.verdict.why == IDENTICAL:
         return "the same scores as"
     if len(d.seeds) >= looks[-1]:
-        return "all its seeds, and not told from"
-    hope = _hope(d, comparison, looks)
-    if hope < FUTILE:
-        return f"a chance of {percent(hope)} with {looks[-1]} seeds to be told from"
-    return ""
-
-
-def _hope(d: Difference, comparison: Comparison, looks: tuple[int, ...]) -> float:
-    """The chance of a verdict at the last look, if the difference is what it seems to be."""
+        return "all its seeds, and not told from" if word == "cannot tell" else word
     if d.spread is None or d.crossed is None:
-        return 1.0
+        return ""
     tested = sum(one.crossed is not None for one in comparison.differences)
-    arms = math.ceil(tested * price(looks, looks[-1], tested))
     gain = d.crossed.mean if comparison.measure.higher_is_better else -d.crossed.mean
-    questions = [Question("better", abs(gain))]
-    if comparison.margin is not None:
-        questions.append(Question("no worse", gain, comparison.margin))
-    patients = d.spread.test_patients
-    return max(chance(q, d.spread.spread, looks[-1], patients, arms) for q in questions)
+    ahead = chances(gain, d.spread, comparison.margin, looks, tested)
+    if not ahead.stops(word):
+        return ""
+    if word != "cannot tell":
+        return word
+    return f"a chance of {percent(ahead.told)} with {looks[-1]} seeds to be told from"
+
+
+@dataclass(frozen=True)
+class Chances:
+    """What may be hoped for at the last look, if the difference is what it seems to be."""
+
+    different: float
+    """To be shown better or worse, as it seems."""
+    told: float
+    """Of any verdict."""
+
+    def stops(self, word: Word) -> bool:
+        """Whether an arm with this verdict gets no more seeds."""
+        if word == "cannot tell":
+            return self.told < FUTILE
+        return word != "no worse" or self.different < LIKELY
+
+
+def chances(
+    gain: float, known: MeasuredSpread, margin: float | None, looks: tuple[int, ...], tested: int
+) -> Chances:
+    """The chances of verdicts at the last look.
+
+    Args:
+        gain: how much better the arm seems to be; below 0 where it seems worse.
+        known: how much seeds and patients moved the difference so far.
+        margin: the largest difference that does not matter; None for none.
+        looks: seeds at each look.
+        tested: arms that are compared at once.
+    """
+    arms = math.ceil(tested * price(looks, looks[-1], tested))
+
+    def chance_of(question: Question) -> float:
+        return chance(question, known.spread, looks[-1], known.test_patients, arms)
+
+    different = chance_of(Question("better", abs(gain)))
+    if margin is None:
+        return Chances(different, different)
+    return Chances(different, max(different, chance_of(Question("no worse", gain, margin))))
 
 
 def _than(d: Difference) -> str:

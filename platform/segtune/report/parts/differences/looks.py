@@ -31,14 +31,12 @@ def looks_part(rows: StudyRows) -> Part | None:
 def _sheet(found: tuple[Look, ...]) -> Sheet | None:
     if not found:
         return None
-    rows = [
-        (
-            Cell(str(look.seeds)),
-            Cell("; ".join(f"{arm}: {why}" for arm, why in look.stopped.items()) or DASH, left=True),
-            Cell(listing(sorted(look.goes_on)) or DASH, left=True),
-        )
-        for look in found
-    ]
+    rows = []
+    for look in found:
+        stopped = "; ".join(f"{arm}: {why}" for arm, why in look.stopped.items())
+        goes_on = listing(sorted(look.goes_on))
+        cells = Cell(stopped or DASH, left=True), Cell(goes_on or DASH, left=True)
+        rows.append((Cell(str(look.seeds)), *cells))
     return Sheet(
         "seeds",
         ("seeds", "stopped", "went on"),
