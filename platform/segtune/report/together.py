@@ -54,7 +54,8 @@ def together(studies: Sequence[StudyScores]) -> StudyScores:
                     f"{listing(names)} cannot be compared fairly:",
                     *(f"  {fault}" for fault in faults),
                     "Run one of them with the other's settings; or have them side by side, "
-                    f"uncompared: segtune report {' '.join(names)} --separate",
+                    f"uncompared: segtune report {' '.join(names)} --separate; if they have the "
+                    "same arms on several data sets, --across says what holds over these",
                 ]
             )
         )

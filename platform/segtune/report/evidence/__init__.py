@@ -1,5 +1,6 @@
 """What may be concluded from a study, and what speaks against it: values, computed without plotly.
 
+across/         The same arms on several data sets: what holds for data sets like these.
 answer          The study's answer in a few sentences.
 compare         Every arm against the baseline, seed by seed and patient by patient.
 conclusions     Differences to the baseline as sentences.

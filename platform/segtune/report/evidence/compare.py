@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from segtune.report.evidence.crossed import Crossed, crossed, over_both
-from segtune.report.evidence.estimate import Estimate
+from segtune.report.evidence.estimate import Estimate, Tested
 from segtune.report.evidence.margins import AgainstMargin, at_most, hold_against, margin_text
 from segtune.report.evidence.patients import (
     PatientInterval,
@@ -258,7 +258,7 @@ class Judged:
 
 
 def judge(
-    found: Sequence[Crossed | None], margin: float | None, higher_is_better: bool
+    found: Sequence[Tested | None], margin: float | None, higher_is_better: bool
 ) -> tuple[Judged, ...]:
     """The verdict on each arm, from all arms' differences in one measure.
 
