@@ -13,7 +13,15 @@ from segtune.results.folds import mean_over_folds
 from segtune.results.patient_means import patients_alike
 from segtune.results.reported import read_reported
 from segtune.results.storage import Place, Storage
-from segtune.study.definition import CONTRASTS, FOLDS, MARGIN, SCORES, SELECTION, WEIGHTS
+from segtune.study.definition import (
+    CONTRASTS,
+    FOLDS,
+    MARGIN,
+    SCORES,
+    SELECTION,
+    SEQUENTIAL,
+    WEIGHTS,
+)
 from segtune.study.scores import ScoreKind, Selection
 from segtune.study.spec import Reported, Weights
 
@@ -88,6 +96,12 @@ class StudyRows:
         """What weighs alike in test scores."""
         found: Weights = self.definition.get(WEIGHTS, "images")
         return found
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Numbers of seeds after which verdicts are looked at, where arms get more seeds as long as
+        they need them; empty where all have the same seeds from the start."""
+        return tuple((self.definition.get(SEQUENTIAL) or {}).get("looks") or ())
 
     @property
     def contrasts(self) -> Sequence[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from segtune.report.evidence.crossed import Crossed, crossed, over_both
-from segtune.report.evidence.estimate import Estimate
+from segtune.report.evidence.estimate import Estimate, Tested
 from segtune.report.evidence.margins import AgainstMargin, at_most, hold_against, margin_text
 from segtune.report.evidence.patients import (
     PatientInterval,
@@ -17,6 +17,7 @@ from segtune.report.evidence.patients import (
     shares,
 )
 from segtune.report.evidence.power.spread import MeasuredSpread, measure_spread
+from segtune.report.evidence.sequential.bounds import price
 from segtune.report.evidence.stats import (
     ALPHA,
     MIN_EFFECTIVE,
@@ -110,6 +111,16 @@ class Difference:
     same_data: bool
     """Whether arm and baseline ran on the same data with each seed; there is no test if not."""
     verdict: ArmVerdict
+
+    @property
+    def p_verdict(self) -> float | None:
+        """The p value that the verdict goes by, after Holm's correction: within a margin that of
+        the margin's test, else that of a difference."""
+        if self.held is not None and self.verdict.word == "as good":
+            return self.held.p_as_good
+        if self.held is not None and self.verdict.word == "no worse":
+            return self.held.p_no_worse
+        return self.p_holm
 
     @property
     def shown(self) -> Estimate:
@@ -211,6 +222,7 @@ def _compare(
             untested.append(_difference(arm, pairs, found, images, _same_data(rows, pairs)))
         else:
             missing.append(arm)
+    untested = _looked_at(untested, rows.looks)
     margin = rows.margin.get(measure.metric)
     judged = judge([d.crossed for d in untested], margin, measure.higher_is_better)
     differences = tuple(
@@ -220,6 +232,19 @@ def _compare(
         for d, j in zip(untested, judged, strict=True)
     )
     return Comparison(measure, baseline, differences, tuple(missing), split, margin, rows.weights)
+
+
+def _looked_at(found: Sequence[Difference], looks: tuple[int, ...]) -> list[Difference]:
+    """Differences whose tests bear that they are looked at several times."""
+    tested = sum(d.crossed is not None for d in found)
+    dearer = []
+    for d in found:
+        if d.crossed is not None and looks:
+            both = replace(d.crossed, price=price(looks, len(d.seeds), tested))
+            dearer.append(replace(d, crossed=both, p=both.p))
+        else:
+            dearer.append(d)
+    return dearer
 
 
 @dataclass(frozen=True)
@@ -236,7 +261,7 @@ class Judged:
 
 
 def judge(
-    found: Sequence[Crossed | None], margin: float | None, higher_is_better: bool
+    found: Sequence[Tested | None], margin: float | None, higher_is_better: bool
 ) -> tuple[Judged, ...]:
     """The verdict on each arm, from all arms' differences in one measure.
 

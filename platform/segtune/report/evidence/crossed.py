@@ -54,26 +54,32 @@ class Crossed:
     """Their degrees of freedom."""
     skew: float
     """Skewness of the mean over patients."""
+    price: float = 1.0
+    """Of looking several times: what p values are multiplied by, and `alpha` is divided by
+    (`sequential.bounds.price`)."""
 
     def interval(self, alpha: float = ALPHA) -> Estimate:
         """The two-sided interval that misses the truth in a share `alpha` of studies; half of that
         beyond each end."""
-        below, above = self._tests.reach(alpha)
+        below, above = self._tests.reach(alpha / self.price)
         return Estimate(self.mean, self.mean - float(below[0]), self.mean + float(above[0]), self.n)
 
     @property
     def p(self) -> float:
         """Two-sided p of no difference: below `alpha` where `interval(alpha)` excludes 0."""
-        return 2 * min(self.p_above(0.0), self.p_below(0.0))
+        return min(1.0, 2 * min(self.p_above(0.0), self.p_below(0.0)))
 
     def p_above(self, limit: float) -> float:
         """One-sided p against a difference of `limit` or less: below `alpha` where the lower end
         of `interval(2 * alpha)` is above it."""
-        return float(self._tests.p_above(np.array([self.mean - limit]))[0])
+        return self._paid(self._tests.p_above(np.array([self.mean - limit])))
 
     def p_below(self, limit: float) -> float:
         """One-sided p against a difference of `limit` or more."""
-        return float(self._tests.p_below(np.array([limit - self.mean]))[0])
+        return self._paid(self._tests.p_below(np.array([limit - self.mean])))
+
+    def _paid(self, p: Values) -> float:
+        return min(1.0, self.price * float(p[0]))
 
     @property
     def _tests(self) -> TwoWay:
