@@ -26,8 +26,8 @@ from pathlib import Path
 import numpy as np
 from scipy import special, stats
 
+from segtune.report.evidence.crossed.two_way import Term, over_patients, two_way
 from segtune.report.evidence.stats import Values, effective
-from segtune.report.evidence.two_way import Term, over_patients, two_way
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # support
 

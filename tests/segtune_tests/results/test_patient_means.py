@@ -12,6 +12,7 @@ from support.known_study import STEADY, write_study
 from support.report_values import scores
 
 from segtune.report import build
+from segtune.report.evidence.across.same import UnlikeError, across
 from segtune.report.evidence.compare import compare
 from segtune.report.evidence.objections.influence import alike
 from segtune.report.evidence.patients import by_patient, macro_difference
@@ -117,6 +118,8 @@ def test_the_report_names_it(storage: Path, tmp_path: Path) -> None:
     assert "atients weigh alike" not in page
     [fault] = unfair([scores(storage, "known"), scores(storage, "alike")])
     assert fault == "alike in test scores: images in known, patients in alike"
+    with pytest.raises(UnlikeError, match="images in known, patients in alike"):
+        across([scores(storage, "known"), scores(storage, "alike")])
 
 
 def test_a_pilot_is_read_in_the_score_that_is_planned(storage: Path) -> None:

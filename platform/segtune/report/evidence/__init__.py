@@ -5,7 +5,7 @@ answer          The study's answer in a few sentences.
 compare         Every arm against the baseline, seed by seed and patient by patient.
 conclusions     Differences to the baseline as sentences.
 costs/          What arms cost, and whether one is no worse than another and cheaper.
-crossed         A difference that should show again with other seeds and other patients.
+crossed/        What seeds and patients together say of a difference.
 estimate        A mean with its interval.
 finalists       A search's finalists as the arms of a study.
 margins         Against a margin: whether an arm is as good as the baseline, or no worse.
@@ -19,7 +19,6 @@ search_results  A search's trials: what was drawn, what it scored, and the Paret
 sequential/     Verdicts that are looked at several times, as seeds are added.
 stats           Intervals and tests on one number per seed or per patient.
 summary         What each arm scores on the test split, over seeds and over patients.
-two_way         Tests of a mean over seeds and patients, for many studies at once.
 
 Of the rest of the report it imports `page.text` alone, for numbers in sentences.
 """

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from segtune.report.evidence.crossed import Crossed, crossed
+from segtune.report.evidence.crossed.two_way import Term, over_patients, two_way
 from segtune.report.evidence.patients import by_patient, own_differences
-from segtune.report.evidence.two_way import Term, over_patients, two_way
 
 Cells = NDArray[np.float64]
 IMAGES = (1, 2, 2, 3, 5, 8)

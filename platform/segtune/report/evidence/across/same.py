@@ -127,6 +127,9 @@ def _faults(studies: Sequence[StudyRows]) -> list[str]:
     faults += [f"{listing(names)} are on the same data" for names in hashes.values() if names[1:]]
     first = studies[0]
     for rows in studies[1:]:
+        if rows.weights != first.weights:
+            faults.append(f"alike in test scores are {first.weights} in {first.name}, "
+                          f"{rows.weights} in {rows.name}")  # fmt: skip
         if rows.baseline != first.baseline:
             faults.append(f"the baseline of {first.name} is {first.baseline}, of {rows.name} "
                           f"{rows.baseline}")  # fmt: skip

@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
+from segtune.report.evidence.crossed.two_way import Term, over_patients, two_way
 from segtune.report.evidence.power.spread import Patients, Spread
 from segtune.report.evidence.stats import (
     ALPHA,
@@ -29,7 +30,6 @@ from segtune.report.evidence.stats import (
     Values,
     effective,
 )
-from segtune.report.evidence.two_way import Term, over_patients, two_way
 
 Shown = Literal["better", "no worse", "as good"]
 DRAWS = 128

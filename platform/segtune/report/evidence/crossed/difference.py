@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from segtune.report.evidence.crossed.two_way import Term, TwoWay, over_patients, two_way
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.stats import (
     ALPHA,
@@ -15,7 +16,6 @@ from segtune.report.evidence.stats import (
     effective,
     varies,
 )
-from segtune.report.evidence.two_way import Term, TwoWay, over_patients, two_way
 
 
 @dataclass(frozen=True)
