@@ -146,8 +146,21 @@ def _rules(study: "Search") -> Iterator[str]:
     if study.scheduler is not None:
         yield f"stopped early by {study.scheduler}"
     if study.finalists:
-        seeds = ", ".join(str(seed) for seed in study.finalist_seeds)
-        yield f"then the best {study.finalists} again, with seeds {seeds}, tested once"
+        yield f"then the best {study.finalists} again, {_finalist_seeds(study)}, tested once"
+
+
+def _finalist_seeds(study: "Search") -> str:
+    """With which seeds the finalists are trained."""
+    from segtune.study.sequential import Sequential
+
+    seeds = study.finalist_seeds
+    if isinstance(seeds, Sequential):
+        looks = ", ".join(map(str, seeds.looks))
+        return (
+            f"with {seeds.at_least} to {seeds.at_most} seeds from {seeds.first} on (looked at "
+            f"after {looks}: those whose verdict is open go on)"
+        )
+    return f"with seeds {', '.join(map(str, seeds))}"
 
 
 def _cost(study: "Study", sizes: Mapping[str, "Size"], past: "Measured | None") -> Iterator[str]:

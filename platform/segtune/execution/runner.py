@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +17,7 @@ from segtune.execution.lock import only_run
 from segtune.execution.preflight import check_data_and_weights, check_study
 from segtune.execution.ray_cluster import cluster, this_machine
 from segtune.execution.resources import Resources, check_resources, fitting_trials
-from segtune.execution.stages import Undecided, stages
+from segtune.execution.stages import Undecided, stages, stages_of_finalists
 from segtune.execution.trainable import trainable
 from segtune.results import study_file, tables
 from segtune.results.provenance import Origin, find_origin
@@ -125,7 +125,7 @@ def run(
                 if isinstance(study, Ablation):
                     ran = _run_ablation(study, launch, ask)
                 else:
-                    ran = _run_search(study, launch, kept)
+                    ran = _run_search(study, launch, kept, ask)
         except KeyboardInterrupt:
             record_cancelled(storage, name)
             raise
@@ -148,27 +148,25 @@ def _run_ablation(study: Ablation, launch: "_Launch", undecided: Undecided) -> i
     tuned = launch.tuned(study)
     if tuned is None:
         return ran
-    for trials in stages(study, tuned, undecided):
-        ran += launch.train_listed(trials)
-        if not launch.finished(trials):
-            break  # what is decided at a look must not depend on which trial failed
-    return ran
+    return ran + launch.train_stages(stages(study, tuned, undecided))
 
 
-def _run_search(study: Search, launch: "_Launch", kept: Mapping[str, Any]) -> int:
+def _run_search(
+    study: Search, launch: "_Launch", kept: Mapping[str, Any], undecided: Undecided
+) -> int:
     ran = launch.train_suggested(study)
     chosen = launch.finalists(study)
     if not chosen:
         return ran
     study_file.write(launch.storage, launch.name, {**kept, definition.CHOSEN: list(chosen)})
-    return ran + launch.train_listed(list(study.finalist_trials(chosen)))
+    return ran + launch.train_stages(stages_of_finalists(study, chosen, undecided))
 
 
 def _lacking(study: Study, name: str, storage: Storage) -> int:
     if isinstance(study, Ablation) or not study.finalists:
         return 0
     chosen = finalists.choose_finalists(study, read_past(study, storage, name))
-    return 0 if chosen is None else study.finalists - len(chosen)
+    return 0 if chosen is None else max(0, study.finalists - len(chosen))
 
 
 def _unfinished(
@@ -187,7 +185,11 @@ def _unfinished(
     if not study.finalists:
         return False
     chosen = finalists.choose_finalists(study, read_past(study, storage, name)) or {}
-    return any(t.trial_id not in done for t in study.finalist_trials(chosen))
+    return any(
+        t.trial_id not in done
+        for trials in stages_of_finalists(study, chosen, undecided)
+        for t in trials
+    )
 
 
 def _finished(rows: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -219,10 +221,16 @@ class _Launch:
             self._tune(ListSearcher(pending), len(trials), len(trials) - len(pending))
         return len(pending)
 
-    def finished(self, trials: Sequence[Trial]) -> bool:
-        """Whether all of the given trials are."""
-        done = _finished(self._rows())
-        return all(t.trial_id in done for t in trials)
+    def train_stages(self, listed: Iterable[Sequence[Trial]]) -> int:
+        """Train stage by stage, as long as all trials finish: what is decided at a look must not
+        depend on which trial failed. Returns how many were trained."""
+        ran = 0
+        for trials in listed:
+            ran += self.train_listed(trials)
+            done = _finished(self._rows())
+            if any(t.trial_id not in done for t in trials):
+                break
+        return ran
 
     def train_suggested(self, study: Search) -> int:
         """Train the trials that Optuna suggests; returns how many those were."""

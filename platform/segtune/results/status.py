@@ -172,7 +172,7 @@ def _expected(defined: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
     """(id, arm) of every trial of a definition, in the order in which they are run."""
     if defined.get("kind") == "search":
         yield from ((f"t{number}", None) for number in range(defined["num_samples"]))
-        seeds = defined.get("finalist_seeds") or ()
+        seeds = definition.first_seeds(defined)
         if (chosen := defined.get(definition.CHOSEN)) is not None:
             yield from ((f"t{n}-s{seed}", FINALIST) for seed in seeds for n in chosen)
             return

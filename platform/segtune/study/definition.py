@@ -74,11 +74,7 @@ def define(name: str, study: Study) -> dict[str, Any]:
                 if study.tuned_over(arm)
             },
             "tune_seed": study.tune_seed,
-            **(
-                {SEQUENTIAL: {"at_least": s.at_least, "looks": list(s.looks)}}
-                if isinstance(s := study.seeds, Sequential)
-                else {}
-            ),
+            **({SEQUENTIAL: looks} if (looks := _sequential(study.seeds)) else {}),
             **({} if study.folds is None else {FOLDS: study.folds}),
             **({} if study.weights == "images" else {WEIGHTS: study.weights}),
             **({CONTRASTS: [list(pair) for pair in study.contrasts]} if study.contrasts else {}),
@@ -94,6 +90,12 @@ def define(name: str, study: Study) -> dict[str, Any]:
     }
 
 
+def _sequential(seeds: tuple[int, ...] | Sequential) -> dict[str, Any]:
+    if not isinstance(seeds, Sequential):
+        return {}
+    return {"at_least": seeds.at_least, "looks": list(seeds.looks)}
+
+
 def _options(study: Search) -> dict[str, Any]:
     """What a search may leave out: left out of its definition too, as before there was any."""
     asked = study.scheduler
@@ -107,13 +109,15 @@ def _options(study: Search) -> dict[str, Any]:
         "sampler_options": {k: repr(v) for k, v in study.sampler_options.items()},
         "scheduler": asked and {"name": NAMES[type(asked)], **dataclasses.asdict(asked)},
         "finalists": study.finalists,
-        "finalist_seeds": list(study.finalist_seeds),
+        "finalist_seeds": list(study.all_finalist_seeds),
+        SEQUENTIAL: _sequential(study.finalist_seeds),
     }
 
 
 def first_seeds(defined: Mapping[str, Any]) -> Sequence[int]:
-    """The seeds that every arm has by a definition: all, or those before the first look."""
-    seeds: Sequence[int] = defined.get("seeds") or ()
+    """The seeds that every arm, or finalist, has by a definition: all, or those before the first
+    look."""
+    seeds: Sequence[int] = defined.get("seeds") or defined.get("finalist_seeds") or ()
     return seeds[: defined[SEQUENTIAL]["at_least"]] if SEQUENTIAL in defined else seeds
 
 

@@ -14,8 +14,9 @@ _LAST = 1.25
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(strict=True, extra="forbid"))
 class Sequential:
-    """Seeds 0, 1, 2, ...: `at_least` for every arm, then more for the arms of which one cannot tell
-    yet, until their verdict is reached, is hardly to be reached, or they have `at_most`.
+    """Seeds `first`, `first` + 1, ...: `at_least` for every arm, then more for the arms of which
+    one cannot tell yet, until their verdict is reached, is hardly to be reached, or they have
+    `at_most`.
 
     Verdicts are looked at a few times only (`looks`), and intervals and p values are corrected for
     it: who looked after each seed and stopped at the first success would be wrong far more often
@@ -25,6 +26,8 @@ class Sequential:
     at_least: Annotated[int, Field(ge=3)] = 3
     """Three at least, since with fewer there is no test."""
     at_most: int = 20
+    first: Annotated[int, Field(ge=0)] = 0
+    """Of a search's finalists one that the search does not train with."""
 
     def __post_init__(self) -> None:
         if self.at_most <= self.at_least:
@@ -36,7 +39,7 @@ class Sequential:
     @property
     def seeds(self) -> tuple[int, ...]:
         """All that an arm may be trained with."""
-        return tuple(range(self.at_most))
+        return tuple(range(self.first, self.first + self.at_most))
 
     @property
     def looks(self) -> tuple[int, ...]:
@@ -45,3 +48,8 @@ class Sequential:
         while (seeds := math.ceil(found[-1] * _GROWTH)) * _LAST < self.at_most:
             found.append(seeds)
         return (*found, self.at_most)
+
+
+def seeds_of(given: tuple[int, ...] | Sequential) -> tuple[int, ...]:
+    """The seeds; of `Sequential` ones all that may be trained."""
+    return given.seeds if isinstance(given, Sequential) else given

@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass as checked
 from segtune.study.arms import changes_between, leave_out, unique_name
 from segtune.study.overrides import Changes, SpecError, apply, flatten, resolve_locations
 from segtune.study.scores import headline, scores
-from segtune.study.sequential import Sequential
+from segtune.study.sequential import Sequential, seeds_of
 from segtune.study.space import When, active
 from segtune.study.stopping import Direction, Scheduler
 from segtune.study.trial import Role, Trial, arm_trial_id
@@ -192,7 +192,7 @@ class Ablation:
     @property
     def all_seeds(self) -> tuple[int, ...]:
         """The seeds; of `Sequential` ones all that may be trained."""
-        return self.seeds.seeds if isinstance(self.seeds, Sequential) else self.seeds
+        return seeds_of(self.seeds)
 
     def tuning_trials(self) -> Iterator[Trial]:
         """Every candidate of every arm that is tuned."""
@@ -272,10 +272,13 @@ class Search:
     `finalist_seeds`, and tested once. Of the trials that finished within the constraints: first
     those on the Pareto front of the objectives, then the others, both in the order of the first
     objective (the earlier of equals); a configuration that was drawn twice counts once."""
-    finalist_seeds: tuple[int, ...] = ()
-    """Fresh ones: those of the search have chosen the configurations."""
+    finalist_seeds: tuple[int, ...] | Sequential = ()
+    """Fresh ones: those of the search have chosen the configurations. `Sequential` goes on with the
+    finalists whose verdict against the baseline is open."""
     margin: Mapping[str, float] = field(default_factory=dict)
-    """As of `Ablation`: the finalists are compared with the baseline where it is among them."""
+    """As of `Ablation`. The finalists are compared with the baseline, the search's first trial,
+    where it is among them; with a margin or `Sequential` seeds it is trained anew with them though
+    it was not among the best."""
 
     def __post_init__(self) -> None:
         if not self.objectives:
@@ -296,18 +299,29 @@ class Search:
         )
 
     def finalist_trials(self, chosen: Mapping[int, Changes]) -> Iterator[Trial]:
-        """Every finalist with every seed, seed by seed: `t5-s101` trains trial t5's changes.
+        """Every finalist with every seed, seed by seed: `t5-s101` trains trial t5's changes. Of
+        `Sequential` seeds these are the most that may be trained.
 
         Args:
             chosen: number of the search trial -> its changes.
         """
-        for seed in self.finalist_seeds:
+        for seed in self.all_finalist_seeds:
             for number, changes in chosen.items():
                 config = resolve_locations(apply(self.baseline, {**changes, "seed": seed}))
                 name = f"t{number}"
                 yield Trial(
                     f"{name}-s{seed}", "finalist", seed, config, dict(changes), name, number
                 )
+
+    @property
+    def all_finalist_seeds(self) -> tuple[int, ...]:
+        """The finalists' seeds; of `Sequential` ones all that may be trained."""
+        return seeds_of(self.finalist_seeds)
+
+    @property
+    def keeps_baseline(self) -> bool:
+        """Whether the baseline is trained anew beside the finalists in any case."""
+        return bool(self.margin) or isinstance(self.finalist_seeds, Sequential)
 
     def first(self) -> dict[str, Any]:
         """The baseline's values of the fields that it has."""

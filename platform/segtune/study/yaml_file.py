@@ -184,6 +184,14 @@ class SequentialFields(_Strict):
 
     at_least: int = 3
     at_most: int = 20
+    first: int = 0
+
+
+Seeds = Annotated[
+    Annotated[list[int], Tag("")] | Annotated[SequentialFields, Tag(" ")],
+    Discriminator(lambda given: " " if isinstance(given, dict | SequentialFields) else ""),
+]
+"""A list, or `Sequential`."""
 
 
 class AblationFields(_Strict):
@@ -193,10 +201,7 @@ class AblationFields(_Strict):
     question: str
     baseline: Baseline
     arms: dict[str, dict[str, Any]]
-    seeds: Annotated[
-        Annotated[list[int], Tag("")] | Annotated[SequentialFields, Tag(" ")],
-        Discriminator(lambda given: " " if isinstance(given, dict | SequentialFields) else ""),
-    ]
+    seeds: Seeds
     baseline_arm: str = "baseline"
     tune: dict[str, dict[str, list[Any]]] = {}
     tune_each_arm: dict[str, list[Any]] = {}
@@ -222,7 +227,7 @@ class SearchFields(_Strict):
     scheduler: Annotated[AshaFields | MedianFields, Field(discriminator="name")] | None = None
     seed: int = 0
     finalists: int = 0
-    finalist_seeds: list[int] = []
+    finalist_seeds: Seeds = []
     margin: dict[str, float] = {}
 
 
@@ -275,7 +280,7 @@ def _ablation(fields: AblationFields) -> Ablation:
 
 def _seeds(fields: list[int] | SequentialFields) -> tuple[int, ...] | Sequential:
     if isinstance(fields, SequentialFields):
-        return Sequential(at_least=fields.at_least, at_most=fields.at_most)
+        return Sequential(at_least=fields.at_least, at_most=fields.at_most, first=fields.first)
     return tuple(fields)
 
 
@@ -292,7 +297,7 @@ def _search(fields: SearchFields) -> Search:
         scheduler=_scheduler(fields.scheduler),
         seed=fields.seed,
         finalists=fields.finalists,
-        finalist_seeds=tuple(fields.finalist_seeds),
+        finalist_seeds=_seeds(fields.finalist_seeds),
         margin=fields.margin,
     )
 

@@ -1,9 +1,10 @@
 """The trials of an ablation, stage by stage."""
 
+from optuna.distributions import FloatDistribution
 from support.spec_jobs import Job
 
-from segtune import Ablation, Sequential
-from segtune.execution.stages import stages
+from segtune import Ablation, Search, Sequential
+from segtune.execution.stages import stages, stages_of_finalists
 
 
 def _study(**changes: object) -> Ablation:
@@ -37,6 +38,21 @@ def test_seeds_are_added_to_the_arms_that_go_on() -> None:
     assert {t.trial_id for t in third} == {
         f"{arm}-s{seed}" for arm in ("baseline", "long") for seed in range(5, 10)
     }
+
+
+def test_finalists_go_on_alike() -> None:
+    search = Search(
+        question="?",
+        baseline=Job(),
+        space={"length": FloatDistribution(1.0, 3.0)},
+        num_samples=4,
+        finalists=2,
+        finalist_seeds=Sequential(at_least=3, at_most=5, first=100),
+    )
+    first, second = stages_of_finalists(search, {0: {}, 3: {"length": 2.0}}, lambda seeds: {"t3"})
+    assert len(first) == 6
+    assert [t.trial_id for t in second] == ["t3-s103", "t3-s104"]
+    assert list(stages_of_finalists(search, {}, _never)) == [[]], "not chosen yet"
 
 
 def test_it_ends_where_no_arm_goes_on() -> None:

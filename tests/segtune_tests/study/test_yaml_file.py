@@ -83,6 +83,11 @@ def test_an_ablation_is_the_one_in_python(tmp_path: Path) -> None:
 
 
 def test_seeds_may_be_sequential(tmp_path: Path) -> None:
+    text = SEARCH.replace("[100, 101]", "{first: 100}", 1)
+    search = catalog.find(str(written(tmp_path, text))).study
+    assert isinstance(search, Search)
+    assert search.finalist_seeds == Sequential(first=100)
+    assert search.all_finalist_seeds == tuple(range(100, 120))
     text = ABLATION.replace("[0, 1]", "{at_least: 4, at_most: 12}", 1)
     study = catalog.find(str(written(tmp_path, text))).study
     assert isinstance(study, Ablation)

@@ -18,8 +18,11 @@ from segtune.report.evidence.compare import (
     compare,
     contrasts,
 )
+from segtune.report.evidence.costs.measured import measure_costs
+from segtune.report.evidence.finalists import finalists
 from segtune.report.evidence.power.chance import Question, chance
 from segtune.report.evidence.power.spread import MeasuredSpread
+from segtune.report.evidence.search_results import search_results
 from segtune.report.evidence.sequential.bounds import price
 from segtune.report.page.text import percent
 from segtune.results.storage import Storage
@@ -51,7 +54,16 @@ def undecided(storage: Storage, study: str, seeds: int) -> frozenset[str]:
         study: its name; the trials of the look are finished.
         seeds: that the look comes after.
     """
-    return look_at(load(storage, study), seeds).goes_on
+    return look_at(_arms(load(storage, study)), seeds).goes_on
+
+
+def _arms(rows: StudyRows) -> StudyRows:
+    """A study's arms; of a search its finalists."""
+    if rows.kind != "search":
+        return rows
+    study = derive(rows)
+    tested = finalists(study, search_results(study, measure_costs(rows)))
+    return rows if tested is None else tested.rows
 
 
 def look_at(rows: StudyRows, seeds: int) -> Look:
@@ -93,7 +105,8 @@ def looks_so_far(rows: StudyRows) -> tuple[Look, ...]:
 
 def _of_first(rows: StudyRows, seeds: int) -> StudyRows:
     """A study as it was after its first seeds; of each arm their trials alone."""
-    arms = (rows.trials["role"] == "arm") & (rows.trials["seed"] < seeds)
+    first = list(rows.definition.get("seeds") or ())[:seeds]
+    arms = (rows.trials["role"] == "arm") & rows.trials["seed"].isin(first)
     return replace(rows, trials=rows.trials[arms])
 
 
