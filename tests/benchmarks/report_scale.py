@@ -37,7 +37,9 @@ from support.score_kinds import KINDS  # noqa: E402
 
 NAME = "large_search"
 CLASSES = ("ridge", "silhouette", "ligament", "macro", "pooled")
-METRICS = {"dice": "per_image", "iou": "per_image", "assd": "per_class_px", "hd95": "per_class_px"}
+METRICS = {
+    "dice": "per_image", "iou": "per_image", "assd": "per_class_px", "hd95": "max_of_directed",
+}  # fmt: skip
 STEPS_PER_EVALUATION = 10
 SPACE = {
     "method.rank": IntDistribution(2, 128, log=True),

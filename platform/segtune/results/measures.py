@@ -8,6 +8,8 @@ import pandas as pd
 from segtune.results.study_rows import MACRO, POOLED, StudyRows
 
 STACKED = "stacked"
+PLAIN = "per_image"
+"""The protocol that a heading need not name: overlaps of masks have no other definition."""
 FRACTION = "fraction"
 """The unit of what lies between 0 and 1."""
 
@@ -41,6 +43,11 @@ class Measure:
     def label(self) -> str:
         """Name and unit."""
         return f"{self.name} ({self.unit})" if self.unit else self.name
+
+    @property
+    def heading(self) -> str:
+        """The same, and the protocol where a metric of this name may be computed otherwise."""
+        return self.label if self.protocol in ("", PLAIN) else f"{self.label}, {self.protocol}"
 
     @property
     def higher_is_better(self) -> bool:

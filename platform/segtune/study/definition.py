@@ -147,8 +147,22 @@ def check_grown(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
             added = now.keys() - before.keys() - set(new["not_default"])
             now = {k: v for k, v in now.items() if k not in added}
         faults += _change(key, before, now)
+    if new["kind"] == "search":
+        faults += _other_protocols(old, new)
     if faults:
         raise SpecError([head, *(f"  {f}" for f in faults), tail])
+
+
+def _other_protocols(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """One line for each objective that is another number now, though it has the same name."""
+    before, now = (definition.get(SCORES) or {} for definition in (old, new))
+    kept = [o["metric"] for o in new["objectives"] if o["metric"] in before.keys() & now.keys()]
+    return [
+        f"objective {metric}: its protocol was {was!r}, now {is_now!r}"
+        for metric in kept
+        if (was := before[metric].get("protocol")) != (is_now := now[metric].get("protocol"))
+        and was
+    ]
 
 
 def _change(key: str, old: Any, new: Any) -> list[str]:

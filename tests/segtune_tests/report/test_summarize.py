@@ -66,8 +66,8 @@ def test_default_protocol_and_native_size_are_shown_whatever_else_is_there(tmp_p
         ("dice", "per_image", 4 * SIDE, "test"), ("dice", "a_first_by_name", SIDE, "test"),
         ("assd", "background_10mm", SIDE, "test"), ("assd", "stack3d", SIDE, "test"),
         ("assd", "per_class_px", SIDE, "test"), ("assd", "per_class_px", 4 * SIDE, "test"),
-        ("assd", "mean_of_directed", SIDE, "test"), ("hd95", "max_of_directed", SIDE, "test"),
-        ("hd95", "pooled", SIDE, "test"), ("nsd", "tolerance_1pct", 2 * SIDE, "external"),
+        ("assd", "mean_of_directed", SIDE, "test"), ("hd95", "pooled", SIDE, "test"),
+        ("hd95", "max_of_directed", SIDE, "test"), ("nsd", "tolerance_1pct", 2 * SIDE, "external"),
     ]  # fmt: skip
     rows = [r for r in tables.read(tmp_path, "known", "scores").to_pylist()
             if r["trial_id"] == "base-s0"]  # fmt: skip
@@ -83,7 +83,7 @@ def test_default_protocol_and_native_size_are_shown_whatever_else_is_there(tmp_p
     assert shown == {
         "dice": ("per_image", MASKS, ""),
         "assd": ("per_class_px", MASKS, "px"),
-        "hd95": ("pooled", MASKS, "px"),
+        "hd95": ("max_of_directed", MASKS, "px"),
         "nsd": None,
     }
     outside = found.measure("nsd", "external")

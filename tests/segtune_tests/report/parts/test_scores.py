@@ -18,7 +18,7 @@ def test_summary_is_mean_and_t_interval_over_seeds(methods: StudyScores) -> None
         "dice_macro", "assd_macro", "iou_macro", "hd95_macro", "dice_pooled",
         "dice_ridge", "dice_silhouette", "dice_ligament",
     ]  # fmt: skip
-    assert summary.columns[1].label == "ASSD (px)"
+    assert summary.columns[1].label == "ASSD (px), per_class_px"
     for arm in summary.arms:
         dice = arm.values["dice_macro"]
         low, high = stats.t.interval(

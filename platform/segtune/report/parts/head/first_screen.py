@@ -91,7 +91,7 @@ def _sheet(found: Overview, looks: Looks) -> Sheet:
     rows = [_cells(line, found, looks) for line in found.lines]
     return Sheet(
         "overview",
-        ("arm", found.measure.label, "difference", "verdict", "memory", "time", "trains"),
+        ("arm", found.measure.heading, "difference", "verdict", "memory", "time", "trains"),
         tuple(rows),
         frozenset(i for i, line in enumerate(found.lines) if line.is_baseline),
         (
