@@ -61,10 +61,10 @@ def scores_of(value: float, split: str, epoch: int, n: int, farther: float) -> l
     """Every metric of every class around a macro Dice; distances `farther` by some pixels."""
     rows = []
     offsets = {"ridge": -0.06, "silhouette": 0.09, "ligament": -0.03, "macro": 0.0, "pooled": 0.02}
-    protocols = {"assd": "per_class_px", "hd95": "max_of_directed"}
+    protocols = {"nsd": "tolerance_1pct", "assd": "per_class_px", "hd95": "max_of_directed"}
     for name, offset in offsets.items():
         dice = value + offset
-        numbers = {"dice": dice, "iou": dice / (2 - dice), "assd": 30 * (1 - dice) + farther}
+        numbers = {"dice": dice, "nsd": dice + 0.1, "assd": 30 * (1 - dice) + farther}
         numbers["hd95"] = 2.5 * numbers["assd"]
         for metric, number in numbers.items():
             rows.append({"step": epoch * STEPS // EPOCHS, "epoch": epoch, "split": split,

@@ -73,16 +73,16 @@ IOU = Metric(
     direction="maximize",
     unit="fraction",
     compute=_iou,
-    shown=True,
 )
 NSD = Metric(
     name="nsd",
     label="NSD",
-    about="Share of both outlines that is within a tolerance of the other; 1 is perfect.",
+    about="Share of both outlines within 1 % of the image's height of the other; 1 is perfect.",
     protocol="tolerance_1pct",
     direction="maximize",
     unit="fraction",
     compute=_surface_dice,
+    shown=True,
 )
 ASSD = Metric(
     name="assd",

@@ -70,7 +70,7 @@ def choose_measure(rows: StudyRows, metric: str, split: str) -> Measure | None:
     there = _of(rows, metric, split, MACRO)
     if there.empty:
         return None
-    kind = rows.score_kinds.get(metric)
+    kind = rows.all_score_kinds.get(metric)
     protocol = None if kind is None else kind.protocol
     if protocol not in set(there["protocol"]):  # a training writes the main one first
         protocol = there["protocol"].iloc[0]
@@ -140,7 +140,7 @@ def _measure(rows: StudyRows, there: pd.DataFrame) -> Measure:
     """One metric by one protocol, at the native resolution where it is there, else the largest."""
     row = there.iloc[0]
     is_fraction = row["unit"] == FRACTION
-    kind = rows.score_kinds.get(str(row["metric"]))
+    kind = rows.all_score_kinds.get(str(row["metric"]))
     sizes, native = {str(r) for r in there["resolution"].unique()}, rows.native_resolution
     return Measure(
         metric=str(row["metric"]),

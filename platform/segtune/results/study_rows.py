@@ -12,7 +12,7 @@ from segtune.results import study_file, tables
 from segtune.results.folds import mean_over_folds
 from segtune.results.reported import read_reported
 from segtune.results.storage import Place, Storage
-from segtune.study.definition import CONTRASTS, FOLDS, MARGIN, SCORES, SELECTION
+from segtune.study.definition import AT_TEST, CONTRASTS, FOLDS, MARGIN, SCORES, SELECTION
 from segtune.study.scores import ScoreKind, Selection
 from segtune.study.spec import Reported
 
@@ -96,8 +96,17 @@ class StudyRows:
 
     @cached_property
     def score_kinds(self) -> Mapping[str, ScoreKind]:
-        """What `study.json` says of the scores, by name; empty where it says nothing."""
-        defined: Mapping[str, Any] = self.definition.get(SCORES) or {}
+        """What `study.json` says of the scores of every epoch on val, by name; empty where it says
+        nothing."""
+        return self._kinds(SCORES)
+
+    @cached_property
+    def all_score_kinds(self) -> Mapping[str, ScoreKind]:
+        """The same, and then the scores that test alone has."""
+        return {**self.score_kinds, **self._kinds(AT_TEST)}
+
+    def _kinds(self, key: str) -> dict[str, ScoreKind]:
+        defined: Mapping[str, Any] = self.definition.get(key) or {}
         return {name: ScoreKind(**kind) for name, kind in defined.items()}
 
     @property
@@ -109,7 +118,7 @@ class StudyRows:
     @property
     def scoring(self) -> Mapping[str, Any]:
         """The fields of the definition that say what is scored, and what chooses by it."""
-        keys = ("objectives", SCORES, SELECTION)
+        keys = ("objectives", SCORES, AT_TEST, SELECTION)
         return {key: self.definition[key] for key in keys if key in self.definition}
 
     @property

@@ -12,7 +12,7 @@ from typing import Any
 from optuna.distributions import distribution_to_json
 
 from segtune.study.overrides import SpecError, flatten, non_default, plain
-from segtune.study.scores import scores, selection
+from segtune.study.scores import scores, scores_at_test, selection
 from segtune.study.space import When, distributions
 from segtune.study.spec import Ablation, Search, Study, headline_objectives
 from segtune.study.stopping import NAMES
@@ -22,6 +22,8 @@ SCHEMA_VERSION = 2
 SCORES = "scores"
 """What every epoch has on val, by name, with direction, unit and label; the first of each unit are
 shown where there is room for few."""
+AT_TEST = "scores_at_test"
+"""The same of what test alone has; not there where that is nothing."""
 SELECTION = "selection"
 """What chooses the best epoch on val; not there where the configuration does not say."""
 REPORTED = "reported"
@@ -49,6 +51,8 @@ def define(name: str, study: Study) -> dict[str, Any]:
         "not_default": sorted(non_default(study.baseline)),
         SCORES: {name: kind._asdict() for name, kind in scores(study.baseline).items()},
     }
+    if at_test := scores_at_test(study.baseline):
+        common[AT_TEST] = {name: kind._asdict() for name, kind in at_test.items()}
     if study.margin:
         common[MARGIN] = {metric: float(value) for metric, value in study.margin.items()}
     if (selects := selection(study.baseline)) is not None:
@@ -135,8 +139,8 @@ def check_grown(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
             [head, f"  it was of kind {old.get('kind')}, now of kind {new.get('kind')}", tail]
         )
     faults = []
-    not_compared = {"question", "not_default", "schema_version", "objectives", SCORES, CHOSEN}
-    not_compared |= {REPORTED, MARGIN, MARGIN_BEFORE}  # they change no trial
+    not_compared = {"question", "not_default", "schema_version", "objectives", SCORES, AT_TEST}
+    not_compared |= {CHOSEN, REPORTED, MARGIN, MARGIN_BEFORE}  # they change no trial
     not_compared.add(SELECTION)  # it follows from the baseline, which is compared
     if new.get("kind") == "search":
         not_compared.remove("objectives")

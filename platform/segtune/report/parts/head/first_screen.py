@@ -173,10 +173,11 @@ def _forest(found: Overview, looks: Looks) -> Figure:
     height = _ROW if len(compared) <= 40 else _SMALLEST_ROW
     better = "right is better" if measure.higher_is_better else "left is better"
     names = named_rows(row)
+    title = f"{measure.heading}: arm minus {plain(found.baseline)}<br>{better}"
     return figure(
         traces,
-        height=76 + height * len(compared),
-        xaxis={"title": {"text": f"{measure.label}: arm minus {plain(found.baseline)} ({better})"},
-               "zeroline": True, "zerolinewidth": 1.5, "nticks": 8, "range": ends},
+        height=92 + height * len(compared),
+        xaxis={"title": {"text": title}, "zeroline": True, "zerolinewidth": 1.5, "nticks": 6,
+               "range": ends},
         yaxis=names | {"tickfont": {"size": 12 if height == _ROW else 10}},
     )  # fmt: skip
