@@ -14,6 +14,7 @@ from segtune.results.patient_means import patients_alike
 from segtune.results.reported import read_reported
 from segtune.results.storage import Place, Storage
 from segtune.study.definition import (
+    AT_TEST,
     CONTRASTS,
     FOLDS,
     MARGIN,
@@ -117,8 +118,17 @@ class StudyRows:
 
     @cached_property
     def score_kinds(self) -> Mapping[str, ScoreKind]:
-        """What `study.json` says of the scores, by name; empty where it says nothing."""
-        defined: Mapping[str, Any] = self.definition.get(SCORES) or {}
+        """What `study.json` says of the scores of every epoch on val, by name; empty where it says
+        nothing."""
+        return self._kinds(SCORES)
+
+    @cached_property
+    def all_score_kinds(self) -> Mapping[str, ScoreKind]:
+        """The same, and then the scores that test alone has."""
+        return {**self.score_kinds, **self._kinds(AT_TEST)}
+
+    def _kinds(self, key: str) -> dict[str, ScoreKind]:
+        defined: Mapping[str, Any] = self.definition.get(key) or {}
         return {name: ScoreKind(**kind) for name, kind in defined.items()}
 
     @property
@@ -130,7 +140,7 @@ class StudyRows:
     @property
     def scoring(self) -> Mapping[str, Any]:
         """The fields of the definition that say what is scored, and what chooses by it."""
-        keys = ("objectives", SCORES, SELECTION, WEIGHTS)
+        keys = ("objectives", SCORES, AT_TEST, SELECTION, WEIGHTS)
         return {key: self.definition[key] for key in keys if key in self.definition}
 
     @property

@@ -12,7 +12,7 @@ from typing import Any
 from optuna.distributions import distribution_to_json
 
 from segtune.study.overrides import SpecError, flatten, non_default, plain
-from segtune.study.scores import scores, selection
+from segtune.study.scores import scores, scores_at_test, selection
 from segtune.study.sequential import Sequential
 from segtune.study.space import When, distributions
 from segtune.study.spec import Ablation, Search, Study, headline_objectives
@@ -23,6 +23,8 @@ SCHEMA_VERSION = 2
 SCORES = "scores"
 """What every epoch has on val, by name, with direction, unit and label; the first of each unit are
 shown where there is room for few."""
+AT_TEST = "scores_at_test"
+"""The same of what test alone has; not there where that is nothing."""
 SELECTION = "selection"
 """What chooses the best epoch on val; not there where the configuration does not say."""
 REPORTED = "reported"
@@ -55,6 +57,8 @@ def define(name: str, study: Study) -> dict[str, Any]:
         "not_default": sorted(non_default(study.baseline)),
         SCORES: {name: kind._asdict() for name, kind in scores(study.baseline).items()},
     }
+    if at_test := scores_at_test(study.baseline):
+        common[AT_TEST] = {name: kind._asdict() for name, kind in at_test.items()}
     if study.margin:
         common[MARGIN] = {metric: float(value) for metric, value in study.margin.items()}
     if (selects := selection(study.baseline)) is not None:
@@ -157,8 +161,8 @@ def check_grown(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
             [head, f"  it was of kind {old.get('kind')}, now of kind {new.get('kind')}", tail]
         )
     faults = []
-    not_compared = {"question", "not_default", "schema_version", "objectives", SCORES, CHOSEN}
-    not_compared |= {REPORTED, MARGIN, MARGIN_BEFORE}  # they change no trial
+    not_compared = {"question", "not_default", "schema_version", "objectives", SCORES, AT_TEST}
+    not_compared |= {CHOSEN, REPORTED, MARGIN, MARGIN_BEFORE}  # they change no trial
     not_compared.add(SELECTION)  # it follows from the baseline, which is compared
     if new.get("kind") == "search":
         not_compared.remove("objectives")
@@ -170,8 +174,22 @@ def check_grown(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
             added = now.keys() - before.keys() - set(new["not_default"])
             now = {k: v for k, v in now.items() if k not in added}
         faults += _change(key, before, now)
+    if new["kind"] == "search":
+        faults += _other_protocols(old, new)
     if faults:
         raise SpecError([head, *(f"  {f}" for f in faults), tail])
+
+
+def _other_protocols(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """One line for each objective that is another number now, though it has the same name."""
+    before, now = (definition.get(SCORES) or {} for definition in (old, new))
+    kept = [o["metric"] for o in new["objectives"] if o["metric"] in before.keys() & now.keys()]
+    return [
+        f"objective {metric}: its protocol was {was!r}, now {is_now!r}"
+        for metric in kept
+        if (was := before[metric].get("protocol")) != (is_now := now[metric].get("protocol"))
+        and was
+    ]
 
 
 def _change(key: str, old: Any, new: Any) -> list[str]:

@@ -185,6 +185,16 @@ def test_a_search_may_grow_and_nothing_else() -> None:
     refusal(lambda: check_grown(grown, define("s", search())))
 
 
+def test_a_search_does_not_go_on_by_another_protocol_of_the_same_name() -> None:
+    now = define("s", search())
+    old = {**now, "scores": {m: {**k, "protocol": "another"} for m, k in now["scores"].items()}}
+    said = refusal(lambda: check_grown(old, now))
+    assert "objective dice: its protocol was 'another', now" in said
+    check_grown(
+        {**now, "scores": {m: {**k, "protocol": ""} for m, k in now["scores"].items()}}, now
+    )
+
+
 def test_every_arm_is_tuned_over_the_same_candidates() -> None:
     arms: dict[str, Changes] = {"fine": {"tool.teeth": 32}, "drill": {"tool": "drill"}}
     study = Ablation(

@@ -31,7 +31,7 @@ class Column:
     def label(self) -> str:
         """Heading."""
         if self.class_name == MACRO:
-            return self.measure.label
+            return self.measure.heading
         if self.class_name == POOLED:
             return f"{self.measure.label}, {self.measure.protocol}"
         return f"{self.measure.label}, {self.class_name}"

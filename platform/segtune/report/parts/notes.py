@@ -11,6 +11,7 @@ _PROTOCOLS = {
     "per_image": " (per image, then the mean over images)",
     "per_class_px": _PIXELS,
     "pooled": _PIXELS,
+    "max_of_directed": _PIXELS,
 }
 _EMPTY = {
     "per_image": "Overlap: one empty mask scores 0; an image where truth and prediction are both "

@@ -138,10 +138,7 @@ def test_an_interval_that_leaves_its_panel_ends_in_an_arrowhead() -> None:
     assert ends[0] > -0.2
     assert ends[1] < 0.2
     heads = arrowheads(wide, 1.0, ends, "#000000")
-    assert [(h["x"], h["marker"]["symbol"]) for h in heads] == [
-        ([ends[0]], "triangle-left"),
-        ([ends[1]], "triangle-right"),
-    ]
+    assert [(h["x"], h["marker"]["angle"]) for h in heads] == [([ends[0]], -90), ([ends[1]], 90)]
     assert arrowheads(narrow, 0.0, ends, "#000000") == []
 
 
