@@ -27,6 +27,7 @@ from segtune.report.parts.domains import domains_part
 from segtune.report.parts.factors import factors_part
 from segtune.report.parts.head.first_screen import first_screen
 from segtune.report.parts.head.ran import banners, facts, unlike_banners
+from segtune.report.parts.lookup.checklist import checklist_part
 from segtune.report.parts.lookup.evaluated import evaluated_part
 from segtune.report.parts.lookup.protocols import protocols_part
 from segtune.report.parts.notes import notes
@@ -182,6 +183,7 @@ def study_section(found: Findings, arm_looks: Looks) -> Section:
     parts = [] if tested is None else finalist_parts(found)
     parts += search_parts(found) if rows.kind == "search" else ablation_parts(found, arm_looks)
     parts += [evaluated_part(rows), unfinished_part(rows)]
+    parts.append(checklist_part(found.summary.checklist))
     return _section(found, parts, tested_looks)
 
 

@@ -11,8 +11,8 @@ from html import escape
 from http import HTTPStatus
 
 from segtune.report.build import Beside, assemble
+from segtune.report.evidence.checklist.record import status_text
 from segtune.report.page.page import render
-from segtune.report.parts.head.ran import status_text
 from segtune.results import tables
 from segtune.results.storage import Place, Storage
 

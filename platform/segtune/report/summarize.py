@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from segtune.report.evidence.answer import ablation_answer, finalists_answer, search_answer
+from segtune.report.evidence.checklist.all_items import checklist
+from segtune.report.evidence.checklist.item import Item, Material
 from segtune.report.evidence.compare import Comparison, compare, contrasts
 from segtune.report.evidence.costs.joint_claims import JointClaims, joint_claims
 from segtune.report.evidence.costs.measured import MeasuredCosts, measure_costs
@@ -66,6 +68,8 @@ class StudySummary:
     """What would change the conclusion."""
     reported: tuple[Reported, ...]
     """Papers' numbers, reported and not reproduced; in none of the others."""
+    checklist: tuple[Item, ...]
+    """What a reviewer asks, answered from what is on record."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,5 +149,6 @@ def findings(study: StudyScores) -> Findings:
         budget=given,
         caveats=objections,
         reported=rows.reported,
+        checklist=checklist(Material(rows, tested, comparisons, failures, given, objections)),
     )
     return Findings(study, costs, search, repeated, tested_costs, found)

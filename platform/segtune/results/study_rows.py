@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from segtune.results import study_file, tables
+from segtune.results import data_facts, study_file, tables
+from segtune.results.data_facts import SetFacts
 from segtune.results.folds import mean_over_folds
 from segtune.results.patient_means import patients_alike
 from segtune.results.reported import read_reported
@@ -65,6 +66,8 @@ class StudyRows:
     """Papers' numbers: shown, in no statistic."""
     evaluations: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Scores of what was evaluated after the study had run; empty where nothing was."""
+    data: tuple[SetFacts, ...] = ()
+    """What its data hold; empty where nobody has counted."""
 
     @property
     def kind(self) -> str:
@@ -233,7 +236,7 @@ def load(storage: Storage, study: str, weights: Weights | None = None) -> StudyR
 
     Raises:
         ValueError: no trial of this name was ever recorded under `storage`, or its papers' numbers
-            cannot be read.
+            or what its data hold cannot be read.
     """
     trials = tables.read(storage, study, "trials")
     if len(trials) == 0:
@@ -255,6 +258,7 @@ def load(storage: Storage, study: str, weights: Weights | None = None) -> StudyR
         name=study,
         definition=definition,
         reported=read_reported(Place.of(storage) / study, definition),
+        data=data_facts.read(storage, study),
         **frames,
     )
 

@@ -131,6 +131,7 @@ def _claims(found: Findings, trials: pd.DataFrame) -> Iterator[tuple[str, dict[s
                 },
             )
     yield "budget", {f"sentence {i}": s for i, s in enumerate(summary.budget.sentences, 1)}
+    yield "checklist", {item.question: item.answer or item.status for item in summary.checklist}
     yield "caveats", {caveat.title: caveat.text for caveat in summary.caveats}
     yield from _evaluated(found.study.rows)
 

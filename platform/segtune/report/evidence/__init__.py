@@ -2,6 +2,7 @@
 
 across/         The same arms on several data sets: what holds for data sets like these.
 answer          The study's answer in a few sentences.
+checklist/      What a reviewer asks of a study, answered from what is on record.
 compare         Every arm against the baseline, seed by seed and patient by patient.
 conclusions     Differences to the baseline as sentences.
 costs/          What arms cost, and whether one is no worse than another and cheaper.

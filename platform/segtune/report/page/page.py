@@ -101,6 +101,8 @@ class Part:
     """Conclusions."""
     missing: str = ""
     """What is not there, and why."""
+    folded: bool = False
+    """Whether it opens on a click."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """How to read a section: where each number comes from, and how sure it is."""
 
+from segtune.report.evidence.checklist.empty_masks import empty_masks
 from segtune.report.evidence.patients import DRAWS
 from segtune.report.evidence.stats import MIN_EFFECTIVE, MIN_PATIENTS, MIN_SEEDS
 from segtune.report.parts.searches.importance import MIN_TRIALS
@@ -13,16 +14,6 @@ _PROTOCOLS = {
     "pooled": _PIXELS,
     "max_of_directed": _PIXELS,
 }
-_EMPTY = {
-    "per_image": "Overlap: one empty mask scores 0; an image where truth and prediction are both "
-    "empty is not counted.",
-    "per_class_px": "Distances: one empty mask counts as the image's diagonal, a bound of every "
-    "distance; an image where both are empty is not counted.",
-    "adaptive": "F-measure: an image whose truth is empty is not counted.",
-    "probabilities": "S-measure, E-measure, MAE: where the truth is empty they say how much of the "
-    "image is left unmarked.",
-}
-"""What an empty mask scores under the protocols that this project writes."""
 
 
 def notes(study: StudyScores) -> tuple[tuple[str, str], ...]:
@@ -58,7 +49,7 @@ def notes(study: StudyScores) -> tuple[tuple[str, str], ...]:
     found += [
         ("Macro", "Mean over the foreground classes; pooled: all foreground as one mask."),
         *_weights(rows),
-        ("Empty masks", f"{_empty(rows)} {_undefined(rows)}".strip()),
+        ("Empty masks", empty_masks(rows)),
         (
             "95 % interval over seeds",
             "Mean plus and minus Student's t over the seeds. It says how much the result varies "
@@ -158,28 +149,8 @@ def _margin(rows: StudyRows) -> list[tuple[str, str]]:
     ]
 
 
-def _empty(rows: StudyRows) -> str:
-    """What an empty mask scores, for each protocol that the tables have."""
-    protocols = sorted({str(p) for p in rows.scores["protocol"].unique()})
-    known = [_EMPTY[p] for p in protocols if p in _EMPTY]
-    return " ".join(known) or "What an empty mask scores is a matter of the protocol."
-
-
 def _others(rows: StudyRows, metric: str, shown: str) -> str:
     """The metric's other protocols in the tables."""
     of_metric = rows.scores[rows.scores["metric"] == metric]
     others = sorted({str(p) for p in of_metric["protocol"].unique()} - {shown})
     return f" Also in the tables: {', '.join(others)}." if others else ""
-
-
-def _undefined(rows: StudyRows) -> str:
-    """How many image scores are not a number, by metric, counted from the tables."""
-    images = rows.images
-    if images.empty:
-        return ""
-    undefined = images["value"].isna().groupby(images["metric"]).agg(["sum", "size"])
-    undefined = undefined[undefined["sum"] > 0]
-    if undefined.empty:
-        return "Here every image defines every score."
-    shown = [f"{metric} {row['sum']} of {row['size']}" for metric, row in undefined.iterrows()]
-    return f"Here undefined, over all trials, images and classes: {', '.join(shown)}."

@@ -1,5 +1,5 @@
-"""`segtune data`: render a synthetic set, look one over or at its augmentation, write it for
-nnU-Net."""
+"""`segtune data`: render a synthetic set, look one over or at its augmentation, count what a
+study's data hold, write a set for nnU-Net."""
 
 import argparse
 import dataclasses
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from segtune.commands.data_set import data_set, fields_of
-from segtune.commands.shared import path
+from segtune.commands.datasets.data_set import data_set, fields_of
+from segtune.commands.shared import changed_study, path, storage_argument, study_arguments
 
 if TYPE_CHECKING:
     from segcore.batch import Size
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from segcore.data.frame_folder import FolderConfig
     from segcore.data.survey import Survey
 
-HELP = "render a synthetic data set, look one over or at its augmentation, or write it for nnU-Net"
+HELP = "render a synthetic data set, look one over or at its augmentation, count a study's data"
 
 OPTIONS = {
     "train": "images of the train split",
@@ -40,7 +40,7 @@ SIDE = 256
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The actions `make`, `check`, `augment` and `to-nnunet`."""
+    """The actions `make`, `check`, `augment`, `describe` and `to-nnunet`."""
     actions = parser.add_subparsers(required=True, metavar="ACTION", dest="action")
     make = actions.add_parser("make", help="render synthetic scenes in L3D's own layout")
     make.add_argument("folder", type=path, help="where to; made if it is not there")
@@ -68,6 +68,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="as in --set augment.blur=1 or --set data.root=DIR; may be repeated",
     )
     augment.add_argument("--out", type=path, help="the picture (default: NAME-augment.png)")
+    counted = actions.add_parser(
+        "describe", help="count what the data of a study that was run hold, for its report"
+    )
+    study_arguments(counted)
+    storage_argument(counted)
     write = actions.add_parser(
         "to-nnunet", help="write a data set and its splits in nnU-Net's raw layout"
     )
@@ -102,7 +107,13 @@ def _data_set_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Do what the action says; 2 where a data set has faults."""
-    actions = {"make": _make, "check": _check, "augment": _augment, "to-nnunet": _to_nnunet}
+    actions = {
+        "make": _make,
+        "check": _check,
+        "augment": _augment,
+        "describe": _describe,
+        "to-nnunet": _to_nnunet,
+    }
     return actions[args.action](args, console)
 
 
@@ -200,6 +211,16 @@ def _augmented(args: argparse.Namespace) -> "tuple[DataConfig, Augment, Size]":
     others = {k: v for k, v in changes.items() if not k.startswith("data.")}
     looked = apply(_Looked(data, Augment()), others)
     return looked.data, looked.augment, (SIDE, SIDE)
+
+
+def _describe(args: argparse.Namespace, console: Console) -> int:
+    from segtune.commands.datasets.describe import describe, lines
+
+    named = changed_study(args)
+    with console.status("counting what the data hold"):
+        found = describe(named.study, named.name, args.storage)
+    console.print(*lines(found), sep="\n", highlight=False, markup=False)
+    return 0
 
 
 def _to_nnunet(args: argparse.Namespace, console: Console) -> int:
