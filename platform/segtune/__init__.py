@@ -4,6 +4,7 @@ What a study's file needs is exported here; none of it imports torch or Ray.
 
 cli         The command line: a table of commands, each a module of `segtune.commands`.
 __main__    `python -m segtune` is `segtune`.
+extras      What not every installation has, and how to install it.
 commands/   The commands: one module each.
 study/      What a study is, and every mistake in it.
 search/     Optuna: what to try next, and what became of it.
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from segtune.study.arms import factor, factorial
     from segtune.study.overrides import apply
+    from segtune.study.sequential import Sequential
     from segtune.study.space import When
     from segtune.study.spec import Ablation, AtLeast, AtMost, Objective, Reported, Search
     from segtune.study.stopping import Asha, MedianStopping
@@ -34,6 +36,7 @@ _EXPORTED = {
     "Objective": "segtune.study.spec",
     "Reported": "segtune.study.spec",
     "Search": "segtune.study.spec",
+    "Sequential": "segtune.study.sequential",
     "When": "segtune.study.space",
     "apply": "segtune.study.overrides",
     "factor": "segtune.study.arms",
@@ -49,6 +52,7 @@ __all__ = [
     "Objective",
     "Reported",
     "Search",
+    "Sequential",
     "When",
     "apply",
     "factor",

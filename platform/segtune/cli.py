@@ -7,6 +7,7 @@ from typing import Protocol
 
 from rich.console import Console
 
+from segtune import extras
 from segtune.commands import (
     data,
     doctor,
@@ -34,7 +35,11 @@ class Command(Protocol):
         """Add the command's arguments to its parser."""
 
     def run(self, args: argparse.Namespace, console: Console) -> int:
-        """Do it; the exit code. Of a ValueError or OSError the message is printed."""
+        """Do it; the exit code.
+
+        Of a ValueError or OSError the message is printed, of an import that fails for want of an
+        extra how to install that.
+        """
 
 
 COMMANDS: Mapping[str, Command] = {
@@ -62,8 +67,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Command = args.command
     try:
         return command.run(args, Console(soft_wrap=True))
-    except (ValueError, OSError) as error:  # OSError: a store that can't be reached, a full disk
-        print(f"segtune: {error}", file=sys.stderr)
+    except (ModuleNotFoundError, ValueError, OSError) as error:
+        # OSError: a store that can't be reached, a full disk
+        lacking = extras.lacking(error)
+        if lacking is None and isinstance(error, ModuleNotFoundError):
+            raise
+        print(f"segtune: {lacking or error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("segtune: stopped; the same command goes on from here", file=sys.stderr)
@@ -74,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="segtune",
         description="Find out which way of fine-tuning a segmentation model is worth it.",
+        epilog=extras.without_training(),
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():

@@ -420,6 +420,10 @@ def test_everything_in_the_image_is_pinned() -> None:
     assert "http" not in DOCKERFILE
 
 
+def test_the_image_has_what_trains() -> None:
+    assert "*p['dependencies'], *p['optional-dependencies']['train']" in DOCKERFILE
+
+
 # Monitoring
 
 

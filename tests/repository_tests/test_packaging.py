@@ -4,7 +4,7 @@ import importlib.metadata
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from support.imports import imports
 
+from segtune.extras import OFFERED, extra_of
+
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-OPTIONAL = ("figures", "submit", "importance")
-"""Extras of what few users need. The others are for those who work on segtune."""
+SOURCES = ("platform", "model", "search_spaces")
 OWN = {"segtune", "segcore", "srft_galore", "search_spaces", "support", "benchmarks"}
 
 
@@ -38,39 +39,61 @@ def requirements(*extras: str) -> Iterator[Requirement]:
 
 
 def imported(roots: Iterable[str]) -> dict[str, set[str]]:
-    """Distribution -> files of these folders that import it.
-
-    A package of several distributions (`google`, say) would need a choice; there is none so far.
-    """
-    distributions = importlib.metadata.packages_distributions()
+    """Top-level module -> files of these folders that import it."""
     found: dict[str, set[str]] = {}
     for root in roots:
         for file in sorted((ROOT / root).rglob("*.py")):
-            for package in {name.partition(".")[0] for name in imports(file)}:
-                if package not in sys.stdlib_module_names and package not in OWN:
-                    (distribution,) = set(distributions.get(package, [package]))
-                    found.setdefault(canonicalize_name(distribution), set()).add(str(file))
+            for module in {name.partition(".")[0] for name in imports(file)}:
+                if module not in sys.stdlib_module_names and module not in OWN:
+                    found.setdefault(module, set()).add(str(file))
     return found
+
+
+def brings() -> Callable[[str], str]:
+    """Module -> normalised name of the distribution that brings it.
+
+    A module of several distributions (`google`, say) would need a choice; there is none so far.
+    """
+    distributions = importlib.metadata.packages_distributions()
+
+    def distribution(module: str) -> str:
+        (name,) = set(distributions.get(module, [module]))
+        return canonicalize_name(name)
+
+    return distribution
 
 
 @pytest.mark.parametrize(
     ("roots", "extras"),
     [
-        (("platform", "model", "search_spaces"), OPTIONAL),
+        (SOURCES, OFFERED),
         (("tests",), ("test",)),
     ],
 )
 def test_every_import_is_declared(roots: tuple[str, ...], extras: tuple[str, ...]) -> None:
-    found, known = imported(roots), declared(*extras)
-    assert {name: files for name, files in found.items() if name not in known} == {}
+    distribution, known = brings(), declared(*extras)
+    found = {m: files for m, files in imported(roots).items() if distribution(m) not in known}
+    assert found == {}
 
 
 def test_every_dependency_is_imported() -> None:
-    assert declared() - imported(("platform", "model", "search_spaces")).keys() == set()
+    """Those that everybody installs, by the platform: they are there for no training's sake."""
+    distribution = brings()
+    assert declared() - {*map(distribution, imported(("platform",)))} == set()
+    assert declared("train") - {*map(distribution, imported(SOURCES))} == set()
+
+
+def test_the_extra_of_every_import_is_known() -> None:
+    """By it a failed import is explained: what has other names as a module stands in a table."""
+    distribution = brings()
+    for module in imported(SOURCES):
+        extras = [e for e in OFFERED if distribution(module) in declared(e)]
+        expected = None if distribution(module) in declared() else extras[0]
+        assert extra_of(module) == expected, module
 
 
 def test_tests_have_what_few_users_need() -> None:
-    assert declared(*OPTIONAL) <= declared("test")
+    assert declared(*OFFERED) <= declared("test")
 
 
 def test_constraints_are_names_and_versions() -> None:

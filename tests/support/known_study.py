@@ -36,6 +36,7 @@ def write_study(
     patients: int = PATIENTS,
     config: Mapping[str, Any] = NANO,
     defined: Mapping[str, Any] | None = None,
+    of_arm: Mapping[str, Mapping[str, Any]] | None = None,
     **row: Any,
 ) -> None:
     """Arms of one class whose Dice on every image is a seed's plus a patient's part.
@@ -50,6 +51,7 @@ def write_study(
         patients: on test.
         config: of every trial.
         defined: further entries of `study.json`.
+        of_arm: arm -> what its trials have besides, as `write_trial` takes it.
         row: columns of every trial.
     """
     seeds = range(max(len(values) for values in arms.values()))
@@ -65,7 +67,8 @@ def write_study(
         for seed, value in enumerate(values):
             trial = f"{arm}-s{seed}"
             write_trial(storage, study, trial, value, role="arm", arm=arm, seed=seed,
-                        changes=json.dumps({"method": arm}), **common)  # fmt: skip
+                        changes=json.dumps({"method": arm}),
+                        **{**common, **(of_arm or {}).get(arm, {})})  # fmt: skip
             extra = np.asarray((per_patient or {}).get(arm, [0.0] * patients))
             noise = rng.normal(0, 0.002, patients * IMAGES)
             dice = value + np.repeat(extra, IMAGES) + noise

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from segtune import extras
 from segtune.commands.shared import changed_study, storage_argument, study_arguments
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def study_findings(args: argparse.Namespace) -> Iterator["Finding"]:
     """The study, its data and its weights, looked over as `segtune run` does."""
     from segtune.doctor import Finding
+
+    if extras.without_training():
+        found = "can't be looked over without what trains it"
+        yield Finding("fault", args.study, found, extras.install("train"))
+        return
     from segtune.execution.preflight import check_data_and_weights, check_study
     from segtune.execution.resources import Resources
     from segtune.study.overrides import SpecError

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
+from segtune import extras
 from segtune.commands import pairs
 from segtune.study import catalog
 
@@ -28,6 +29,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.kind in (None, _PAIRS):
         console.print("pairs: what goes with which system, at its defaults", style="italic")
         console.print(*pairs.lines(), sep="\n", markup=False, highlight=False)
+    if lacking := extras.without_training():
+        console.print(lacking, markup=False, highlight=False)
     return 0
 
 

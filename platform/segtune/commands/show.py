@@ -33,19 +33,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Print the arms or the space, the cost, and the baseline field by field."""
-    from segtune.execution.estimate import measured
-    from segtune.execution.preflight import data_faults
     from segtune.study import yaml_file
-    from segtune.study.overrides import flatten
-    from segtune.study.rates import unusual_rates
-    from segtune.study.spec import Search
-    from segtune.study.validate import check_name, validate
 
     if args.schema:
         print(json.dumps(yaml_file.schema(), indent=2))
         return 0
     if args.study is None:
         raise ValueError("give a study: a name that `segtune list` shows, or a file")
+    from segtune.execution.estimate import measured
+    from segtune.execution.preflight import data_faults
+    from segtune.study.overrides import flatten
+    from segtune.study.rates import unusual_rates
+    from segtune.study.spec import Search
+    from segtune.study.validate import check_name, validate
+
     named = changed_study(args)
     validate(named.study)
     check_name(named.name)
@@ -114,6 +115,7 @@ def _table(name: str, study: "Study", sizes: Mapping[str, "Size"]) -> Table:
 
 
 def _head(study: "Study") -> str:
+    from segtune.study.sequential import Sequential
     from segtune.study.spec import Search
 
     if isinstance(study, Search):
@@ -121,10 +123,19 @@ def _head(study: "Study") -> str:
         return f"search of {study.num_samples} trials by {study.sampler}: {objectives}"
     arms, tuning = len(study.all_arms()), len(list(study.tuning_trials()))
     first = f"{tuning} tuning trials, then " if tuning else ""
+    per_seed = arms * (study.folds or 1)
+    folds = "" if study.folds is None else f" x {study.folds} folds"
+    if isinstance(study.seeds, Sequential):
+        least, most = study.seeds.at_least, study.seeds.at_most
+        looks = ", ".join(map(str, study.seeds.looks))
+        return (
+            f"{first}{arms} arms x {least} to {most} seeds{folds} = {per_seed * least} to "
+            f"{per_seed * most} trials (looked at after {looks} seeds: arms whose verdict is open "
+            "go on)"
+        )
     seeds = ", ".join(str(seed) for seed in study.seeds)
-    factors = [f"{arms} arms", f"{len(study.seeds)} seeds"]
-    factors += [] if study.folds is None else [f"{study.folds} folds"]
-    trials = f"{' x '.join(factors)} = {arms * len(study.seeds) * (study.folds or 1)} trials"
+    number = len(study.seeds)
+    trials = f"{arms} arms x {number} seeds{folds} = {per_seed * number} trials"
     return f"{first}{trials} (seeds {seeds})"
 
 

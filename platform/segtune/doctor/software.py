@@ -10,6 +10,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from segtune.doctor.finding import Finding, gib
+from segtune.extras import TRAINING, install
 
 SHOWN = ("ray", "optuna", "sam2", "transformers", "peft")
 """Packages that get a line of their own even when all is well."""
@@ -57,17 +58,23 @@ def read_pins(path: Path) -> dict[str, str]:
 def check_versions(
     required: Iterable[str], installed: Mapping[str, str], pins: Mapping[str, str]
 ) -> list[Finding]:
-    """The packages that segtune asks for.
+    """The packages that segtune asks for, those of the extra `train` where torch and Ray are there.
 
     Args:
-        required: requirements as segtune's own metadata lists them; extras are left out.
+        required: requirements as segtune's own metadata lists them; other extras are left out.
         installed: version by normalised name.
         pins: the versions that the tests ran with, by normalised name.
     """
-    found, fine = [], 0
+    found, fine, extras = [], 0, {"", "train"}
+    if missing := [name for name in TRAINING if name not in installed]:
+        what = f"{' and '.join(missing)} not installed: this machine reads, reports and verifies"
+        found.append(Finding("warning", "extra `train`", what, install("train")))
+        extras = {""}
     for requirement in map(Requirement, required):
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+        marker = requirement.marker
+        if marker is not None and not any(marker.evaluate({"extra": extra}) for extra in extras):
             continue
+        requirement.marker = None  # it stands in what is to be typed
         line = _check_version(requirement, installed, pins)
         if line.level != "ok" or requirement.name in SHOWN:
             found.append(line)

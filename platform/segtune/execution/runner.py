@@ -2,9 +2,11 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +17,7 @@ from segtune.execution.lock import only_run
 from segtune.execution.preflight import check_data_and_weights, check_study
 from segtune.execution.ray_cluster import cluster, this_machine
 from segtune.execution.resources import Resources, check_resources, fitting_trials
+from segtune.execution.stages import Undecided, stages
 from segtune.execution.trainable import trainable
 from segtune.results import study_file, tables
 from segtune.results.provenance import Origin, find_origin
@@ -82,6 +85,7 @@ def run(
     *,
     address: str | None = None,
     file: Path | None = None,
+    undecided: Callable[[Storage, str, int], Collection[str]],
 ) -> Outcome:
     """Train every trial of a study that is not finished yet.
 
@@ -94,6 +98,9 @@ def run(
         address: a Ray cluster; None takes the one that this process belongs to, else starts one
             on this machine.
         file: the study's file, whose commit is noted; None for a study that comes with segtune.
+        undecided: of (storage, study, seeds of a look) the arms that get further seeds, and what
+            they are compared with; asked where a study has `Sequential` seeds
+            (`segtune.report.evidence.sequential.looks.undecided`).
 
     Raises:
         ValueError: something is wrong with the study, data, resources or storage, or another
@@ -103,7 +110,8 @@ def run(
     storage = Place.of(storage)
     kept = check_study(study, name, storage, resources)
     rows = tables.read(storage, name, "trials").to_pylist()
-    if not _unfinished(study, name, storage, rows):
+    ask = partial(undecided, storage, name)
+    if not _unfinished(study, name, storage, rows, ask):
         _keep_margin(name, storage, kept)
         return Outcome(0, (), len(rows), _lacking(study, name, storage))
     if address is None and "RAY_ADDRESS" not in os.environ:
@@ -115,7 +123,7 @@ def run(
                 study_file.write(storage, name, kept)
                 launch = _Launch(name, storage, resources, find_origin(file), observer, nodes)
                 if isinstance(study, Ablation):
-                    ran = _run_ablation(study, launch)
+                    ran = _run_ablation(study, launch, ask)
                 else:
                     ran = _run_search(study, launch, kept)
         except KeyboardInterrupt:
@@ -135,10 +143,16 @@ def _keep_margin(name: str, storage: Storage, kept: Mapping[str, Any]) -> None:
             study_file.write(storage, name, dict(kept))
 
 
-def _run_ablation(study: Ablation, launch: "_Launch") -> int:
+def _run_ablation(study: Ablation, launch: "_Launch", undecided: Undecided) -> int:
     ran = launch.train_listed(list(study.tuning_trials()))
     tuned = launch.tuned(study)
-    return ran if tuned is None else ran + launch.train_listed(list(study.trials(tuned)))
+    if tuned is None:
+        return ran
+    for trials in stages(study, tuned, undecided):
+        ran += launch.train_listed(trials)
+        if not launch.finished(trials):
+            break  # what is decided at a look must not depend on which trial failed
+    return ran
 
 
 def _run_search(study: Search, launch: "_Launch", kept: Mapping[str, Any]) -> int:
@@ -158,11 +172,16 @@ def _lacking(study: Study, name: str, storage: Storage) -> int:
 
 
 def _unfinished(
-    study: Study, name: str, storage: Storage, rows: Sequence[Mapping[str, Any]]
+    study: Study,
+    name: str,
+    storage: Storage,
+    rows: Sequence[Mapping[str, Any]],
+    undecided: Undecided,
 ) -> bool:
     done = _finished(rows)
     if isinstance(study, Ablation):
-        return any(t.trial_id not in done for t in (*study.tuning_trials(), *study.trials({})))
+        listed = chain([list(study.tuning_trials())], stages(study, {}, undecided))
+        return any(t.trial_id not in done for trials in listed for t in trials)
     if len(_searched(rows) & done) < study.num_samples:
         return True
     if not study.finalists:
@@ -199,6 +218,11 @@ class _Launch:
         if pending:
             self._tune(ListSearcher(pending), len(trials), len(trials) - len(pending))
         return len(pending)
+
+    def finished(self, trials: Sequence[Trial]) -> bool:
+        """Whether all of the given trials are."""
+        done = _finished(self._rows())
+        return all(t.trial_id in done for t in trials)
 
     def train_suggested(self, study: Search) -> int:
         """Train the trials that Optuna suggests; returns how many those were."""

@@ -15,6 +15,7 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
+from segtune.extras import install
 from segtune.study.overrides import SpecError
 
 CAP = 100 * 2**20
@@ -82,7 +83,7 @@ def _build(folder: Path, source: Path) -> Path:
         raise SpecError(
             [
                 "to submit from a checkout, its wheel is built with hatchling, which is not "
-                "installed: pip install 'segtune[submit]'"
+                f"installed: {install('submit')}"
             ]
         )
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]

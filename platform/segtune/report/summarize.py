@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from segtune.report.evidence.answer import ablation_answer, finalists_answer, search_answer
 from segtune.report.evidence.compare import Comparison, compare, contrasts
+from segtune.report.evidence.costs.joint_claims import JointClaims, joint_claims
+from segtune.report.evidence.costs.measured import MeasuredCosts, measure_costs
 from segtune.report.evidence.finalists import finalists
-from segtune.report.evidence.measured_costs import MeasuredCosts, measure_costs
 from segtune.report.evidence.objections.all_caveats import caveats
 from segtune.report.evidence.objections.caveat import Caveat
 from segtune.report.evidence.objections.fairness import Budget, budget
@@ -50,8 +51,11 @@ class StudySummary:
     of its finalists."""
     contrasts: tuple[Comparison, ...]
     """The pairs of arms that the study declares besides, on test."""
+    joint: tuple[JointClaims, ...]
+    """Which arms are no worse than their reference and cheaper, in the primary endpoint; empty
+    without a margin."""
     external: tuple[Comparison, ...]
-    """The same on images of another source; empty where none were tested on."""
+    """As `comparisons`, on images of another source; empty where none were tested on."""
     overview: Overview | None
     """Every arm in a line, in the first objective: what the page begins with; None where there is
     no baseline or nothing was tested."""
@@ -108,16 +112,19 @@ def findings(study: StudyScores) -> Findings:
     summary, comparisons = score_summary(tested), compare(tested)
     pairs = contrasts(tested)
     external, given = compare(tested, "external"), budget(tested.rows)
+    joint = joint_claims(tested.rows, tested_costs, comparisons, pairs)
     first = comparisons[0] if comparisons else None
     failures = rare_failures(tested, first)
     objections = caveats(tested, comparisons, given, failures)
     if rows.kind != "search":
         answer = ablation_answer(
-            rows, summary, comparisons, pairs, external, objections, costs.arms
+            rows, summary, comparisons, pairs, joint, external, objections, costs.arms
         )
     elif repeated is not None and any(a.values for a in summary.arms):
         assert search is not None
-        answer = finalists_answer(repeated.rows, search, summary, comparisons, external, objections)
+        answer = finalists_answer(
+            repeated.rows, search, summary, comparisons, joint, external, objections
+        )
     else:
         assert search is not None
         answer = search_answer(search, rows.definition.get("finalists"))
@@ -131,6 +138,7 @@ def findings(study: StudyScores) -> Findings:
         summary=summary,
         comparisons=comparisons,
         contrasts=pairs,
+        joint=joint,
         external=external,
         overview=overview(tested.rows, summary, comparisons, tested_costs, failures),
         failures=failures,

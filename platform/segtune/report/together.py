@@ -12,6 +12,7 @@ from segtune.report.page.look import Looks, looks
 from segtune.report.page.text import count, listing, setting
 from segtune.results.study_rows import StudyRows
 from segtune.results.study_scores import StudyScores, derive
+from segtune.study.definition import CONTRASTS, MARGIN, MARGIN_BEFORE, SEQUENTIAL
 
 _SAME = ("data.", "schedule.")
 """Settings that must be the same: the data, and how long an arm may train."""
@@ -53,7 +54,8 @@ def together(studies: Sequence[StudyScores]) -> StudyScores:
                     f"{listing(names)} cannot be compared fairly:",
                     *(f"  {fault}" for fault in faults),
                     "Run one of them with the other's settings; or have them side by side, "
-                    f"uncompared: segtune report {' '.join(names)} --separate",
+                    f"uncompared: segtune report {' '.join(names)} --separate; if they have the "
+                    "same arms on several data sets, --across says what holds over these",
                 ]
             )
         )
@@ -72,6 +74,10 @@ def together(studies: Sequence[StudyScores]) -> StudyScores:
             "baseline_arm": _arm(first.name, str(first.baseline)),
             "arms": {_arm(r.name, arm): {} for r in own for arm in r.arms},
             "tune": tune,
+            **next(({SEQUENTIAL: r.definition[SEQUENTIAL]} for r in own if r.looks), {}),
+            MARGIN: dict(first.margin) if _same_margin(own) else {},
+            MARGIN_BEFORE: [one for r in own for one in r.definition.get(MARGIN_BEFORE) or ()],
+            CONTRASTS: [[_arm(r.name, arm) for arm in pair] for r in own for pair in r.contrasts],
         },
         trials=pd.concat([r.trials for r in renamed], ignore_index=True),
         steps=pd.concat([r.steps for r in renamed], ignore_index=True),
@@ -121,6 +127,8 @@ def shared_protocol(studies: Sequence[StudyScores]) -> tuple[str, ...]:
     sentences = [f"The same in all of them: {'; '.join(held)}."]
     if differ:
         sentences.append(f"The baselines differ in {listing(differ)}.")
+    if not _same_margin([study.rows for study in studies]):
+        sentences.append("Their margins differ: arms are held against none here.")
     if not _same_external_images([study.rows for study in studies]):
         sentences.append(
             "They were not tested on the same external images: those are left out here."
@@ -165,6 +173,11 @@ def _tested(rows: StudyRows, split: str) -> list[tuple[str, str]]:
 def _same_external_images(studies: Sequence[StudyRows]) -> bool:
     """Whether all studies were tested on the same external images, or none on any."""
     return len({_digest(_tested(rows, "external")) for rows in studies}) == 1
+
+
+def _same_margin(studies: Sequence[StudyRows]) -> bool:
+    """Whether all studies say the same largest differences that do not matter."""
+    return all(rows.margin == studies[0].margin for rows in studies)
 
 
 def _without_external(rows: StudyRows) -> StudyRows:

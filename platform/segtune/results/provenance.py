@@ -32,7 +32,7 @@ class Origin:
     git_dirty: bool | None
     """Whether the code had changes that are in no commit; None where it is not known."""
     versions: Mapping[str, str]
-    """Package -> version."""
+    """Package -> version, of those that are installed."""
     command: str | None = None
     """The command line of this process."""
     study_commit: str | None = None
@@ -47,7 +47,7 @@ def find_origin(study: Path | None = None) -> Origin:
         study: the study's file; None for a study that comes with segtune.
     """
     here = Path(__file__)
-    versions = {p: importlib.metadata.version(p) for p in _PACKAGES}
+    versions = {package: found for package in _PACKAGES if (found := _version(package))}
     commit, dirty = commit_of_code(here, importlib.metadata.distribution("segtune"))
     if given := os.environ.get(COMMIT):  # in a job or an image, which have no git
         commit, dirty = given, {"0": False, "1": True}.get(os.environ.get(DIRTY, ""))
@@ -83,6 +83,14 @@ def commit_of_study(file: Path) -> str | None:
         return None
     commit = _git(file.parent, "rev-parse", "HEAD")
     return f"{commit}-dirty" if commit and _has_changes(file.parent) else commit
+
+
+def _version(package: str) -> str | None:
+    """None where it is not installed, as torch is not where nothing is trained."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _command() -> str:

@@ -186,7 +186,7 @@ def _expected(defined: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
             candidates = math.prod(len(v) for v in values.values())
             yield from ((f"{arm}-t{number}", arm) for number in range(candidates))
     folds = range(defined[definition.FOLDS]) if definition.FOLDS in defined else (None,)
-    for seed, fold, arm in itertools.product(defined.get("seeds") or (), folds, arms):
+    for seed, fold, arm in itertools.product(definition.first_seeds(defined), folds, arms):
         yield arm_trial_id(arm, seed, fold), arm
 
 

@@ -12,7 +12,7 @@ from segtune.results import study_file, tables
 from segtune.results.folds import mean_over_folds
 from segtune.results.reported import read_reported
 from segtune.results.storage import Place, Storage
-from segtune.study.definition import CONTRASTS, FOLDS, MARGIN, SCORES, SELECTION
+from segtune.study.definition import CONTRASTS, FOLDS, MARGIN, SCORES, SELECTION, SEQUENTIAL
 from segtune.study.scores import ScoreKind, Selection
 from segtune.study.spec import Reported
 
@@ -81,6 +81,12 @@ class StudyRows:
         """Score -> the largest difference that does not matter; empty where none was said."""
         found: Mapping[str, float] = self.definition.get(MARGIN) or {}
         return found
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Numbers of seeds after which verdicts are looked at, where arms get more seeds as long as
+        they need them; empty where all have the same seeds from the start."""
+        return tuple((self.definition.get(SEQUENTIAL) or {}).get("looks") or ())
 
     @property
     def contrasts(self) -> Sequence[tuple[str, str]]:

@@ -5,7 +5,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from optuna.distributions import distribution_to_json
 
 from segtune.study.overrides import SpecError, flatten, non_default, plain
 from segtune.study.scores import scores, selection
+from segtune.study.sequential import Sequential
 from segtune.study.space import When, distributions
 from segtune.study.spec import Ablation, Search, Study, headline_objectives
 from segtune.study.stopping import NAMES
@@ -28,6 +29,9 @@ REPORTED = "reported"
 """Papers' numbers of the same comparison; not there where the study names none."""
 FOLDS = "folds"
 """Parts of a cross-validation; not there where there is none."""
+SEQUENTIAL = "sequential"
+"""Seeds of every arm and the numbers of seeds after which verdicts are looked at; not there where
+all arms have the same seeds."""
 CONTRASTS = "contrasts"
 MARGIN = "margin"
 """Score -> the largest difference that does not matter; not there where none was said."""
@@ -49,6 +53,8 @@ def define(name: str, study: Study) -> dict[str, Any]:
         "not_default": sorted(non_default(study.baseline)),
         SCORES: {name: kind._asdict() for name, kind in scores(study.baseline).items()},
     }
+    if study.margin:
+        common[MARGIN] = {metric: float(value) for metric, value in study.margin.items()}
     if (selects := selection(study.baseline)) is not None:
         common[SELECTION] = selects._asdict()
     if isinstance(study, Ablation):
@@ -59,15 +65,19 @@ def define(name: str, study: Study) -> dict[str, Any]:
             "objectives": [dataclasses.asdict(o) for o in headline_objectives(study.baseline)],
             "baseline_arm": study.baseline_arm,
             "arms": {arm: plain(changes) for arm, changes in study.all_arms().items()},
-            "seeds": list(study.seeds),
+            "seeds": list(study.all_seeds),
             "tune": {
                 arm: {f: list(v) for f, v in study.tuned_over(arm).items()}
                 for arm in study.all_arms()
                 if study.tuned_over(arm)
             },
             "tune_seed": study.tune_seed,
+            **(
+                {SEQUENTIAL: {"at_least": s.at_least, "looks": list(s.looks)}}
+                if isinstance(s := study.seeds, Sequential)
+                else {}
+            ),
             **({} if study.folds is None else {FOLDS: study.folds}),
-            **({MARGIN: {k: float(v) for k, v in study.margin.items()}} if study.margin else {}),
             **({CONTRASTS: [list(pair) for pair in study.contrasts]} if study.contrasts else {}),
         }
     return common | {
@@ -96,6 +106,12 @@ def _options(study: Search) -> dict[str, Any]:
         "finalists": study.finalists,
         "finalist_seeds": list(study.finalist_seeds),
     }
+
+
+def first_seeds(defined: Mapping[str, Any]) -> Sequence[int]:
+    """The seeds that every arm has by a definition: all, or those before the first look."""
+    seeds: Sequence[int] = defined.get("seeds") or ()
+    return seeds[: defined[SEQUENTIAL]["at_least"]] if SEQUENTIAL in defined else seeds
 
 
 def keep_history(old: Mapping[str, Any], new: Mapping[str, Any], now: datetime) -> dict[str, Any]:

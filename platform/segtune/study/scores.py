@@ -61,6 +61,28 @@ def headline(kinds: Mapping[str, ScoreKind]) -> dict[str, ScoreKind]:
     return {name: kinds[name] for name in tuple(first.values())[:2]}
 
 
+def margin_faults(margin: Mapping[str, float], compared: Mapping[str, ScoreKind]) -> list[str]:
+    """One line for each largest difference that does not matter and can't be one.
+
+    Args:
+        margin: score -> the difference.
+        compared: the scores that arms are compared in.
+    """
+    allowed = ", ".join(compared) or "nothing, since the baseline says no score"
+    faults = [
+        f"margin: arms are not compared in {name}, but in {allowed}"
+        for name in margin
+        if name not in compared
+    ]
+    for name, kind in compared.items():
+        value = margin.get(name, 0.5)
+        most = 1.0 if kind.unit == "fraction" else math.inf
+        if not 0 < value < most:
+            end = f" and below 1, since {kind.label} lies between 0 and 1" if most == 1 else ""
+            faults.append(f"margin: {name} = {value}: give a finite number above 0{end}")
+    return faults
+
+
 def is_better(direction: Direction, value: float, than: float) -> bool:
     """Whether a value is better than another. Every number is better than NaN, which is better than
     nothing; equal values are not better. (A training chooses its best epoch by the same rule:

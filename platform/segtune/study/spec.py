@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass as checked
 from segtune.study.arms import changes_between, leave_out, unique_name
 from segtune.study.overrides import Changes, SpecError, apply, flatten, resolve_locations
 from segtune.study.scores import headline, scores
+from segtune.study.sequential import Sequential
 from segtune.study.space import When, active
 from segtune.study.stopping import Direction, Scheduler
 from segtune.study.trial import Role, Trial, arm_trial_id
@@ -99,7 +100,8 @@ class Ablation:
     """Configuration that every arm changes."""
     arms: Mapping[str, Changes]
     """The other arms: what each changes."""
-    seeds: tuple[int, ...]
+    seeds: tuple[int, ...] | Sequential
+    """The same for all arms; `Sequential` goes on with the arms whose verdict is open."""
     baseline_arm: str = "baseline"
     """The baseline's name among the arms."""
     folds: int | None = None
@@ -181,6 +183,11 @@ class Ablation:
         """The baseline first, then the others."""
         return {self.baseline_arm: {}, **self.arms}
 
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """The seeds; of `Sequential` ones all that may be trained."""
+        return self.seeds.seeds if isinstance(self.seeds, Sequential) else self.seeds
+
     def tuning_trials(self) -> Iterator[Trial]:
         """Every candidate of every arm that is tuned."""
         for arm, changes in self.all_arms().items():
@@ -202,13 +209,14 @@ class Ablation:
         return self.tune.get(arm, self.tune_each_arm)
 
     def trials(self, tuned: Mapping[str, Changes]) -> Iterator[Trial]:
-        """Every arm with every seed and fold, seed by seed, so that pairs are complete early.
+        """Every arm with every seed and fold, seed by seed, so that pairs are complete early. Of
+        `Sequential` seeds these are the most that may be trained.
 
         Args:
             tuned: arm -> the candidate that its tuning chose.
         """
         folds = (None,) if self.folds is None else range(self.folds)
-        for seed, fold in itertools.product(self.seeds, folds):
+        for seed, fold in itertools.product(self.all_seeds, folds):
             for arm, changes in self.all_arms().items():
                 chosen, name = tuned.get(arm, {}), arm_trial_id(arm, seed, fold)
                 yield self._trial(name, "arm", arm, chosen, changes, None, seed, fold)
@@ -260,6 +268,8 @@ class Search:
     objective (the earlier of equals); a configuration that was drawn twice counts once."""
     finalist_seeds: tuple[int, ...] = ()
     """Fresh ones: those of the search have chosen the configurations."""
+    margin: Mapping[str, float] = field(default_factory=dict)
+    """As of `Ablation`: the finalists are compared with the baseline where it is among them."""
 
     def __post_init__(self) -> None:
         if not self.objectives:

@@ -1,12 +1,11 @@
 """Find every mistake in a study before anything starts."""
 
 import dataclasses
-import math
 import re
 from typing import Any
 
 from segtune.study.overrides import SpecError, apply, flatten
-from segtune.study.scores import headline, scores
+from segtune.study.scores import headline, margin_faults, scores
 from segtune.study.spec import Ablation, Study
 from segtune.study.validate_search import faults_of_search, try_changes
 
@@ -54,7 +53,8 @@ def _check_ablation(study: Ablation) -> list[str]:
         faults.append(f"two arms are called {study.baseline_arm}: rename one or the baseline_arm")
     if not study.arms:
         faults.append("there is no arm beside the baseline: add one to compare with")
-    faults += _check_seeds(study) + _check_folds(study) + _check_margin(study)
+    faults += _check_seeds(study) + _check_folds(study)
+    faults += margin_faults(study.margin, headline(scores(study.baseline)))
     faults += _check_contrasts(study)
     seen = {_identity(study.baseline): study.baseline_arm}
     for arm, changes in study.arms.items():
@@ -72,17 +72,17 @@ def _check_ablation(study: Ablation) -> list[str]:
 
 
 def _check_seeds(study: Ablation) -> list[str]:
-    faults = []
-    if not study.seeds:
+    faults, seeds = [], study.all_seeds
+    if not seeds:
         faults.append("seeds is empty: give at least one")
-    if len(set(study.seeds)) < len(study.seeds):
-        faults.append(f"seeds = {study.seeds}: each must stand once")
-    for seed in (*study.seeds, study.tune_seed):
+    if len(set(seeds)) < len(seeds):
+        faults.append(f"seeds = {seeds}: each must stand once")
+    for seed in (*seeds, study.tune_seed):
         try:
             apply(study.baseline, {"seed": seed})
         except SpecError as error:
             faults += [f"seeds: {fault}" for fault in error.faults]
-    if (study.tune or study.tune_each_arm) and study.tune_seed in study.seeds:
+    if (study.tune or study.tune_each_arm) and study.tune_seed in seeds:
         faults.append(f"tune_seed = {study.tune_seed} is one of the seeds: tune with another")
     return faults
 
@@ -100,23 +100,6 @@ def _check_folds(study: Ablation) -> list[str]:
         apply(study.baseline, {"fold": (0, study.folds)})
     except SpecError as error:
         faults += [f"folds: {fault}" for fault in error.faults]
-    return faults
-
-
-def _check_margin(study: Ablation) -> list[str]:
-    compared = headline(scores(study.baseline))
-    allowed = ", ".join(compared) or "nothing, since the baseline says no score"
-    faults = [
-        f"margin: arms are not compared in {name}, but in {allowed}"
-        for name in study.margin
-        if name not in compared
-    ]
-    for name, kind in compared.items():
-        value = study.margin.get(name, 0.5)
-        most = 1.0 if kind.unit == "fraction" else math.inf
-        if not 0 < value < most:
-            end = f" and below 1, since {kind.label} lies between 0 and 1" if most == 1 else ""
-            faults.append(f"margin: {name} = {value}: give a finite number above 0{end}")
     return faults
 
 

@@ -11,7 +11,7 @@ from optuna.exceptions import ExperimentalWarning
 from segtune.study.costs import COSTS
 from segtune.study.overrides import Changes, SpecError, apply, flatten
 from segtune.study.samplers import EXHAUSTIVE, sampler, sampler_names
-from segtune.study.scores import scores
+from segtune.study.scores import margin_faults, scores
 from segtune.study.space import (
     When,
     combinations,
@@ -46,6 +46,7 @@ def faults_of_search(study: Search) -> list[str]:
     faults += _objectives(study)
     faults += _scheduler(study)
     faults += _finalists(study)
+    faults += _margin(study)
     faults = list(dict.fromkeys(faults)) or _combinations(study)
     return faults + _sampler(study, drawable=not faults)
 
@@ -188,6 +189,16 @@ def _finalists(study: Search) -> Iterator[str]:
             apply(study.baseline, {"seed": seed})
         except SpecError as error:
             yield from (f"finalist_seeds: {fault}" for fault in error.faults)
+
+
+def _margin(study: Search) -> list[str]:
+    if not study.margin:
+        return []
+    if not study.finalists:
+        return ["margin: it is for the finalists, and there are none: give some, or leave it out"]
+    kinds = scores(study.baseline)
+    compared = {o.metric: kinds[o.metric] for o in study.objectives if o.metric in kinds}
+    return margin_faults(study.margin, compared)
 
 
 def _sampler(study: Search, *, drawable: bool) -> list[str]:

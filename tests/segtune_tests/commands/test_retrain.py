@@ -105,7 +105,7 @@ def test_a_missing_torch_is_one_message(
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "segtune.commands.bundling.retrain")
     assert main(["verify", str(bundle), "--retrain", "1"]) == 2
-    assert "torch is not installed" in capsys.readouterr().err
+    assert "needs torch, which is not installed" in capsys.readouterr().err
 
 
 @pytest.mark.slow

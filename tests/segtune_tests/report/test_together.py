@@ -34,6 +34,7 @@ from segtune.report.together import (
     unfair,
 )
 from segtune.results import study_file, tables
+from segtune.results.study_rows import StudyRows
 
 CONFIG: dict[str, Any] = {
     "data": {"name": "synthetic_liver", "size": 96},
@@ -103,6 +104,26 @@ def test_the_common_protocol_is_written_out(storage: Path) -> None:
     assert said[1] == "The baselines differ in method."
 
 
+def test_one_margin_and_the_declared_pairs_stay_in_force(storage: Path) -> None:
+    def together_with(second: float) -> tuple[StudyRows, tuple[str, ...]]:
+        for study, margin in (("first", 0.01), ("second", second)):
+            known = study_file.read(storage, study) or {}
+            study_file.write(storage, study, {
+                **known, "margin": {"dice": margin},
+                "contrasts": [["srft_galore", "lora"]] if study == "second" else [],
+            })  # fmt: skip
+        studies = [scores(storage, "first"), scores(storage, "second")]
+        return together(studies).rows, shared_protocol(studies)
+
+    rows, said = together_with(0.01)
+    assert rows.margin == {"dice": 0.01}
+    assert rows.contrasts == [("second: srft_galore", "second: lora")]
+    assert not any("margins" in s for s in said)
+    rows, said = together_with(0.02)
+    assert rows.margin == {}
+    assert "Their margins differ: arms are held against none here." in said
+
+
 def test_an_arm_looks_the_same_in_every_section(storage: Path) -> None:
     studies = [scores(storage, "first"), scores(storage, "second")]
     whole = together(studies)
@@ -131,7 +152,7 @@ def test_the_comparison_comes_first_on_the_page(storage: Path, tmp_path: Path) -
     assert html.index("first + second") < html.index("How do the arms of first and second compare?")
     assert "Common protocol" in html
     assert (tables / "first+second-paired.csv").is_file()
-    apart = build(storage, ["first", "second"], out, separate=True).read_text()
+    apart = build(storage, ["first", "second"], out, beside="separate").read_text()
     assert "first + second" not in apart
 
 

@@ -87,6 +87,11 @@ def test_code_from_elsewhere_has_not_the_commit_of_the_wheel(tmp_path: Path) -> 
     assert commit_of_code(tmp_path / "unpacked" / CODE, wheel) == (None, None)
 
 
+def test_versions_are_of_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "_PACKAGES", ("optuna", "no-such-package"))
+    assert find_origin().versions == {"optuna": importlib.metadata.version("optuna")}
+
+
 def test_the_commit_is_known_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGTUNE_GIT_COMMIT", "abc123")
     assert (find_origin().git_commit, find_origin().git_dirty) == ("abc123", None)

@@ -16,6 +16,7 @@ from support.spec_jobs import Job
 from segtune.commands.shared import changed_study
 from segtune.execution import runner
 from segtune.execution.resources import Resources
+from segtune.report.evidence.sequential.looks import undecided
 from segtune.results import study_file, tables
 from segtune.results.provenance import Origin
 from segtune.results.status import read_status
@@ -180,7 +181,7 @@ def test_a_run_says_that_there_are_fewer_finalists_than_asked_for(tmp_path: Path
     name = "t0-s100"
     finalist = {"trial_id": name, "attempt": 1, "role": "finalist", "status": "finished"}
     tables.write(tmp_path, "s", "trials", [finalist])
-    outcome = runner.run(SEARCH, "s", tmp_path, Resources(), observer)
+    outcome = runner.run(SEARCH, "s", tmp_path, Resources(), observer, undecided=undecided)
     assert (outcome.ran, outcome.total, outcome.lacking) == (0, 5, 2)
 
 

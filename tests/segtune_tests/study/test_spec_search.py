@@ -87,6 +87,11 @@ def test_the_values_of_a_field_are_tried_beside_what_they_need() -> None:
     [
         ({"finalists": 2}, "finalist_seeds is empty"),
         ({"finalist_seeds": (100,)}, "no finalists"),
+        ({"margin": {"dice": 0.01}}, "it is for the finalists, and there are none"),
+        (
+            {"margin": {"nsd": 0.1}, "finalists": 2, "finalist_seeds": (100,)},
+            "margin: arms are not compared in nsd, but in dice",
+        ),
         ({"sampler": "GridSampler"}, "use BruteForceSampler"),
         ({"sampler": "PartialFixedSampler"}, "choose one of BruteForceSampler"),
         ({"sampler": "NSGAIISampler", "sampler_options": {"size": 4}}, "size"),

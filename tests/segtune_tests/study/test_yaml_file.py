@@ -20,6 +20,7 @@ from segtune import (
     MedianStopping,
     Objective,
     Search,
+    Sequential,
     When,
     apply,
 )
@@ -55,6 +56,7 @@ constraints: [{metric: peak_memory_bytes, at_most: 8.0e+9}, {metric: dice, at_le
 sampler_options: {n_startup_trials: 4}
 scheduler: {name: asha, grace_period: 3}
 finalists: 2
+margin: {dice: 0.01}
 finalist_seeds: [100, 101]
 """
 
@@ -80,6 +82,13 @@ def test_an_ablation_is_the_one_in_python(tmp_path: Path) -> None:
     )
 
 
+def test_seeds_may_be_sequential(tmp_path: Path) -> None:
+    text = ABLATION.replace("[0, 1]", "{at_least: 4, at_most: 12}", 1)
+    study = catalog.find(str(written(tmp_path, text))).study
+    assert isinstance(study, Ablation)
+    assert study.seeds == Sequential(at_least=4, at_most=12)
+
+
 def test_a_search_is_the_one_in_python(tmp_path: Path) -> None:
     assert catalog.find(str(written(tmp_path, SEARCH))).study == Search(
         question="Which method, at which rank?",
@@ -95,6 +104,7 @@ def test_a_search_is_the_one_in_python(tmp_path: Path) -> None:
         sampler_options={"n_startup_trials": 4},
         scheduler=Asha(grace_period=3),
         finalists=2,
+        margin={"dice": 0.01},
         finalist_seeds=(100, 101),
     )
 
@@ -110,6 +120,8 @@ def test_the_median_rule(tmp_path: Path) -> None:
     ("text", "fault"),
     [
         (ABLATION.replace("seeds: [0, 1]", "seeds: [zero]"), "seeds.0 = 'zero'"),
+        (ABLATION.replace("seeds: [0, 1]", "seeds: {at_most: few}"), "seeds.at_most = 'few'"),
+        (ABLATION.replace("seeds: [0, 1]", "seeds: {at_most: 2}"), "give more than at_least = 3"),
         (ABLATION.replace("question:", "qestion:"), "qestion"),
         (ABLATION.replace("kind: ablation", "kind: ablashun"), "ablashun"),
         (ABLATION.replace("preset: nano", "preset: mini"), "'nano', 'paper'"),

@@ -16,8 +16,9 @@ from pydantic import JsonValue
 
 from segtune.commands.bundling.manifest import Claims
 from segtune.report.evidence.compare import Comparison, Difference
+from segtune.report.evidence.costs.joint_claims import JointClaim
+from segtune.report.evidence.costs.measured import Cost, quantity
 from segtune.report.evidence.estimate import Estimate
-from segtune.report.evidence.measured_costs import Cost, quantity
 from segtune.report.evidence.patients import PatientInterval
 from segtune.report.evidence.summary import ArmScores, Summary
 from segtune.report.parts.lookup.evaluated import evaluations
@@ -108,6 +109,12 @@ def _claims(found: Findings, trials: pd.DataFrame) -> Iterator[tuple[str, dict[s
             yield _against(comparison, d.arm), _difference(d)
         for arm_name in comparison.missing:
             yield _against(comparison, arm_name), {"verdict": "no seed finished in both"}
+    for joint in summary.joint:
+        for of in joint.arms:
+            yield (
+                f"{_against(joint.comparison, of.difference.arm)}, no worse and cheaper",
+                {name: value for c in of.claims for name, value in _joint(c).items()},
+            )
     for cost in found.tested_costs.arms:
         yield f"costs of {cost.name}", _costs(cost)
     if found.search is not None:
@@ -185,7 +192,22 @@ def _difference(d: Difference) -> dict[str, JsonValue]:
         out |= _patients("", d.over_patients)
     if d.over_both is not None:
         out |= _estimate("", d.over_both, " over seeds and patients")
+    if d.held is not None:
+        out |= {
+            "margin": d.held.margin,
+            "p of no worse after Holm": _number(d.held.p_no_worse),
+            "p of as good after Holm": _number(d.held.p_as_good),
+            **_estimate("held against the margin", d.held.bounds),
+        }
     return out
+
+
+def _joint(claim: JointClaim) -> dict[str, JsonValue]:
+    return {
+        **_estimate(f"{claim.cost}, times the reference's", claim.ratio.ratio),
+        f"p of less {claim.cost}": _number(claim.ratio.p_cheaper),
+        f"p of no worse and less {claim.cost} after Holm": _number(claim.p),
+    }
 
 
 def _costs(cost: Cost) -> dict[str, JsonValue]:

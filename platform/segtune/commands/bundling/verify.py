@@ -40,9 +40,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--retrain",
         type=int,
         metavar="K",
-        help="train K random finished trials again on this machine (which takes torch and the "
-        "data): whether all scores are equal, digit for digit, or else the macro score is no "
-        "farther away than two seeds of the arm are from each other in 95 of 100 pairs: "
+        help="train K random finished trials again on this machine (which takes the extra `train` "
+        "and the data): whether all scores are equal, digit for digit, or else the macro score is "
+        "no farther away than two seeds of the arm are from each other in 95 of 100 pairs: "
         "t(0.975, n - 1) * sd * sqrt(2), of the arm's n other seeds, at least 2. One thread, "
         "unless OMP_NUM_THREADS says otherwise",
     )
@@ -111,17 +111,12 @@ def _retrain(
     """Train some of its trials again, and say on the way what is done.
 
     Raises:
-        ValueError: there are fewer trials, data or weights are not there, or torch is not.
+        ValueError: there are fewer trials, or data or weights are not there.
     """
     import secrets
 
-    try:
-        from segtune.commands.bundling.retrain import choose, configure, retrain
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"--retrain trains, and {error.name} is not installed: install segtune with all that "
-            "it needs, or leave --retrain out"
-        ) from None
+    from segtune.commands.bundling.retrain import choose, configure, retrain
+
     load_plugins(args)
     seed = secrets.randbelow(10**6) if args.seed is None else args.seed
     rows = choose(storage, study, args.retrain, seed)

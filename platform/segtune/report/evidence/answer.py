@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from segtune.report.evidence.compare import DIFFERENT, Comparison, Difference
 from segtune.report.evidence.conclusions import counts, difference_text, held_text, shown_text
+from segtune.report.evidence.costs.joint_claims import JointClaims, claim_text
+from segtune.report.evidence.costs.measured import Cost
 from segtune.report.evidence.margins import margin_text
-from segtune.report.evidence.measured_costs import Cost
 from segtune.report.evidence.objections.caveat import MATTERS, Caveat
 from segtune.report.evidence.search_results import SearchResults
 from segtune.report.evidence.summary import Summary
@@ -22,6 +23,7 @@ def ablation_answer(
     summary: Summary,
     comparisons: Sequence[Comparison],
     contrasts: Sequence[Comparison],
+    joint: Sequence[JointClaims],
     external: Sequence[Comparison],
     caveats: Sequence[Caveat],
     costs: Sequence[Cost],
@@ -29,7 +31,8 @@ def ablation_answer(
     """What was found, what that costs and how sure it is; fewer sentences where there is less.
 
     Where images of another source were tested on, there is a sentence about them as well, and so
-    there is for each reference of the declared pairs of arms.
+    there is for each reference of the declared pairs of arms, and where arms are no worse and
+    cheaper.
     """
     if not any(a.values for a in summary.arms):
         return ("No trial has finished and been tested yet: there is no answer.",)
@@ -37,7 +40,7 @@ def ablation_answer(
     first, *rest = _results(rows, summary, comparisons, external)
     primary = [c for c in contrasts if c.measure == contrasts[0].measure and c.differences]
     pairs = [_compared(rows, c) for c in primary]
-    found = [first, *pairs, *rest, cost, _sure(caveats)]
+    found = [first, *pairs, *map(_cheaper, joint), *rest, cost, _sure(caveats)]
     return tuple(s for s in found if s)
 
 
@@ -46,6 +49,7 @@ def finalists_answer(
     search: SearchResults,
     summary: Summary,
     comparisons: Sequence[Comparison],
+    joint: Sequence[JointClaims],
     external: Sequence[Comparison],
     caveats: Sequence[Caveat],
 ) -> tuple[str, ...]:
@@ -56,11 +60,13 @@ def finalists_answer(
         search: all trials of the search.
         summary: of the finalists, at least one of which was tested.
         comparisons: of the finalists, on test.
+        joint: which of them are no worse and cheaper.
         external: of the finalists, on images of another source.
         caveats: to the comparisons.
     """
     first, *rest = _results(rows, summary, comparisons, external)
-    return (f"{_repeated(rows)} {first}", *rest, _best_drawn(search), _sure(caveats))
+    cheaper = filter(None, map(_cheaper, joint))
+    return (f"{_repeated(rows)} {first}", *cheaper, *rest, _best_drawn(search), _sure(caveats))
 
 
 def search_answer(search: SearchResults, planned: int | None) -> tuple[str, ...]:
@@ -151,6 +157,23 @@ def _within(comparison: Comparison) -> list[str]:
                 f"{shown} {verb} {word} {than} {comparison.baseline} within {margin}{unit}"
             )
     return clauses
+
+
+def _cheaper(joint: JointClaims) -> str:
+    """Which arms are shown to be no worse and cheaper at once; empty for none."""
+    shown = [
+        f"{arm.difference.arm} {listing([claim_text(c) for c in arm.cheaper])}"
+        for arm in joint.arms
+        if arm.cheaper
+    ]
+    if not shown:
+        return ""
+    comparison = joint.comparison
+    margin = margin_text(comparison.margin or 0.0, comparison.measure)
+    more = len(shown) - MANY_ARMS
+    named = shown if more <= 0 else [*shown[:MANY_ARMS], count(more, "further arm")]
+    than = f"No worse than {comparison.baseline} within {margin}"
+    return f"{than} and cheaper at once: {'; '.join(named)}."
 
 
 def _small(found: Sequence[Difference], comparison: Comparison) -> str:

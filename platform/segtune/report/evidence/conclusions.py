@@ -112,9 +112,10 @@ def held_text(d: Difference, measure: Measure) -> str:
     """`+0.001 [-0.004, +0.006], p=0.012 after Holm`: the 90 % interval and the p of a verdict
     within a margin."""
     assert d.held is not None
-    p = d.held.p_as_good if d.verdict.word == "as good" else d.held.p_no_worse
+    assert d.p_verdict is not None
     mean = number(d.shown.mean, measure.digits, sign=True)
-    return f"{mean} {interval(d.held.bounds, measure.digits, sign=True)}, {p_text(p)} after Holm"
+    ends = interval(d.held.bounds, measure.digits, sign=True)
+    return f"{mean} {ends}, {p_text(d.p_verdict)} after Holm"
 
 
 def _difference_sentence(d: Difference, comparison: Comparison) -> str:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from segtune.report.evidence.search_results import SearchResults
 from segtune.results.study_scores import StudyScores, derive
-from segtune.study.definition import CHOSEN
+from segtune.study.definition import CHOSEN, MARGIN, MARGIN_BEFORE
 
 KIND = "finalists"
 
@@ -38,6 +38,7 @@ def finalists(study: StudyScores, search: SearchResults) -> StudyScores | None:
             "question": rows.definition.get("question"),
             **rows.scoring,
             "baseline_arm": baseline,
+            **{k: v for k, v in rows.definition.items() if k in (MARGIN, MARGIN_BEFORE)},
             "arms": {arm: {} for arm in arms},
             "seeds": rows.definition.get("finalist_seeds") or [],
             "searched": len(search.trials),

@@ -130,6 +130,30 @@ def shares(arm: Scores, baseline: Scores | None) -> Values:
     return np.asarray(n * whole - (n - 1) * without_P, dtype=np.float64)
 
 
+def shares_by_seed(arm: Scores, baseline: Scores) -> Values:
+    """`shares` of each seed's difference, (S, P)."""
+    n = arm.sum_SPC.shape[1]
+    everyone, without = np.ones((1, n)), 1 - np.eye(n)
+    whole_S1 = arm.by_seed(everyone) - baseline.by_seed(everyone)
+    without_SP = arm.by_seed(without) - baseline.by_seed(without)
+    return np.asarray(n * whole_S1 - (n - 1) * without_SP, dtype=np.float64)
+
+
+def own_differences(arm: Scores, baseline: Scores) -> Values:
+    """Each patient's own difference with each seed, (S, P).
+
+    Its part in the seed's difference is drawn towards the mean as far as it weighs less than
+    others; that is undone here. Of a score over one class, what is left is the mean difference of
+    the patient's images. Patients that weigh nothing are left with their part.
+    """
+    shares_SP, weights_P = shares_by_seed(arm, baseline), arm.weights_P
+    n = weights_P.size
+    whole_S1 = (shares_SP @ (1 - weights_P) / (n - 1))[:, None]
+    there_P = weights_P > 0
+    factor_P = np.divide(1 - weights_P, (n - 1) * weights_P, out=np.ones(n), where=there_P)
+    return np.asarray(whole_S1 + (shares_SP - whole_S1) * factor_P, dtype=np.float64)
+
+
 @functools.lru_cache(maxsize=8)
 def _draws(patients: int, seed: int) -> Values:
     """How often each patient is drawn: the same in every call, so that arms can be compared."""

@@ -16,7 +16,7 @@ from optuna.distributions import (
     json_to_distribution,
 )
 
-from segtune.report.evidence.measured_costs import OBJECTIVES, MeasuredCosts
+from segtune.report.evidence.costs.measured import OBJECTIVES, MeasuredCosts
 from segtune.report.page.text import MISSING, changes_text, dotted
 from segtune.results.measures import Measure
 from segtune.results.study_rows import MACRO, RecordedObjective

@@ -11,6 +11,7 @@ from segtune.report.page.text import changes_text
 from segtune.results.measures import Measure
 from segtune.results.study_rows import MACRO, POOLED, StudyRows
 from segtune.results.study_scores import StudyScores
+from segtune.study.definition import first_seeds
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def score_summary(study: StudyScores, split: str = "test") -> Summary:
     An arm without a finished trial keeps its row: that it is missing is part of the result.
     """
     rows, shown = study.rows, columns(study, split)
-    planned = len(rows.definition.get("seeds") or [])
+    planned = len(first_seeds(rows.definition))
     arms = []
     for arm in rows.arms:
         finished = rows.of("arm", arm=arm, status="finished")

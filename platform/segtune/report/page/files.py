@@ -14,6 +14,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from segtune.extras import install
 from segtune.report.page.look import LIGHT
 from segtune.report.page.sheet import Cell, Sheet
 from segtune.report.page.text import MINUS
@@ -148,7 +149,7 @@ def write_figures(figures: Sequence[tuple[Path, Any]]) -> str:
     if not figures:
         return ""
     if importlib.util.find_spec("kaleido") is None:
-        return "Figures were not written as files: kaleido is not installed (pip install kaleido)."
+        return f"Figures were not written as files: kaleido is not installed: {install('figures')}"
     import kaleido
 
     wanted = []

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from segtune.report.evidence.costs.measured import QUANTITIES, Cost, MeasuredCosts, quantity
 from segtune.report.evidence.estimate import Estimate
-from segtune.report.evidence.measured_costs import QUANTITIES, Cost, MeasuredCosts, quantity
 from segtune.report.page.look import (
     PART_COLORS,
     Figure,

@@ -1,7 +1,7 @@
 """How to read a section: where each number comes from, and how sure it is."""
 
 from segtune.report.evidence.patients import DRAWS
-from segtune.report.evidence.stats import MIN_PATIENTS, MIN_SEEDS
+from segtune.report.evidence.stats import MIN_EFFECTIVE, MIN_PATIENTS, MIN_SEEDS
 from segtune.report.parts.searches.importance import MIN_TRIALS
 from segtune.results.study_rows import StudyRows
 from segtune.results.study_scores import StudyScores
@@ -78,16 +78,17 @@ def notes(study: StudyScores) -> tuple[tuple[str, str], ...]:
         (
             "95 % interval over both, and the verdict",
             "Over seeds alone a difference may be the test patients', over patients alone it may "
-            "be the seeds'. Here both standard errors are added in squares, with Welch's degrees "
-            "of freedom (Clark's min F', 1973): the difference should show again with other seeds "
-            "and other patients. Skewed differences of patients are allowed for (Hall 1992; the "
-            "more careful result is kept): of true nulls 3 to 6 in 100 are rejected, up to 10 "
-            "where most patients are alike and a few very far off. p is of this test; Holm: "
-            "corrected across all arms of a metric, and the intervals with Bonferroni's "
-            "correction, so that they hold together. Better or worse: p < 0.05 after the "
-            "correction. Fewer than "
-            f"{MIN_SEEDS} seeds or {MIN_PATIENTS} patients give no p and no verdict; patients with "
-            "unlike numbers of images count as the equal ones that they are worth (Kish 1965).",
+            "be the seeds'. Here it has to show over seeds, over patients and over both, so that "
+            "it should show again with other seeds and other patients: by t tests of either alone, "
+            "and by a quasi-F test of both (Clark 1973), in which what a seed does on a patient "
+            "beyond both is counted once. Skewed differences of patients are allowed for (Johnson "
+            "1978), and the most careful result is kept: of true nulls 1 to 6 in 100 are rejected, "
+            "up to 11 where most patients are alike and a few very far off (simulated). p is of "
+            "this test; Holm: corrected across all arms of a metric, and the intervals with "
+            "Bonferroni's correction, so that they hold together. Better or worse: p < 0.05 after "
+            f"the correction. Fewer than {MIN_SEEDS} seeds or {MIN_PATIENTS} patients give no p "
+            "and no verdict, nor do patients with such unlike numbers of images that they are "
+            f"worth fewer than {MIN_EFFECTIVE} equal ones (Kish 1965).",
         ),
         *_margin(rows),
         (

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from segtune.report.evidence.costs.measured import Cost, quantity
 from segtune.report.evidence.estimate import Estimate
-from segtune.report.evidence.measured_costs import Cost, quantity
 from segtune.report.evidence.search_results import SearchResults, pareto_front
 from segtune.report.evidence.summary import Summary
 from segtune.report.page.label_positions import text_positions

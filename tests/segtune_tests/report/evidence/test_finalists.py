@@ -63,6 +63,18 @@ def test_finalists_are_compared_with_the_baselines_own(storage: Path) -> None:
     assert "best of 10 trials of the search" in " ".join(found.budget.sentences)
 
 
+def test_finalists_are_held_against_the_margin(storage: Path) -> None:
+    write_finalists(storage, "rank", {0: BASE, 5: BEST})
+    redefine(storage, finalists=2, finalist_seeds=[101, 102, 103], margin={"dice": 0.2})
+    found = summarize(storage, "rank")
+    assert found.comparisons[0].margin == 0.2
+    [d] = found.comparisons[0].differences
+    assert d.held is not None
+    assert d.held.as_good
+    assert d.verdict.text == "better, but within 0.2"
+    assert [j.comparison.baseline for j in found.joint] == ["t0"]
+
+
 def test_finalists_that_others_have_overtaken_are_left_out(storage: Path) -> None:
     write_finalists(storage, "rank", {0: BASE, 5: BEST, 7: BEST})
     redefine(storage, finalists=2, finalist_seeds=[101, 102, 103], chosen=[0, 7])

@@ -3,7 +3,7 @@
 import pytest
 from support.report_tables import STEPS
 
-from segtune.report.evidence.measured_costs import measure_costs
+from segtune.report.evidence.costs.measured import measure_costs
 from segtune.report.parts.cost import step_costs
 from segtune.results.study_scores import StudyScores
 

@@ -1,7 +1,7 @@
 """Score against cost, and the Pareto front."""
 
+from segtune.report.evidence.costs.measured import Cost
 from segtune.report.evidence.estimate import Estimate
-from segtune.report.evidence.measured_costs import Cost
 from segtune.report.evidence.search_results import pareto_front
 from segtune.report.parts.tradeoff import Panel, Point, tradeoff, tradeoff_figure
 

@@ -79,7 +79,7 @@ def _caption(found: Overview) -> str:
     return (
         f"Mean {name} on test, and its difference to {found.baseline} with a 95 % interval {kind}; "
         f"{range_text(seeds, 'paired seed')}{over}.{together} Times the baseline's, with a "
-        f"95 % interval over seeds: {memory}; time: median seconds per step.{rare}"
+        f"95 % interval over seeds: {memory}; time: mean seconds per step.{rare}"
     )
 
 
@@ -130,7 +130,7 @@ def _cells(line: ArmLine, found: Overview, looks: Looks) -> tuple[Cell, ...]:
 def _tested(line: ArmLine) -> str:
     """The p value, where a test was made, and what else belongs to the verdict."""
     d = line.difference
-    p = "" if d is None or d.p_holm is None else p_text(d.p_holm)
+    p = "" if d is None or d.p_verdict is None else p_text(d.p_verdict)
     return ", ".join(filter(None, [line.why, p]))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from segtune.report.evidence.measured_costs import QUANTITIES, Cost
+from segtune.report.evidence.costs.measured import QUANTITIES, Cost
 from segtune.report.evidence.search_results import SearchResults, SearchTrial
 from segtune.report.evidence.summary import Column, columns
 from segtune.report.page.look import Look, looks, plain

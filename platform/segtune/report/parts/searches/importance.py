@@ -14,6 +14,7 @@ from optuna.importance import (
 )
 from optuna.trial import FrozenTrial
 
+from segtune.extras import install
 from segtune.report.evidence.search_results import SearchResults
 from segtune.report.page.look import COLORS, Figure, Key, figure, plain
 from segtune.report.page.page import Part
@@ -63,7 +64,7 @@ def importances(search: SearchResults) -> tuple[tuple[Importance, ...], str]:
     if importlib.util.find_spec("sklearn") is None:
         raise ValueError(
             "how much each setting of a search matters is computed with scikit-learn, which is not "
-            "installed: pip install 'segtune[importance]'"
+            f"installed: {install('importance')}"
         )
     study = _rebuild(search)
     found = []
