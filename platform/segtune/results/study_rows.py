@@ -206,20 +206,29 @@ class StudyRows:
         return self.images[self.images["scope"] != "case"]
 
     def of(self, role: str, *, arm: str | None = None, status: str | None = None) -> pd.DataFrame:
-        """Trials of a role, by seed and number; of one arm and one status where asked."""
-        rows = self._ordered
-        rows = rows[rows["role"] == role]
-        if arm is not None:
-            rows = rows[rows["arm"] == arm]
-        if status is not None:
-            rows = rows[rows["status"] == status]
-        return rows
+        """Trials of a role, by seed and number; of one arm and one status where asked. The same
+        frame each time: not to be changed."""
+        asked = (role, arm, status)
+        if asked not in self._chosen:
+            rows = self._ordered
+            rows = rows[rows["role"] == role]
+            if arm is not None:
+                rows = rows[rows["arm"] == arm]
+            if status is not None:
+                rows = rows[rows["status"] == status]
+            self._chosen[asked] = rows
+        return self._chosen[asked]
 
     def config(self, arm: str | None) -> Mapping[str, Any] | None:
         """The configuration of an arm's first trial, nested; None where none is on record."""
         texts = [] if arm is None else list(self.of("arm", arm=arm)["config"].dropna())
         found: Mapping[str, Any] | None = json.loads(texts[0]) if texts else None
         return found
+
+    @cached_property
+    def _chosen(self) -> dict[tuple[str, str | None, str | None], pd.DataFrame]:
+        """What `of` has given: a report asks for the same trials a hundred times."""
+        return {}
 
     @cached_property
     def _ordered(self) -> pd.DataFrame:

@@ -121,7 +121,8 @@ def _options(study: Search) -> dict[str, Any]:
 def first_seeds(defined: Mapping[str, Any]) -> Sequence[int]:
     """The seeds that every arm, or finalist, has by a definition: all, or those before the first
     look."""
-    seeds: Sequence[int] = defined.get("seeds") or defined.get("finalist_seeds") or ()
+    key = "finalist_seeds" if defined.get("kind") == "search" else "seeds"
+    seeds: Sequence[int] = defined.get(key) or ()
     return seeds[: defined[SEQUENTIAL]["at_least"]] if SEQUENTIAL in defined else seeds
 
 

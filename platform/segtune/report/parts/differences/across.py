@@ -135,7 +135,7 @@ def _sheet(found: Across, looks: Looks) -> Sheet:
                 mean,
                 Cell(_another(pooled, digits)),
                 Cell(DASH if pooled is None else number(pooled.between, digits)),
-                Cell(f"{better}, {worse}, {neither}"),
+                Cell(f"{better} / {worse} / {neither}"),
                 Cell(
                     arm.judged.word,
                     small="" if p is None else p_text(p),
@@ -148,7 +148,7 @@ def _sheet(found: Across, looks: Looks) -> Sheet:
                     arm.judged.word))  # fmt: skip
     return Sheet(
         "across",
-        ("arm", "over data sets", "another data set", "between sets", "better, worse, neither on",
+        ("arm", "over data sets", "another data set", "between sets", "better / worse / neither",
          "verdict"),
         tuple(rows),
         frozenset(),
