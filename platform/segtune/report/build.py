@@ -34,6 +34,7 @@ from segtune.report.parts.notes import notes
 from segtune.report.parts.per_image import agreement_part, spread_part
 from segtune.report.parts.pictures import arms_gallery_part, search_gallery_part
 from segtune.report.parts.reported import reported_part
+from segtune.report.parts.resampled import resampled_part
 from segtune.report.parts.scores import scores_part
 from segtune.report.parts.searches.best_trials import best_trials_part, trial_looks
 from segtune.report.parts.searches.history import history_part, pareto_part
@@ -246,6 +247,7 @@ def _score_parts(found: Findings, arm_looks: Looks) -> list[Part | None]:
         looks_part(rows),
         joint_part(summary.joint, arm_looks),
         external_part(summary.external, arm_looks),
+        resampled_part(summary.resampled, arm_looks),
         factors_part(rows, arm_looks),
         validity_part(summary.caveats),
         budget_part(rows, summary.budget, arm_looks),

@@ -25,6 +25,7 @@ from segtune.report.evidence.objections.caveat import Caveat
 from segtune.report.evidence.objections.fairness import Budget, budget
 from segtune.report.evidence.overview import Overview, overview
 from segtune.report.evidence.rare_failures import ArmFailures, rare_failures
+from segtune.report.evidence.resampled import Resampled, resampled
 from segtune.report.evidence.search_results import SearchResults, search_results
 from segtune.report.evidence.summary import Summary, score_summary
 from segtune.results.storage import Storage
@@ -58,6 +59,9 @@ class StudySummary:
     without a margin."""
     external: tuple[Comparison, ...]
     """As `comparisons`, on images of another source; empty where none were tested on."""
+    resampled: Resampled | None
+    """Probability of improvement, performance profiles and ranks in the first objective, with seeds
+    and patients drawn again; None without scores of single test images."""
     overview: Overview | None
     """Every arm in a line, in the first objective: what the page begins with; None where there is
     no baseline or nothing was tested."""
@@ -144,6 +148,7 @@ def findings(study: StudyScores) -> Findings:
         contrasts=pairs,
         joint=joint,
         external=external,
+        resampled=None if first is None else resampled(tested, first.measure),
         overview=overview(tested.rows, summary, comparisons, tested_costs, failures),
         failures=failures,
         budget=given,

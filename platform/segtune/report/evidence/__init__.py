@@ -16,6 +16,8 @@ overview        Every arm in a line: its difference, the verdict, and what it co
 patients        Scores by test patient: patients resampled, left out one at a time, and weighted.
 power/          Power: the seeds and patients that a verdict takes.
 rare_failures   Trainings, patients and images that are unlike the rest, and those not seen.
+resampled       Probability of improvement, performance profiles and ranks, with seeds and patients
+                drawn again.
 search_results  A search's trials: what was drawn, what it scored, and the Pareto front.
 sequential/     Verdicts that are looked at several times, as seeds are added.
 stats           Intervals and tests on one number per seed or per patient.
