@@ -101,7 +101,8 @@ def test_latex_has_as_many_cells_in_every_row(latex: dict[str, str]) -> None:
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed")
 def test_latex_compiles(latex: dict[str, str], tmp_path: Path) -> None:
     whole = "\n\n".join(f"{{\\tiny\n{text}}}" for text in latex.values())
-    page = "\\usepackage[a3paper,landscape,margin=1cm]{geometry}\\usepackage{booktabs,longtable,siunitx}"
+    page = "\\usepackage[a3paper,landscape,margin=1cm]{geometry}"
+    page += "\\usepackage{booktabs,longtable,siunitx}"
     document = f"\\documentclass{{article}}{page}\\begin{{document}}{whole}\\end{{document}}"
     (tmp_path / "x.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "x.tex"]
