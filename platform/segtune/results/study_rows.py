@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from segtune.results import data_facts, study_file, tables
+from segtune.results import data_facts, label_noise, study_file, tables
 from segtune.results.data_facts import SetFacts
 from segtune.results.folds import mean_over_folds
+from segtune.results.label_noise import LabelNoise
 from segtune.results.patient_means import patients_alike
 from segtune.results.reported import read_reported
 from segtune.results.storage import Place, Storage
@@ -68,6 +69,8 @@ class StudyRows:
     """Scores of what was evaluated after the study had run; empty where nothing was."""
     data: tuple[SetFacts, ...] = ()
     """What its data hold; empty where nobody has counted."""
+    label_noise: LabelNoise | None = None
+    """What annotators of its test images disagree by; None where nobody has asked."""
 
     @property
     def kind(self) -> str:
@@ -88,6 +91,13 @@ class StudyRows:
         """Parts of a cross-validation, of which each trial here is the mean; None: none."""
         folds: int | None = self.definition.get(FOLDS)
         return folds
+
+    def may_be_of(self, content_hash: str) -> bool:
+        """Whether trials ran with a data set of this hash, as far as that can be told: of one that
+        is taken in parts (folds, a share of train) they record the hashes of the parts."""
+        hashes = {str(h) for h in self.trials["data_hash"].dropna()}
+        share = (self.definition.get("baseline") or {}).get("train_share", 1.0)
+        return not hashes or content_hash in hashes or self.folds is not None or share != 1.0
 
     @property
     def margin(self) -> Mapping[str, float]:
@@ -245,7 +255,7 @@ def load(storage: Storage, study: str, weights: Weights | None = None) -> StudyR
 
     Raises:
         ValueError: no trial of this name was ever recorded under `storage`, or its papers' numbers
-            or what its data hold cannot be read.
+            or what is known of its data cannot be read.
     """
     trials = tables.read(storage, study, "trials")
     if len(trials) == 0:
@@ -268,6 +278,7 @@ def load(storage: Storage, study: str, weights: Weights | None = None) -> StudyR
         definition=definition,
         reported=read_reported(Place.of(storage) / study, definition),
         data=data_facts.read(storage, study),
+        label_noise=label_noise.read(storage, study),
         **frames,
     )
 

@@ -240,7 +240,8 @@ def test_what_a_studys_data_hold_is_counted_once_and_of_the_data_that_ran(
     data = study.baseline.data.open()
     write_trial(Path("results"), "mine", "frozen-s0", 0.5, role="arm", arm="frozen", seed=0,
                 data_hash=data.content_hash())  # fmt: skip
-    console, storage = Console(file=io.StringIO()), Place.of("results")
+    shown, storage = io.StringIO(), Place.of("results")
+    console = Console(file=shown)
     describe_once(study, "mine", storage, console)
     [facts] = data_facts.read("results", "mine")
     assert facts.content_hash == data.content_hash()
@@ -264,4 +265,4 @@ def test_what_a_studys_data_hold_is_counted_once_and_of_the_data_that_ran(
     data_facts.write("results", "mine", [])
     describe_once(replace(study, baseline=apply(study.baseline, {"data.root": "mine.py"})), "mine",
                   storage, console)  # fmt: skip
-    assert "what the data hold was not counted" in console.file.getvalue()
+    assert "what the data hold was not counted" in shown.getvalue()

@@ -1,5 +1,5 @@
 """`segtune data`: render a synthetic set, look one over or at its augmentation, count what a
-study's data hold, write a set for nnU-Net."""
+study's data hold, score second annotators, write a set for nnU-Net."""
 
 import argparse
 import dataclasses
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from segtune.commands.datasets import noise
 from segtune.commands.datasets.data_set import data_set, fields_of
 from segtune.commands.shared import changed_study, path, storage_argument, study_arguments
 
@@ -40,7 +41,7 @@ SIDE = 256
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The actions `make`, `check`, `augment`, `describe` and `to-nnunet`."""
+    """The actions `make`, `check`, `augment`, `describe`, `noise` and `to-nnunet`."""
     actions = parser.add_subparsers(required=True, metavar="ACTION", dest="action")
     make = actions.add_parser("make", help="render synthetic scenes in L3D's own layout")
     make.add_argument("folder", type=path, help="where to; made if it is not there")
@@ -73,6 +74,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     study_arguments(counted)
     storage_argument(counted)
+    drawn_anew = actions.add_parser(
+        "noise", help="how much two annotators of the masks disagree, by the study's own metrics"
+    )
+    noise.arguments(drawn_anew)
     write = actions.add_parser(
         "to-nnunet", help="write a data set and its splits in nnU-Net's raw layout"
     )
@@ -112,6 +117,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         "check": _check,
         "augment": _augment,
         "describe": _describe,
+        "noise": noise.run,
         "to-nnunet": _to_nnunet,
     }
     return actions[args.action](args, console)
@@ -137,7 +143,7 @@ def _check(args: argparse.Namespace, console: Console) -> int:
     from segcore.data.contact_sheet import contact_sheets
     from segcore.data.survey import survey
 
-    config = _config(args.name, args.root, args.fields)
+    config = config_of(args.name, args.root, args.fields)
     with console.status(f"reading {args.root or args.name}"):
         found = survey(config)
     console.print(_splits(args.name, found))
@@ -234,7 +240,7 @@ def _to_nnunet(args: argparse.Namespace, console: Console) -> int:
         faults.append(f"--called {title}: use letters, digits, - and _")
     if faults:
         raise ValueError("\n".join(faults))
-    config = _config(args.name, args.root, args.fields)
+    config = config_of(args.name, args.root, args.fields)
     with console.status(f"reading {args.root or args.name}"):
         data = config.open()
     folder = args.out / f"Dataset{args.number:03d}_{title}"
@@ -255,7 +261,7 @@ def _to_nnunet(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _config(name: str, root: Path | None, texts: list[str]) -> "FolderConfig":
+def config_of(name: str, root: Path | None, texts: list[str]) -> "FolderConfig":
     """The data set that was asked for.
 
     Raises:

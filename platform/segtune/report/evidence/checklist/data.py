@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from segtune.report.evidence.checklist.item import METRICS_RELOADED, Item, Material
 from segtune.report.evidence.checklist.record import images_text, settings, synthetic, unique
+from segtune.report.evidence.objections.label_noise import floors, floors_text
 from segtune.report.page.text import changes_text, count, listing, some
 from segtune.results.data_facts import SetFacts, SplitFacts
 
@@ -33,11 +34,7 @@ def data_items(of: Material) -> Iterator[Item]:
         if synthetic(of.rows)
         else "Say who drew the masks, with what training, and who looked them over.",
     )
-    yield Item(
-        question="How much do annotators differ?",
-        source="CLAIM 18",
-        lacking="Masks of a second annotator, or of the first a second time.",
-    )
+    yield _annotators(of)
     yield _prepared(of)
     yield _planned(of)
 
@@ -175,6 +172,22 @@ def _classes(one: SetFacts, split: str, n: SplitFacts) -> str:
         for name, labelled in n.labelled.items()
     ]
     return f"{where[0].upper()}{where[1:]}: {listing(classes)}"
+
+
+def _annotators(of: Material) -> Item:
+    measure = of.tested.measure(of.rows.first_score.metric, "test")
+    found = () if measure is None else floors(of.rows, measure)
+    noise = of.rows.label_noise
+    drawn = noise is not None and any(level.kind == "second" for level in noise.levels)
+    return Item(
+        question="How much do annotators differ?",
+        source="CLAIM 18",
+        answer=floors_text(found, measure) if measure is not None else "",
+        lacking=""
+        if found and drawn
+        else "Masks of a second annotator: segtune data noise STUDY --second DIR; without such, "
+        "--shift says what outlines that are some pixels off would make.",
+    )
 
 
 def _prepared(of: Material) -> Item:

@@ -79,7 +79,5 @@ class Material:
     def sets(self) -> Sequence[SetFacts]:
         """What was counted of the data that trials ran with. Empty where nobody has counted, or
         where the files have changed since."""
-        hashes = {str(h) for h in self.rows.trials["data_hash"].dropna()}
-        own = {one.content_hash for one in self.rows.data if one.role == "data"}
-        parts = self.rows.folds is not None or self.config.get("train_share", 1.0) != 1.0
-        return () if hashes and not parts and own.isdisjoint(hashes) else self.rows.data
+        own = [one.content_hash for one in self.rows.data if one.role == "data"]
+        return self.rows.data if any(map(self.rows.may_be_of, own)) else ()

@@ -14,6 +14,7 @@ from segtune.report.evidence.objections.conditions import unlike_conditions
 from segtune.report.evidence.objections.failures import image_caveats, training_caveats
 from segtune.report.evidence.objections.fairness import Budget
 from segtune.report.evidence.objections.influence import influence_caveats
+from segtune.report.evidence.objections.label_noise import label_noise_caveats
 from segtune.report.evidence.objections.power import too_few
 from segtune.report.evidence.objections.tuning import candidates
 from segtune.report.evidence.rare_failures import ArmFailures
@@ -51,6 +52,7 @@ def caveats(
         *(_searched(rows) if rows.kind == FINALISTS else _untuned(rows)),
         *_rising(study),
         *(influence_caveats(study, first) if first is not None else ()),
+        *(label_noise_caveats(rows, first) if first is not None else ()),
     ]
     return tuple(found)
 
