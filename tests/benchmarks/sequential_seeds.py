@@ -24,8 +24,8 @@ path.insert(0, str(Path(__file__).parents[1]))  # support
 from support.simulated_studies import owners, studies  # noqa: E402
 
 from segtune import Sequential  # noqa: E402
-from segtune.report.evidence.compare import judge  # noqa: E402
 from segtune.report.evidence.crossed import crossed  # noqa: E402
+from segtune.report.evidence.differences.verdicts import judge  # noqa: E402
 from segtune.report.evidence.patients import by_patient, own_differences  # noqa: E402
 from segtune.report.evidence.power.spread import measure_spread  # noqa: E402
 from segtune.report.evidence.sequential.bounds import price  # noqa: E402

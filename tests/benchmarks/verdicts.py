@@ -27,10 +27,9 @@ from typing import Any
 
 import numpy as np
 
-from segtune.report.evidence.compare import judge
 from segtune.report.evidence.crossed import Crossed, crossed
-from segtune.report.evidence.patients import by_patient, own_differences
-from segtune.report.evidence.rare_failures import (
+from segtune.report.evidence.differences.verdicts import judge
+from segtune.report.evidence.failures.rare_failures import (
     HIDDEN,
     LOSS,
     RATE,
@@ -38,6 +37,7 @@ from segtune.report.evidence.rare_failures import (
     failed_places,
     unseen,
 )
+from segtune.report.evidence.patients import by_patient, own_differences
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # support
 

@@ -13,7 +13,7 @@ from support.report_values import scores
 
 from segtune.report import build
 from segtune.report.evidence.across.same import UnlikeError, across
-from segtune.report.evidence.compare import compare
+from segtune.report.evidence.differences.compare import compare
 from segtune.report.evidence.objections.influence import alike
 from segtune.report.evidence.patients import by_patient, macro_difference
 from segtune.report.evidence.summary import score_summary
@@ -111,7 +111,11 @@ def test_an_image_that_is_left_out_leaves_its_patient_as_heavy() -> None:
 
 def test_the_report_names_it(storage: Path, tmp_path: Path) -> None:
     page = build(storage, ["alike"], tmp_path / "r.html").read_text()
-    for words in ("difference<small>patients alike</small>", "patients weigh alike", "Patients weigh alike"):
+    for words in (
+        "difference<small>patients alike</small>",
+        "patients weigh alike",
+        "Patients weigh alike",
+    ):
         assert words in page
     page = build(storage, ["known"], tmp_path / "p.html").read_text()
     assert "patients alike" not in page

@@ -4,7 +4,7 @@ import argparse
 import math
 from dataclasses import dataclass
 
-from segtune.report.evidence.compare import Comparison, compare
+from segtune.report.evidence.differences.compare import Comparison, compare
 from segtune.report.evidence.power.advice import MOST, Aim
 from segtune.report.evidence.power.chance import Question, Shown
 from segtune.report.evidence.power.spread import MeasuredSpread, Patients, Spread

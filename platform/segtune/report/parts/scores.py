@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from segtune.report.evidence.compare import DIFFERENT, SIGNS, Comparison
+from segtune.report.evidence.differences.compare import Comparison
+from segtune.report.evidence.differences.verdicts import DIFFERENT, SIGNS
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.patients import PatientInterval
 from segtune.report.evidence.summary import ArmScores, Column, Summary

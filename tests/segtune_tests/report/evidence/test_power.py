@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from support.simulated_studies import owners, studies
 
-from segtune.report.evidence.compare import judge
 from segtune.report.evidence.crossed import crossed
+from segtune.report.evidence.differences.verdicts import judge
 from segtune.report.evidence.patients import by_patient, shares
 from segtune.report.evidence.power.advice import (
     MOST,

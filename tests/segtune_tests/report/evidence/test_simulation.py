@@ -8,8 +8,8 @@ import pytest
 from support import simulated_studies
 from support.simulated_studies import PATIENTS, SEEDS, owners
 
-from segtune.report.evidence.compare import judge
 from segtune.report.evidence.crossed import crossed, over_both
+from segtune.report.evidence.differences.verdicts import judge
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.patients import bootstrap, by_patient, own_differences, shares
 from segtune.report.evidence.stats import Values, paired_t, sign_flips, t_interval

@@ -10,8 +10,8 @@ from support.report_tables import DICE, IMAGES, PATIENTS, write_ablation
 from support.report_values import found, scores
 
 from segtune.report import build, summarize
-from segtune.report.evidence.compare import compare
-from segtune.report.evidence.conclusions import conclusions
+from segtune.report.evidence.differences.compare import compare
+from segtune.report.evidence.differences.conclusions import conclusions
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.page.look import arrowheads, looks, reach
 from segtune.report.parts.differences.forest import KINDS, forest, forest_figure, forest_range

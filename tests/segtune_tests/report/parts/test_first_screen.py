@@ -9,7 +9,7 @@ from support.report_tables import DICE, STATE, write_trial
 from support.report_values import markup
 
 from segtune.report import build, summarize
-from segtune.report.evidence.conclusions import conclusions
+from segtune.report.evidence.differences.conclusions import conclusions
 from segtune.report.evidence.overview import Overview
 from segtune.report.page.look import looks
 from segtune.report.parts.head.first_screen import SHOWN, first_screen

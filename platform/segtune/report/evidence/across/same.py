@@ -6,7 +6,8 @@ from typing import Any
 
 from segtune.report.evidence.across.pooled import Pooled, pool
 from segtune.report.evidence.across.ranks import Ranks, average_ranks
-from segtune.report.evidence.compare import Difference, Judged, compare, judge
+from segtune.report.evidence.differences.compare import Difference, compare
+from segtune.report.evidence.differences.verdicts import Judged, judge
 from segtune.report.evidence.summary import score_summary
 from segtune.report.page.text import listing
 from segtune.results.measures import Measure

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from segtune.report.evidence.compare import Comparison
+from segtune.report.evidence.differences.compare import Comparison
+from segtune.report.evidence.failures.rare_failures import ArmFailures
 from segtune.report.evidence.objections.caveat import Caveat
 from segtune.report.evidence.objections.fairness import Budget
-from segtune.report.evidence.rare_failures import ArmFailures
 from segtune.results.data_facts import SetFacts
 from segtune.results.study_rows import StudyRows
 from segtune.results.study_scores import StudyScores

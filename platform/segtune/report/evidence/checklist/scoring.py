@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from segtune.report.evidence.checklist.empty_masks import empty_masks
 from segtune.report.evidence.checklist.item import METRICS_RELOADED, Item, Material
-from segtune.report.evidence.margins import changed_margins, margin_text
+from segtune.report.evidence.differences.margins import changed_margins, margin_text
 from segtune.report.evidence.stats import MIN_PATIENTS, MIN_SEEDS
 from segtune.report.page.text import count, listing, percent, some
 from segtune.results.measures import Measure

@@ -7,7 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from segtune.report.evidence.compare import Comparison, Difference, paired_test, trials_by_seed
+from segtune.report.evidence.differences.compare import (
+    Comparison,
+    Difference,
+    paired_test,
+    trials_by_seed,
+)
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.objections.caveat import Caveat
 from segtune.report.evidence.patients import by_patient, macro_difference

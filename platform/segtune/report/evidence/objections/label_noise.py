@@ -3,7 +3,8 @@ by."""
 
 from dataclasses import dataclass
 
-from segtune.report.evidence.compare import DIFFERENT, Comparison
+from segtune.report.evidence.differences.compare import Comparison
+from segtune.report.evidence.differences.verdicts import DIFFERENT
 from segtune.report.evidence.objections.caveat import Caveat
 from segtune.report.page.text import listing, number, some
 from segtune.results.label_noise import NoiseLevel

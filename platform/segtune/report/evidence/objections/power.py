@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from segtune.report.evidence.compare import SIGNS, Comparison, Difference
-from segtune.report.evidence.margins import margin_text
+from segtune.report.evidence.differences.compare import Comparison, Difference
+from segtune.report.evidence.differences.margins import margin_text
+from segtune.report.evidence.differences.verdicts import SIGNS
 from segtune.report.evidence.objections.caveat import MATTERS, Caveat
 from segtune.report.evidence.patients import MIN_FOR_INTERVAL
 from segtune.report.evidence.power.advice import MOST, Advice, Aim, both_needed, seeds_needed

@@ -10,15 +10,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from segtune.report.evidence.compare import (
-    IDENTICAL,
-    Comparison,
-    Difference,
-    Word,
-    compare,
-    contrasts,
-)
 from segtune.report.evidence.costs.measured import measure_costs
+from segtune.report.evidence.differences.compare import Comparison, Difference, compare, contrasts
+from segtune.report.evidence.differences.verdicts import IDENTICAL, Word
 from segtune.report.evidence.finalists import finalists
 from segtune.report.evidence.power.chance import Question, chance
 from segtune.report.evidence.power.spread import MeasuredSpread

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from segtune.report.evidence.across.pooled import Pooled
 from segtune.report.evidence.across.ranks import Ranks
 from segtune.report.evidence.across.same import Across, ArmAcross
-from segtune.report.evidence.compare import SIGNS
+from segtune.report.evidence.differences.margins import margin_text
+from segtune.report.evidence.differences.verdicts import SIGNS
 from segtune.report.evidence.estimate import Estimate
-from segtune.report.evidence.margins import margin_text
 from segtune.report.page.look import (
     MUTED,
     Figure,

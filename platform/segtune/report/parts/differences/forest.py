@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from segtune.report.evidence.compare import Comparison, Difference
+from segtune.report.evidence.differences.compare import Comparison, Difference
+from segtune.report.evidence.differences.margins import margin_text
 from segtune.report.evidence.estimate import Estimate
-from segtune.report.evidence.margins import margin_text
 from segtune.report.evidence.objections.label_noise import Floor
 from segtune.report.page.look import (
     MUTED,

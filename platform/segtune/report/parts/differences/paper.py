@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from segtune.report.evidence.compare import SIGNS, Comparison, Difference
+from segtune.report.evidence.differences.compare import Comparison, Difference
+from segtune.report.evidence.differences.verdicts import SIGNS
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.page.files import latex_text, with_note
 from segtune.report.page.text import count, range_text

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from segtune.report.evidence.compare import Comparison, trials_by_seed
-from segtune.report.evidence.conclusions import caution, conclusions
+from segtune.report.evidence.differences.compare import Comparison, trials_by_seed
+from segtune.report.evidence.differences.conclusions import caution, conclusions
+from segtune.report.evidence.differences.margins import changed_margins, margin_text
 from segtune.report.evidence.finalists import KIND as FINALISTS
-from segtune.report.evidence.margins import changed_margins, margin_text
 from segtune.report.evidence.objections.label_noise import Floor, floors, floors_text
 from segtune.report.evidence.stats import ALPHA
 from segtune.report.page.look import Figure, Looks

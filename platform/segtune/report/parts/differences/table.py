@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from segtune.report.evidence.compare import SIGNS, Comparison, Difference
+from segtune.report.evidence.differences.compare import Comparison, Difference
+from segtune.report.evidence.differences.verdicts import SIGNS
 from segtune.report.page.look import Look, Looks
 from segtune.report.page.sheet import Cell, Sheet, raw_estimate, raw_header_of
 from segtune.report.page.text import (

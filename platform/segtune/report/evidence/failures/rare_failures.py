@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from segtune.report.evidence.compare import SIGNS, Comparison, Difference, trials_by_seed
+from segtune.report.evidence.differences.compare import Comparison, Difference, trials_by_seed
+from segtune.report.evidence.differences.verdicts import SIGNS
+from segtune.report.evidence.failures.outliers import LEVEL, stand_apart
 from segtune.report.evidence.objections.caveat import MATTERS
-from segtune.report.evidence.outliers import LEVEL, stand_apart
 from segtune.report.evidence.patients import by_patient
 from segtune.report.page.text import count, number, percent
 from segtune.results.measures import Measure
