@@ -168,10 +168,13 @@ class TrainConfig:
         chooses the best epoch comes first."""
         found = self.evaluation.scores(self.data)
         first = self.evaluation.select_on[0]
-        return {
-            name: (m.direction, m.unit, m.label, m.about, m.protocol, m.shown)
-            for name, m in sorted(found.items(), key=lambda item: item[0] != first)
-        }
+        return _told(dict(sorted(found.items(), key=lambda item: item[0] != first)))
+
+    def scores_at_test(self) -> Mapping[str, tuple[Direction, str, str, str, str, bool]]:
+        """The same of what test alone has."""
+        on_val = self.evaluation.scores(self.data)
+        found = self.evaluation.scores(self.data, test=True)
+        return _told({name: m for name, m in found.items() if name not in on_val})
 
     def selects(self) -> tuple[str, str, str, Direction]:
         """Metric, class, protocol and direction of what chooses the best epoch on val."""
@@ -264,6 +267,15 @@ def from_json(cls: type[T], values: Mapping[str, Any]) -> T:
         ValueError: an unknown name or field, or a value out of range.
     """
     return TypeAdapter(cls).validate_json(json.dumps(values))
+
+
+def _told(
+    metrics: Mapping[str, Metric],
+) -> dict[str, tuple[Direction, str, str, str, str, bool]]:
+    return {
+        name: (m.direction, m.unit, m.label, m.about, m.protocol, m.shown)
+        for name, m in metrics.items()
+    }
 
 
 def _without_locations(config: Any, values: dict[str, Any]) -> dict[str, Any]:

@@ -61,15 +61,15 @@ def scores_of(value: float, split: str, epoch: int, n: int, farther: float) -> l
     """Every metric of every class around a macro Dice; distances `farther` by some pixels."""
     rows = []
     offsets = {"ridge": -0.06, "silhouette": 0.09, "ligament": -0.03, "macro": 0.0, "pooled": 0.02}
+    protocols = {"nsd": "tolerance_1pct", "assd": "per_class_px", "hd95": "max_of_directed"}
     for name, offset in offsets.items():
         dice = value + offset
-        numbers = {"dice": dice, "iou": dice / (2 - dice), "assd": 30 * (1 - dice) + farther}
+        numbers = {"dice": dice, "nsd": dice + 0.1, "assd": 30 * (1 - dice) + farther}
         numbers["hd95"] = 2.5 * numbers["assd"]
         for metric, number in numbers.items():
-            protocol = "per_image" if metric in ("dice", "iou") else "per_class_px"
             rows.append({"step": epoch * STEPS // EPOCHS, "epoch": epoch, "split": split,
                          "resolution": MASKS, "class_name": name, "metric": metric,
-                         "protocol": protocol, "value": number, "n": n,
+                         "protocol": protocols.get(metric, "per_image"), "value": number, "n": n,
                          **KINDS[metric]})  # fmt: skip
     return [*rows, {**rows[-4], "class_name": "pooled", "protocol": "stacked"}]
 

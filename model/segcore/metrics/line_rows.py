@@ -35,7 +35,6 @@ LINE_DISTANCE = Metric(
     direction="minimize",
     unit="px",
     compute=_line_distance,
-    shown=True,
     only_at_test=True,
 )
 LINE_DISTANCE_P2ILF = Metric(

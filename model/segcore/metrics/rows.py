@@ -73,16 +73,16 @@ IOU = Metric(
     direction="maximize",
     unit="fraction",
     compute=_iou,
-    shown=True,
 )
 NSD = Metric(
     name="nsd",
     label="NSD",
-    about="Share of both outlines that is within a tolerance of the other; 1 is perfect.",
+    about="Share of both outlines within 1 % of the image's height of the other; 1 is perfect.",
     protocol="tolerance_1pct",
     direction="maximize",
     unit="fraction",
     compute=_surface_dice,
+    shown=True,
 )
 ASSD = Metric(
     name="assd",
@@ -115,11 +115,11 @@ HD_EMPTY_100 = Metric(
 HD95 = Metric(
     name="hd95",
     label="HD95",
-    about="95th percentile of the distances between the two outlines.",
-    protocol="pooled",
+    about="95th percentile of the distances from either outline to the other, the larger of both.",
+    protocol="max_of_directed",
     direction="minimize",
     unit="px",
-    compute=distance(lambda d: d.percentile(95)),
+    compute=distance(lambda d: d.max_of_directed(95)),
     shown=True,
 )
 ASSD_OF_DIRECTED = Metric(
@@ -131,13 +131,14 @@ ASSD_OF_DIRECTED = Metric(
     compute=distance(SurfaceDistances.mean_of_directed),
     only_at_test=True,
 )
-HD95_OF_DIRECTED = Metric(
+HD95_POOLED = Metric(
     name="hd95",
     label="HD95",
-    protocol="max_of_directed",
+    about="95th percentile of the distances between the two outlines, of both together.",
+    protocol="pooled",
     direction="minimize",
     unit="px",
-    compute=distance(lambda d: d.max_of_directed(95)),
+    compute=distance(lambda d: d.percentile(95)),
     only_at_test=True,
 )
 DICE_STACKED = Metric(

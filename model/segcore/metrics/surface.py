@@ -105,7 +105,7 @@ def hausdorff(
     b_HW: Mask,
     *,
     percentile: float = 100,
-    directions: Literal["pooled", "larger"] = "pooled",
+    directions: Literal["larger", "pooled"] = "larger",
     empty: float | None = None,
 ) -> float:
     """Hausdorff distance in pixels, or a percentile of the surface distances.
@@ -116,8 +116,8 @@ def hausdorff(
         a_HW: a mask.
         b_HW: another of the same shape.
         percentile: 0 to 100; 95 gives HD95.
-        directions: whether the percentile is taken over both borders, `pooled` (medpy's `hd95`),
-            or over each and the `larger` one counts (MONAI, `surface-distance`).
+        directions: whether the percentile is taken over each border and the `larger` one counts
+            (MONAI, `surface-distance`), or over both borders, `pooled` (medpy's `hd95`).
         empty: as in `assd`.
     """
     if directions == "pooled":

@@ -124,10 +124,15 @@ class EvaluationConfig:
         found: list[Metric] = [METRICS[key].load() for key in keys]
         return [m for m in found if test or not m.only_at_test or m.key == self.selecting]
 
-    def scores(self, data: DataConfig) -> dict[str, Metric]:
-        """What every epoch has on val, by the name of the metric: its first protocol."""
+    def scores(self, data: DataConfig, *, test: bool = False) -> dict[str, Metric]:
+        """What every epoch has on val, by the name of the metric: its first protocol.
+
+        Args:
+            data: as of `rows`.
+            test: of the last evaluation instead.
+        """
         found: dict[str, Metric] = {}
-        for metric in self.rows(data, test=False):
+        for metric in self.rows(data, test=test):
             if metric.classes == "each":
                 found.setdefault(metric.name, metric)
         return found

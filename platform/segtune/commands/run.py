@@ -62,6 +62,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segtune.observers.links import LinksObserver
     from segtune.observers.prometheus import PrometheusObserver
     from segtune.observers.tensorboard import TensorBoardObserver
+    from segtune.report.evidence.sequential.looks import undecided
     from segtune.results.storage import Place
     from segtune.study.rates import unusual_rates
     from segtune.study.spec import Search
@@ -89,6 +90,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 observer,
                 address=args.address,
                 file=study_file(args),
+                undecided=undecided,
             )
         except runner.StudyStopped as stopped:
             print(

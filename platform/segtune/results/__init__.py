@@ -7,6 +7,7 @@ images      Scores image by image, side by side for all trials.
 label_noise  `label_noise.json`: how much two annotators of the test images disagree.
 measures    Which number stands for a trial: one protocol and size per metric, at the best epoch
             on val.
+patient_means  Test scores in which patients weigh alike, however many images each has.
 provenance  Which code ran, of which commit, and which command line started it.
 reported    Numbers of papers, shown next to the study's own: reported, not reproduced.
 schemas     Which tables there are, and the columns of each.

@@ -8,6 +8,8 @@ import pandas as pd
 from segtune.results.study_rows import MACRO, POOLED, StudyRows
 
 STACKED = "stacked"
+PLAIN = "per_image"
+"""The protocol that a heading need not name: overlaps of masks have no other definition."""
 FRACTION = "fraction"
 """The unit of what lies between 0 and 1."""
 
@@ -43,6 +45,11 @@ class Measure:
         return f"{self.name} ({self.unit})" if self.unit else self.name
 
     @property
+    def heading(self) -> str:
+        """The same, and the protocol where a metric of this name may be computed otherwise."""
+        return self.label if self.protocol in ("", PLAIN) else f"{self.label}, {self.protocol}"
+
+    @property
     def higher_is_better(self) -> bool:
         """Direction of the metric."""
         return self.direction == "maximize"
@@ -63,7 +70,7 @@ def choose_measure(rows: StudyRows, metric: str, split: str) -> Measure | None:
     there = _of(rows, metric, split, MACRO)
     if there.empty:
         return None
-    kind = rows.score_kinds.get(metric)
+    kind = rows.all_score_kinds.get(metric)
     protocol = None if kind is None else kind.protocol
     if protocol not in set(there["protocol"]):  # a training writes the main one first
         protocol = there["protocol"].iloc[0]
@@ -133,7 +140,7 @@ def _measure(rows: StudyRows, there: pd.DataFrame) -> Measure:
     """One metric by one protocol, at the native resolution where it is there, else the largest."""
     row = there.iloc[0]
     is_fraction = row["unit"] == FRACTION
-    kind = rows.score_kinds.get(str(row["metric"]))
+    kind = rows.all_score_kinds.get(str(row["metric"]))
     sizes, native = {str(r) for r in there["resolution"].unique()}, rows.native_resolution
     return Measure(
         metric=str(row["metric"]),

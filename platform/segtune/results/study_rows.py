@@ -12,11 +12,21 @@ from segtune.results import data_facts, label_noise, study_file, tables
 from segtune.results.data_facts import SetFacts
 from segtune.results.folds import mean_over_folds
 from segtune.results.label_noise import LabelNoise
+from segtune.results.patient_means import patients_alike
 from segtune.results.reported import read_reported
 from segtune.results.storage import Place, Storage
-from segtune.study.definition import CONTRASTS, FOLDS, MARGIN, SCORES, SELECTION
+from segtune.study.definition import (
+    AT_TEST,
+    CONTRASTS,
+    FOLDS,
+    MARGIN,
+    SCORES,
+    SELECTION,
+    SEQUENTIAL,
+    WEIGHTS,
+)
 from segtune.study.scores import ScoreKind, Selection
-from segtune.study.spec import Reported
+from segtune.study.spec import Reported, Weights
 
 DIRTY = "dirty"
 NO_WEIGHTS = "none"
@@ -96,6 +106,18 @@ class StudyRows:
         return found
 
     @property
+    def weights(self) -> Weights:
+        """What weighs alike in test scores."""
+        found: Weights = self.definition.get(WEIGHTS, "images")
+        return found
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Numbers of seeds after which verdicts are looked at, where arms get more seeds as long as
+        they need them; empty where all have the same seeds from the start."""
+        return tuple((self.definition.get(SEQUENTIAL) or {}).get("looks") or ())
+
+    @property
     def contrasts(self) -> Sequence[tuple[str, str]]:
         """Pairs of arms that are compared besides each arm with the baseline."""
         return [(arm, reference) for arm, reference in self.definition.get(CONTRASTS) or ()]
@@ -109,8 +131,17 @@ class StudyRows:
 
     @cached_property
     def score_kinds(self) -> Mapping[str, ScoreKind]:
-        """What `study.json` says of the scores, by name; empty where it says nothing."""
-        defined: Mapping[str, Any] = self.definition.get(SCORES) or {}
+        """What `study.json` says of the scores of every epoch on val, by name; empty where it says
+        nothing."""
+        return self._kinds(SCORES)
+
+    @cached_property
+    def all_score_kinds(self) -> Mapping[str, ScoreKind]:
+        """The same, and then the scores that test alone has."""
+        return {**self.score_kinds, **self._kinds(AT_TEST)}
+
+    def _kinds(self, key: str) -> dict[str, ScoreKind]:
+        defined: Mapping[str, Any] = self.definition.get(key) or {}
         return {name: ScoreKind(**kind) for name, kind in defined.items()}
 
     @property
@@ -122,7 +153,7 @@ class StudyRows:
     @property
     def scoring(self) -> Mapping[str, Any]:
         """The fields of the definition that say what is scored, and what chooses by it."""
-        keys = ("objectives", SCORES, SELECTION)
+        keys = ("objectives", SCORES, AT_TEST, SELECTION, WEIGHTS)
         return {key: self.definition[key] for key in keys if key in self.definition}
 
     @property
@@ -185,14 +216,18 @@ class StudyRows:
         return self.images[self.images["scope"] != "case"]
 
     def of(self, role: str, *, arm: str | None = None, status: str | None = None) -> pd.DataFrame:
-        """Trials of a role, by seed and number; of one arm and one status where asked."""
-        rows = self._ordered
-        rows = rows[rows["role"] == role]
-        if arm is not None:
-            rows = rows[rows["arm"] == arm]
-        if status is not None:
-            rows = rows[rows["status"] == status]
-        return rows
+        """Trials of a role, by seed and number; of one arm and one status where asked. The same
+        frame each time: not to be changed."""
+        asked = (role, arm, status)
+        if asked not in self._chosen:
+            rows = self._ordered
+            rows = rows[rows["role"] == role]
+            if arm is not None:
+                rows = rows[rows["arm"] == arm]
+            if status is not None:
+                rows = rows[rows["status"] == status]
+            self._chosen[asked] = rows
+        return self._chosen[asked]
 
     def config(self, arm: str | None) -> Mapping[str, Any] | None:
         """The configuration of an arm's first trial, nested; None where none is on record."""
@@ -201,12 +236,22 @@ class StudyRows:
         return found
 
     @cached_property
+    def _chosen(self) -> dict[tuple[str, str | None, str | None], pd.DataFrame]:
+        """What `of` has given: a report asks for the same trials a hundred times."""
+        return {}
+
+    @cached_property
     def _ordered(self) -> pd.DataFrame:
         return self.trials.sort_values(["number", "seed", "trial_id"], kind="stable")
 
 
-def load(storage: Storage, study: str) -> StudyRows:
+def load(storage: Storage, study: str, weights: Weights | None = None) -> StudyRows:
     """Read one study.
+
+    Args:
+        storage: the folder that holds the studies' results.
+        study: its name.
+        weights: what is to weigh alike in its test scores; None: what the study says.
 
     Raises:
         ValueError: no trial of this name was ever recorded under `storage`, or its papers' numbers
@@ -222,6 +267,10 @@ def load(storage: Storage, study: str) -> StudyRows:
     others: tuple[tables.TableName, ...] = ("steps", "scores", "images", "pictures", "evaluations")
     frames = {"trials": set_dirty_apart(trials.to_pandas())}
     frames |= {name: tables.read(storage, study, name).to_pandas() for name in others}
+    if weights is not None:
+        definition = {**definition, WEIGHTS: weights}
+    if definition.get(WEIGHTS) == "patients":
+        frames = patients_alike(frames)
     if (folds := definition.get(FOLDS)) is not None:
         frames = mean_over_folds(frames, folds)
     return StudyRows(

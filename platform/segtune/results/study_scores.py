@@ -49,9 +49,8 @@ class StudyScores:
 
     def _shown(self) -> list[str]:
         """What the study's definition says is always shown: what stands for a trial first."""
-        kinds = self.rows.score_kinds
-        always = [name for name, kind in kinds.items() if kind.shown]
-        return [*dict.fromkeys([*headline(kinds), *always])]
+        always = [name for name, kind in self.rows.all_score_kinds.items() if kind.shown]
+        return [*dict.fromkeys([*headline(self.rows.score_kinds), *always])]
 
     def leading(self, split: str) -> tuple[Measure, ...]:
         """The first measure between 0 and 1 and the first other one: an overlap and a distance."""

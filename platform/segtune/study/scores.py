@@ -47,6 +47,12 @@ def scores(config: Any) -> dict[str, ScoreKind]:
     return {name: ScoreKind(*kind) for name, kind in offered().items()} if offered else {}
 
 
+def scores_at_test(config: Any) -> dict[str, ScoreKind]:
+    """The metrics that test alone has, by name."""
+    offered = getattr(config, "scores_at_test", None)
+    return {name: ScoreKind(*kind) for name, kind in offered().items()} if offered else {}
+
+
 def selection(config: Any) -> Selection | None:
     """What chooses the best epoch; None where the configuration does not say."""
     offered = getattr(config, "selects", None)

@@ -1,5 +1,6 @@
 """Thin structures: against slow restatements of the sources, and by properties."""
 
+import dataclasses
 import itertools
 import math
 from pathlib import Path
@@ -22,6 +23,7 @@ from segcore.metrics import METRICS, centreline, centreline_distances, cl_dice, 
 from segcore.metrics.images import Scored, score
 from segcore.metrics.metric import Metric, Pair
 from segcore.metrics.table import OF_IMAGES, OF_LINES, OF_P2ILF
+from segcore.presets import nano
 from segcore.training.runtime import Runtime
 from segcore.training.scoring import PredictedSample, Target, score_predictions
 
@@ -196,6 +198,14 @@ def test_landmark_sets_are_scored_so_at_test_and_others_as_before(tmp_path: Path
     assert p2ilf(tmp_path).metrics == (*OF_IMAGES, *OF_P2ILF)
     assert SyntheticLiver().metrics == Folder(root="nowhere").metrics == OF_IMAGES
     assert all(METRICS[key].load().only_at_test for key in OF_P2ILF)
+    config = dataclasses.replace(nano(), data=L3D(root="nowhere"))
+    assert not {"cl_dice", "line_distance"} & config.scores().keys()
+    shown = {name for name, kind in config.scores_at_test().items() if kind[-1]}
+    assert shown == {"cl_dice"}
+    assert nano().scores_at_test() == {}
+    assert {name for name, kind in nano().scores().items() if kind[-1]} == {
+        "dice", "assd", "nsd", "hd95",
+    }  # fmt: skip
 
 
 def test_at_an_images_own_size_the_distance_is_in_its_own_pixels(tmp_path: Path) -> None:

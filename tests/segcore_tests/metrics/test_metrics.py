@@ -29,7 +29,9 @@ from segcore.metrics import (
 )
 from segcore.metrics.aggregate import aggregate
 from segcore.metrics.images import Scored, score
+from segcore.metrics.metric import Pair
 from segcore.metrics.nearest import distances
+from segcore.metrics.surface import border
 from segcore.metrics.table import OF_IMAGES, default_protocol
 from segcore.training.events import ImageScore
 
@@ -118,6 +120,27 @@ def test_single_pixels_are_as_far_apart_as_they_are() -> None:
     a, b = EMPTY.copy(), EMPTY.copy()
     a[2, 3] = b[5, 7] = True
     assert (assd(a, b), hausdorff(a, b)) == (5, 5)
+
+
+def test_hd95_sees_a_false_island_that_is_a_small_part_of_both_outlines() -> None:
+    """The default is the larger of the directed percentiles, as MONAI and DeepMind state it."""
+    truth: Mask = np.zeros((300, 300), bool)
+    truth[100:200, 100:200] = True
+    prediction = np.roll(truth, 1, axis=0)
+    prediction[5:15, 5:15] = True
+
+    def directed(a: Mask, b: Mask) -> float:
+        between = np.argwhere(border(a))[:, None] - np.argwhere(border(b))
+        return float(np.percentile(np.sqrt((between**2).sum(axis=2)).min(axis=1), 95))
+
+    found = {protocol: TABLE[f"hd95.{protocol}"].load().compute(Pair(prediction, truth))
+             for protocol in ("max_of_directed", "pooled")}  # fmt: skip
+    larger = max(directed(prediction, truth), directed(truth, prediction))
+    assert found == {"max_of_directed": pytest.approx(larger), "pooled": 1.0}
+    assert larger > 100
+    assert hausdorff(prediction, truth, percentile=95) == found["max_of_directed"]
+    assert default_protocol("hd95") == "max_of_directed"
+    assert not TABLE["hd95.max_of_directed"].load().only_at_test
 
 
 @pytest.mark.parametrize("metric", [dice, iou])
@@ -224,7 +247,7 @@ def test_a_missing_class_costs_the_diagonal() -> None:
     found = values(np.where(truth == 2, 0, truth).astype(np.uint8), truth)
     assert found["silhouette dice per_image"] == 0
     assert found["silhouette nsd tolerance_1pct"] == 0
-    assert found["silhouette hd95 pooled"] == pytest.approx(1024 * math.sqrt(2))
+    assert found["silhouette hd95 max_of_directed"] == pytest.approx(1024 * math.sqrt(2))
     nowhere = values(np.zeros_like(truth), np.zeros_like(truth))
     published = {nowhere.pop("pooled assd stack3d"), nowhere.pop("pooled assd background_10mm")}
     assert published == {80, 0}
@@ -321,7 +344,7 @@ def test_macro_exists_once_per_metric_and_protocol() -> None:
     ]
     scores = aggregate(images)
     macro = [(s.metric, s.protocol) for s in scores if s.class_name == "macro"]
-    others = [("assd", "mean_of_directed"), ("hd95", "max_of_directed")]
+    others = [("assd", "mean_of_directed"), ("hd95", "pooled")]
     assert sorted(macro) == sorted([*DEFAULT_PROTOCOLS.items(), *others])
     of_the_whole = {(s.metric, s.protocol) for s in scores if s.class_name == "pooled"}
     published = {("assd", "background_10mm"), ("assd", "stack3d")}

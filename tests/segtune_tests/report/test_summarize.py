@@ -66,8 +66,8 @@ def test_default_protocol_and_native_size_are_shown_whatever_else_is_there(tmp_p
         ("dice", "per_image", 4 * SIDE, "test"), ("dice", "a_first_by_name", SIDE, "test"),
         ("assd", "background_10mm", SIDE, "test"), ("assd", "stack3d", SIDE, "test"),
         ("assd", "per_class_px", SIDE, "test"), ("assd", "per_class_px", 4 * SIDE, "test"),
-        ("assd", "mean_of_directed", SIDE, "test"), ("hd95", "max_of_directed", SIDE, "test"),
-        ("hd95", "pooled", SIDE, "test"), ("nsd", "tolerance_1pct", 2 * SIDE, "external"),
+        ("assd", "mean_of_directed", SIDE, "test"), ("hd95", "pooled", SIDE, "test"),
+        ("hd95", "max_of_directed", SIDE, "test"), ("nsd", "tolerance_1pct", 2 * SIDE, "external"),
     ]  # fmt: skip
     rows = [r for r in tables.read(tmp_path, "known", "scores").to_pylist()
             if r["trial_id"] == "base-s0"]  # fmt: skip
@@ -83,12 +83,25 @@ def test_default_protocol_and_native_size_are_shown_whatever_else_is_there(tmp_p
     assert shown == {
         "dice": ("per_image", MASKS, ""),
         "assd": ("per_class_px", MASKS, "px"),
-        "hd95": ("pooled", MASKS, "px"),
+        "hd95": ("max_of_directed", MASKS, "px"),
         "nsd": None,
     }
     outside = found.measure("nsd", "external")
     assert outside is not None
     assert outside.resolution == LARGER_MASKS  # the native size was not scored there
+
+
+def test_what_test_alone_has_is_shown_where_the_study_says_so(tmp_path: Path) -> None:
+    kind = {"direction": "maximize", "unit": "fraction", "label": "clDice"}
+    told = {**kind, "about": "Of lines.", "protocol": "per_image", "shown": True}
+    write_study(tmp_path, {"base": (0.7, 0.71, 0.7)}, defined={"scores_at_test": {"cl_dice": told}})
+    [row] = [r for r in tables.read(tmp_path, "known", "scores").to_pylist()
+             if r["trial_id"] == "base-s0" and r["split"] == "test"]  # fmt: skip
+    tables.write(tmp_path, "known", "scores", [row, {**row, "metric": "cl_dice", **kind}])
+    found = scores(tmp_path, "known")
+    assert [m.metric for m in found.measures("test")] == ["dice", "cl_dice"]
+    assert [m.metric for m in found.measures("val")] == ["dice"]
+    assert found.measures("test")[1].definition == "Of lines."
 
 
 def test_a_search_answers_with_its_best_and_a_warning(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from segcore.presets import nano
 from segtune.report.evidence.search_results import in_distribution
 from segtune.study.definition import check_grown, define
 from segtune.study.overrides import Changes, apply
+from segtune.study.sequential import Sequential
 from segtune.study.space import When
 from segtune.study.spec import Ablation, AtLeast, AtMost, Objective, Search
 from segtune.study.stopping import Asha, MedianStopping, Scheduler
@@ -87,6 +88,7 @@ def test_the_values_of_a_field_are_tried_beside_what_they_need() -> None:
     [
         ({"finalists": 2}, "finalist_seeds is empty"),
         ({"finalist_seeds": (100,)}, "no finalists"),
+        ({"finalist_seeds": Sequential(), "finalists": 2}, "may choose the configurations"),
         ({"margin": {"dice": 0.01}}, "it is for the finalists, and there are none"),
         (
             {"margin": {"nsd": 0.1}, "finalists": 2, "finalist_seeds": (100,)},
@@ -181,6 +183,16 @@ def test_a_search_may_grow_and_nothing_else() -> None:
         refusal(partial(check_grown, old, define("s", search(**changed))))
     refusal(lambda: check_grown(grown, define("s", search(finalists=2, finalist_seeds=(7,)))))
     refusal(lambda: check_grown(grown, define("s", search())))
+
+
+def test_a_search_does_not_go_on_by_another_protocol_of_the_same_name() -> None:
+    now = define("s", search())
+    old = {**now, "scores": {m: {**k, "protocol": "another"} for m, k in now["scores"].items()}}
+    said = refusal(lambda: check_grown(old, now))
+    assert "objective dice: its protocol was 'another', now" in said
+    check_grown(
+        {**now, "scores": {m: {**k, "protocol": ""} for m, k in now["scores"].items()}}, now
+    )
 
 
 def test_every_arm_is_tuned_over_the_same_candidates() -> None:

@@ -1,11 +1,12 @@
 """What may be concluded from a study, and what speaks against it: values, computed without plotly.
 
+across/         The same arms on several data sets: what holds for data sets like these.
 answer          The study's answer in a few sentences.
 checklist/      What a reviewer asks of a study, answered from what is on record.
 compare         Every arm against the baseline, seed by seed and patient by patient.
 conclusions     Differences to the baseline as sentences.
 costs/          What arms cost, and whether one is no worse than another and cheaper.
-crossed         A difference that should show again with other seeds and other patients.
+crossed/        What seeds and patients together say of a difference.
 estimate        A mean with its interval.
 finalists       A search's finalists as the arms of a study.
 margins         Against a margin: whether an arm is as good as the baseline, or no worse.
@@ -16,6 +17,7 @@ patients        Scores by test patient: patients resampled, left out one at a ti
 power/          Power: the seeds and patients that a verdict takes.
 rare_failures   Trainings, patients and images that are unlike the rest, and those not seen.
 search_results  A search's trials: what was drawn, what it scored, and the Pareto front.
+sequential/     Verdicts that are looked at several times, as seeds are added.
 stats           Intervals and tests on one number per seed or per patient.
 summary         What each arm scores on the test split, over seeds and over patients.
 

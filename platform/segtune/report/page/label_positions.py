@@ -16,6 +16,9 @@ _POSITIONS = {
 }
 """Plotly's name -> left edge in widths, side of the line, shift in gaps along x and y."""
 
+_MOST = 0.08
+"""Share of a name that may cover other names and marks, or lie outside: beyond it is unreadable."""
+
 Box = tuple[float, float, float, float]
 
 
@@ -24,14 +27,19 @@ def text_positions(
     texts: Sequence[str],
     size: tuple[float, float],
     bars: Sequence[Box] = (),
+    first: Sequence[bool] = (),
 ) -> list[str]:
     """A `textposition` per point, chosen one after another to cover as little as possible.
+
+    Empty where a name would cover others, or their marks, wherever it stands: a legend or a hover
+    has to say it.
 
     Args:
         points: positions in the panel as fractions of its size, y upwards.
         texts: what is written at each.
         size: width and height of the panel, pixels.
         bars: other things not to be covered, from (x, y) to (x, y) as fractions.
+        first: points whose names are placed before the others'.
     """
     at = [(x * size[0], y * size[1]) for x, y in points]
     taken: list[Box] = [(x - 5, y - 5, x + 5, y + 5) for x, y in at]
@@ -39,11 +47,14 @@ def text_positions(
         (a * size[0] - 2, b * size[1] - 2, c * size[0] + 2, d * size[1] + 2) for a, b, c, d in bars
     ]
     chosen = [""] * len(points)
-    for i in sorted(range(len(at)), key=lambda k: (at[k][1], at[k][0])):
+    later = [not f for f in first] or [True] * len(points)
+    for i in sorted(range(len(at)), key=lambda k: (later[k], at[k][1], at[k][0])):
         boxes = {p: _box(at[i], texts[i], p) for p in _POSITIONS}
-        others = taken[:i] + taken[i + 1 :] + lines
-        chosen[i] = min(boxes, key=lambda p: _cover(boxes[p], others, size))
-        taken.append(boxes[chosen[i]])
+        others = taken[:i] + taken[i + 1 :]
+        best = min(boxes, key=lambda p: _cover(boxes[p], others + lines, size))
+        if _cover(boxes[best], others, size) <= _MOST * _CHARACTER * len(texts[i]) * _LINE:
+            chosen[i] = best
+            taken.append(boxes[best])
     return chosen
 
 

@@ -188,7 +188,8 @@ def span(numbers: Sequence[float], room: float) -> list[float]:
         room: at each end, as a share of the distance between smallest and largest.
     """
     low, high = min(numbers), max(numbers)
-    extra = room * (high - low) or 0.1 * abs(high) or 1.0
+    alike = high - low <= 1e-9 * max(abs(low), abs(high))  # but for what rounding leaves of them
+    extra = 0.1 * abs(high) or 1.0 if alike else room * (high - low)
     return [low - extra, high + extra]
 
 
@@ -252,13 +253,13 @@ def arrowheads(
     if estimate.low is None or estimate.high is None:
         return []
     out = [(ends[0], estimate.low < ends[0], "left"), (ends[1], estimate.high > ends[1], "right")]
-    symbols = {"left": "triangle-left", "right": "triangle-right"}
-    if upright:
-        symbols = {"left": "triangle-down", "right": "triangle-up"}
+    # Drawn inwards from the end, so that none lies on the names beside the panel.
+    angles = {"left": 180, "right": 0} if upright else {"left": -90, "right": 90}
     along, across = ("y", "x") if upright else ("x", "y")
     return [
         {"type": "scatter", along: [end], across: [at], "mode": "markers", "hoverinfo": "skip",
-         "marker": {"color": color, "symbol": symbols[side], "size": 10}, "cliponaxis": False,
+         "marker": {"color": color, "symbol": "arrow", "angle": angles[side], "size": 10},
+         "cliponaxis": False,
          **({"legendgroup": group} if group else {})}
         for end, beyond, side in out if beyond
     ]  # fmt: skip

@@ -87,7 +87,7 @@ def class_figure(found: ClassScores, looks: Looks) -> Figure:
         keys=arm_keys((s.arm for s in found.scores if s.estimate is not None), looks),
         xaxis={"tickvals": list(range(len(classes))), "ticktext": [name(c) for c in classes],
                "range": [-0.5, len(classes) - 0.5], "ticks": "", "showgrid": False},
-        yaxis={"title": {"text": f"{found.measure.label} on test ({better} is better)"},
+        yaxis={"title": {"text": f"{found.measure.heading}<br>on test ({better} is better)"},
                "range": ends},
     )  # fmt: skip
 

@@ -142,7 +142,7 @@ def domain_figure(shifts: Shifts, looks: Looks) -> Figure:
         height=96 + 40 * len(arms),
         span="half",
         keys=[Key("", "test", MUTED, "circle-open"), Key("", "external", MUTED, "circle")],
-        xaxis={"title": {"text": f"{measure.label}, macro"}, "nticks": 6},
+        xaxis={"title": {"text": f"{measure.heading}, macro"}, "nticks": 6},
         yaxis=named_rows(row),
     )
 
@@ -169,7 +169,7 @@ def size_figure(shifts: Shifts, looks: Looks) -> Figure:
         span="half",
         keys=arm_keys((s.arm for s in shifts.sizes), looks),
         xaxis={"title": {"text": "side of the masks (px)"}, "tickvals": sizes},
-        yaxis={"title": {"text": f"{shifts.measure.label} on test, macro"}},
+        yaxis={"title": {"text": f"{shifts.measure.heading}<br>on test, macro"}},
     )
 
 

@@ -2,7 +2,7 @@
 
 from segtune.report.evidence.checklist.empty_masks import empty_masks
 from segtune.report.evidence.patients import DRAWS
-from segtune.report.evidence.stats import MIN_PATIENTS, MIN_SEEDS
+from segtune.report.evidence.stats import MIN_EFFECTIVE, MIN_PATIENTS, MIN_SEEDS
 from segtune.report.parts.searches.importance import MIN_TRIALS
 from segtune.results.study_rows import StudyRows
 from segtune.results.study_scores import StudyScores
@@ -12,6 +12,7 @@ _PROTOCOLS = {
     "per_image": " (per image, then the mean over images)",
     "per_class_px": _PIXELS,
     "pooled": _PIXELS,
+    "max_of_directed": _PIXELS,
 }
 
 
@@ -47,6 +48,7 @@ def notes(study: StudyScores) -> tuple[tuple[str, str], ...]:
         )
     found += [
         ("Macro", "Mean over the foreground classes; pooled: all foreground as one mask."),
+        *_weights(rows),
         ("Empty masks", empty_masks(rows)),
         (
             "95 % interval over seeds",
@@ -69,16 +71,17 @@ def notes(study: StudyScores) -> tuple[tuple[str, str], ...]:
         (
             "95 % interval over both, and the verdict",
             "Over seeds alone a difference may be the test patients', over patients alone it may "
-            "be the seeds'. Here both standard errors are added in squares, with Welch's degrees "
-            "of freedom (Clark's min F', 1973): the difference should show again with other seeds "
-            "and other patients. Skewed differences of patients are allowed for (Hall 1992; the "
-            "more careful result is kept): of true nulls 3 to 6 in 100 are rejected, up to 10 "
-            "where most patients are alike and a few very far off. p is of this test; Holm: "
-            "corrected across all arms of a metric, and the intervals with Bonferroni's "
-            "correction, so that they hold together. Better or worse: p < 0.05 after the "
-            "correction. Fewer than "
-            f"{MIN_SEEDS} seeds or {MIN_PATIENTS} patients give no p and no verdict; patients with "
-            "unlike numbers of images count as the equal ones that they are worth (Kish 1965).",
+            "be the seeds'. Here it has to show over seeds, over patients and over both, so that "
+            "it should show again with other seeds and other patients: by t tests of either alone, "
+            "and by a quasi-F test of both (Clark 1973), in which what a seed does on a patient "
+            "beyond both is counted once. Skewed differences of patients are allowed for (Johnson "
+            "1978), and the most careful result is kept: of true nulls up to 6 in 100 are "
+            "rejected, up to 10 where most patients are alike and a few very far off (simulated). "
+            "p is of this test; Holm: corrected across all arms of a metric, and the intervals "
+            "with Bonferroni's correction, so that they hold together. Better or worse: p < 0.05 "
+            f"after the correction. Fewer than {MIN_SEEDS} seeds or {MIN_PATIENTS} patients give "
+            "no p and no verdict, nor do patients with such unlike numbers of images that they "
+            f"are worth fewer than {MIN_EFFECTIVE} equal ones (Kish 1965).",
         ),
         *_margin(rows),
         (
@@ -112,6 +115,19 @@ def notes(study: StudyScores) -> tuple[tuple[str, str], ...]:
             )
         )
     return tuple(found)
+
+
+def _weights(rows: StudyRows) -> tuple[tuple[str, str], ...]:
+    if rows.weights == "images":
+        return ()
+    return (
+        (
+            "Patients weigh alike",
+            "As the study asks: test scores, and differences of them, are means over patients, of "
+            "each patient the mean over its images. Val, by which epochs are chosen, what was "
+            "evaluated afterwards, and what is computed of a whole set at once are over images.",
+        ),
+    )
 
 
 def _margin(rows: StudyRows) -> list[tuple[str, str]]:

@@ -179,7 +179,7 @@ def spread_figure(spreads: Sequence[Spread], looks: Looks, measure: Measure) -> 
         boxgap=0.2,
         boxgroupgap=0.15,
         xaxis={"ticks": "", "showgrid": False},
-        yaxis={"title": {"text": f"{measure.label} of one test image"}},
+        yaxis={"title": {"text": f"{measure.heading} of one test image"}},
     )
 
 

@@ -30,7 +30,8 @@ def scores_part(summary: Summary, comparisons: Sequence[Comparison], looks: Look
     return Part(
         title,
         f"Mean over seeds; second line: 95 % t interval over seeds{third}. Foreground classes "
-        "only; Dice, IoU and distances without a class are means over classes. "
+        "only; scores without a class are means over classes. "
+        f"{'Patients weigh alike. ' * (summary.weights == 'patients')}"
         f"Per arm {n}; one seed alone (n=1) has no interval. Bold: best mean of a column; "
         f"{_sign_words(comparisons)}.{_beyond(summary)}",
         sheet=scores_sheet(summary, comparisons, looks),

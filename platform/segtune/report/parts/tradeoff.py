@@ -1,7 +1,7 @@
 """Score against cost: a point per arm or trial, and the Pareto front."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,10 +30,13 @@ from segtune.results.study_rows import MACRO, StudyRows
 
 AXES = ("peak", "state", "seconds", "trainable")
 """Costs that a score is drawn against, a panel each."""
-_PANEL = (480.0, 300.0)
+_PANEL = (460.0, 250.0)
 """Width and height of a panel for placing names, pixels."""
 _LOG_FROM = 20.0
 """An axis is logarithmic if the largest cost is so many times the smallest."""
+FEW = 6
+NO_ROOM = " Names that find no room are left out."
+"""Said of more than a few."""
 
 
 @dataclass(frozen=True)
@@ -110,15 +113,16 @@ def tradeoff_figure(
              "text": [f"{plain(p.name)}<br>{plain(p.note)}" for p in quiet],
              "hovertemplate": "%{text}<br>%{x:.4g}, %{y:.4f}<extra></extra>"}
         )  # fmt: skip
-    positions = _label_positions(own, named, x_range, y_range, log)
+    on_front = {p.name for p, best in zip(points, panel.front, strict=True) if best}
+    positions = _label_positions(own, named, on_front, x_range, y_range, log)
     for p, position in zip(own, positions, strict=True):
         look = looks[p.name]
         shown = f"%{{x:.4g}} {interval(p.x, 2)}<br>%{{y:.4f}} {interval(p.y, 4)}"
         traces.append(
             {"type": "scatter", "x": [p.x.mean], "y": [p.y.mean], "error_x": _error(p.x),
              "error_y": _error(p.y), "mode": "markers+text", "name": plain(p.name),
-             "legendgroup": p.name, "text": [name(p.name) if p.name in named else ""],
-             "textposition": position, "textfont": {"size": 12},
+             "legendgroup": p.name, "text": [name(p.name) if p.name in named and position else ""],
+             "textposition": position or "top center", "textfont": {"size": 12},
              "marker": {"color": look.color, "symbol": look.symbol, "size": 10},
              "cliponaxis": False,
              "hovertemplate": f"{plain(p.name)}<br>{shown}<br>{plain(p.note)}<extra></extra>"}
@@ -144,13 +148,14 @@ def _front(panel: Panel, log: bool) -> dict[str, Any]:
         "type": "scatter", "x": [x for x, _ in on], "y": [y for _, y in on], "legendgroup": "front",
         "mode": "lines+markers", "name": "Pareto front", "hoverinfo": "skip",
         "line": {"color": faded(MUTED, 0.45), "width": 4, "shape": "hv"},
-        "marker": {"color": MUTED, "size": 19, "symbol": "circle-open", "line": {"width": 1.5}},
+        "marker": {"color": MUTED, "size": 16, "symbol": "circle-open", "line": {"width": 1.5}},
     }  # fmt: skip
 
 
 def _label_positions(
     points: Sequence[Point],
     named: Sequence[str],
+    on_front: Collection[str],
     x_range: Sequence[float],
     y_range: Sequence[float],
     log: bool,
@@ -170,8 +175,8 @@ def _label_positions(
         )
         if a is not None and b is not None and c is not None and d is not None
     ]
-    return text_positions(at, [name(p.name) if p.name in named else "" for p in points],
-                          _PANEL, bars)  # fmt: skip
+    texts = [name(p.name) if p.name in named else "" for p in points]
+    return text_positions(at, texts, _PANEL, bars, [p.name in on_front for p in points])
 
 
 def _fraction(value: float, limits: Sequence[float], log: bool = False) -> float:
@@ -223,7 +228,8 @@ def arms_tradeoff_part(
         title,
         "One mark per arm: mean over seeds, bars are 95 % t intervals over seeds. "
         f"{'Up' if measure.higher_is_better else 'Down'} and to the "
-        f"left is better; no arm beats one on the Pareto front in both means. Per arm {n}.",
+        f"left is better; no arm beats one on the Pareto front in both means. Per arm {n}."
+        f"{NO_ROOM if len(rows.arms) > FEW else ''}",
         figures=_figures(found, looks, rows.arms, y_title, fraction=measure.is_fraction),
     )
 

@@ -193,7 +193,7 @@ def learning_figure(
         span=span,
         keys=keys,
         xaxis={"title": {"text": x_title}, "rangemode": "tozero", "nticks": 7},
-        yaxis={"title": {"text": f"{measure.label} on val, macro"},
+        yaxis={"title": {"text": f"{measure.heading} on val, macro"},
                "range": limits([e for m in means for e in m.y], measure)},
     )  # fmt: skip
 

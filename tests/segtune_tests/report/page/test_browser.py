@@ -37,6 +37,17 @@ HIDE_LORA = """(() => {
     return [before, shown(), key.getAttribute('aria-pressed')];
 })()"""
 
+SORTED = """(() => {
+    const box = [...document.querySelectorAll('.table')].find((t) => t.innerText.includes('NSD'));
+    const k = [...box.querySelectorAll('th')].findIndex((h) => h.innerText.startsWith('ASSD'));
+    const values = () => [...box.querySelectorAll('tbody tr')]
+        .map((r) => r.cells[k].querySelector('bdi').innerText);
+    box.querySelectorAll('th')[k].click();
+    const down = values();
+    box.querySelectorAll('th')[k].click();
+    return [down, values()];
+})()"""
+
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -64,6 +75,7 @@ def seen(page: Path) -> dict[str, Any]:
             found["printed"] = await tab.evaluate(FIGURES)
             await tab.evaluate("dispatchEvent(new Event('afterprint'))")
             found["after printing"] = await tab.evaluate(FIGURES)
+            found["sorted"] = await tab.evaluate(SORTED)
             found["legend"] = await tab.evaluate(HIDE_LORA)
             await tab.open(page.as_uri(), width=400, dark=True)
             await tab.until(ALL_DRAWN)
@@ -108,6 +120,13 @@ def test_a_phone_scrolls_in_one_direction_only(seen: dict[str, Any]) -> None:
 
 def test_a_wide_page_needs_no_scrolling_table(seen: dict[str, Any]) -> None:
     assert seen["scrolling tables"] == []
+
+
+def test_a_click_on_a_heading_sorts_numbers_as_numbers(seen: dict[str, Any]) -> None:
+    down, up = ([float(text) for text in column] for column in seen["sorted"])
+    assert down == sorted(down, reverse=True)
+    assert up == sorted(up)
+    assert min(up) < 10 < max(up)
 
 
 def test_a_legend_entry_hides_its_arm_in_all_figures_of_its_part(seen: dict[str, Any]) -> None:

@@ -45,7 +45,7 @@ def test_latex_has_mean_and_sd_the_best_in_bold_and_marks(tables: Path) -> None:
     assert body["full (baseline)"][columns] == shown("full")
     assert body["srft\\_galore"][columns] == f"\\textbf{{{shown('srft_galore')}}}"
     assert body["lora"][columns] == f"{shown('lora')}$^{{\\dagger}}$"
-    assert body["lora"][body["arm"].index("ASSD (px)")].endswith("$^{\\dagger}$")
+    assert body["lora"][body["arm"].index("ASSD (px), per\\_class\\_px")].endswith("$^{\\dagger}$")
     assert "bold: best mean" in lines[-2]
     assert "\\multicolumn" in lines[-2]
 

@@ -17,6 +17,7 @@ from segtune.report.page.look import (
     looks,
     name,
     plain,
+    span,
 )
 from segtune.report.page.text import LONGEST_NAME
 
@@ -109,6 +110,22 @@ def test_labels_stay_apart_and_inside() -> None:
     assert "left" in text_positions([(0.98, 0.5)], ["srft_galore"], (300, 200))[0]
     beside = text_positions([(0.5, 0.5)], ["lora"], (300, 200), [(0.5, 0.2, 0.5, 0.8)])
     assert beside == ["middle right"]
+
+
+def test_a_name_without_room_is_left_out_and_the_front_comes_first() -> None:
+    pile = [(0.5, 0.5 + 0.002 * k) for k in range(30)]
+    names = [f"arm_{k:02d}_with_rank_8" for k in range(30)]
+    front = [k == 29 for k in range(30)]
+    found = text_positions(pile, names, (300, 200), first=front)
+    assert found[29]
+    assert 1 < sum(map(bool, found)) < 10
+    assert all(text_positions([(0.1, 0.1), (0.5, 0.5), (0.9, 0.9)], names[:3], (600, 300)))
+
+
+def test_an_axis_of_numbers_that_differ_by_rounding_alone_is_readable() -> None:
+    assert span([0.36, 0.36 + 1e-16], 0.2) == pytest.approx([0.324, 0.396])
+    assert span([1.0, 3.0], 0.5) == [0.0, 4.0]
+    assert span([0.0, 0.0], 0.5) == [-1.0, 1.0]
 
 
 def test_ticks_of_a_logarithmic_axis_are_round() -> None:

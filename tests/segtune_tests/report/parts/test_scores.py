@@ -15,10 +15,10 @@ def test_summary_is_mean_and_t_interval_over_seeds(methods: StudyScores) -> None
     assert [a.arm for a in summary.arms] == ["full", "galore", "lora", "srft_galore"]
     assert [a.is_baseline for a in summary.arms] == [True, False, False, False]
     assert [c.key for c in summary.columns] == [
-        "dice_macro", "assd_macro", "iou_macro", "hd95_macro", "dice_pooled",
+        "dice_macro", "assd_macro", "nsd_macro", "hd95_macro", "dice_pooled",
         "dice_ridge", "dice_silhouette", "dice_ligament",
     ]  # fmt: skip
-    assert summary.columns[1].label == "ASSD (px)"
+    assert summary.columns[1].label == "ASSD (px), per_class_px"
     for arm in summary.arms:
         dice = arm.values["dice_macro"]
         low, high = stats.t.interval(

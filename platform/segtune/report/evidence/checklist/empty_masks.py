@@ -2,11 +2,16 @@
 
 from segtune.results.study_rows import StudyRows
 
+_DISTANCES = (
+    "Distances: one empty mask counts as the image's diagonal, a bound of every distance; an image "
+    "where both are empty is not counted."
+)
 _EMPTY = {
     "per_image": "Overlap: one empty mask scores 0; an image where truth and prediction are both "
     "empty is not counted.",
-    "per_class_px": "Distances: one empty mask counts as the image's diagonal, a bound of every "
-    "distance; an image where both are empty is not counted.",
+    "per_class_px": _DISTANCES,
+    "pooled": _DISTANCES,
+    "max_of_directed": _DISTANCES,
     "adaptive": "F-measure: an image whose truth is empty is not counted.",
     "probabilities": "S-measure, E-measure, MAE: where the truth is empty they say how much of the "
     "image is left unmarked.",
@@ -22,7 +27,7 @@ def empty_masks(rows: StudyRows) -> str:
 def _empty(rows: StudyRows) -> str:
     """What an empty mask scores, for each protocol that the tables have."""
     protocols = sorted({str(p) for p in rows.scores["protocol"].unique()})
-    known = [_EMPTY[p] for p in protocols if p in _EMPTY]
+    known = dict.fromkeys(_EMPTY[p] for p in protocols if p in _EMPTY)
     return " ".join(known) or "What an empty mask scores is a matter of the protocol."
 
 

@@ -159,7 +159,7 @@ def forest_figure(found: Forest, looks: Looks, ends: Sequence[float]) -> Figure:
     drawn = {one.kind for intervals in found.rows.values() for one in intervals}
     better = "right is better" if measure.higher_is_better else "left is better"
     where = "" if found.split == "test" else f" on {found.split}"
-    x_title = f"{measure.label}{where}: arm minus {name(found.baseline)}<br>{better}"
+    x_title = f"{measure.heading}{where}: arm minus {name(found.baseline)}<br>{better}"
     return figure(
         traces,
         height=116 + 56 * len(arms),

@@ -81,10 +81,11 @@ def _caption(comparisons: Sequence[Comparison]) -> str:
         else f"seeds ({seeds})"
     )
     where = "the test split" if first.split == "test" else "the external set"
+    alike = ", patients weighing alike" if first.weights == "patients" else ""
     several = len({c.baseline for c in comparisons}) > 1
     reference = "other arms" if several else first.baseline
     text = (
-        f"Differences to {reference} on {where}, with 95 % intervals over {over}"
+        f"Differences to {reference} on {where}{alike}, with 95 % intervals over {over}"
         f"{', which hold for all arms of a measure together (Bonferroni); p after Holm' * tested}."
     )
     return latex_text(text)

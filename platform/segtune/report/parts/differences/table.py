@@ -28,6 +28,7 @@ def differences_sheet(
     rows, raw = [], []
     several = len({c.baseline for c in comparisons}) > 1
     margins = any(c.margin is not None for c in comparisons)
+    alike = any(c.weights == "patients" for c in comparisons)
     for comparison in comparisons:
         for d in comparison.differences:
             against = f"minus {comparison.baseline}" if several else ""
@@ -41,9 +42,9 @@ def differences_sheet(
     return Sheet(
         file_name,
         (
-            "metric", "arm", "difference", "95 % over seeds", "95 % over patients",
-            "95 % over both", "p (Holm)", *(("90 % against the margin",) if margins else ()),
-            "verdict",
+            "metric", "arm", f"difference{', patients alike' * alike}", "95 % over seeds",
+            "95 % over patients", "95 % over both", "p (Holm)",
+            *(("90 % against the margin",) if margins else ()), "verdict",
         ),
         tuple(rows),
         frozenset(),

@@ -91,7 +91,7 @@ def _sheet(found: Overview, looks: Looks) -> Sheet:
     rows = [_cells(line, found, looks) for line in found.lines]
     return Sheet(
         "overview",
-        ("arm", found.measure.label, "difference", "verdict", "memory", "time", "trains"),
+        ("arm", found.measure.heading, "difference", "verdict", "memory", "time", "trains"),
         tuple(rows),
         frozenset(i for i, line in enumerate(found.lines) if line.is_baseline),
         (
@@ -173,10 +173,11 @@ def _forest(found: Overview, looks: Looks) -> Figure:
     height = _ROW if len(compared) <= 40 else _SMALLEST_ROW
     better = "right is better" if measure.higher_is_better else "left is better"
     names = named_rows(row)
+    title = f"{measure.heading}: arm minus {plain(found.baseline)}<br>{better}"
     return figure(
         traces,
-        height=76 + height * len(compared),
-        xaxis={"title": {"text": f"{measure.label}: arm minus {plain(found.baseline)} ({better})"},
-               "zeroline": True, "zerolinewidth": 1.5, "nticks": 8, "range": ends},
+        height=92 + height * len(compared),
+        xaxis={"title": {"text": title}, "zeroline": True, "zerolinewidth": 1.5, "nticks": 6,
+               "range": ends},
         yaxis=names | {"tickfont": {"size": 12 if height == _ROW else 10}},
     )  # fmt: skip

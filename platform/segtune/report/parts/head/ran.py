@@ -34,6 +34,11 @@ def facts(rows: StudyRows) -> tuple[Fact, ...]:
             else [Fact("folds", f"{rows.folds}: what is said of a seed is the mean over its folds")]
         ),
         Fact("images", images_text(rows)),
+        *(
+            []
+            if rows.weights == "images"
+            else [Fact("test scores", "patients weigh alike: of each, the mean over its images")]
+        ),
         Fact("code", listing(commits(trials)) or "no commit recorded"),
         Fact("versions", versions(trials)),
         Fact("commands", listing(unique(trials["command"])) or "not recorded"),

@@ -4,10 +4,12 @@ Trials that are not named share one trace, so that a thousand trials are a thous
 thousand traces.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from segtune.report.evidence.search_results import SearchResults, SearchTrial
-from segtune.report.page.look import FRONT, MUTED, OTHER, Figure, Key, faded, figure, packed
+from segtune.report.page.label_positions import text_positions
+from segtune.report.page.look import FRONT, MUTED, OTHER, Figure, Key, faded, figure, packed, span
 from segtune.report.page.page import Part
 from segtune.report.parts.searches.best_trials import SELECTION, trial_hover
 
@@ -18,8 +20,8 @@ _ENDS = (
     ("finished", OTHER, "circle"),
 )
 """How a trial ended, its colour and its symbol; what is drawn last lies on top."""
-_MANY_NAMES = 12
-"""On a front with more trials than these, their names are left out."""
+_PANEL = (1000.0, 330.0)
+"""Width and height of the front's panel for placing names, pixels."""
 
 
 @dataclass(frozen=True)
@@ -106,15 +108,14 @@ def pareto_figure(search: SearchResults) -> Figure:
         ordered = sorted(trials, key=lambda t: t.values[0] or 0.0)
         if not ordered:
             continue
-        written = front and len(ordered) <= _MANY_NAMES
+        texts, positions = _names(ordered, scored) if front else (None, None)
         keys.append(Key(label, f"{label} (n={len(ordered)})", color, symbol))
         traces.append(
             {"type": "scatter", "x": packed([t.values[0] or 0.0 for t in ordered]),
              "y": packed([t.values[1] or 0.0 for t in ordered]), "name": label,
              "legendgroup": label,
-             "mode": ("lines+markers" if front else "markers") + ("+text" if written else ""),
-             "text": [f"t{t.number}" for t in ordered] if written else None,
-             "textposition": "top center",
+             "mode": ("lines+markers" if front else "markers") + ("+text" if front else ""),
+             "text": texts, "textposition": positions,
              "line": {"color": faded(color, 0.5), "width": 1},
              "marker": {"color": color if front else faded(color, 0.6), "symbol": symbol,
                         "size": 10 if front else 7},
@@ -129,6 +130,21 @@ def pareto_figure(search: SearchResults) -> Figure:
         xaxis={"title": {"text": x}},
         yaxis={"title": {"text": y}},
     )
+
+
+def _names(
+    front: Sequence[SearchTrial], scored: Sequence[SearchTrial]
+) -> tuple[list[str], list[str]]:
+    """Text and its place for each trial on the front; empty where a name finds no room."""
+    limits = [span([t.values[k] or 0.0 for t in scored], 0.05) for k in (0, 1)]
+    at = [
+        tuple(((t.values[k] or 0.0) - low) / (high - low) for k, (low, high) in enumerate(limits))
+        for t in front
+    ]
+    texts = [f"t{t.number}" for t in front]
+    places = text_positions([(x, y) for x, y in at], texts, _PANEL)
+    shown = [text if place else "" for text, place in zip(texts, places, strict=True)]
+    return shown, [place or "top center" for place in places]
 
 
 def history_part(search: SearchResults) -> Part:
@@ -161,7 +177,8 @@ def pareto_part(search: SearchResults) -> Part:
     return Part(
         title,
         f"One mark per trial (n={len(complete)} finished with both objectives, {front} on the "
-        f"front); {', '.join(directions[:2])}. No trial beats one on the front in both. Hovering "
-        "shows what was drawn; values are macro on val at the best epoch.",
+        f"front); {', '.join(directions[:2])}. No trial beats one on the front in both; names on "
+        "it stand where there is room. Hovering shows what was drawn; values are macro on val at "
+        "the best epoch.",
         figures=((pareto_figure(search), "Scatter plot with the Pareto front"),),
     )

@@ -50,7 +50,7 @@ def search_curves_figure(curves: Curves, best: Looks, measure: Measure) -> Figur
         height=360,
         keys=[Key(t, t, best[t].color, "line") for t in best if t in of_best],
         xaxis={"title": {"text": "epoch"}, "tickformat": "d", "rangemode": "tozero"},
-        yaxis={"title": {"text": f"{measure.label} on val, macro"}},
+        yaxis={"title": {"text": f"{measure.heading} on val, macro"}},
     )
 
 
