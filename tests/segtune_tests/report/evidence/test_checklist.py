@@ -112,3 +112,12 @@ def test_a_damaged_record_of_the_data_says_how_to_write_it_anew(real: Path) -> N
         file.write_text(content)
         with pytest.raises(ValueError, match="segtune data describe known"):
             load(real, "known")
+
+
+def test_looks_and_weights_of_patients_are_told(real: Path) -> None:
+    definition = json.loads((real / "known" / "study.json").read_text())
+    more = {"weights": "patients", "sequential": {"at_least": 3, "looks": [3, 5]}}
+    (real / "known" / "study.json").write_text(json.dumps(definition | more))
+    items = found(real, "known").summary.checklist
+    assert "over patients (on test" in asked(items, "How are images, classes").answer
+    assert "after 3 and 5 seeds" in asked(items, "Is it allowed for").answer

@@ -75,8 +75,11 @@ def _boundaries(measures: tuple[Measure, ...]) -> Item:
 def _averaged(of: Material, measures: tuple[Measure, ...]) -> Item:
     per_case = any("per_case" in m.protocol for m in measures)
     one = "case" if per_case else "image"
+    order = f"{one}s"
+    if of.rows.weights == "patients":
+        order = f"a patient's {one}s and over patients (on test; on val over {one}s)"
     answer = (
-        f"Per {one} and class, then over {one}s, "
+        f"Per {one} and class, then over {order}, "
         "then over classes (macro); each class has its own row. Intervals and tests take whole "
         "patients, so that images of one patient count as one."
         if measures
@@ -130,6 +133,12 @@ def _corrected(of: Material) -> Item:
             f"{count(len(compared) - 1, 'further metric')} {'is' if len(compared) == 2 else 'are'} "
             "not corrected for together with it."
         )
+        if of.rows.looks:
+            looks = listing([str(seeds) for seeds in of.rows.looks])
+            answer += (
+                f" Verdicts are looked at after {looks} seeds, which a group-sequential test "
+                "(Pocock's spending function) allows for."
+            )
         if of.rows.margin:
             changed, _ = changed_margins(of.rows)
             answer += f" {_margins(of)} {changed}".rstrip()
