@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from segtune.study.arms import factor, factorial
     from segtune.study.overrides import apply
+    from segtune.study.sequential import Sequential
     from segtune.study.space import When
     from segtune.study.spec import Ablation, AtLeast, AtMost, Objective, Reported, Search
     from segtune.study.stopping import Asha, MedianStopping
@@ -35,6 +36,7 @@ _EXPORTED = {
     "Objective": "segtune.study.spec",
     "Reported": "segtune.study.spec",
     "Search": "segtune.study.spec",
+    "Sequential": "segtune.study.sequential",
     "When": "segtune.study.space",
     "apply": "segtune.study.overrides",
     "factor": "segtune.study.arms",
@@ -50,6 +52,7 @@ __all__ = [
     "Objective",
     "Reported",
     "Search",
+    "Sequential",
     "When",
     "apply",
     "factor",

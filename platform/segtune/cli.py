@@ -9,7 +9,6 @@ from rich.console import Console
 
 from segtune import extras
 from segtune.commands import (
-    data,
     doctor,
     evaluate,
     export,
@@ -24,6 +23,7 @@ from segtune.commands import (
     submit,
 )
 from segtune.commands.bundling import bundle, verify
+from segtune.commands.datasets import data
 
 
 class Command(Protocol):

@@ -145,6 +145,7 @@ def ours(trials: int, scenes: str, storage: Path) -> list[float]:
     """Seconds from one trial's end to the next one's, `segtune run`."""
     from segtune.execution import runner
     from segtune.execution.resources import Resources
+    from segtune.report.evidence.sequential.looks import undecided
     from segtune.study.spec import Ablation
 
     clock = Clock()
@@ -159,6 +160,7 @@ def ours(trials: int, scenes: str, storage: Path) -> list[float]:
         storage,
         Resources(concurrent=1),
         clock,
+        undecided=undecided,
     )
     assert len(clock.ends) == trials
     return [e - b for b, e in zip([clock.began, *clock.ends], clock.ends, strict=False)]

@@ -27,10 +27,9 @@ from typing import Any
 
 import numpy as np
 
-from segtune.report.evidence.compare import judge
 from segtune.report.evidence.crossed import Crossed, crossed
-from segtune.report.evidence.patients import by_patient, shares
-from segtune.report.evidence.rare_failures import (
+from segtune.report.evidence.differences.verdicts import judge
+from segtune.report.evidence.failures.rare_failures import (
     HIDDEN,
     LOSS,
     RATE,
@@ -38,6 +37,7 @@ from segtune.report.evidence.rare_failures import (
     failed_places,
     unseen,
 )
+from segtune.report.evidence.patients import by_patient, own_differences
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # support
 
@@ -67,7 +67,7 @@ def differences(effect: str, seeds: int, patients: int, n: int) -> Iterator[Cros
         (a, b), names, _ = by_patient((arm, base), owners(patients))
         once = np.ones((1, len(names)))
         per_seed = (a.by_seed(once) - b.by_seed(once))[:, 0]
-        found = crossed(float(per_seed.mean()), per_seed, shares(a, b), a.weights_P)
+        found = crossed(float(per_seed.mean()), per_seed, own_differences(a, b), a.weights_P)
         assert found is not None
         yield found
 
@@ -99,7 +99,7 @@ def rare_failures(effect: str, seeds: int, patients: int, n: int, rate: float) -
         (a, b), names, _ = by_patient((moved, base), owners(patients))
         own, other = (x.by_seed(np.ones((1, len(names))))[:, 0] for x in (a, b))
         per_seed = own - other
-        c = crossed(float(per_seed.mean()), per_seed, shares(a, b), a.weights_P)
+        c = crossed(float(per_seed.mean()), per_seed, own_differences(a, b), a.weights_P)
         assert c is not None
         told = judge([c], None, True)[0].word != "cannot tell"
         apart = bool(failed_places([own.tolist(), other.tolist()], True))

@@ -25,7 +25,9 @@ def configurations(study: Study) -> dict[str, TrainConfig]:
     """Every arm and candidate; of a search, each end of each range."""
     if isinstance(study, Ablation):
         trials = [*study.tuning_trials(), *study.trials({})]
-        return {t.trial_id: t.config for t in trials if t.seed in (study.seeds[0], study.tune_seed)}
+        return {
+            t.trial_id: t.config for t in trials if t.seed in (study.all_seeds[0], study.tune_seed)
+        }
     out = {"baseline": study.baseline}
     for field, changes in ends(study.space):
         out[f"{field}: {changes}"] = apply(study.baseline, changes)

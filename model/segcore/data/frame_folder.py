@@ -1,7 +1,7 @@
 """A data set that is a folder of images with labels: checked whole, then decoded one by one."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,20 @@ class FolderConfig(DataConfig):
     def labels(self, frame: Frame) -> NDArray[np.uint8]:
         """Labels (H, W) of a frame at the size they are stored in, as `ClassSpec` reads them."""
         raise NotImplementedError
+
+    def redrawn(
+        self, frame: Frame, move: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    ) -> NDArray[np.uint8] | None:
+        """The labels of a frame as of an annotator who sets the points of its lines elsewhere.
+
+        Args:
+            frame: whose lines are drawn.
+            move: a line's points (N, 2) of x and y -> where they are set.
+
+        Returns:
+            Labels (H, W) as those of `labels`; None where a set's labels are no lines.
+        """
+        return None
 
     def resize_labels(self, labels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
         """Labels (H, W) at another size."""

@@ -4,8 +4,8 @@ Shape suffixes: N points, H W canvas.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -117,6 +117,14 @@ def dump(annotation: Annotation, image_path: str) -> str:
         "imageWidth": annotation.width,
     }
     return json.dumps(values, indent=1)
+
+
+def with_points(
+    annotation: Annotation, move: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> Annotation:
+    """The same lines through other points."""
+    lines = (replace(line, points_N2=move(line.points_N2)) for line in annotation.lines)
+    return replace(annotation, lines=tuple(lines))
 
 
 def draw(annotation: Annotation, classes: Sequence[int], width: int) -> NDArray[np.uint8]:

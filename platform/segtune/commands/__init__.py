@@ -2,9 +2,7 @@
 `run(args, console)`.
 
 bundling/ `segtune bundle` and `segtune verify`: a study's evidence in one file.
-data     `segtune data`: render a synthetic data set, look one over or at its augmentation, or write
-         it for nnU-Net.
-data_set A data set as it is named on the command line.
+datasets/ `segtune data`: what a data set holds, and what is made of it.
 doctor   `segtune doctor`: whether this machine has what a study needs, and what to do where not.
 evaluate `segtune evaluate`: a trained network, or masks from elsewhere, scored on any data set.
 export   `segtune export`: a checkpoint's SAM2 as plain weights that load without segtune.

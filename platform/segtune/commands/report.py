@@ -26,6 +26,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="several studies side by side, uncompared: comparing unlike ones is refused",
     )
     parser.add_argument(
+        "--across",
+        action="store_true",
+        help="the studies have the same arms on several data sets: first what holds over these",
+    )
+    parser.add_argument(
         "--serve",
         action="store_true",
         help="show the report on this machine while the study runs, until Ctrl-C; writes no file",
@@ -36,8 +41,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Build the report and say where it is."""
     from segtune.report import build
+    from segtune.report.build import Beside
     from segtune.report.serve import serve
 
+    if args.across and (args.separate or len(set(args.study)) < 2):
+        raise ValueError("--across is for two or more studies, and leaves out --separate")
+    beside: Beside = "across" if args.across else "separate" if args.separate else "compared"
     if args.serve:
         if args.out or args.tables:
             raise ValueError("--serve writes no file: leave out --out and --tables, or --serve")
@@ -45,7 +54,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             args.storage,
             args.study,
             port=args.port,
-            separate=args.separate,
+            beside=beside,
             tell=lambda text: console.print(text, markup=False, highlight=False),
         )
         return 0
@@ -58,7 +67,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         out,
         args.tables,
         figures=args.tables,
-        separate=args.separate,
+        beside=beside,
         tell=lambda text: console.print(text, markup=False, highlight=False),
     )
     console.print(f"The report is in {written.absolute()}", highlight=False)

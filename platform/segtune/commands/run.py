@@ -54,6 +54,7 @@ def resource_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the study; 1 where trials failed."""
+    from segtune.commands.datasets.describe import describe_once
     from segtune.doctor.processes import PROC, ray_instances
     from segtune.execution import runner
     from segtune.observers.composite import CompositeObserver
@@ -61,6 +62,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segtune.observers.links import LinksObserver
     from segtune.observers.prometheus import PrometheusObserver
     from segtune.observers.tensorboard import TensorBoardObserver
+    from segtune.report.evidence.sequential.looks import undecided
     from segtune.results.storage import Place
     from segtune.study.rates import unusual_rates
     from segtune.study.spec import Search
@@ -88,6 +90,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 observer,
                 address=args.address,
                 file=study_file(args),
+                undecided=undecided,
             )
         except runner.StudyStopped as stopped:
             print(
@@ -96,7 +99,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 file=sys.stderr,
             )
             return 1
-    if outcome.ran == 0:
+    if outcome.ran:
+        describe_once(named.study, named.name, args.storage, console)
+    else:
         console.print(f"{named.name} is finished: all {outcome.total} trials. Nothing to do.")
     if outcome.failed:
         console.print(

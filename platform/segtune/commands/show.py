@@ -115,6 +115,7 @@ def _table(name: str, study: "Study", sizes: Mapping[str, "Size"]) -> Table:
 
 
 def _head(study: "Study") -> str:
+    from segtune.study.sequential import Sequential
     from segtune.study.spec import Search
 
     if isinstance(study, Search):
@@ -122,10 +123,19 @@ def _head(study: "Study") -> str:
         return f"search of {study.num_samples} trials by {study.sampler}: {objectives}"
     arms, tuning = len(study.all_arms()), len(list(study.tuning_trials()))
     first = f"{tuning} tuning trials, then " if tuning else ""
+    per_seed = arms * (study.folds or 1)
+    folds = "" if study.folds is None else f" x {study.folds} folds"
+    if isinstance(study.seeds, Sequential):
+        least, most = study.seeds.at_least, study.seeds.at_most
+        looks = ", ".join(map(str, study.seeds.looks))
+        return (
+            f"{first}{arms} arms x {least} to {most} seeds{folds} = {per_seed * least} to "
+            f"{per_seed * most} trials (looked at after {looks} seeds: arms whose verdict is open "
+            "go on)"
+        )
     seeds = ", ".join(str(seed) for seed in study.seeds)
-    factors = [f"{arms} arms", f"{len(study.seeds)} seeds"]
-    factors += [] if study.folds is None else [f"{study.folds} folds"]
-    trials = f"{' x '.join(factors)} = {arms * len(study.seeds) * (study.folds or 1)} trials"
+    number = len(study.seeds)
+    trials = f"{arms} arms x {number} seeds{folds} = {per_seed * number} trials"
     return f"{first}{trials} (seeds {seeds})"
 
 
@@ -136,8 +146,21 @@ def _rules(study: "Search") -> Iterator[str]:
     if study.scheduler is not None:
         yield f"stopped early by {study.scheduler}"
     if study.finalists:
-        seeds = ", ".join(str(seed) for seed in study.finalist_seeds)
-        yield f"then the best {study.finalists} again, with seeds {seeds}, tested once"
+        yield f"then the best {study.finalists} again, {_finalist_seeds(study)}, tested once"
+
+
+def _finalist_seeds(study: "Search") -> str:
+    """With which seeds the finalists are trained."""
+    from segtune.study.sequential import Sequential
+
+    seeds = study.finalist_seeds
+    if isinstance(seeds, Sequential):
+        looks = ", ".join(map(str, seeds.looks))
+        return (
+            f"with {seeds.at_least} to {seeds.at_most} seeds from {seeds.first} on (looked at "
+            f"after {looks}: those whose verdict is open go on)"
+        )
+    return f"with seeds {', '.join(map(str, seeds))}"
 
 
 def _cost(study: "Study", sizes: Mapping[str, "Size"], past: "Measured | None") -> Iterator[str]:

@@ -14,6 +14,7 @@ ray_cluster         A connection to Ray: the cluster at hand, or one started on 
 recorder            Turns a training's evaluations into rows of the tables, and writes them at once.
 resources           How a study runs, and whether there is enough for it.
 runner              Run a study: what is left of it, through Ray Tune, until every trial is done.
+stages              The trials of a study: all at once, or look by look where seeds are added.
 subprocess_trainer  A training in a process of its own, forked from one that has imported
                     everything.
 trainable           A trial of a study as Ray Tune runs it: in a process of its own, or on several

@@ -30,7 +30,7 @@ augmentation, evaluation, clipping) counts as it stands: it shows in the course 
 def find_duplicate_arms(study: Ablation) -> list[str]:
     """One line for each arm that builds the same as another one, which names the fields without an
     effect; and one for each arm that can't be built."""
-    configs = {t.arm or "": t.config for t in study.trials({}) if t.seed == study.seeds[0]}
+    configs = {t.arm or "": t.config for t in study.trials({}) if t.seed == study.all_seeds[0]}
     pairs = [p for p in itertools.combinations(configs, 2) if _may_be_alike(*map(configs.get, p))]
     faults, prints = [], {}
     for arm in dict.fromkeys(arm for pair in pairs for arm in pair):

@@ -107,5 +107,5 @@ def trials(study: Study) -> Iterator[tuple[str, str | None, int]]:
     epochs = study.baseline.schedule.epochs
     for number in range(study.num_samples):
         yield f"t{number}", None, epochs
-    for number in range(study.finalists * len(study.finalist_seeds)):
+    for number in range(study.finalists * len(study.all_finalist_seeds)):
         yield f"finalist {number}", None, epochs

@@ -2,9 +2,11 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +17,7 @@ from segtune.execution.lock import only_run
 from segtune.execution.preflight import check_data_and_weights, check_study
 from segtune.execution.ray_cluster import cluster, this_machine
 from segtune.execution.resources import Resources, check_resources, fitting_trials
+from segtune.execution.stages import Undecided, stages, stages_of_finalists
 from segtune.execution.trainable import trainable
 from segtune.results import study_file, tables
 from segtune.results.provenance import Origin, find_origin
@@ -82,6 +85,7 @@ def run(
     *,
     address: str | None = None,
     file: Path | None = None,
+    undecided: Callable[[Storage, str, int], Collection[str]],
 ) -> Outcome:
     """Train every trial of a study that is not finished yet.
 
@@ -94,6 +98,9 @@ def run(
         address: a Ray cluster; None takes the one that this process belongs to, else starts one
             on this machine.
         file: the study's file, whose commit is noted; None for a study that comes with segtune.
+        undecided: of (storage, study, seeds of a look) the arms that get further seeds, and what
+            they are compared with; asked where a study has `Sequential` seeds
+            (`segtune.report.evidence.sequential.looks.undecided`).
 
     Raises:
         ValueError: something is wrong with the study, data, resources or storage, or another
@@ -103,7 +110,8 @@ def run(
     storage = Place.of(storage)
     kept = check_study(study, name, storage, resources)
     rows = tables.read(storage, name, "trials").to_pylist()
-    if not _unfinished(study, name, storage, rows):
+    ask = partial(undecided, storage, name)
+    if not _unfinished(study, name, storage, rows, ask):
         _keep_margin(name, storage, kept)
         return Outcome(0, (), len(rows), _lacking(study, name, storage))
     if address is None and "RAY_ADDRESS" not in os.environ:
@@ -115,9 +123,9 @@ def run(
                 study_file.write(storage, name, kept)
                 launch = _Launch(name, storage, resources, find_origin(file), observer, nodes)
                 if isinstance(study, Ablation):
-                    ran = _run_ablation(study, launch)
+                    ran = _run_ablation(study, launch, ask)
                 else:
-                    ran = _run_search(study, launch, kept)
+                    ran = _run_search(study, launch, kept, ask)
         except KeyboardInterrupt:
             record_cancelled(storage, name)
             raise
@@ -135,40 +143,53 @@ def _keep_margin(name: str, storage: Storage, kept: Mapping[str, Any]) -> None:
             study_file.write(storage, name, dict(kept))
 
 
-def _run_ablation(study: Ablation, launch: "_Launch") -> int:
+def _run_ablation(study: Ablation, launch: "_Launch", undecided: Undecided) -> int:
     ran = launch.train_listed(list(study.tuning_trials()))
     tuned = launch.tuned(study)
-    return ran if tuned is None else ran + launch.train_listed(list(study.trials(tuned)))
+    if tuned is None:
+        return ran
+    return ran + launch.train_stages(stages(study, tuned, undecided))
 
 
-def _run_search(study: Search, launch: "_Launch", kept: Mapping[str, Any]) -> int:
+def _run_search(
+    study: Search, launch: "_Launch", kept: Mapping[str, Any], undecided: Undecided
+) -> int:
     ran = launch.train_suggested(study)
     chosen = launch.finalists(study)
     if not chosen:
         return ran
     study_file.write(launch.storage, launch.name, {**kept, definition.CHOSEN: list(chosen)})
-    return ran + launch.train_listed(list(study.finalist_trials(chosen)))
+    return ran + launch.train_stages(stages_of_finalists(study, chosen, undecided))
 
 
 def _lacking(study: Study, name: str, storage: Storage) -> int:
     if isinstance(study, Ablation) or not study.finalists:
         return 0
     chosen = finalists.choose_finalists(study, read_past(study, storage, name))
-    return 0 if chosen is None else study.finalists - len(chosen)
+    return 0 if chosen is None else max(0, study.finalists - len(chosen))
 
 
 def _unfinished(
-    study: Study, name: str, storage: Storage, rows: Sequence[Mapping[str, Any]]
+    study: Study,
+    name: str,
+    storage: Storage,
+    rows: Sequence[Mapping[str, Any]],
+    undecided: Undecided,
 ) -> bool:
     done = _finished(rows)
     if isinstance(study, Ablation):
-        return any(t.trial_id not in done for t in (*study.tuning_trials(), *study.trials({})))
+        listed = chain([list(study.tuning_trials())], stages(study, {}, undecided))
+        return any(t.trial_id not in done for trials in listed for t in trials)
     if len(_searched(rows) & done) < study.num_samples:
         return True
     if not study.finalists:
         return False
     chosen = finalists.choose_finalists(study, read_past(study, storage, name)) or {}
-    return any(t.trial_id not in done for t in study.finalist_trials(chosen))
+    return any(
+        t.trial_id not in done
+        for trials in stages_of_finalists(study, chosen, undecided)
+        for t in trials
+    )
 
 
 def _finished(rows: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -199,6 +220,17 @@ class _Launch:
         if pending:
             self._tune(ListSearcher(pending), len(trials), len(trials) - len(pending))
         return len(pending)
+
+    def train_stages(self, listed: Iterable[Sequence[Trial]]) -> int:
+        """Train stage by stage, as long as all trials finish: what is decided at a look must not
+        depend on which trial failed. Returns how many were trained."""
+        ran = 0
+        for trials in listed:
+            ran += self.train_listed(trials)
+            done = _finished(self._rows())
+            if any(t.trial_id not in done for t in trials):
+                break
+        return ran
 
     def train_suggested(self, study: Search) -> int:
         """Train the trials that Optuna suggests; returns how many those were."""

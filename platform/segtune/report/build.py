@@ -4,7 +4,9 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
+from segtune.report.evidence.across.same import across as put_across
 from segtune.report.page.files import export, write_figures
 from segtune.report.page.look import Looks, looks
 from segtune.report.page.page import Part, Section, render
@@ -12,12 +14,20 @@ from segtune.report.page.text import LONGEST_NAME
 from segtune.report.parts.budget import budget_part, tuning_part
 from segtune.report.parts.classes import classes_part
 from segtune.report.parts.cost import memory_part, refreshes_part, time_part
+from segtune.report.parts.differences.across import (
+    across_answer,
+    across_part,
+    names_of,
+    ranks_part,
+)
 from segtune.report.parts.differences.joint import joint_part
+from segtune.report.parts.differences.looks import looks_part
 from segtune.report.parts.differences.part import contrasts_part, differences_part, external_part
 from segtune.report.parts.domains import domains_part
 from segtune.report.parts.factors import factors_part
 from segtune.report.parts.head.first_screen import first_screen
 from segtune.report.parts.head.ran import banners, facts, unlike_banners
+from segtune.report.parts.lookup.checklist import checklist_part
 from segtune.report.parts.lookup.evaluated import evaluated_part
 from segtune.report.parts.lookup.protocols import protocols_part
 from segtune.report.parts.notes import notes
@@ -42,6 +52,11 @@ from segtune.results.storage import Place, Storage
 from segtune.results.study_rows import load
 from segtune.results.study_scores import StudyScores, derive
 
+Beside = Literal["compared", "separate", "across"]
+"""How several studies share a page: `compared`, the arms of all against the first one's baseline,
+where that is fair; `separate`, uncompared; `across`, the same arms on several data sets, of which
+it is first said what holds over all."""
+
 
 def build(
     storage: Storage,
@@ -50,7 +65,7 @@ def build(
     tables: Path | None = None,
     *,
     figures: Path | None = None,
-    separate: bool = False,
+    beside: Beside = "compared",
     tell: Callable[[str], None] = warnings.warn,
 ) -> Path:
     """Write the report of one or more studies as one self-contained HTML file.
@@ -63,7 +78,7 @@ def build(
         out: the file to write; it appears only once it is whole.
         tables: a folder for `<study>-<table>.csv`, `.tex` and `.md`; none are written without.
         figures: a folder for `<study>-<figure>.svg`, `.pdf` and `.png`, likewise.
-        separate: do not compare the studies, so that unlike ones may share a page.
+        beside: how several studies share a page.
         tell: is called with one line that says why figures could not be written as files.
 
     Returns:
@@ -71,9 +86,10 @@ def build(
 
     Raises:
         ValueError: no study was named, one of them has no trial on record, or comparing them would
-            be unfair (`together.UnfairError`: every field that differs).
+            be unfair (`together.UnfairError`: every field that differs), or their arms are not the
+            same (`evidence.across.same.UnlikeError`).
     """
-    sections = assemble(storage, studies, separate=separate)
+    sections = assemble(storage, studies, beside)
     Place.of(out).write(render(sections).encode())
     if tables is not None:
         for one in sections:
@@ -90,7 +106,9 @@ def build(
     return out
 
 
-def assemble(storage: Storage, studies: Sequence[str], *, separate: bool = False) -> list[Section]:
+def assemble(
+    storage: Storage, studies: Sequence[str], beside: Beside = "compared"
+) -> list[Section]:
     """The sections of a page, as `build` writes them and the live report serves them.
 
     Raises:
@@ -99,12 +117,42 @@ def assemble(storage: Storage, studies: Sequence[str], *, separate: bool = False
     if not studies:
         raise ValueError("name at least one study to report on")
     scores = [derive(load(storage, study)) for study in dict.fromkeys(studies)]
+    if beside == "across":
+        alone = [study_section(findings(study), _arm_looks(study)) for study in scores]
+        return [across_section(scores), *alone]
     tested = [study for study in scores if comparable(study.rows)]
-    if len(tested) < 2 or separate:
+    if len(tested) < 2 or beside == "separate":
         return [study_section(findings(study), _arm_looks(study)) for study in scores]
     whole = together(tested)
     alone = [study_section(findings(s), looks_within(s.rows, whole.rows)) for s in scores]
     return [comparison_section(whole, tested), *alone]
+
+
+def across_section(studies: Sequence[StudyScores]) -> Section:
+    """The same arms on several data sets.
+
+    Args:
+        studies: each on a data set of its own.
+
+    Raises:
+        UnlikeError: their arms are not the same.
+    """
+    found = put_across(studies)
+    arm_looks = looks(tuple(names_of(found)), found.baseline)
+    warned = dict.fromkeys(banner for study in studies for banner in banners(study.rows))
+    return Section(
+        name=" + ".join(found.studies),
+        question="What holds on all of these data sets?",
+        answer=across_answer(found),
+        glance=None,
+        banners=tuple(warned),
+        facts=(),
+        parts=tuple(
+            p for p in (across_part(found, arm_looks), ranks_part(found.ranks, arm_looks)) if p
+        ),
+        notes=(),
+        long_names=tuple(a for a in names_of(found) if len(a) > LONGEST_NAME),
+    )
 
 
 def comparison_section(whole: StudyScores, studies: Sequence[StudyScores]) -> Section:
@@ -136,6 +184,7 @@ def study_section(found: Findings, arm_looks: Looks) -> Section:
     parts = [] if tested is None else finalist_parts(found)
     parts += search_parts(found) if rows.kind == "search" else ablation_parts(found, arm_looks)
     parts += [evaluated_part(rows), unfinished_part(rows)]
+    parts.append(checklist_part(found.summary.checklist))
     return _section(found, parts, tested_looks)
 
 
@@ -195,6 +244,7 @@ def _score_parts(found: Findings, arm_looks: Looks) -> list[Part | None]:
         scores_part(summary.summary, summary.comparisons, arm_looks),
         differences_part(rows, summary.comparisons, arm_looks),
         contrasts_part(summary.contrasts, arm_looks),
+        looks_part(rows),
         joint_part(summary.joint, arm_looks),
         external_part(summary.external, arm_looks),
         resampled_part(summary.resampled, arm_looks),

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from html import escape
 from http import HTTPStatus
 
-from segtune.report.build import assemble
+from segtune.report.build import Beside, assemble
+from segtune.report.evidence.checklist.record import status_text
 from segtune.report.page.page import render
-from segtune.report.parts.head.ran import status_text
 from segtune.results import tables
 from segtune.results.storage import Place, Storage
 
@@ -37,19 +37,19 @@ class State:
 class Live:
     """A page that follows its tables: one thread builds it, others only read `state`."""
 
-    def __init__(self, storage: Storage, studies: Sequence[str], *, separate: bool = False) -> None:
+    def __init__(
+        self, storage: Storage, studies: Sequence[str], beside: Beside = "compared"
+    ) -> None:
         """Build the first page.
 
         Raises:
             ValueError: a study has no folder under `storage`, or they must not be compared.
         """
-        self._storage, self._studies, self._separate = storage, list(studies), separate
+        self._storage, self._studies, self._beside = storage, list(studies), beside
         if all((Place.of(storage) / study).is_folder() for study in self._studies):
             self._state = _waiting(self._studies)
         else:
-            assemble(
-                storage, self._studies, separate=separate
-            )  # raises, and names the studies there
+            assemble(storage, self._studies, beside)  # raises, and names the studies there
         self.look()
 
     @property
@@ -71,7 +71,7 @@ class Live:
             counted = [_counted(self._storage, study) for study in self._studies]
             if not all(counted):
                 return  # one of them has only just begun
-            sections = assemble(self._storage, self._studies, separate=self._separate)
+            sections = assemble(self._storage, self._studies, self._beside)
             self._state = State(render(sections, live=version), version, "; ".join(counted), False)
         except Exception as error:  # one bad file must not end the server
             if isinstance(error, ValueError) and not self._state.version:
@@ -103,7 +103,7 @@ def serve(
     studies: Sequence[str],
     *,
     port: int = 0,
-    separate: bool = False,
+    beside: Beside = "compared",
     tell: Callable[[str], None] = print,
 ) -> None:
     """Serve the report on the loopback address until Ctrl-C.
@@ -112,13 +112,13 @@ def serve(
         storage: the folder that holds the studies.
         studies: their names, in the order of their sections.
         port: 0 takes a free one.
-        separate: do not compare the studies.
+        beside: how several studies share a page.
         tell: is called with the address.
 
     Raises:
         ValueError: a study is not there, or the port is taken.
     """
-    live = Live(storage, studies, separate=separate)
+    live = Live(storage, studies, beside)
     try:
         server = http.server.ThreadingHTTPServer((HOST, port), handler(live))
     except (OSError, OverflowError) as error:

@@ -14,15 +14,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from segtune.report.evidence.answer import ablation_answer, finalists_answer, search_answer
-from segtune.report.evidence.compare import Comparison, compare, contrasts
+from segtune.report.evidence.checklist.all_items import checklist
+from segtune.report.evidence.checklist.item import Item, Material
 from segtune.report.evidence.costs.joint_claims import JointClaims, joint_claims
 from segtune.report.evidence.costs.measured import MeasuredCosts, measure_costs
+from segtune.report.evidence.differences.compare import Comparison, compare, contrasts
+from segtune.report.evidence.failures.rare_failures import ArmFailures, rare_failures
 from segtune.report.evidence.finalists import finalists
 from segtune.report.evidence.objections.all_caveats import caveats
 from segtune.report.evidence.objections.caveat import Caveat
 from segtune.report.evidence.objections.fairness import Budget, budget
 from segtune.report.evidence.overview import Overview, overview
-from segtune.report.evidence.rare_failures import ArmFailures, rare_failures
 from segtune.report.evidence.resampled import Resampled, resampled
 from segtune.report.evidence.search_results import SearchResults, search_results
 from segtune.report.evidence.summary import Summary, score_summary
@@ -70,6 +72,8 @@ class StudySummary:
     """What would change the conclusion."""
     reported: tuple[Reported, ...]
     """Papers' numbers, reported and not reproduced; in none of the others."""
+    checklist: tuple[Item, ...]
+    """What a reviewer asks, answered from what is on record."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,5 +154,6 @@ def findings(study: StudyScores) -> Findings:
         budget=given,
         caveats=objections,
         reported=rows.reported,
+        checklist=checklist(Material(rows, tested, comparisons, failures, given, objections)),
     )
     return Findings(study, costs, search, repeated, tested_costs, found)

@@ -12,7 +12,7 @@ from segtune.report.page.look import Looks, looks
 from segtune.report.page.text import count, listing, setting
 from segtune.results.study_rows import StudyRows
 from segtune.results.study_scores import StudyScores, derive
-from segtune.study.definition import CONTRASTS, MARGIN, MARGIN_BEFORE
+from segtune.study.definition import CONTRASTS, MARGIN, MARGIN_BEFORE, SEQUENTIAL
 
 _SAME = ("data.", "schedule.")
 """Settings that must be the same: the data, and how long an arm may train."""
@@ -54,7 +54,8 @@ def together(studies: Sequence[StudyScores]) -> StudyScores:
                     f"{listing(names)} cannot be compared fairly:",
                     *(f"  {fault}" for fault in faults),
                     "Run one of them with the other's settings; or have them side by side, "
-                    f"uncompared: segtune report {' '.join(names)} --separate",
+                    f"uncompared: segtune report {' '.join(names)} --separate; if they have the "
+                    "same arms on several data sets, --across says what holds over these",
                 ]
             )
         )
@@ -73,6 +74,7 @@ def together(studies: Sequence[StudyScores]) -> StudyScores:
             "baseline_arm": _arm(first.name, str(first.baseline)),
             "arms": {_arm(r.name, arm): {} for r in own for arm in r.arms},
             "tune": tune,
+            **next(({SEQUENTIAL: r.definition[SEQUENTIAL]} for r in own if r.looks), {}),
             MARGIN: dict(first.margin) if _same_margin(own) else {},
             MARGIN_BEFORE: [one for r in own for one in r.definition.get(MARGIN_BEFORE) or ()],
             CONTRASTS: [[_arm(r.name, arm) for arm in pair] for r in own for pair in r.contrasts],
@@ -154,6 +156,7 @@ def _protocol(study: StudyScores) -> dict[str, str]:
         protocol[f"metric {objective.metric}"] = (
             "not scored" if measure is None else f"{measure.protocol} at {measure.masks}"
         )
+    protocol["alike in test scores"] = rows.weights
     tries = {len(rows.of("tune", arm=arm)) for arm in rows.arms}
     protocol["tuning trials of an arm"] = _joined({str(n) for n in tries})
     dirty = finished["git_dirty"].fillna(False).astype(bool)

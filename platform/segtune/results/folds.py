@@ -22,7 +22,7 @@ _MEANS: Mapping[str, list[str]] = {
     "images": ["split", "resolution", "sample_id", "class_name", "metric", "protocol"],
 }
 """What makes rows of different folds one and the same, table by table."""
-_LOOKED_AT_ONCE = ("test", "external")
+LOOKED_AT_ONCE = ("test", "external")
 """Splits that are scored at the best epoch alone."""
 
 
@@ -111,7 +111,7 @@ def _means(
     own = frame["trial_id"].isin(names.keys())
     parts = frame[own].assign(trial_id=frame.loc[own, "trial_id"].map(names))
     if "epoch" in keys:
-        once = parts["split"].isin(_LOOKED_AT_ONCE)
+        once = parts["split"].isin(LOOKED_AT_ONCE)
         parts.loc[once, "epoch"] = parts.loc[once, "trial_id"].map(best)
     numbers = [c for c in parts.select_dtypes("number") if c not in keys]
     how = {c: "mean" if c in numbers else "first" for c in parts.columns if c not in keys}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from segtune.results.measures import Measure, select
 from segtune.results.study_rows import MACRO, POOLED, StudyRows
+from segtune.study.spec import Weights
 
 Values = NDArray[np.float64]
 
@@ -26,6 +27,8 @@ class ImageScores:
     classes: tuple[str, ...]
     of_trial: Mapping[str, Values]
     """Trial -> (I, C); NaN where an image does not define a class."""
+    weights: Weights
+    """What weighs alike in a mean over them."""
 
     def stack(self, trials: Sequence[str], class_name: str = MACRO) -> Values:
         """Scores of several trials, (S, I, C); of one class alone where it is named."""
@@ -53,6 +56,7 @@ def image_scores(rows: StudyRows, measure: Measure, split: str) -> ImageScores:
         patients=tuple(str(patient) for patient, _ in names),
         classes=classes,
         of_trial={str(name): scores_TIC[i] for i, name in enumerate(trials)},
+        weights=rows.weights,
     )
 
 

@@ -172,7 +172,7 @@ def _expected(defined: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
     """(id, arm) of every trial of a definition, in the order in which they are run."""
     if defined.get("kind") == "search":
         yield from ((f"t{number}", None) for number in range(defined["num_samples"]))
-        seeds = defined.get("finalist_seeds") or ()
+        seeds = definition.first_seeds(defined)
         if (chosen := defined.get(definition.CHOSEN)) is not None:
             yield from ((f"t{n}-s{seed}", FINALIST) for seed in seeds for n in chosen)
             return
@@ -186,7 +186,7 @@ def _expected(defined: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
             candidates = math.prod(len(v) for v in values.values())
             yield from ((f"{arm}-t{number}", arm) for number in range(candidates))
     folds = range(defined[definition.FOLDS]) if definition.FOLDS in defined else (None,)
-    for seed, fold, arm in itertools.product(defined.get("seeds") or (), folds, arms):
+    for seed, fold, arm in itertools.product(definition.first_seeds(defined), folds, arms):
         yield arm_trial_id(arm, seed, fold), arm
 
 

@@ -8,13 +8,25 @@ from typing import Any
 
 import pandas as pd
 
-from segtune.results import study_file, tables
+from segtune.results import data_facts, label_noise, study_file, tables
+from segtune.results.data_facts import SetFacts
 from segtune.results.folds import mean_over_folds
+from segtune.results.label_noise import LabelNoise
+from segtune.results.patient_means import patients_alike
 from segtune.results.reported import read_reported
 from segtune.results.storage import Place, Storage
-from segtune.study.definition import AT_TEST, CONTRASTS, FOLDS, MARGIN, SCORES, SELECTION
+from segtune.study.definition import (
+    AT_TEST,
+    CONTRASTS,
+    FOLDS,
+    MARGIN,
+    SCORES,
+    SELECTION,
+    SEQUENTIAL,
+    WEIGHTS,
+)
 from segtune.study.scores import ScoreKind, Selection
-from segtune.study.spec import Reported
+from segtune.study.spec import Reported, Weights
 
 DIRTY = "dirty"
 NO_WEIGHTS = "none"
@@ -55,6 +67,10 @@ class StudyRows:
     """Papers' numbers: shown, in no statistic."""
     evaluations: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Scores of what was evaluated after the study had run; empty where nothing was."""
+    data: tuple[SetFacts, ...] = ()
+    """What its data hold; empty where nobody has counted."""
+    label_noise: LabelNoise | None = None
+    """What annotators of its test images disagree by; None where nobody has asked."""
 
     @property
     def kind(self) -> str:
@@ -76,11 +92,30 @@ class StudyRows:
         folds: int | None = self.definition.get(FOLDS)
         return folds
 
+    def may_be_of(self, content_hash: str) -> bool:
+        """Whether trials ran with a data set of this hash, as far as that can be told: of one that
+        is taken in parts (folds, a share of train) they record the hashes of the parts."""
+        hashes = {str(h) for h in self.trials["data_hash"].dropna()}
+        share = (self.definition.get("baseline") or {}).get("train_share", 1.0)
+        return not hashes or content_hash in hashes or self.folds is not None or share != 1.0
+
     @property
     def margin(self) -> Mapping[str, float]:
         """Score -> the largest difference that does not matter; empty where none was said."""
         found: Mapping[str, float] = self.definition.get(MARGIN) or {}
         return found
+
+    @property
+    def weights(self) -> Weights:
+        """What weighs alike in test scores."""
+        found: Weights = self.definition.get(WEIGHTS, "images")
+        return found
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Numbers of seeds after which verdicts are looked at, where arms get more seeds as long as
+        they need them; empty where all have the same seeds from the start."""
+        return tuple((self.definition.get(SEQUENTIAL) or {}).get("looks") or ())
 
     @property
     def contrasts(self) -> Sequence[tuple[str, str]]:
@@ -118,7 +153,7 @@ class StudyRows:
     @property
     def scoring(self) -> Mapping[str, Any]:
         """The fields of the definition that say what is scored, and what chooses by it."""
-        keys = ("objectives", SCORES, AT_TEST, SELECTION)
+        keys = ("objectives", SCORES, AT_TEST, SELECTION, WEIGHTS)
         return {key: self.definition[key] for key in keys if key in self.definition}
 
     @property
@@ -181,14 +216,18 @@ class StudyRows:
         return self.images[self.images["scope"] != "case"]
 
     def of(self, role: str, *, arm: str | None = None, status: str | None = None) -> pd.DataFrame:
-        """Trials of a role, by seed and number; of one arm and one status where asked."""
-        rows = self._ordered
-        rows = rows[rows["role"] == role]
-        if arm is not None:
-            rows = rows[rows["arm"] == arm]
-        if status is not None:
-            rows = rows[rows["status"] == status]
-        return rows
+        """Trials of a role, by seed and number; of one arm and one status where asked. The same
+        frame each time: not to be changed."""
+        asked = (role, arm, status)
+        if asked not in self._chosen:
+            rows = self._ordered
+            rows = rows[rows["role"] == role]
+            if arm is not None:
+                rows = rows[rows["arm"] == arm]
+            if status is not None:
+                rows = rows[rows["status"] == status]
+            self._chosen[asked] = rows
+        return self._chosen[asked]
 
     def config(self, arm: str | None) -> Mapping[str, Any] | None:
         """The configuration of an arm's first trial, nested; None where none is on record."""
@@ -197,16 +236,26 @@ class StudyRows:
         return found
 
     @cached_property
+    def _chosen(self) -> dict[tuple[str, str | None, str | None], pd.DataFrame]:
+        """What `of` has given: a report asks for the same trials a hundred times."""
+        return {}
+
+    @cached_property
     def _ordered(self) -> pd.DataFrame:
         return self.trials.sort_values(["number", "seed", "trial_id"], kind="stable")
 
 
-def load(storage: Storage, study: str) -> StudyRows:
+def load(storage: Storage, study: str, weights: Weights | None = None) -> StudyRows:
     """Read one study.
+
+    Args:
+        storage: the folder that holds the studies' results.
+        study: its name.
+        weights: what is to weigh alike in its test scores; None: what the study says.
 
     Raises:
         ValueError: no trial of this name was ever recorded under `storage`, or its papers' numbers
-            cannot be read.
+            or what is known of its data cannot be read.
     """
     trials = tables.read(storage, study, "trials")
     if len(trials) == 0:
@@ -218,12 +267,18 @@ def load(storage: Storage, study: str) -> StudyRows:
     others: tuple[tables.TableName, ...] = ("steps", "scores", "images", "pictures", "evaluations")
     frames = {"trials": set_dirty_apart(trials.to_pandas())}
     frames |= {name: tables.read(storage, study, name).to_pandas() for name in others}
+    if weights is not None:
+        definition = {**definition, WEIGHTS: weights}
+    if definition.get(WEIGHTS) == "patients":
+        frames = patients_alike(frames)
     if (folds := definition.get(FOLDS)) is not None:
         frames = mean_over_folds(frames, folds)
     return StudyRows(
         name=study,
         definition=definition,
         reported=read_reported(Place.of(storage) / study, definition),
+        data=data_facts.read(storage, study),
+        label_noise=label_noise.read(storage, study),
         **frames,
     )
 

@@ -32,7 +32,8 @@ def ranked(search: Search, past: Sequence[PastTrial]) -> list[PastTrial]:
 
 
 def choose_finalists(search: Search, past: Sequence[PastTrial]) -> dict[int, Changes] | None:
-    """The finalists of a search: number of the trial -> its changes.
+    """The finalists of a search, and the baseline where it is kept: number of the trial -> its
+    changes.
 
     None while any trial has not ended: a search that goes on may find better ones.
     """
@@ -45,6 +46,8 @@ def choose_finalists(search: Search, past: Sequence[PastTrial]) -> dict[int, Cha
         if key not in seen and len(chosen) < search.finalists:
             seen.add(key)
             chosen[trial.number] = trial.changes
+    if search.keeps_baseline and chosen:
+        chosen |= {p.number: p.changes for p in past if p.number == 0 and p.status == "finished"}
     return chosen
 
 

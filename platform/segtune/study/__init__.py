@@ -13,6 +13,7 @@ rates            Learning rates that are far from the head's: mostly a method's 
 samplers         Optuna's samplers, by name.
 scores           What a training is scored with, as its configuration says it: names, directions,
                  units.
+sequential       Seeds where they are needed: arms whose verdict is open go on.
 space            What a search may draw: distributions over dotted fields, some of which depend on
                  others.
 spec             What a study is: frozen values, no machine and no clock in them.

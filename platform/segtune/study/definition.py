@@ -5,7 +5,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from optuna.distributions import distribution_to_json
 
 from segtune.study.overrides import SpecError, flatten, non_default, plain
 from segtune.study.scores import scores, scores_at_test, selection
+from segtune.study.sequential import Sequential
 from segtune.study.space import When, distributions
 from segtune.study.spec import Ablation, Search, Study, headline_objectives
 from segtune.study.stopping import NAMES
@@ -30,12 +31,17 @@ REPORTED = "reported"
 """Papers' numbers of the same comparison; not there where the study names none."""
 FOLDS = "folds"
 """Parts of a cross-validation; not there where there is none."""
+SEQUENTIAL = "sequential"
+"""Seeds of every arm and the numbers of seeds after which verdicts are looked at; not there where
+all arms have the same seeds."""
 CONTRASTS = "contrasts"
 MARGIN = "margin"
 """Score -> the largest difference that does not matter; not there where none was said."""
 MARGIN_BEFORE = "margin_before"
 """Margins that were in force earlier: `{"margin": {...}, "until": "2026-01-31T12:00:00+00:00"}`
 each; not there where the margin was never changed."""
+WEIGHTS = "weights"
+"""What weighs alike in test scores where that is not images but patients."""
 CHOSEN = "chosen"
 """Numbers of a search's finalists, once they were chosen. A search that is extended may choose
 others; trials of the earlier ones stay in the tables."""
@@ -65,14 +71,16 @@ def define(name: str, study: Study) -> dict[str, Any]:
             "objectives": [dataclasses.asdict(o) for o in headline_objectives(study.baseline)],
             "baseline_arm": study.baseline_arm,
             "arms": {arm: plain(changes) for arm, changes in study.all_arms().items()},
-            "seeds": list(study.seeds),
+            "seeds": list(study.all_seeds),
             "tune": {
                 arm: {f: list(v) for f, v in study.tuned_over(arm).items()}
                 for arm in study.all_arms()
                 if study.tuned_over(arm)
             },
             "tune_seed": study.tune_seed,
+            **({SEQUENTIAL: looks} if (looks := _sequential(study.seeds)) else {}),
             **({} if study.folds is None else {FOLDS: study.folds}),
+            **({} if study.weights == "images" else {WEIGHTS: study.weights}),
             **({CONTRASTS: [list(pair) for pair in study.contrasts]} if study.contrasts else {}),
         }
     return common | {
@@ -84,6 +92,12 @@ def define(name: str, study: Study) -> dict[str, Any]:
         "seed": study.seed,
         **{key: value for key, value in _options(study).items() if value},
     }
+
+
+def _sequential(seeds: tuple[int, ...] | Sequential) -> dict[str, Any]:
+    if not isinstance(seeds, Sequential):
+        return {}
+    return {"at_least": seeds.at_least, "looks": list(seeds.looks)}
 
 
 def _options(study: Search) -> dict[str, Any]:
@@ -99,8 +113,17 @@ def _options(study: Search) -> dict[str, Any]:
         "sampler_options": {k: repr(v) for k, v in study.sampler_options.items()},
         "scheduler": asked and {"name": NAMES[type(asked)], **dataclasses.asdict(asked)},
         "finalists": study.finalists,
-        "finalist_seeds": list(study.finalist_seeds),
+        "finalist_seeds": list(study.all_finalist_seeds),
+        SEQUENTIAL: _sequential(study.finalist_seeds),
     }
+
+
+def first_seeds(defined: Mapping[str, Any]) -> Sequence[int]:
+    """The seeds that every arm, or finalist, has by a definition: all, or those before the first
+    look."""
+    key = "finalist_seeds" if defined.get("kind") == "search" else "seeds"
+    seeds: Sequence[int] = defined.get(key) or ()
+    return seeds[: defined[SEQUENTIAL]["at_least"]] if SEQUENTIAL in defined else seeds
 
 
 def keep_history(old: Mapping[str, Any], new: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -145,8 +168,9 @@ def check_grown(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     if new.get("kind") == "search":
         not_compared.remove("objectives")
     for key in sorted((old.keys() | new.keys()) - not_compared):
-        before: Any = old.get(key)
-        now: Any = new.get(key)
+        default = "images" if key == WEIGHTS else None
+        before: Any = old.get(key, default)
+        now: Any = new.get(key, default)
         if key == "baseline":
             added = now.keys() - before.keys() - set(new["not_default"])
             now = {k: v for k, v in now.items() if k not in added}

@@ -287,7 +287,8 @@ def value_faults(error: ValueError, path: str) -> list[str]:
         return [f"{path.rstrip('.')}: {error}" if path else str(error)]
     lines = []
     for e in errors():
-        where = path + ".".join(str(part) for part in e["loc"])
+        # A part that is blank is the tag of a union's member, which no user knows of.
+        where = path + ".".join(part for part in map(str, e["loc"]) if part.strip())
         cause = e.get("ctx", {}).get("error")
         if hasattr(cause, "errors"):  # of a configuration that was made of a name and fields
             lines += value_faults(cause, f"{where}.")

@@ -6,7 +6,7 @@ The configuration of a trial may be any frozen dataclass.
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import field
-from typing import Any
+from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution
 from pydantic import ConfigDict
@@ -15,9 +15,12 @@ from pydantic.dataclasses import dataclass as checked
 from segtune.study.arms import changes_between, leave_out, unique_name
 from segtune.study.overrides import Changes, SpecError, apply, flatten, resolve_locations
 from segtune.study.scores import headline, scores
+from segtune.study.sequential import Sequential, seeds_of
 from segtune.study.space import When, active
 from segtune.study.stopping import Direction, Scheduler
 from segtune.study.trial import Role, Trial, arm_trial_id
+
+Weights = Literal["images", "patients"]
 
 _STRICT = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
 
@@ -99,7 +102,8 @@ class Ablation:
     """Configuration that every arm changes."""
     arms: Mapping[str, Changes]
     """The other arms: what each changes."""
-    seeds: tuple[int, ...]
+    seeds: tuple[int, ...] | Sequential
+    """The same for all arms; `Sequential` goes on with the arms whose verdict is open."""
     baseline_arm: str = "baseline"
     """The baseline's name among the arms."""
     folds: int | None = None
@@ -117,6 +121,10 @@ class Ablation:
     """Score -> the largest difference that does not matter, in its unit, for the scores that arms
     are compared in: `{"dice": 0.01, "assd": 1.0}`. With it the report can say that an arm is as
     good as the baseline, or no worse. Set it before anything runs: a later change is on record."""
+    weights: Weights = "images"
+    """What weighs alike in test scores: `images` asks how good an arm is on an image, `patients` on
+    a patient (of each patient the mean over its images). The second is surer where few patients
+    have most of the images. The best epoch is chosen over images of val either way."""
     contrasts: tuple[tuple[str, str], ...] = ()
     """Pairs that the report compares besides each arm with the baseline, `(arm, reference)`:
     `(("srft_galore", "galore"),)`. Only what is declared here is tested, all pairs of one reference
@@ -181,6 +189,11 @@ class Ablation:
         """The baseline first, then the others."""
         return {self.baseline_arm: {}, **self.arms}
 
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """The seeds; of `Sequential` ones all that may be trained."""
+        return seeds_of(self.seeds)
+
     def tuning_trials(self) -> Iterator[Trial]:
         """Every candidate of every arm that is tuned."""
         for arm, changes in self.all_arms().items():
@@ -202,13 +215,14 @@ class Ablation:
         return self.tune.get(arm, self.tune_each_arm)
 
     def trials(self, tuned: Mapping[str, Changes]) -> Iterator[Trial]:
-        """Every arm with every seed and fold, seed by seed, so that pairs are complete early.
+        """Every arm with every seed and fold, seed by seed, so that pairs are complete early. Of
+        `Sequential` seeds these are the most that may be trained.
 
         Args:
             tuned: arm -> the candidate that its tuning chose.
         """
         folds = (None,) if self.folds is None else range(self.folds)
-        for seed, fold in itertools.product(self.seeds, folds):
+        for seed, fold in itertools.product(self.all_seeds, folds):
             for arm, changes in self.all_arms().items():
                 chosen, name = tuned.get(arm, {}), arm_trial_id(arm, seed, fold)
                 yield self._trial(name, "arm", arm, chosen, changes, None, seed, fold)
@@ -258,10 +272,13 @@ class Search:
     `finalist_seeds`, and tested once. Of the trials that finished within the constraints: first
     those on the Pareto front of the objectives, then the others, both in the order of the first
     objective (the earlier of equals); a configuration that was drawn twice counts once."""
-    finalist_seeds: tuple[int, ...] = ()
-    """Fresh ones: those of the search have chosen the configurations."""
+    finalist_seeds: tuple[int, ...] | Sequential = ()
+    """Fresh ones: those of the search have chosen the configurations. `Sequential` goes on with the
+    finalists whose verdict against the baseline is open."""
     margin: Mapping[str, float] = field(default_factory=dict)
-    """As of `Ablation`: the finalists are compared with the baseline where it is among them."""
+    """As of `Ablation`. The finalists are compared with the baseline, the search's first trial,
+    where it is among them; with a margin or `Sequential` seeds it is trained anew with them though
+    it was not among the best."""
 
     def __post_init__(self) -> None:
         if not self.objectives:
@@ -282,18 +299,29 @@ class Search:
         )
 
     def finalist_trials(self, chosen: Mapping[int, Changes]) -> Iterator[Trial]:
-        """Every finalist with every seed, seed by seed: `t5-s101` trains trial t5's changes.
+        """Every finalist with every seed, seed by seed: `t5-s101` trains trial t5's changes. Of
+        `Sequential` seeds these are the most that may be trained.
 
         Args:
             chosen: number of the search trial -> its changes.
         """
-        for seed in self.finalist_seeds:
+        for seed in self.all_finalist_seeds:
             for number, changes in chosen.items():
                 config = resolve_locations(apply(self.baseline, {**changes, "seed": seed}))
                 name = f"t{number}"
                 yield Trial(
                     f"{name}-s{seed}", "finalist", seed, config, dict(changes), name, number
                 )
+
+    @property
+    def all_finalist_seeds(self) -> tuple[int, ...]:
+        """The finalists' seeds; of `Sequential` ones all that may be trained."""
+        return seeds_of(self.finalist_seeds)
+
+    @property
+    def keeps_baseline(self) -> bool:
+        """Whether the baseline is trained anew beside the finalists in any case."""
+        return bool(self.margin) or isinstance(self.finalist_seeds, Sequential)
 
     def first(self) -> dict[str, Any]:
         """The baseline's values of the fields that it has."""

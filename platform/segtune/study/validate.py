@@ -72,17 +72,17 @@ def _check_ablation(study: Ablation) -> list[str]:
 
 
 def _check_seeds(study: Ablation) -> list[str]:
-    faults = []
-    if not study.seeds:
+    faults, seeds = [], study.all_seeds
+    if not seeds:
         faults.append("seeds is empty: give at least one")
-    if len(set(study.seeds)) < len(study.seeds):
-        faults.append(f"seeds = {study.seeds}: each must stand once")
-    for seed in (*study.seeds, study.tune_seed):
+    if len(set(seeds)) < len(seeds):
+        faults.append(f"seeds = {seeds}: each must stand once")
+    for seed in (*seeds, study.tune_seed):
         try:
             apply(study.baseline, {"seed": seed})
         except SpecError as error:
             faults += [f"seeds: {fault}" for fault in error.faults]
-    if (study.tune or study.tune_each_arm) and study.tune_seed in study.seeds:
+    if (study.tune or study.tune_each_arm) and study.tune_seed in seeds:
         faults.append(f"tune_seed = {study.tune_seed} is one of the seeds: tune with another")
     return faults
 

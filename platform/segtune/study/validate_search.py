@@ -169,7 +169,7 @@ def _scheduler(study: Search) -> Iterator[str]:
 
 
 def _finalists(study: Search) -> Iterator[str]:
-    seeds, count = study.finalist_seeds, study.finalists
+    seeds, count = study.all_finalist_seeds, study.finalists
     if count < 0 or count > study.num_samples:
         yield f"finalists = {count}: give 0 to {study.num_samples}, the number of trials"
     if count > 0 and not seeds:

@@ -24,11 +24,29 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+)
 
 from segtune.study.overrides import SpecError, apply, value_faults
+from segtune.study.sequential import Sequential
 from segtune.study.space import When
-from segtune.study.spec import Ablation, AtLeast, AtMost, Constraint, Objective, Search, Study
+from segtune.study.spec import (
+    Ablation,
+    AtLeast,
+    AtMost,
+    Constraint,
+    Objective,
+    Search,
+    Study,
+    Weights,
+)
 from segtune.study.stopping import Asha, Direction, MedianStopping
 
 
@@ -161,6 +179,21 @@ class MedianFields(_Strict):
     min_trials: int = 3
 
 
+class SequentialFields(_Strict):
+    """As `segtune.Sequential`."""
+
+    at_least: int = 3
+    at_most: int = 20
+    first: int = 0
+
+
+Seeds = Annotated[
+    Annotated[list[int], Tag("")] | Annotated[SequentialFields, Tag(" ")],
+    Discriminator(lambda given: " " if isinstance(given, dict | SequentialFields) else ""),
+]
+"""A list, or `Sequential`."""
+
+
 class AblationFields(_Strict):
     """As `segtune.Ablation`."""
 
@@ -168,13 +201,14 @@ class AblationFields(_Strict):
     question: str
     baseline: Baseline
     arms: dict[str, dict[str, Any]]
-    seeds: list[int]
+    seeds: Seeds
     baseline_arm: str = "baseline"
     tune: dict[str, dict[str, list[Any]]] = {}
     tune_each_arm: dict[str, list[Any]] = {}
     tune_seed: int = 1000
     folds: int | None = None
     margin: dict[str, float] = {}
+    weights: Weights = "images"
     contrasts: list[tuple[str, str]] = []
 
 
@@ -193,7 +227,7 @@ class SearchFields(_Strict):
     scheduler: Annotated[AshaFields | MedianFields, Field(discriminator="name")] | None = None
     seed: int = 0
     finalists: int = 0
-    finalist_seeds: list[int] = []
+    finalist_seeds: Seeds = []
     margin: dict[str, float] = {}
 
 
@@ -232,15 +266,22 @@ def _ablation(fields: AblationFields) -> Ablation:
         question=fields.question,
         baseline=_baseline(fields.baseline),
         arms={arm: _values(changes) for arm, changes in fields.arms.items()},
-        seeds=tuple(fields.seeds),
+        seeds=_seeds(fields.seeds),
         baseline_arm=fields.baseline_arm,
         tune={arm: _values(candidates) for arm, candidates in fields.tune.items()},
         tune_each_arm=_values(fields.tune_each_arm),
         tune_seed=fields.tune_seed,
         folds=fields.folds,
         margin=fields.margin,
+        weights=fields.weights,
         contrasts=tuple(fields.contrasts),
     )
+
+
+def _seeds(fields: list[int] | SequentialFields) -> tuple[int, ...] | Sequential:
+    if isinstance(fields, SequentialFields):
+        return Sequential(at_least=fields.at_least, at_most=fields.at_most, first=fields.first)
+    return tuple(fields)
 
 
 def _search(fields: SearchFields) -> Search:
@@ -256,7 +297,7 @@ def _search(fields: SearchFields) -> Search:
         scheduler=_scheduler(fields.scheduler),
         seed=fields.seed,
         finalists=fields.finalists,
-        finalist_seeds=tuple(fields.finalist_seeds),
+        finalist_seeds=_seeds(fields.finalist_seeds),
         margin=fields.margin,
     )
 

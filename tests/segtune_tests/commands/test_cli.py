@@ -67,7 +67,7 @@ def test_show_tells_what_would_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "demo"]) == 0
     shown = capsys.readouterr().out
     assert "5 arms x 3 seeds = 15 trials" in shown
-    assert "method.rank = 8" in shown
+    assert "method.rank = 16" in shown
     assert not list(Path.cwd().iterdir())
 
 

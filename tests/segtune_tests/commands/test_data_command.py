@@ -1,12 +1,17 @@
 """`segtune data make`, `check` and `augment`, and what they tell about a faulty folder."""
 
+import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
+from support.report_tables import write_trial
+from support.tiny_studies import ABLATION
 from support.volumes import discs, save_volume, units_of
 
 from search_spaces.augmentation_nano import GEOMETRY
@@ -14,6 +19,9 @@ from segcore.data.sets.folder import Folder
 from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.data.survey import survey
 from segtune.cli import main
+from segtune.commands.datasets.describe import describe_once
+from segtune.results import data_facts
+from segtune.results.storage import Place
 from segtune.study import catalog
 from segtune.study.overrides import apply
 
@@ -219,3 +227,42 @@ def test_fields_that_a_set_cannot_do_without_are_asked_for(
     classes = "classes=('liver=6', 'spleen=1')"
     assert main([*command, "--set", classes, "--set", "organs=('liver',)"]) == 0
     assert "in order" in capsys.readouterr().out
+
+
+def test_what_a_studys_data_hold_is_counted_once_and_of_the_data_that_ran(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Five images of a patient, none of whom is in two splits; other data are refused."""
+    (tmp_path / "mine.py").write_text(ABLATION)
+    assert main(["data", "describe", "mine.py"]) == 2
+    assert "no trial of a study 'mine'" in capsys.readouterr().err
+    study = catalog.find("mine.py").study
+    data = study.baseline.data.open()
+    write_trial(Path("results"), "mine", "frozen-s0", 0.5, role="arm", arm="frozen", seed=0,
+                data_hash=data.content_hash())  # fmt: skip
+    shown, storage = io.StringIO(), Place.of("results")
+    console = Console(file=shown)
+    describe_once(study, "mine", storage, console)
+    [facts] = data_facts.read("results", "mine")
+    assert facts.content_hash == data.content_hash()
+    assert {s: (n.images, n.patients) for s, n in facts.splits.items()} == {
+        "train": (8, 2),
+        "val": (4, 1),
+        "test": (4, 1),
+    }
+    share = [float((data.load("test", i, None).labels_HW == 1).mean()) for i in data.ids("test")]
+    assert facts.splits["test"].share["ridge"] == pytest.approx(np.mean(share))
+    assert {(p.splits, p.images, p.patients) for p in facts.shared} == {
+        (("train", "val"), 0, 0),
+        (("train", "test"), 0, 0),
+        (("val", "test"), 0, 0),
+    }
+    shutil.rmtree("scenes")
+    describe_once(study, "mine", storage, console)  # it is on record: nothing is rendered
+    assert not Path("scenes").exists()
+    assert main(["data", "describe", "mine.py", "--set", "data.seed=7"]) == 2
+    assert "these are other data" in capsys.readouterr().err
+    data_facts.write("results", "mine", [])
+    describe_once(replace(study, baseline=apply(study.baseline, {"data.root": "mine.py"})), "mine",
+                  storage, console)  # fmt: skip
+    assert "what the data hold was not counted" in shown.getvalue()

@@ -9,6 +9,7 @@ from support.spec_jobs import Job
 from segtune.execution.resources import Resources
 from segtune.execution.runner import run
 from segtune.observers.composite import CompositeObserver
+from segtune.report.evidence.sequential.looks import undecided
 from segtune.results import study_file
 from segtune.study.definition import define
 from segtune.study.spec import Ablation
@@ -27,7 +28,8 @@ def test_it_is_kept_of_a_finished_study(tmp_path: Path) -> None:
         write_trial(tmp_path, "mine", f"{arm}-s0", 0.5, role="arm", arm=arm, seed=0)
 
     def again(study: Ablation) -> int:
-        return run(study, "mine", tmp_path, Resources(), CompositeObserver()).ran
+        observer = CompositeObserver()
+        return run(study, "mine", tmp_path, Resources(), observer, undecided=undecided).ran
 
     before = (tmp_path / "mine" / "study.json").read_text()
     assert again(first) == 0

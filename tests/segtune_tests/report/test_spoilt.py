@@ -18,7 +18,7 @@ from support.report_values import found as findings_of
 
 from segtune.report import build
 from segtune.report.build import ablation_parts
-from segtune.report.evidence.compare import compare
+from segtune.report.evidence.differences.compare import compare
 from segtune.report.evidence.objections.fairness import budget
 from segtune.report.evidence.overview import Overview
 from segtune.report.evidence.search_results import SearchResults

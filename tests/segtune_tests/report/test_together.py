@@ -152,7 +152,7 @@ def test_the_comparison_comes_first_on_the_page(storage: Path, tmp_path: Path) -
     assert html.index("first + second") < html.index("How do the arms of first and second compare?")
     assert "Common protocol" in html
     assert (tables / "first+second-paired.csv").is_file()
-    apart = build(storage, ["first", "second"], out, separate=True).read_text()
+    apart = build(storage, ["first", "second"], out, beside="separate").read_text()
     assert "first + second" not in apart
 
 

@@ -3,6 +3,7 @@
 import json
 from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from support.spec_jobs import Job
 from segtune.commands.shared import changed_study
 from segtune.execution import runner
 from segtune.execution.resources import Resources
+from segtune.report.evidence.sequential.looks import undecided
 from segtune.results import study_file, tables
 from segtune.results.provenance import Origin
 from segtune.results.status import read_status
@@ -25,6 +27,7 @@ from segtune.search.results_store import DIED, ParquetResultsStore
 from segtune.search.trial_history import PastTrial, read_past
 from segtune.study import catalog, definition
 from segtune.study.overrides import SpecError
+from segtune.study.sequential import Sequential
 from segtune.study.space import When
 from segtune.study.spec import Ablation, AtMost, Objective, Search
 from segtune.study.stopping import Asha
@@ -98,6 +101,19 @@ def test_a_configuration_drawn_twice_counts_once() -> None:
     assert finalists.choose_finalists(SEARCH, trials) == {
         0: {"tool.teeth": 5},
         3: {"tool.teeth": 6},
+    }
+
+
+@pytest.mark.parametrize(
+    "kept", [{"margin": {"dice": 0.01}}, {"finalist_seeds": Sequential(first=100)}]
+)
+def test_the_baseline_is_kept_where_finalists_are_held_against_it(kept: dict[str, Any]) -> None:
+    trials = [past(i, 0.5 + i / 10, 5.0 - i) for i in range(4)]
+    best = {number: {"tool.teeth": number + 1} for number in (3, 2, 1)}
+    assert finalists.choose_finalists(SEARCH, trials) == best
+    assert finalists.choose_finalists(replace(SEARCH, **kept), trials) == {
+        **best,
+        0: {"tool.teeth": 1},
     }
 
 
@@ -180,7 +196,7 @@ def test_a_run_says_that_there_are_fewer_finalists_than_asked_for(tmp_path: Path
     name = "t0-s100"
     finalist = {"trial_id": name, "attempt": 1, "role": "finalist", "status": "finished"}
     tables.write(tmp_path, "s", "trials", [finalist])
-    outcome = runner.run(SEARCH, "s", tmp_path, Resources(), observer)
+    outcome = runner.run(SEARCH, "s", tmp_path, Resources(), observer, undecided=undecided)
     assert (outcome.ran, outcome.total, outcome.lacking) == (0, 5, 2)
 
 

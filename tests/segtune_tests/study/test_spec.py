@@ -15,7 +15,7 @@ from support.spec_jobs import Divided, Drill, Jigsaw, Job, Plane, Saw, faults
 from segcore.presets import nano, sam2_unet_nano
 from segtune.execution.resources import Resources, check_resources, fitting_trials
 from segtune.study.arms import factor, factorial
-from segtune.study.definition import check_grown, define, keep_history
+from segtune.study.definition import check_grown, define, first_seeds, keep_history
 from segtune.study.overrides import (
     SpecError,
     apply,
@@ -24,6 +24,7 @@ from segtune.study.overrides import (
     non_default,
     resolve_locations,
 )
+from segtune.study.sequential import Sequential
 from segtune.study.spec import Ablation, Reported, Search
 from segtune.study.validate import check_name, validate
 
@@ -322,6 +323,19 @@ def test_a_study_may_grow() -> None:
     check_grown(define("s", search()), define("s", search(num_samples=9)))
 
 
+def test_what_weighs_alike_is_part_of_the_study() -> None:
+    plain, alike = define("s", ablation()), define("s", ablation(weights="patients"))
+    assert "weights" not in plain
+    assert alike["weights"] == "patients"
+    check_grown(alike, alike)
+    with pytest.raises(SpecError, match="weights: was 'images', now 'patients'"):
+        check_grown(plain, alike)
+    with pytest.raises(SpecError, match="weights: was 'patients', now 'images'"):
+        check_grown(alike, plain)
+    with pytest.raises(ValueError, match="'images' or 'patients'"):
+        ablation(weights="pixels")
+
+
 def test_a_margin_is_kept_and_a_changed_one_shows_what_it_was() -> None:
     plain, first = define("s", ablation()), define("s", ablation(margin={"dice": 0.01, "assd": 1}))
     validate(ablation(margin={"dice": 0.01, "assd": 1}))
@@ -342,6 +356,39 @@ def test_a_margin_is_kept_and_a_changed_one_shows_what_it_was() -> None:
     assert [b["margin"] for b in gone["margin_before"]] == [first["margin"], {"dice": 0.05}]
     late = keep_history(plain, first, noon)
     assert late["margin_before"][0]["margin"] == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "looks"),
+    [((3, 20), (3, 5, 8, 12, 20)), ((3, 10), (3, 5, 10)), ((3, 4), (3, 4)), ((8, 9), (8, 9))],
+)
+def test_seeds_are_looked_at_a_few_times(asked: tuple[int, int], looks: tuple[int, ...]) -> None:
+    seeds = Sequential(at_least=asked[0], at_most=asked[1])
+    assert seeds.looks == looks
+    study = ablation(seeds=seeds)
+    validate(study)
+    assert study.all_seeds == tuple(range(asked[1]))
+    assert len({t.trial_id for t in study.trials({})}) == asked[1] * len(study.all_arms())
+    kept = json.loads(json.dumps(define("s", study)))
+    assert kept["sequential"] == {"at_least": asked[0], "looks": list(looks)}
+    assert first_seeds(kept) == list(range(asked[0]))
+
+
+def test_other_looks_are_another_study() -> None:
+    few, more = (define("s", ablation(seeds=Sequential(at_most=most))) for most in (10, 20))
+    with pytest.raises(SpecError, match="sequential: looks was"):
+        check_grown(json.loads(json.dumps(few)), more)
+    with pytest.raises(SpecError, match="sequential: was None"):
+        check_grown(json.loads(json.dumps(define("s", ablation()))), more)
+
+
+def test_seeds_that_cannot_be_added_are_refused() -> None:
+    with pytest.raises(ValueError, match="greater than or equal to 3"):
+        Sequential(at_least=2)
+    with pytest.raises(ValueError, match="at_most = 3: give more than at_least = 3"):
+        Sequential(at_most=3)
+    tuned = ablation(seeds=Sequential(), tune_each_arm={"limit": (1.0, 2.0)}, tune_seed=4)
+    assert "tune_seed = 4 is one of the seeds" in faults(tuned)
 
 
 def test_margins_that_cannot_be_meant_are_refused_together() -> None:

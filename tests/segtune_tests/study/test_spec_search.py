@@ -12,6 +12,7 @@ from segcore.presets import nano
 from segtune.report.evidence.search_results import in_distribution
 from segtune.study.definition import check_grown, define
 from segtune.study.overrides import Changes, apply
+from segtune.study.sequential import Sequential
 from segtune.study.space import When
 from segtune.study.spec import Ablation, AtLeast, AtMost, Objective, Search
 from segtune.study.stopping import Asha, MedianStopping, Scheduler
@@ -87,6 +88,7 @@ def test_the_values_of_a_field_are_tried_beside_what_they_need() -> None:
     [
         ({"finalists": 2}, "finalist_seeds is empty"),
         ({"finalist_seeds": (100,)}, "no finalists"),
+        ({"finalist_seeds": Sequential(), "finalists": 2}, "may choose the configurations"),
         ({"margin": {"dice": 0.01}}, "it is for the finalists, and there are none"),
         (
             {"margin": {"nsd": 0.1}, "finalists": 2, "finalist_seeds": (100,)},

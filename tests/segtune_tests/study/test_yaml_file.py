@@ -20,6 +20,7 @@ from segtune import (
     MedianStopping,
     Objective,
     Search,
+    Sequential,
     When,
     apply,
 )
@@ -81,6 +82,18 @@ def test_an_ablation_is_the_one_in_python(tmp_path: Path) -> None:
     )
 
 
+def test_seeds_may_be_sequential(tmp_path: Path) -> None:
+    text = SEARCH.replace("[100, 101]", "{first: 100}", 1)
+    search = catalog.find(str(written(tmp_path, text))).study
+    assert isinstance(search, Search)
+    assert search.finalist_seeds == Sequential(first=100)
+    assert search.all_finalist_seeds == tuple(range(100, 120))
+    text = ABLATION.replace("[0, 1]", "{at_least: 4, at_most: 12}", 1)
+    study = catalog.find(str(written(tmp_path, text))).study
+    assert isinstance(study, Ablation)
+    assert study.seeds == Sequential(at_least=4, at_most=12)
+
+
 def test_a_search_is_the_one_in_python(tmp_path: Path) -> None:
     assert catalog.find(str(written(tmp_path, SEARCH))).study == Search(
         question="Which method, at which rank?",
@@ -112,6 +125,8 @@ def test_the_median_rule(tmp_path: Path) -> None:
     ("text", "fault"),
     [
         (ABLATION.replace("seeds: [0, 1]", "seeds: [zero]"), "seeds.0 = 'zero'"),
+        (ABLATION.replace("seeds: [0, 1]", "seeds: {at_most: few}"), "seeds.at_most = 'few'"),
+        (ABLATION.replace("seeds: [0, 1]", "seeds: {at_most: 2}"), "give more than at_least = 3"),
         (ABLATION.replace("question:", "qestion:"), "qestion"),
         (ABLATION.replace("kind: ablation", "kind: ablashun"), "ablashun"),
         (ABLATION.replace("preset: nano", "preset: mini"), "'nano', 'paper'"),

@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -104,6 +105,12 @@ class RenderedConfig(FolderConfig):
     def labels(self, frame: Frame) -> NDArray[np.uint8]:
         """Labels of a frame."""
         return self.reader().labels(frame)
+
+    def redrawn(
+        self, frame: Frame, move: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    ) -> NDArray[np.uint8] | None:
+        """As of the reader."""
+        return self.reader().redrawn(frame, move)
 
     def folder(self) -> Path:
         """Where the scenes are, or will be once opened."""

@@ -9,6 +9,7 @@ may be lower-case and `depth` may stand for `depth_AdelaiDepth` (as in D2GPLand+
 """
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -95,7 +96,16 @@ class L3D(FolderConfig):
 
     def labels(self, frame: Frame) -> NDArray[np.uint8]:
         """The polylines drawn as bands on a canvas of the size that the annotation states."""
+        return self._drawn(labelme.parse(frame.label.read_bytes()), frame)
+
+    def redrawn(
+        self, frame: Frame, move: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    ) -> NDArray[np.uint8]:
+        """The polylines through other points, as wide."""
         annotation = labelme.parse(frame.label.read_bytes())
+        return self._drawn(labelme.with_points(annotation, move), frame)
+
+    def _drawn(self, annotation: labelme.Annotation, frame: Frame) -> NDArray[np.uint8]:
         if self.truth == "d2gpland":
             return d2gpland_truth(annotation, frame.label.stem)
         values = [CLASS_OF_LETTER[line.label[0].lower()] for line in annotation.lines]

@@ -18,7 +18,7 @@ which patients are val and test is for the user to say.
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, ClassVar
 from xml.etree import ElementTree
@@ -98,15 +98,23 @@ class P2ILF(FolderConfig):
 
     def labels(self, frame: Frame) -> NDArray[np.uint8]:
         """The polylines drawn as bands on a canvas of the image's size."""
-        with opened(frame.image) as picture:
-            width, height = picture.size
-        lines = parse(frame.label.read_bytes())
-        values = [CLASSES.names.index(line.label) for line in lines]
-        return labelme.draw(
-            labelme.Annotation(lines, height, width),
-            values,
-            max(1, round(self.line_width * height)),
-        )
+        return self._drawn(_annotation(frame))
+
+    def redrawn(
+        self, frame: Frame, move: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    ) -> NDArray[np.uint8]:
+        """The polylines through other points, as wide."""
+        return self._drawn(labelme.with_points(_annotation(frame), move))
+
+    def _drawn(self, annotation: labelme.Annotation) -> NDArray[np.uint8]:
+        values = [CLASSES.names.index(line.label) for line in annotation.lines]
+        return labelme.draw(annotation, values, max(1, round(self.line_width * annotation.height)))
+
+
+def _annotation(frame: Frame) -> labelme.Annotation:
+    with opened(frame.image) as picture:
+        width, height = picture.size
+    return labelme.Annotation(parse(frame.label.read_bytes()), height, width)
 
 
 def parse(text: bytes) -> tuple[labelme.Polyline, ...]:

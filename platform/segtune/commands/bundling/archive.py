@@ -1,7 +1,7 @@
 """The file itself: a zip that is written the same from the same results, and read with care.
 
     manifest.json                          what is in it, with hashes and claims
-    STUDY/study.json, STUDY/reported.toml
+    STUDY/study.json, STUDY/reported.toml, STUDY/data.json, STUDY/label_noise.json
     STUDY/tables/TABLE/FILE.parquet        as they lay in the storage
     rows/TABLE/FILE.txt                    a hash of each row
 
@@ -16,9 +16,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from segtune.commands.bundling.manifest import NAME
+from segtune.results.data_facts import FILE as DATA
+from segtune.results.label_noise import FILE as NOISE
 from segtune.results.reported import FILE as REPORTED
 from segtune.results.tables import TABLES
 
+DESCRIPTIONS = ("study.json", REPORTED, DATA, NOISE)
+"""Files beside a study's tables that its report is made from."""
 MOST_FILES = 100_000
 LARGEST_RATIO = 100
 """A file that unpacks to more than so many times its size is refused (a zip bomb): tables are
@@ -136,7 +140,7 @@ def _fault(entry: zipfile.ZipInfo) -> str | None:
 
 def is_expected(path: str, study: str) -> bool:
     """Whether a bundle of a study may hold a file of this path."""
-    if path in (NAME, f"{study}/study.json", f"{study}/{REPORTED}"):
+    if path in (NAME, *(f"{study}/{name}" for name in DESCRIPTIONS)):
         return True
     if table_of(path) is not None:
         return path.startswith(f"{study}/")

@@ -85,10 +85,10 @@ def make(storage: "Place", study: str, out: Path) -> "tuple[Manifest, bytes]":
 
 def _copy(source: "Place", to: Path) -> None:
     """The files of a study that its report is made from."""
-    from segtune.results.reported import FILE as REPORTED
+    from segtune.commands.bundling.archive import DESCRIPTIONS
     from segtune.results.tables import TABLES
 
-    wanted = [(name, source / name) for name in ("study.json", REPORTED)]
+    wanted = [(name, source / name) for name in DESCRIPTIONS]
     for table in TABLES:
         for file in (source / "tables" / table).files("*.parquet"):
             wanted.append((f"tables/{table}/{file.name}", file))

@@ -15,9 +15,9 @@ import pandas as pd
 from pydantic import JsonValue
 
 from segtune.commands.bundling.manifest import Claims
-from segtune.report.evidence.compare import Comparison, Difference
 from segtune.report.evidence.costs.joint_claims import JointClaim
 from segtune.report.evidence.costs.measured import Cost, quantity
+from segtune.report.evidence.differences.compare import Comparison, Difference
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.patients import PatientInterval
 from segtune.report.evidence.summary import ArmScores, Summary
@@ -131,6 +131,7 @@ def _claims(found: Findings, trials: pd.DataFrame) -> Iterator[tuple[str, dict[s
                 },
             )
     yield "budget", {f"sentence {i}": s for i, s in enumerate(summary.budget.sentences, 1)}
+    yield "checklist", {item.question: item.answer or item.status for item in summary.checklist}
     yield "caveats", {caveat.title: caveat.text for caveat in summary.caveats}
     yield from _evaluated(found.study.rows)
 

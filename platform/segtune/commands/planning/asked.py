@@ -4,7 +4,7 @@ import argparse
 import math
 from dataclasses import dataclass
 
-from segtune.report.evidence.compare import Comparison, compare
+from segtune.report.evidence.differences.compare import Comparison, compare
 from segtune.report.evidence.power.advice import MOST, Aim
 from segtune.report.evidence.power.chance import Question, Shown
 from segtune.report.evidence.power.spread import MeasuredSpread, Patients, Spread
@@ -13,7 +13,7 @@ from segtune.results.study_rows import load, studies
 from segtune.results.study_scores import derive
 from segtune.study.overrides import SpecError
 from segtune.study.scores import ScoreKind, scores
-from segtune.study.spec import Ablation, headline_objectives
+from segtune.study.spec import Ablation, Weights, headline_objectives
 
 WORDS: dict[str, Shown] = {"better": "better", "no-worse": "no worse", "as-good": "as good"}
 IF_UNKNOWN = (5, 10, 20, 40)
@@ -55,7 +55,7 @@ def read(args: argparse.Namespace, study: Ablation, name: str) -> Asked:
         spreads["stated"] = stated
         patients, fixed = _patients_of_data(study), True
     else:
-        comparison = _measured(args, name, metric)
+        comparison = _measured(args, name, metric, study.weights)
         source = f"{args.source or name} under {args.storage}"
         spreads = {
             d.arm: d.spread
@@ -155,7 +155,7 @@ def _stated(args: argparse.Namespace, faults: list[str]) -> Spread | None:
     return Spread(args.seed_sd, args.patient_sd, args.interaction_sd or 0.0)
 
 
-def _measured(args: argparse.Namespace, name: str, metric: str) -> Comparison:
+def _measured(args: argparse.Namespace, name: str, metric: str, weights: Weights) -> Comparison:
     source = args.source or name
     if source not in (known := studies(args.storage)):
         there = ", ".join(known) or "none"
@@ -166,7 +166,7 @@ def _measured(args: argparse.Namespace, name: str, metric: str) -> Comparison:
                 "--seed-sd and --patient-sd, or run a pilot: 3 seeds of the study itself"
             ]
         )
-    found = {c.measure.metric: c for c in compare(derive(load(args.storage, source)))}
+    found = {c.measure.metric: c for c in compare(derive(load(args.storage, source, weights)))}
     if metric not in found:
         raise SpecError(
             [f"{source} has no differences in {metric}, but {', '.join(found) or 'in none'}"]
@@ -195,4 +195,6 @@ def _patients_of_data(study: Ablation) -> Patients | None:
     if dataset is None:
         return None
     owners = [source.patient_id for source in dataset.sources("test").values()]
+    if study.weights == "patients":
+        return Patients(len(set(owners)))
     return Patients(len(set(owners)), tuple(float(owners.count(p)) for p in sorted(set(owners))))

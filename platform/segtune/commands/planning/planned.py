@@ -101,7 +101,7 @@ def plan(
     numbers = seeds
     if numbers is None:
         advised = [int(worst.seeds.number)] if math.isfinite(worst.seeds.number) else []
-        own = [n for n in (len(study.seeds),) if n >= min(USUAL_SEEDS)]
+        own = [n for n in (len(study.all_seeds),) if n >= min(USUAL_SEEDS)]
         numbers = tuple(sorted({*USUAL_SEEDS, *own, *advised}))
     rows = tuple(
         Row(
@@ -115,7 +115,7 @@ def plan(
     return Plan(
         tuple(arms),
         rows,
-        smallest(aim, worst.spread, len(study.seeds), patients),
+        smallest(aim, worst.spread, len(study.all_seeds), patients),
         cost(int(worst.seeds.number)) if enough else None,
         pace,
     )
@@ -137,7 +137,7 @@ def cost_of(
         hours_per_trial: as stated; None takes the measured pace.
         price: of an hour.
     """
-    once = list(trials(replace(study, seeds=study.seeds[:1])))
+    once = list(trials(replace(study, seeds=study.all_seeds[:1])))
     tuning = [t for t in once if t[0] in {x.trial_id for x in study.tuning_trials()}]
     seconds, source = _seconds(names, storage, hours_per_trial)
 

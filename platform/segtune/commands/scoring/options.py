@@ -13,7 +13,7 @@ from segcore.training import retest as again
 from segcore.training.evaluation import Resolution
 from segcore.training.restore import Restored, find
 from segcore.training.retest import Measured, Retest
-from segtune.commands.data_set import data_set, fields_of
+from segtune.commands.datasets.data_set import data_set, fields_of
 from segtune.execution.preflight import faults_of
 from segtune.study.overrides import SpecError, apply, value_faults
 

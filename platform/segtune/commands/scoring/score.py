@@ -20,7 +20,7 @@ from segcore.training.restore import Restored, find, restore
 from segcore.training.retest import Measured, Retest
 from segcore.training.runtime import Runtime, choose_device, device_name
 from segcore.training.scoring import Target, score_predictions
-from segtune.commands.data_set import data_set
+from segtune.commands.datasets.data_set import data_set
 from segtune.commands.scoring.kept import keep, owner_of, owner_of_all, setting_of
 from segtune.commands.scoring.options import (
     asked_sizes,

@@ -2,11 +2,17 @@
 
 from collections.abc import Sequence
 
-from segtune.report.evidence.compare import DIFFERENT, Comparison, Difference
-from segtune.report.evidence.conclusions import counts, difference_text, held_text, shown_text
 from segtune.report.evidence.costs.joint_claims import JointClaims, claim_text
 from segtune.report.evidence.costs.measured import Cost
-from segtune.report.evidence.margins import margin_text
+from segtune.report.evidence.differences.compare import Comparison, Difference
+from segtune.report.evidence.differences.conclusions import (
+    counts,
+    difference_text,
+    held_text,
+    shown_text,
+)
+from segtune.report.evidence.differences.margins import margin_text
+from segtune.report.evidence.differences.verdicts import DIFFERENT
 from segtune.report.evidence.objections.caveat import MATTERS, Caveat
 from segtune.report.evidence.search_results import SearchResults
 from segtune.report.evidence.summary import Summary

@@ -1,6 +1,7 @@
 """A mean and how sure it is."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -15,3 +16,24 @@ class Estimate:
     """Values that the mean is over."""
     sd: float | None = None
     """Sample standard deviation of the values; None for one value."""
+
+
+class Tested(Protocol):
+    """A mean that can be tested: over seeds and patients (`crossed`), or over data sets."""
+
+    @property
+    def mean(self) -> float:
+        """The mean."""
+
+    @property
+    def p(self) -> float:
+        """Two-sided p of no difference."""
+
+    def interval(self, alpha: float = ...) -> Estimate:
+        """The two-sided interval that misses the truth in a share `alpha` of studies."""
+
+    def p_above(self, limit: float) -> float:
+        """One-sided p against a mean of `limit` or less."""
+
+    def p_below(self, limit: float) -> float:
+        """One-sided p against a mean of `limit` or more."""

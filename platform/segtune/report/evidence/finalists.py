@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from segtune.report.evidence.search_results import SearchResults
 from segtune.results.study_scores import StudyScores, derive
-from segtune.study.definition import CHOSEN, MARGIN, MARGIN_BEFORE
+from segtune.study.definition import CHOSEN, MARGIN, MARGIN_BEFORE, SEQUENTIAL
 
 KIND = "finalists"
+_KEPT = (MARGIN, MARGIN_BEFORE, SEQUENTIAL)
 
 
 def finalists(study: StudyScores, search: SearchResults) -> StudyScores | None:
@@ -38,7 +39,7 @@ def finalists(study: StudyScores, search: SearchResults) -> StudyScores | None:
             "question": rows.definition.get("question"),
             **rows.scoring,
             "baseline_arm": baseline,
-            **{k: v for k, v in rows.definition.items() if k in (MARGIN, MARGIN_BEFORE)},
+            **{k: v for k, v in rows.definition.items() if k in _KEPT},
             "arms": {arm: {} for arm in arms},
             "seeds": rows.definition.get("finalist_seeds") or [],
             "searched": len(search.trials),

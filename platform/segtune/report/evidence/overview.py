@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from segtune.report.evidence.compare import Comparison, Difference
 from segtune.report.evidence.costs.measured import MeasuredCosts
 from segtune.report.evidence.costs.ratios import CostRatio, cost_ratios, on_cpu
+from segtune.report.evidence.differences.compare import Comparison, Difference
 from segtune.report.evidence.estimate import Estimate
-from segtune.report.evidence.rare_failures import ArmFailures
+from segtune.report.evidence.failures.rare_failures import ArmFailures
 from segtune.report.evidence.summary import Summary
 from segtune.results.measures import Measure
 from segtune.results.study_rows import MACRO, StudyRows

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from segtune.report.evidence.stats import LEVEL, Values, effective
+from segtune.study.spec import Weights
 
 DRAWS = 10_000
 MIN_FOR_INTERVAL = 6
@@ -38,7 +39,7 @@ class Scores:
 
     sum_SPC: Values
     count_SPC: Values
-    """Images of the patient that define the class."""
+    """Images of the patient that define the class; 1 for any where patients weigh alike."""
 
     def macro(self, weights_DP: Values) -> Values:
         """Macro score with weighted patients, mean over seeds, (D,).
@@ -68,13 +69,15 @@ class Scores:
 
 
 def by_patient(
-    arms: Sequence[Values], patients: Sequence[str]
+    arms: Sequence[Values], patients: Sequence[str], weights: Weights = "images"
 ) -> tuple[tuple[Scores, ...], tuple[str, ...], int]:
     """Scores of arms on the same images, summed by patient.
 
     Args:
         arms: per arm its values, (seeds S, images I, classes C), NaN where not defined.
         patients: the patient of each image.
+        weights: what weighs alike. Of `patients`, each sum is the mean over the patient's images
+            that define the class, and counts once.
 
     Returns:
         The arms' sums, the patients with a value, and how many images have one.
@@ -82,6 +85,8 @@ def by_patient(
     there_I = np.any([np.isfinite(v_SIC).any(axis=(0, 2)) for v_SIC in arms], axis=0)
     names, owner_I = np.unique(np.asarray(patients)[there_I], return_inverse=True)
     summed = tuple(_sums(v_SIC[:, there_I], owner_I, names.size) for v_SIC in arms)
+    if weights == "patients":
+        summed = tuple(_means(scores) for scores in summed)
     return summed, tuple(str(n) for n in names), int(there_I.sum())
 
 
@@ -130,6 +135,30 @@ def shares(arm: Scores, baseline: Scores | None) -> Values:
     return np.asarray(n * whole - (n - 1) * without_P, dtype=np.float64)
 
 
+def shares_by_seed(arm: Scores, baseline: Scores) -> Values:
+    """`shares` of each seed's difference, (S, P)."""
+    n = arm.sum_SPC.shape[1]
+    everyone, without = np.ones((1, n)), 1 - np.eye(n)
+    whole_S1 = arm.by_seed(everyone) - baseline.by_seed(everyone)
+    without_SP = arm.by_seed(without) - baseline.by_seed(without)
+    return np.asarray(n * whole_S1 - (n - 1) * without_SP, dtype=np.float64)
+
+
+def own_differences(arm: Scores, baseline: Scores) -> Values:
+    """Each patient's own difference with each seed, (S, P).
+
+    Its part in the seed's difference is drawn towards the mean as far as it weighs less than
+    others; that is undone here. Of a score over one class, what is left is the mean difference of
+    the patient's images. Patients that weigh nothing are left with their part.
+    """
+    shares_SP, weights_P = shares_by_seed(arm, baseline), arm.weights_P
+    n = weights_P.size
+    whole_S1 = (shares_SP @ (1 - weights_P) / (n - 1))[:, None]
+    there_P = weights_P > 0
+    factor_P = np.divide(1 - weights_P, (n - 1) * weights_P, out=np.ones(n), where=there_P)
+    return np.asarray(whole_S1 + (shares_SP - whole_S1) * factor_P, dtype=np.float64)
+
+
 @functools.lru_cache(maxsize=8)
 def _draws(patients: int, seed: int) -> Values:
     """How often each patient is drawn: the same in every call, so that arms can be compared."""
@@ -146,3 +175,11 @@ def _sums(values_SIC: Values, owner_I: NDArray[np.intp], patients: int) -> Score
     np.add.at(sum_SPC, (seeds_S, owner_I), np.where(there_SIC, values_SIC, 0.0))
     np.add.at(count_SPC, (seeds_S, owner_I), there_SIC)
     return Scores(sum_SPC, count_SPC)
+
+
+def _means(scores: Scores) -> Scores:
+    there_SPC = scores.count_SPC > 0
+    mean_SPC = np.divide(
+        scores.sum_SPC, scores.count_SPC, out=np.zeros_like(scores.sum_SPC), where=there_SPC
+    )
+    return Scores(mean_SPC, there_SPC.astype(np.float64))

@@ -31,10 +31,13 @@ MIN_SEEDS = 3
 """Fewest paired seeds for a p value: the t test of two has one degree of freedom, and whether two
 seeds happen to agree decides it."""
 MIN_PATIENTS = 3
-"""Fewest patients for a p value, counted by weight (`effective`); with three seeds and three
-patients the test keeps its level (simulated)."""
+"""Fewest patients for a p value; with three seeds and three patients the test keeps its level
+(simulated)."""
+MIN_EFFECTIVE = 2
+"""Fewest patients for a p value, counted by weight (`effective`): where one has nearly all images,
+a difference is that patient's."""
 _FLIPS = 9999
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 
 
 def t_interval(values: Sequence[float]) -> Estimate | None:
@@ -136,4 +139,4 @@ def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
 
 def varies(values: Values) -> bool:
     """Whether the values differ by more than rounding."""
-    return float(np.ptp(values)) > _ROUNDING
+    return float(np.ptp(values)) > ROUNDING

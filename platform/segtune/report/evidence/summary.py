@@ -11,6 +11,8 @@ from segtune.report.page.text import changes_text
 from segtune.results.measures import Measure
 from segtune.results.study_rows import MACRO, POOLED, StudyRows
 from segtune.results.study_scores import StudyScores
+from segtune.study.definition import first_seeds
+from segtune.study.spec import Weights
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Summary:
     split: str
     columns: tuple[Column, ...]
     arms: tuple[ArmScores, ...]
+    weights: Weights
+    """What weighs alike in them."""
 
 
 def score_summary(study: StudyScores, split: str = "test") -> Summary:
@@ -70,7 +74,7 @@ def score_summary(study: StudyScores, split: str = "test") -> Summary:
     An arm without a finished trial keeps its row: that it is missing is part of the result.
     """
     rows, shown = study.rows, columns(study, split)
-    planned = len(rows.definition.get("seeds") or [])
+    planned = len(first_seeds(rows.definition))
     arms = []
     for arm in rows.arms:
         finished = rows.of("arm", arm=arm, status="finished")
@@ -98,7 +102,7 @@ def score_summary(study: StudyScores, split: str = "test") -> Summary:
                 },
             )
         )
-    return Summary(split, shown, tuple(arms))
+    return Summary(split, shown, tuple(arms), rows.weights)
 
 
 def _over_patients(
@@ -113,7 +117,7 @@ def _over_patients(
         if not there:
             continue
         stacked = of_measure.stack(there, column.class_name)
-        (scores,), _, n = by_patient([stacked], of_measure.patients)
+        (scores,), _, n = by_patient([stacked], of_measure.patients, of_measure.weights)
         interval = bootstrap(scores, None, n)
         if interval is not None:
             found[column.key] = interval

@@ -3,6 +3,7 @@
 The file is complete in itself: it never asks for any other address.
 """
 
+import functools
 import json
 import re
 from collections.abc import Sequence
@@ -101,6 +102,8 @@ class Part:
     """Conclusions."""
     missing: str = ""
     """What is not there, and why."""
+    folded: bool = False
+    """Whether it opens on a click."""
 
 
 @dataclass(frozen=True)
@@ -178,19 +181,13 @@ def render(sections: Sequence[Section], *, live: str = "") -> str:
         live: version of the tables, where the page is to ask the server that it came from (and
             nobody else) for a newer one; empty for a file.
     """
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["folded"] = folded
-    environment.filters["prose"] = prose
-    source = resources.files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")
     drawn = {
         (i, k): (legends(part), _plots(part, f"plot-{i}-{k}"))
         for i, section in enumerate(sections)
         for k, part in [(-1, section.glance), *enumerate(section.parts)]
         if part is not None
     }
-    return environment.from_string(source).render(
+    return _template().render(
         sections=sections,
         drawn=drawn,
         at_top=AT_TOP,
@@ -200,6 +197,17 @@ def render(sections: Sequence[Section], *, live: str = "") -> str:
         live=live,
         plotlyjs=Markup(get_plotlyjs()),
     )
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["folded"] = folded
+    environment.filters["prose"] = prose
+    source = resources.files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8")
+    return environment.from_string(source)
 
 
 def legends(part: Part) -> tuple[Legend, ...]:

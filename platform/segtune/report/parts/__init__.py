@@ -7,7 +7,8 @@ differences/      Differences to the baseline: forest plots, the table, the conc
 domains           Scores on another domain, and on masks of another size.
 factors           What differs between the arms: the table of their settings.
 head/             Every arm in a line, what ran, and what must be known before any number.
-lookup/           Tables for looking up: every protocol, and what was evaluated afterwards.
+lookup/           Tables for looking up: every protocol, what was evaluated afterwards, and the
+                  reviewer's checklist.
 notes             How to read a section: where each number comes from, and how sure it is.
 overlays          Pictures of predictions and errors, composed from images and coloured labels.
 per_image         Scores of single test images: how they spread, and each arm against the baseline.

@@ -1,7 +1,8 @@
 """How to read a section: where each number comes from, and how sure it is."""
 
+from segtune.report.evidence.checklist.empty_masks import empty_masks
 from segtune.report.evidence.patients import DRAWS
-from segtune.report.evidence.stats import MIN_PATIENTS, MIN_SEEDS
+from segtune.report.evidence.stats import MIN_EFFECTIVE, MIN_PATIENTS, MIN_SEEDS
 from segtune.report.parts.searches.importance import MIN_TRIALS
 from segtune.results.study_rows import StudyRows
 from segtune.results.study_scores import StudyScores
@@ -15,16 +16,6 @@ _PROTOCOLS = {
     "max_of_directed": _PIXELS,
     OWN_PIXELS: " (in pixels of the image itself; per image, then the mean over images)",
 }
-_EMPTY = {
-    "per_image": "Overlap: one empty mask scores 0; an image where truth and prediction are both "
-    "empty is not counted.",
-    "per_class_px": "Distances: one empty mask counts as the image's diagonal, a bound of every "
-    "distance; an image where both are empty is not counted.",
-    "adaptive": "F-measure: an image whose truth is empty is not counted.",
-    "probabilities": "S-measure, E-measure, MAE: where the truth is empty they say how much of the "
-    "image is left unmarked.",
-}
-"""What an empty mask scores under the protocols that this project writes."""
 
 
 def notes(study: StudyScores) -> tuple[tuple[str, str], ...]:
@@ -69,7 +60,8 @@ def notes(study: StudyScores) -> tuple[tuple[str, str], ...]:
         )
     found += [
         ("Macro", "Mean over the foreground classes; pooled: all foreground as one mask."),
-        ("Empty masks", f"{_empty(rows)} {_undefined(rows)}".strip()),
+        *_weights(rows),
+        ("Empty masks", empty_masks(rows)),
         (
             "95 % interval over seeds",
             "Mean plus and minus Student's t over the seeds. It says how much the result varies "
@@ -91,16 +83,17 @@ def notes(study: StudyScores) -> tuple[tuple[str, str], ...]:
         (
             "95 % interval over both, and the verdict",
             "Over seeds alone a difference may be the test patients', over patients alone it may "
-            "be the seeds'. Here both standard errors are added in squares, with Welch's degrees "
-            "of freedom (Clark's min F', 1973): the difference should show again with other seeds "
-            "and other patients. Skewed differences of patients are allowed for (Hall 1992; the "
-            "more careful result is kept): of true nulls 3 to 6 in 100 are rejected, up to 10 "
-            "where most patients are alike and a few very far off. p is of this test; Holm: "
-            "corrected across all arms of a metric, and the intervals with Bonferroni's "
-            "correction, so that they hold together. Better or worse: p < 0.05 after the "
-            "correction. Fewer than "
-            f"{MIN_SEEDS} seeds or {MIN_PATIENTS} patients give no p and no verdict; patients with "
-            "unlike numbers of images count as the equal ones that they are worth (Kish 1965).",
+            "be the seeds'. Here it has to show over seeds, over patients and over both, so that "
+            "it should show again with other seeds and other patients: by t tests of either alone, "
+            "and by a quasi-F test of both (Clark 1973), in which what a seed does on a patient "
+            "beyond both is counted once. Skewed differences of patients are allowed for (Johnson "
+            "1978), and the most careful result is kept: of true nulls up to 6 in 100 are "
+            "rejected, up to 10 where most patients are alike and a few very far off (simulated). "
+            "p is of this test; Holm: corrected across all arms of a metric, and the intervals "
+            "with Bonferroni's correction, so that they hold together. Better or worse: p < 0.05 "
+            f"after the correction. Fewer than {MIN_SEEDS} seeds or {MIN_PATIENTS} patients give "
+            "no p and no verdict, nor do patients with such unlike numbers of images that they "
+            f"are worth fewer than {MIN_EFFECTIVE} equal ones (Kish 1965).",
         ),
         *_margin(rows),
         (
@@ -136,6 +129,19 @@ def notes(study: StudyScores) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
+def _weights(rows: StudyRows) -> tuple[tuple[str, str], ...]:
+    if rows.weights == "images":
+        return ()
+    return (
+        (
+            "Patients weigh alike",
+            "As the study asks: test scores, and differences of them, are means over patients, of "
+            "each patient the mean over its images. Val, by which epochs are chosen, what was "
+            "evaluated afterwards, and what is computed of a whole set at once are over images.",
+        ),
+    )
+
+
 def _margin(rows: StudyRows) -> list[tuple[str, str]]:
     """What a verdict within a margin is; nothing without one."""
     if not rows.margin:
@@ -155,28 +161,8 @@ def _margin(rows: StudyRows) -> list[tuple[str, str]]:
     ]
 
 
-def _empty(rows: StudyRows) -> str:
-    """What an empty mask scores, for each protocol that the tables have."""
-    protocols = sorted({str(p) for p in rows.scores["protocol"].unique()})
-    known = [_EMPTY[p] for p in protocols if p in _EMPTY]
-    return " ".join(known) or "What an empty mask scores is a matter of the protocol."
-
-
 def _others(rows: StudyRows, metric: str, shown: str) -> str:
     """The metric's other protocols in the tables."""
     of_metric = rows.scores[rows.scores["metric"] == metric]
     others = sorted({str(p) for p in of_metric["protocol"].unique()} - {shown})
     return f" Also in the tables: {', '.join(others)}." if others else ""
-
-
-def _undefined(rows: StudyRows) -> str:
-    """How many image scores are not a number, by metric, counted from the tables."""
-    images = rows.images
-    if images.empty:
-        return ""
-    undefined = images["value"].isna().groupby(images["metric"]).agg(["sum", "size"])
-    undefined = undefined[undefined["sum"] > 0]
-    if undefined.empty:
-        return "Here every image defines every score."
-    shown = [f"{metric} {row['sum']} of {row['size']}" for metric, row in undefined.iterrows()]
-    return f"Here undefined, over all trials, images and classes: {', '.join(shown)}."

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from segtune.report.evidence.compare import DIFFERENT, SIGNS, Comparison
+from segtune.report.evidence.differences.compare import Comparison
+from segtune.report.evidence.differences.verdicts import DIFFERENT, SIGNS
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.patients import PatientInterval
 from segtune.report.evidence.summary import ArmScores, Column, Summary
@@ -31,6 +32,7 @@ def scores_part(summary: Summary, comparisons: Sequence[Comparison], looks: Look
         title,
         f"Mean over seeds; second line: 95 % t interval over seeds{third}. Foreground classes "
         "only; scores without a class are means over classes. "
+        f"{'Patients weigh alike. ' * (summary.weights == 'patients')}"
         f"Per arm {n}; one seed alone (n=1) has no interval. Bold: best mean of a column; "
         f"{_sign_words(comparisons)}.{_beyond(summary)}",
         sheet=scores_sheet(summary, comparisons, looks),

@@ -12,6 +12,7 @@ from support.report_values import found as findings_of
 from segtune.report import build
 from segtune.report.evidence.answer import search_answer
 from segtune.report.evidence.search_results import SearchResults
+from segtune.report.evidence.sequential.looks import undecided
 from segtune.report.page.look import looks
 from segtune.report.parts.searches.best_trials import trial_looks
 from segtune.report.parts.unfinished import failures, stopped_early
@@ -73,6 +74,18 @@ def test_finalists_are_held_against_the_margin(storage: Path) -> None:
     assert d.held.as_good
     assert d.verdict.text == "better, but within 0.2"
     assert [j.comparison.baseline for j in found.joint] == ["t0"]
+
+
+def test_finalists_whose_verdict_is_open_get_more_seeds(storage: Path) -> None:
+    vague = (0.73, 0.70, 0.72)
+    write_finalists(storage, "rank", {0: BASE, 5: BEST, 7: vague})
+    looks = {"at_least": 3, "looks": [3, 5, 10]}
+    redefine(storage, finalists=2, finalist_seeds=list(range(101, 111)), sequential=looks)
+    assert undecided(storage, "rank", 3) == {"t0", "t7"}
+    found = summarize(storage, "rank")
+    assert {a.planned for a in found.summary.arms} == {3}
+    page = build(storage, ["rank"], storage / "r.html").read_text()
+    assert "t5: better than t0" in page
 
 
 def test_finalists_that_others_have_overtaken_are_left_out(storage: Path) -> None:

@@ -11,7 +11,7 @@ from segtune.report import build, summarize
 from segtune.report.evidence.costs.joint_claims import joint_p
 from segtune.report.evidence.costs.ratios import ratio_over_seeds
 from segtune.report.evidence.crossed import crossed
-from segtune.report.evidence.patients import by_patient, shares
+from segtune.report.evidence.patients import by_patient, own_differences
 
 SEEDS = (0.0, 0.002, -0.002, 0.001, -0.001)
 ARMS = {
@@ -89,7 +89,7 @@ def test_a_false_claim_is_rare(gap: float, log_ratio: float) -> None:
         (a, b), names, _ = by_patient((arm, base), owners(patients))
         once = np.ones((1, len(names)))
         per_seed = (a.by_seed(once) - b.by_seed(once))[:, 0] + gap
-        found = crossed(float(per_seed.mean()), per_seed, shares(a, b) + gap, a.weights_P)
+        found = crossed(float(per_seed.mean()), per_seed, own_differences(a, b) + gap, a.weights_P)
         assert found is not None
         cheaper = ratio_over_seeds(log_ratio + rng.normal(0, 0.05, seeds)).p_cheaper
         [p] = joint_p([(found.p_above(-0.01), cheaper)])

@@ -11,9 +11,9 @@ from scipy import stats
 from support.known_study import caveat, verdicts, write_study
 
 from segtune.report import build, summarize
-from segtune.report.evidence.compare import judge
 from segtune.report.evidence.crossed import Crossed, crossed
-from segtune.report.evidence.margins import hold_against
+from segtune.report.evidence.differences.margins import hold_against
+from segtune.report.evidence.differences.verdicts import judge
 
 ARMS = {
     "base": (0.70, 0.71, 0.69, 0.70, 0.705),

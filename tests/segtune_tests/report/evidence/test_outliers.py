@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segtune.report.evidence.outliers import LEVEL, stand_apart
+from segtune.report.evidence.failures.outliers import LEVEL, stand_apart
 from segtune.report.evidence.stats import Values
 
 STUDIES = 400

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from support.simulated_studies import owners, studies
 
-from segtune.report.evidence.compare import judge
 from segtune.report.evidence.crossed import crossed
+from segtune.report.evidence.differences.verdicts import judge
 from segtune.report.evidence.patients import by_patient, shares
 from segtune.report.evidence.power.advice import (
     MOST,
@@ -56,9 +56,9 @@ def shown(
     rng, told = np.random.default_rng(3), 0
     for _ in range(studies):
         cells_SP = question.truth + cells(spread, seeds, patients, rng)
-        found = crossed(float(cells_SP.mean()), cells_SP.mean(axis=1), cells_SP.mean(axis=0))
+        found = crossed(float(cells_SP.mean()), cells_SP.mean(axis=1), cells_SP)
         assert found is not None
-        nothing = replace(found, mean=0.0, errors=(1e3,), freedoms=(2.0,), error_patients=0.0)
+        nothing = replace(found, mean=0.0, errors=(1e3, 1e3, 1e3), freedoms=(2.0, 2.0, 2.0))
         first, *_ = judge([found, *[nothing] * (arms - 1)], question.margin, True)
         if question.word == "better":
             told += first.word == "better"

@@ -8,10 +8,10 @@ import pytest
 from support import simulated_studies
 from support.simulated_studies import PATIENTS, SEEDS, owners
 
-from segtune.report.evidence.compare import judge
 from segtune.report.evidence.crossed import crossed, over_both
+from segtune.report.evidence.differences.verdicts import judge
 from segtune.report.evidence.estimate import Estimate
-from segtune.report.evidence.patients import bootstrap, by_patient, shares
+from segtune.report.evidence.patients import bootstrap, by_patient, own_differences, shares
 from segtune.report.evidence.stats import Values, paired_t, sign_flips, t_interval
 
 pytestmark = pytest.mark.slow
@@ -50,7 +50,7 @@ def test_a_patient_with_most_of_the_images_fakes_no_difference(
         assert a.weights_P == pytest.approx(np.array(images) / sum(images))
         once = np.ones((1, len(names)))
         per_seed = (a.by_seed(once) - b.by_seed(once))[:, 0]
-        found = over_both(float(per_seed.mean()), per_seed, shares(a, b), a.weights_P)
+        found = over_both(float(per_seed.mean()), per_seed, own_differences(a, b), a.weights_P)
         assert (found is not None) == told
         rejected.append(found is not None and found[1] < 0.05)
     # Two and a half standard errors of a share of 5 % among 600 are 2.2 %.
@@ -62,7 +62,10 @@ def outcomes(arm: Values, base: Values, patients: int = PATIENTS) -> tuple[Estim
     (a, b), names, _ = by_patient((arm, base), owners(patients))
     once = np.ones((1, len(names)))
     per_seed = a.by_seed(once)[:, 0] - b.by_seed(once)[:, 0]
-    both, alone = over_both(float(per_seed.mean()), per_seed, shares(a, b)), paired_t(per_seed)
+    both, alone = (
+        over_both(float(per_seed.mean()), per_seed, own_differences(a, b)),
+        paired_t(per_seed),
+    )
     assert both is not None
     assert alone is not None
     return (*both, alone)
@@ -88,7 +91,7 @@ def test_a_true_null_is_rejected_in_at_most_one_study_of_twenty(
 
 @pytest.mark.parametrize(("patients", "most"), [(6, 0.084), (12, 0.071), (30, 0.071)])
 def test_skewed_patients_fake_hardly_more(patients: int, most: float) -> None:
-    """Without the skewness taken out 11, 9 and 7 of 100 such studies are told."""
+    """Without the skewness allowed for 11, 9 and 7 of 100 such studies are told."""
     rng = np.random.default_rng(5)
     rejected = []
     for _ in range(STUDIES):
@@ -137,7 +140,7 @@ def test_verdicts_within_a_margin_keep_their_promise() -> None:
     for arm, base in studies(0.007, 0.007, patients=20, n=400):
         (a, b), _, _ = by_patient((arm, base), owners(20))
         per_seed = (a.by_seed(np.ones((1, 20))) - b.by_seed(np.ones((1, 20))))[:, 0]
-        found = crossed(float(per_seed.mean()), per_seed, shares(a, b))
+        found = crossed(float(per_seed.mean()), per_seed, own_differences(a, b))
         assert found is not None
         differences.append(found)
 

@@ -86,24 +86,21 @@ def test_over_both_by_hand() -> None:
 
 
 def test_few_patients_far_off_make_it_careful_on_their_side() -> None:
-    """Hall 1992, by hand: where most gain a little, one that loses much says that more may."""
+    """Johnson 1978, by hand: where most gain a little, one that loses much says that more may."""
     seeds = [0.029, 0.03, 0.031]
     patients = [0.05, 0.04, 0.045, 0.05, 0.04, 0.045, 0.05, -0.08]
     mean, error = 0.03, float(stats.sem(patients))
-    skew = float(stats.skew(patients, bias=False)) / math.sqrt(8)
-    score = mean / error
-    assert skew < -0.9
-    taken_out = score + skew * (score**2 / 3 + 1 / 6) + skew**2 * score**3 / 27
+    skew = (1 + 8 / 8) * float(stats.skew(patients, bias=False)) / math.sqrt(8)
+    assert skew < -1.8
     found = over_both(mean, seeds, patients)
     assert found is not None
-    assert found[1] == pytest.approx(2 * stats.t.sf(abs(taken_out), 7))
-    plain = stats.t.interval(0.95, 7, loc=mean, scale=error)
-    low = float(found[0].low or 0)
-    assert low < plain[0] - 0.05
-    at_low = (mean - low) / error
-    again = at_low + skew * (at_low**2 / 3 + 1 / 6) + skew**2 * at_low**3 / 27
-    assert again == pytest.approx(stats.t.ppf(0.975, 7))
+    t = float(stats.t.ppf(0.975, 7))
+    assert found[0].low == pytest.approx(mean - error * (t - skew * (t**2 / 3 + 1 / 6)))
+    # Without the skewness t is t0, where t0 - skew * (t0^2 / 3 + 1 / 6) = mean / error.
+    root = max(np.roots([-skew / 3, 1, -skew / 6 - mean / error]))
+    assert found[1] == pytest.approx(2 * stats.t.sf(float(root), 7))
     # Towards the other side nothing is claimed beyond the plain interval.
+    plain = stats.t.interval(0.95, 7, loc=mean, scale=error)
     assert found[0].high == pytest.approx(plain[1], abs=0.001)
 
 
@@ -112,7 +109,8 @@ def test_patients_count_as_far_as_they_weigh() -> None:
     assert effective([0.1] * 3) == 3.0
     assert effective([20, 2, 2, 2, 2]) == pytest.approx(28**2 / 416)
     seeds, patients = [0.01, 0.012, 0.011], [0.1, -0.05, 0.08, 0.03, 0.04]
-    assert over_both(0.011, seeds, patients, [20, 2, 2, 2, 2]) is None
+    assert over_both(0.011, seeds, patients, [20, 2, 2, 2, 2]) is None, "they weigh as 1.9"
+    assert over_both(0.011, seeds, patients, [16, 2, 2, 2, 2]) is not None
     even, uneven = (over_both(0.011, seeds, patients, w) for w in ([1] * 5, [4, 2, 2, 2, 2]))
     assert even is not None
     assert uneven is not None

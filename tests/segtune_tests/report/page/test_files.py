@@ -73,20 +73,25 @@ def test_latex_has_as_many_cells_in_every_row(latex: dict[str, str]) -> None:
     assert {"methods-summary", "methods-paired_external", "rank-finalists_paired"} <= set(latex)
     for text in latex.values():
         lines = [line for line in text.splitlines() if not line.startswith("%")]
-        first, last = (k for k, line in enumerate(lines) if "tabular" in line)
+        first, last = (
+            k
+            for k, line in enumerate(lines)
+            if re.match(r"\\(begin|end)\{(tabular|longtable)", line)
+        )
         floating = lines[0] == "\\begin{table}"
         assert lines[last + 1 :] == (["\\end{table}"] if floating else [])
         assert first == 0 or floating
         lines = lines[first : last + 1]
-        found = re.fullmatch(r"\\begin\{tabular\}\{([lrS]+)\}", lines[0])
+        found = re.fullmatch(r"\\begin\{(\w+)\}\{((?:[lrS]|p\{[^}]*\})+)\}", lines[0])
         assert found is not None
-        assert lines[-1] == "\\end{tabular}"
+        assert lines[-1] == f"\\end{{{found[1]}}}"
+        columns = len(re.findall(r"[lrS]|p\{[^}]*\}", found[2]))
         for row in lines[1:-1]:
-            if not row.endswith("rule"):
+            if not row.endswith(("rule", "\\endhead")):
                 plain = re.sub(r"\\[\\&%$#_{}]", "", row.removesuffix(r" \\"))
                 spans = sum(int(n) - 1 for n in re.findall(r"\\multicolumn\{(\d+)\}", row))
                 assert row.endswith(r" \\")
-                assert plain.count("&") + spans == len(found[1]) - 1
+                assert plain.count("&") + spans == columns - 1
                 assert plain.count("{") == plain.count("}")
                 assert plain.count("$") % 2 == 0
                 in_text = re.sub(r"\$[^$]*\$", "", plain)
@@ -96,7 +101,8 @@ def test_latex_has_as_many_cells_in_every_row(latex: dict[str, str]) -> None:
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed")
 def test_latex_compiles(latex: dict[str, str], tmp_path: Path) -> None:
     whole = "\n\n".join(f"{{\\tiny\n{text}}}" for text in latex.values())
-    page = "\\usepackage[a3paper,landscape,margin=1cm]{geometry}\\usepackage{booktabs,siunitx}"
+    page = "\\usepackage[a3paper,landscape,margin=1cm]{geometry}"
+    page += "\\usepackage{booktabs,longtable,siunitx}"
     document = f"\\documentclass{{article}}{page}\\begin{{document}}{whole}\\end{{document}}"
     (tmp_path / "x.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "x.tex"]

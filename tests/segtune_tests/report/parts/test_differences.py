@@ -10,8 +10,8 @@ from support.report_tables import DICE, IMAGES, PATIENTS, write_ablation
 from support.report_values import found, scores
 
 from segtune.report import build, summarize
-from segtune.report.evidence.compare import compare
-from segtune.report.evidence.conclusions import conclusions
+from segtune.report.evidence.differences.compare import compare
+from segtune.report.evidence.differences.conclusions import conclusions
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.page.look import arrowheads, looks, reach
 from segtune.report.parts.differences.forest import KINDS, forest, forest_figure, forest_range
@@ -59,7 +59,9 @@ def test_patients_are_drawn_whole_and_empty_masks_left_out(methods: StudyScores)
 def test_conclusions_do_not_overclaim(methods: StudyScores, tmp_path: Path) -> None:
     said = " ".join(conclusions(compare(methods)[0]))
     assert "lora scored worse than full" in said
-    assert "one cannot tell srft_galore from full with n = 3 seeds and 6 patients" in said
+    assert (
+        "one cannot tell galore and srft_galore from full with n = 3 seeds and 6 patients" in said
+    )
     assert "not evidence that there is no difference" in said
     write_ablation(tmp_path, seeds=(0,))
     alone = compare(scores(tmp_path, "methods"))[0]

@@ -12,9 +12,9 @@ Source: intersection-union test: Berger, Technometrics 24 (1982), 295-300.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from segtune.report.evidence.compare import Comparison, Difference
 from segtune.report.evidence.costs.measured import MeasuredCosts
 from segtune.report.evidence.costs.ratios import CostKind, CostRatio, cost_ratios
+from segtune.report.evidence.differences.compare import Comparison, Difference
 from segtune.report.evidence.stats import ALPHA, holm
 from segtune.report.page.text import p_text, times
 from segtune.results.study_rows import StudyRows

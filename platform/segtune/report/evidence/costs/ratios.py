@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from segtune.report.evidence.compare import trials_by_seed
 from segtune.report.evidence.costs.measured import MeasuredCosts
+from segtune.report.evidence.differences.compare import trials_by_seed
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.stats import MIN_SEEDS, Values, t_interval, varies
 from segtune.results.study_rows import StudyRows

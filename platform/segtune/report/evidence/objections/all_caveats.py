@@ -6,17 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from segtune.report.evidence.compare import Comparison, trials_by_seed
+from segtune.report.evidence.differences.compare import Comparison, trials_by_seed
+from segtune.report.evidence.differences.margins import changed_margins
+from segtune.report.evidence.failures.rare_failures import ArmFailures
 from segtune.report.evidence.finalists import KIND as FINALISTS
-from segtune.report.evidence.margins import changed_margins
 from segtune.report.evidence.objections.caveat import Caveat
 from segtune.report.evidence.objections.conditions import unlike_conditions
 from segtune.report.evidence.objections.failures import image_caveats, training_caveats
 from segtune.report.evidence.objections.fairness import Budget
 from segtune.report.evidence.objections.influence import influence_caveats
+from segtune.report.evidence.objections.label_noise import label_noise_caveats
 from segtune.report.evidence.objections.power import too_few
 from segtune.report.evidence.objections.tuning import candidates
-from segtune.report.evidence.rare_failures import ArmFailures
 from segtune.report.page.text import count, listing, number, setting, some
 from segtune.results.measures import select
 from segtune.results.study_rows import MACRO, StudyRows
@@ -51,6 +52,7 @@ def caveats(
         *(_searched(rows) if rows.kind == FINALISTS else _untuned(rows)),
         *_rising(study),
         *(influence_caveats(study, first) if first is not None else ()),
+        *(label_noise_caveats(rows, first) if first is not None else ()),
     ]
     return tuple(found)
 

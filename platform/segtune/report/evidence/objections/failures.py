@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from segtune.report.evidence.compare import Comparison
-from segtune.report.evidence.objections.caveat import Caveat
-from segtune.report.evidence.rare_failures import (
+from segtune.report.evidence.differences.compare import Comparison
+from segtune.report.evidence.failures.rare_failures import (
     LOSS,
     MANY_ZEROS,
     RATE,
@@ -12,6 +11,7 @@ from segtune.report.evidence.rare_failures import (
     seed_text,
     unseen,
 )
+from segtune.report.evidence.objections.caveat import Caveat
 from segtune.report.page.text import MANY_ARMS, count, listing, number, percent, some
 from segtune.results.measures import Measure
 

@@ -3,15 +3,20 @@
 Shape suffixes: I images, P patients (or whatever else is left out).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from segtune.report.evidence.compare import Comparison, Difference, paired_test, trials_by_seed
+from segtune.report.evidence.differences.compare import (
+    Comparison,
+    Difference,
+    paired_test,
+    trials_by_seed,
+)
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.objections.caveat import Caveat
 from segtune.report.evidence.patients import by_patient, macro_difference
-from segtune.report.evidence.stats import ALPHA, MIN_SEEDS, holm
+from segtune.report.evidence.stats import ALPHA, MIN_SEEDS, Values, holm
 from segtune.report.page.text import listing, number
 from segtune.results.images import ImageScores
 from segtune.results.measures import Measure
@@ -77,8 +82,12 @@ def influential(
         kinds["image"] = images.samples
     found = []
     for kind, names_I in kinds.items():
-        (a, b), units, _ = by_patient((own, base), names_I)
-        without_P = macro_difference(a, b, 1 - np.eye(len(units)))
+        weights = images.weights if kind == "patient" else "images"
+        (a, b), units, _ = by_patient((own, base), names_I, weights)
+        left_PP = 1 - np.eye(len(units))
+        if kind == "image" and images.weights == "patients":
+            left_PP = alike(left_PP, units, images)
+        without_P = macro_difference(a, b, left_PP)
         for k in (int(np.nanargmin(without_P)), int(np.nanargmax(without_P))):
             keep_I = [name != units[k] for name in names_I]
             again = paired_test(images, list(pairs.values()), keep_I)
@@ -88,6 +97,20 @@ def influential(
         rest = [pair for s, pair in pairs.items() if s != seed]
         found += changed(d, paired_test(images, rest), f"seed {seed}", measure, p_values)
     return found
+
+
+def alike(left_II: Values, units: Sequence[str], images: ImageScores) -> Values:
+    """The images that are left, those of a patient together as heavy as those of any other.
+
+    Args:
+        left_II: 1 where an image (second) is left when another (first) is left out, else 0.
+        units: the images, in this order.
+        images: of which patient each is.
+    """
+    of_image = dict(zip(images.samples, images.patients, strict=True))
+    owners = np.array([of_image[unit] for unit in units])
+    together_II = left_II @ (owners[:, None] == owners)
+    return np.asarray(left_II / np.maximum(together_II, 1.0), dtype=np.float64)
 
 
 def changed(

@@ -4,14 +4,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from segtune.report.evidence.compare import SIGNS, Comparison, Difference
-from segtune.report.evidence.margins import margin_text
+from segtune.report.evidence.differences.compare import Comparison, Difference
+from segtune.report.evidence.differences.margins import margin_text
+from segtune.report.evidence.differences.verdicts import SIGNS
 from segtune.report.evidence.objections.caveat import MATTERS, Caveat
 from segtune.report.evidence.patients import MIN_FOR_INTERVAL
 from segtune.report.evidence.power.advice import MOST, Advice, Aim, both_needed, seeds_needed
 from segtune.report.evidence.power.chance import Question, chance
 from segtune.report.evidence.power.spread import MeasuredSpread
-from segtune.report.evidence.stats import MIN_PATIENTS, MIN_SEEDS
+from segtune.report.evidence.stats import MIN_EFFECTIVE, MIN_PATIENTS, MIN_SEEDS
 from segtune.report.page.text import count, listing, number
 
 
@@ -86,7 +87,9 @@ def _untestable(undecided: Sequence[Difference]) -> list[Caveat]:
                 "how many more it would take.",
             )
         )
-    scarce = [d for d in undecided if d.effective_patients < MIN_PATIENTS]
+    scarce = [
+        d for d in undecided if d.patients < MIN_PATIENTS or d.effective_patients < MIN_EFFECTIVE
+    ]
     if scarce:
         worth = min(d.effective_patients for d in scarce)
         found.append(
@@ -94,8 +97,8 @@ def _untestable(undecided: Sequence[Difference]) -> list[Caveat]:
                 "too few test patients",
                 f"{listing([d.arm for d in scarce])}: the test images are of "
                 f"{count(scarce[0].patients, 'patient')} that weigh as {worth:.3g}, which "
-                f"says too little of how much patients differ. At least {MIN_PATIENTS} with as "
-                "many images each are needed for a test at all.",
+                f"says too little of how much patients differ. At least {MIN_PATIENTS} that weigh "
+                f"as {MIN_EFFECTIVE} with as many images each are needed for a test at all.",
             )
         )
     return found

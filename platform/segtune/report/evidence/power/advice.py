@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from segtune.report.evidence.power.chance import Question, chance
 from segtune.report.evidence.power.spread import MeasuredSpread, Patients, Spread
@@ -39,7 +39,7 @@ class Aim:
     def allowed(self) -> float:
         """Standard deviation of the mean that is about small enough: of a normal test."""
         missed = (1 - self.power) / (2 if self.question.word == "as good" else 1)
-        errors = stats.norm.isf(self.question.level(self.arms) / 2) + stats.norm.isf(missed)
+        errors = -special.ndtri(self.question.level(self.arms) / 2) - special.ndtri(missed)
         return self.question.distance / float(errors)
 
 

@@ -1,15 +1,15 @@
 """Power: how likely a study of so many seeds and patients is to show what it is asked to show.
 
-The verdict's own rule decides (`crossed`): it is given the deviations of simulated seeds and
-patients, and says how far the mean would have to be from 0 to be told. Given these deviations the
-mean is normal, since in a balanced study with normal effects it is independent of them. So a few
-draws say as much as thousands of studies that are told or not, and one set of draws does for every
-difference.
+The verdict's own rule decides (`two_way`): it is given what simulated studies measure of seeds, of
+patients and of what is left, and says how far the mean would have to be from 0 to be told. Given
+these the mean is normal, since in a balanced study with normal effects it is independent of them.
+So a few draws say as much as thousands of studies that are told or not, and one set of draws does
+for every difference.
 
 Holm's correction is taken at its first step, as if no other arm were told: where others are, the
 power is higher.
 
-Shape suffixes: N draws, U seeds or patients.
+Shape suffixes: N draws, P patients.
 """
 
 import functools
@@ -18,15 +18,24 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
-from segtune.report.evidence.crossed import crossed
+from segtune.report.evidence.crossed.two_way import Term, over_patients, two_way
 from segtune.report.evidence.power.spread import Patients, Spread
-from segtune.report.evidence.stats import ALPHA, Values
+from segtune.report.evidence.stats import (
+    ALPHA,
+    MIN_EFFECTIVE,
+    MIN_PATIENTS,
+    MIN_SEEDS,
+    Values,
+    effective,
+)
 
 Shown = Literal["better", "no worse", "as good"]
-DRAWS = 64
-_GOLDEN = (math.sqrt(5) - 1) / 2
+DRAWS = 128
+_STEPS = (1 / DRAWS, 0.7548776662466927, 0.5698402909980532)
+"""From a point of the lattice to the next: evenly in the first dimension, in the others by powers
+of 1 / 1.3247, the root of x^3 = x + 1 (Roberts's sequence)."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +82,11 @@ def chance(question: Question, spread: Spread, seeds: int, patients: Patients, a
     low_N, high_N = limits
     sd = spread.of_mean(seeds, patients.number)
     least_N = -low_N - (question.margin or 0.0)
-    told_N = stats.norm.sf((least_N - question.truth) / sd)
+    told_N = special.ndtr(-(least_N - question.truth) / sd)
     if question.word == "as good":
         assert question.margin is not None
         most_N = question.margin - high_N
-        above_N = stats.norm.sf((most_N - question.truth) / sd)
+        above_N = special.ndtr(-(most_N - question.truth) / sd)
         told_N = np.maximum(told_N - above_N, 0.0)
     return float(told_N.mean())
 
@@ -87,37 +96,38 @@ def _limits(
     spread: Spread, seeds: int, patients: Patients, level: float
 ) -> tuple[Values, Values] | None:
     """Ends of the interval of each simulated study whose mean is 0, (N,) each."""
-    over_seeds = spread.of_seeds(patients.number) * _deviations(seeds, 0)
-    over_patients = spread.of_patients(seeds) * _deviations(patients.number, 1)
-    ends, shares = [], patients.shares
-    for per_seed, per_patient in zip(over_seeds, over_patients, strict=True):
-        found = crossed(0.0, per_seed, per_patient, shares)
-        if found is None:
-            return None
-        interval = found.interval(level)
-        ends.append((interval.low, interval.high))
-    low_N, high_N = np.array(ends, dtype=float).T
-    return low_N, high_N
+    number, equal = patients.number, effective(patients.shares)
+    if seeds < MIN_SEEDS or number < MIN_PATIENTS or equal < MIN_EFFECTIVE:
+        return None
+    free = (seeds - 1.0) * (number - 1)
+    over_seeds = spread.of_seeds(number) ** 2 / seeds * _squares(0, seeds - 1.0)
+    rest = spread.rest**2 / (seeds * number) * _squares(2, free)
+    # What a patient adds to the mean, it adds by its weight; the spread says what all add together.
+    own_sd = spread.of_patients(seeds) * math.sqrt(equal / number)
+    weights_P = patients.shares / patients.shares.sum()
+    over_the_patients, skew_N = over_patients(own_sd * _deviations(number), weights_P)
+    found = two_way(
+        Term(over_seeds, np.full(DRAWS, seeds - 1.0)),
+        over_the_patients,
+        Term(rest, np.full(DRAWS, free)),
+        skew_N,
+    )
+    below_N, above_N = found.reach(level)
+    return -below_N, above_N
 
 
 @functools.lru_cache(maxsize=64)
-def _deviations(units: int, dimension: int) -> Values:
-    """Deviations from their mean of units whose standard deviation is 1, (N, U).
-
-    Their sample variances are evenly spread over what chi-square gives, jointly for seeds (the
-    dimension 0) and patients (1): a lattice of points in place of random ones.
-    """
-    rng = np.random.default_rng(dimension)
-    drawn_NU = rng.standard_normal((DRAWS, units))
-    drawn_NU -= drawn_NU.mean(axis=1, keepdims=True)
-    point_N = (np.arange(DRAWS) + 0.5) / DRAWS if dimension == 0 else _lattice()
-    freedom = max(units - 1, 1)
-    wanted_N = np.sqrt(stats.chi2.ppf(point_N, freedom) / freedom)
-    own_N = np.maximum(drawn_NU.std(axis=1, ddof=1), 1e-12) if units > 1 else np.ones(DRAWS)
-    scaled: Values = drawn_NU * (wanted_N / own_N)[:, None]
-    return scaled
+def _deviations(patients: int) -> Values:
+    """Deviations from their mean of patients whose standard deviation is 1, (N, P)."""
+    drawn_NP = np.random.default_rng(1).standard_normal((DRAWS, patients))
+    drawn_NP -= drawn_NP.mean(axis=1, keepdims=True)
+    drawn_NP *= np.sqrt(_squares(1, patients - 1.0) / drawn_NP.var(axis=1, ddof=1))[:, None]
+    return drawn_NP
 
 
-def _lattice() -> Values:
-    """The second coordinate of evenly spread points: multiples of the golden ratio."""
-    return np.asarray((0.5 + _GOLDEN * np.arange(DRAWS)) % 1.0, dtype=np.float64)
+def _squares(dimension: int, freedom: float) -> Values:
+    """Sample variances of what has a variance of 1, (N,): evenly spread over what chi-square gives,
+    jointly for seeds (the dimension 0), patients (1) and what is left (2). They are a lattice of
+    points in place of random ones."""
+    points_N = (0.5 + np.arange(DRAWS) * _STEPS[dimension]) % 1.0
+    return np.asarray(special.chdtri(freedom, 1 - points_N) / freedom, dtype=np.float64)

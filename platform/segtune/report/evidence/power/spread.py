@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from segtune.report.evidence.patients import Scores
+from segtune.report.evidence.patients import Scores, shares_by_seed
 from segtune.report.evidence.stats import Values, effective
 
 _DRAWS = 2000
@@ -124,14 +124,10 @@ def measure_spread(arm: Scores, baseline: Scores) -> MeasuredSpread | None:
     Returns:
         None for fewer than two seeds or effective patients, and where a cell has no value.
     """
-    patients = arm.sum_SPC.shape[1]
     equal = effective(arm.weights_P)
     if arm.sum_SPC.shape[0] < 2 or equal < 2:
         return None
-    everyone, without = np.ones((1, patients)), 1 - np.eye(patients)
-    whole_S1 = arm.by_seed(everyone) - baseline.by_seed(everyone)
-    without_SP = arm.by_seed(without) - baseline.by_seed(without)
-    cells_SP = patients * whole_S1 - (patients - 1) * without_SP
+    cells_SP = shares_by_seed(arm, baseline)
     if not np.isfinite(cells_SP).all():
         return None
     return spread_of(cells_SP, arm.weights_P)

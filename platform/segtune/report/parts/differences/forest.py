@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from segtune.report.evidence.compare import Comparison, Difference
+from segtune.report.evidence.differences.compare import Comparison, Difference
+from segtune.report.evidence.differences.margins import margin_text
 from segtune.report.evidence.estimate import Estimate
-from segtune.report.evidence.margins import margin_text
+from segtune.report.evidence.objections.label_noise import Floor
 from segtune.report.page.look import (
     MUTED,
     Figure,
@@ -27,6 +28,8 @@ from segtune.results.measures import Measure
 
 _HEIGHTS = {1: (0.0,), 2: (0.13, -0.17), 3: (0.24, 0.0, -0.2), 4: (0.3, 0.1, -0.1, -0.3)}
 """Number of intervals of an arm -> their heights above and below its row."""
+_MOST_NOISE = 3
+"""Levels of the noise of labels that are drawn, the smallest of them: sentences have all."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,17 @@ class Forest:
     """Half the width of the band around no difference; None for none."""
     bounds: Mapping[str, Estimate] = field(default_factory=dict)
     """Arm -> the 90 % interval that is held against the margin."""
+    noise: tuple[Floor, ...] = ()
+    """What annotators disagree by."""
 
 
-def forest(comparison: Comparison) -> Forest:
-    """The intervals to draw: of every arm all kinds that it has."""
+def forest(comparison: Comparison, noise: tuple[Floor, ...] = ()) -> Forest:
+    """The intervals to draw: of every arm all kinds that it has.
+
+    Args:
+        comparison: of the arms.
+        noise: what annotators disagree by in its measure.
+    """
     rows = {
         d.arm: tuple(
             ForestInterval(kind, *found) for kind in KINDS if (found := kind.of(d)) is not None
@@ -78,7 +88,13 @@ def forest(comparison: Comparison) -> Forest:
     }
     bounds = {d.arm: d.held.bounds for d in comparison.differences if d.held is not None}
     return Forest(
-        comparison.measure, comparison.baseline, comparison.split, rows, comparison.margin, bounds
+        comparison.measure,
+        comparison.baseline,
+        comparison.split,
+        rows,
+        comparison.margin,
+        bounds,
+        noise,
     )
 
 
@@ -134,7 +150,12 @@ def forest_figure(found: Forest, looks: Looks, ends: Sequence[float]) -> Figure:
             traces.append(_interval(arm, one, y, looks[arm], measure, strong=strong))
             traces += arrowheads(one.estimate, y, ends, looks[arm].color)
     keys = [Key("", "broad: 90 %, held against the margin", MUTED)] if found.bounds else []
-    traces = [*_band(found.margin, measure, len(arms)), *_bounds(found, row, looks), *traces]
+    inside = [floor for floor in found.noise if floor.value < max(map(abs, ends))]
+    shown = inside[:_MOST_NOISE]
+    if shown:
+        keys.append(Key("", "dotted: what two annotators disagree by", MUTED, "line"))
+    behind = [*_band(found.margin, measure, len(arms)), *_noise(shown, measure, len(arms))]
+    traces = [*behind, *_bounds(found, row, looks), *traces]
     drawn = {one.kind for intervals in found.rows.values() for one in intervals}
     better = "right is better" if measure.higher_is_better else "left is better"
     where = "" if found.split == "test" else f" on {found.split}"
@@ -161,6 +182,20 @@ def _band(margin: float | None, measure: Measure, arms: int) -> list[dict[str, A
          "mode": "lines", "line": {"width": 0}, "fill": "toself", "hoveron": "fills",
          "fillcolor": faded(MUTED, 0.16), "name": label, "text": label, "hoverinfo": "text"}
     ]  # fmt: skip
+
+
+def _noise(shown: Sequence[Floor], measure: Measure, arms: int) -> list[dict[str, Any]]:
+    """Dotted lines to either side, at what annotators disagree by."""
+    traces = []
+    for floor in shown:
+        label = f"{floor.who} disagree by {plain(number(floor.value, measure.digits))}"
+        for x in (-floor.value, floor.value):
+            traces.append(
+                {"type": "scatter", "x": [x, x], "y": [-0.6, arms - 0.4], "mode": "lines",
+                 "line": {"color": MUTED, "width": 1, "dash": "dot"}, "name": label, "text": label,
+                 "hoverinfo": "text"}
+            )  # fmt: skip
+    return traces
 
 
 def _bounds(found: Forest, row: Mapping[str, int], looks: Looks) -> list[dict[str, Any]]:

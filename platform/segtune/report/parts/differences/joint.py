@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from segtune.report.evidence.costs.joint_claims import ArmClaims, JointClaim, JointClaims
 from segtune.report.evidence.costs.ratios import KINDS
-from segtune.report.evidence.margins import margin_text
+from segtune.report.evidence.differences.margins import margin_text
 from segtune.report.page.look import Looks
 from segtune.report.page.page import Part
 from segtune.report.page.sheet import Cell, Sheet, raw_estimate, raw_header_of

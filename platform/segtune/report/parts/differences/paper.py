@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from segtune.report.evidence.compare import SIGNS, Comparison, Difference
+from segtune.report.evidence.differences.compare import Comparison, Difference
+from segtune.report.evidence.differences.verdicts import SIGNS
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.page.files import latex_text, with_note
 from segtune.report.page.text import count, range_text
@@ -81,10 +82,11 @@ def _caption(comparisons: Sequence[Comparison]) -> str:
         else f"seeds ({seeds})"
     )
     where = "the test split" if first.split == "test" else "the external set"
+    alike = ", patients weighing alike" if first.weights == "patients" else ""
     several = len({c.baseline for c in comparisons}) > 1
     reference = "other arms" if several else first.baseline
     text = (
-        f"Differences to {reference} on {where}, with 95 % intervals over {over}"
+        f"Differences to {reference} on {where}{alike}, with 95 % intervals over {over}"
         f"{', which hold for all arms of a measure together (Bonferroni); p after Holm' * tested}."
     )
     return latex_text(text)

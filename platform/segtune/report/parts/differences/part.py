@@ -1,17 +1,19 @@
 """The parts of a report: differences on test, and on images of another source."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from segtune.report.evidence.compare import Comparison, trials_by_seed
-from segtune.report.evidence.conclusions import caution, conclusions
+from segtune.report.evidence.differences.compare import Comparison, trials_by_seed
+from segtune.report.evidence.differences.conclusions import caution, conclusions
+from segtune.report.evidence.differences.margins import changed_margins, margin_text
 from segtune.report.evidence.finalists import KIND as FINALISTS
-from segtune.report.evidence.margins import changed_margins, margin_text
+from segtune.report.evidence.objections.label_noise import Floor, floors, floors_text
 from segtune.report.evidence.stats import ALPHA
 from segtune.report.page.look import Figure, Looks
 from segtune.report.page.page import Part
 from segtune.report.page.text import MANY_ARMS, listing, percent, range_text
 from segtune.report.parts.differences.forest import Forest, forest, forest_figure, forest_range
 from segtune.report.parts.differences.table import differences_sheet
+from segtune.results.measures import Measure
 from segtune.results.study_rows import StudyRows
 
 
@@ -47,12 +49,13 @@ def differences_part(
         f"patients), over test patients (these trainings, other patients), {both} "
         f"Arrowheads: the interval goes on. {_together(comparisons)}"
         f"Per arm {_pairs(found[0])}.{''.join(rules)}",
-        figures=_forests(found, looks),
+        figures=_forests(found, looks, {c.measure: floors(rows, c.measure) for c in found}),
         sheet=differences_sheet(found, looks),
         sentences=(
             *(s for c in comparisons for s in conclusions(c)),
             *caution(comparisons),
             *_variances(found[0]),
+            *filter(None, [floors_text(floors(rows, c.measure), c.measure) for c in found]),
             *filter(None, [changed_margins(rows)[0]]),
         ),
         missing=_unpaired(rows, missing),
@@ -168,9 +171,22 @@ def _apart(
     )
 
 
-def _forests(found: Sequence[Comparison], looks: Looks) -> tuple[tuple[Figure, str], ...]:
-    """A forest plot for each measure; those of one unit have the same axis."""
-    drawn = [(c, (c.measure.is_fraction, c.measure.unit), forest(c)) for c in found]
+def _forests(
+    found: Sequence[Comparison],
+    looks: Looks,
+    noise: Mapping[Measure, tuple[Floor, ...]] | None = None,
+) -> tuple[tuple[Figure, str], ...]:
+    """A forest plot for each measure; those of one unit have the same axis.
+
+    Args:
+        found: what is drawn.
+        looks: of the arms.
+        noise: what annotators disagree by, where it is known.
+    """
+    drawn = [
+        (c, (c.measure.is_fraction, c.measure.unit), forest(c, (noise or {}).get(c.measure, ())))
+        for c in found
+    ]
     by_unit: dict[tuple[bool, str], list[Forest]] = {}
     for _, unit, one in drawn:
         by_unit.setdefault(unit, []).append(one)

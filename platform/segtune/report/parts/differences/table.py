@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from segtune.report.evidence.compare import SIGNS, Comparison, Difference
+from segtune.report.evidence.differences.compare import Comparison, Difference
+from segtune.report.evidence.differences.verdicts import SIGNS
 from segtune.report.page.look import Look, Looks
 from segtune.report.page.sheet import Cell, Sheet, raw_estimate, raw_header_of
 from segtune.report.page.text import (
@@ -28,6 +29,7 @@ def differences_sheet(
     rows, raw = [], []
     several = len({c.baseline for c in comparisons}) > 1
     margins = any(c.margin is not None for c in comparisons)
+    alike = any(c.weights == "patients" for c in comparisons)
     for comparison in comparisons:
         for d in comparison.differences:
             against = f"minus {comparison.baseline}" if several else ""
@@ -41,9 +43,9 @@ def differences_sheet(
     return Sheet(
         file_name,
         (
-            "metric", "arm", "difference", "95 % over seeds", "95 % over patients",
-            "95 % over both", "p (Holm)", *(("90 % against the margin",) if margins else ()),
-            "verdict",
+            "metric", "arm", f"difference{', patients alike' * alike}", "95 % over seeds",
+            "95 % over patients", "95 % over both", "p (Holm)",
+            *(("90 % against the margin",) if margins else ()), "verdict",
         ),
         tuple(rows),
         frozenset(),

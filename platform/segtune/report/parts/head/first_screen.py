@@ -1,8 +1,9 @@
 """The first screen: every arm in a line, with its difference, its verdict and what it costs."""
 
-from segtune.report.evidence.compare import SIGNS, Difference
+from segtune.report.evidence.differences.compare import Difference
+from segtune.report.evidence.differences.verdicts import SIGNS
+from segtune.report.evidence.failures.rare_failures import unseen
 from segtune.report.evidence.overview import ArmLine, Overview
-from segtune.report.evidence.rare_failures import unseen
 from segtune.report.evidence.stats import MIN_SEEDS
 from segtune.report.page.look import (
     Figure,

@@ -4,14 +4,20 @@ import json
 
 import pandas as pd
 
+from segtune.report.evidence.checklist.record import (
+    commits,
+    images_text,
+    status_text,
+    synthetic,
+    unique,
+    versions,
+)
 from segtune.report.evidence.objections.conditions import unlike_conditions
 from segtune.report.page.page import Banner, Fact
-from segtune.report.page.text import MISSING, count, dotted, listing
+from segtune.report.page.text import count, listing
 from segtune.report.parts.unfinished import by_scheduler, still_running
 from segtune.results.study_rows import DIRTY, StudyRows
 
-_STATUSES = ("finished", "dirty", "running", "pruned", "failed", "cancelled")
-_COMMIT_DIGITS = 10
 _MANY_SEEDS = 8
 
 
@@ -28,11 +34,16 @@ def facts(rows: StudyRows) -> tuple[Fact, ...]:
             else [Fact("folds", f"{rows.folds}: what is said of a seed is the mean over its folds")]
         ),
         Fact("images", images_text(rows)),
-        Fact("code", listing(_commits(trials)) or "no commit recorded"),
-        Fact("versions", _versions(trials)),
-        Fact("commands", listing(_unique(trials["command"])) or "not recorded"),
-        Fact("device", listing(_unique(trials["device"])) or "not recorded"),
-        Fact("data", listing([d[:16] for d in _unique(trials["data_hash"])]) or "no hash recorded"),
+        *(
+            []
+            if rows.weights == "images"
+            else [Fact("test scores", "patients weigh alike: of each, the mean over its images")]
+        ),
+        Fact("code", listing(commits(trials)) or "no commit recorded"),
+        Fact("versions", versions(trials)),
+        Fact("commands", listing(unique(trials["command"])) or "not recorded"),
+        Fact("device", listing(unique(trials["device"])) or "not recorded"),
+        Fact("data", listing([d[:16] for d in unique(trials["data_hash"])]) or "no hash recorded"),
     ]
     started, ended = trials["started"].min(), trials["ended"].max()
     if pd.notna(started):
@@ -50,7 +61,7 @@ def banners(rows: StudyRows) -> tuple[Banner, ...]:
     small = [
         words
         for words, applies in (
-            ("synthetic data", _synthetic(rows)),
+            ("synthetic data", synthetic(rows)),
             ("nano encoders", _nano(rows)),
         )
         if applies
@@ -120,13 +131,6 @@ def _dirty(trials: pd.DataFrame) -> list[Banner]:
     return [Banner(head, False)]
 
 
-def status_text(trials: pd.DataFrame) -> str:
-    """`8 finished, 1 failed`."""
-    counts = trials["status"].value_counts().to_dict()
-    known = [*_STATUSES, *sorted(set(map(str, counts)) - set(_STATUSES))]
-    return ", ".join(f"{counts[s]} {s}" for s in known if counts.get(s))
-
-
 def _roles(trials: pd.DataFrame) -> str:
     """` (20 of the search, 6 of finalists)`, where trials had several purposes."""
     words = {"arm": "of arms", "tune": "of tuning", "search": "of the search",
@@ -134,21 +138,6 @@ def _roles(trials: pd.DataFrame) -> str:
     counts = trials["role"].value_counts().to_dict()
     shown = [f"{counts[role]} {word}" for role, word in words.items() if counts.get(role)]
     return f" ({', '.join(shown)})" if len(shown) > 1 else ""
-
-
-def images_text(rows: StudyRows) -> str:
-    """Images per split; with patients, where images were scored one by one."""
-    shown = []
-    for split in ("val", "test", "external"):
-        of_split = rows.single_images[rows.single_images["split"] == split]
-        scored = rows.scores[rows.scores["split"] == split]
-        if len(of_split):
-            patients = of_split["patient_id"].nunique()
-            images = of_split["sample_id"].nunique()
-            shown.append(f"{split} {images} (of {count(patients, 'patient')})")
-        elif len(scored):
-            shown.append(f"{split} {int(scored['n'].max())}")
-    return ", ".join(shown) or "none scored yet"
 
 
 def _seeds_text(trials: pd.DataFrame) -> str:
@@ -164,10 +153,6 @@ def _seeds_text(trials: pd.DataFrame) -> str:
     return ", ".join(count(len(by_role[r]), kinds.get(r, f"{r} seed")) for r in order)
 
 
-def _synthetic(rows: StudyRows) -> bool:
-    return any("synthetic" in name for name in _settings(rows, "data.name"))
-
-
 def _nano(rows: StudyRows) -> bool:
     """Whether an encoder of any trial is one of the small ones."""
     configs = [json.loads(text) for text in rows.trials["config"].dropna().unique()]
@@ -175,36 +160,3 @@ def _nano(rows: StudyRows) -> bool:
     return any(
         isinstance(part, dict) and "nano" in (part.get("size"), part.get("model")) for part in parts
     )
-
-
-def _settings(rows: StudyRows, field: str) -> set[str]:
-    """What the trials' configurations say at a dotted field."""
-    found = set()
-    for text in rows.trials["config"].dropna().unique():
-        value = dotted(json.loads(text), field)
-        if value is not MISSING:
-            found.add(str(value))
-    return found
-
-
-def _unique(column: "pd.Series[str]") -> list[str]:
-    return sorted(str(v) for v in column.dropna().unique())
-
-
-def _commits(trials: pd.DataFrame) -> list[str]:
-    """Each commit, marked where a trial ran with changes on top of it."""
-    dirty = trials[trials["git_dirty"].fillna(False).astype(bool)]
-    changed = set(_unique(dirty["git_commit"]))
-    return [
-        c[:_COMMIT_DIGITS] + (" + uncommitted changes" if c in changed else "")
-        for c in _unique(trials["git_commit"])
-    ]
-
-
-def _versions(trials: pd.DataFrame) -> str:
-    packages: dict[str, set[str]] = {}
-    for text in _unique(trials["versions"]):
-        for package, version in json.loads(text).items():
-            packages.setdefault(package, set()).add(str(version))
-    shown = [f"{p} {'/'.join(sorted(v))}" for p, v in sorted(packages.items())]
-    return ", ".join(shown) or "not recorded"

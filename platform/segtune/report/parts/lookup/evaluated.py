@@ -144,6 +144,8 @@ def evaluated_part(rows: StudyRows) -> Part | None:
             f"Left out: {trials} that did not finish, ran uncommitted code beside committed, or "
             f"were evaluated without the other folds ({listing([*found.left_out])})."
         )
+    if rows.weights == "patients":
+        sentences.append("Unlike the study's test scores, these are means over images.")
     return Part(
         "Evaluated afterwards",
         "Scored with segtune evaluate once the study had run, as means over classes (of "

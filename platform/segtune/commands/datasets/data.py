@@ -1,5 +1,5 @@
-"""`segtune data`: render a synthetic set, look one over or at its augmentation, write it for
-nnU-Net."""
+"""`segtune data`: render a synthetic set, look one over or at its augmentation, count what a
+study's data hold, score second annotators, write a set for nnU-Net."""
 
 import argparse
 import dataclasses
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from segtune.commands.data_set import data_set, fields_of
-from segtune.commands.shared import path
+from segtune.commands.datasets import noise
+from segtune.commands.datasets.data_set import data_set, fields_of
+from segtune.commands.shared import changed_study, path, storage_argument, study_arguments
 
 if TYPE_CHECKING:
     from segcore.batch import Size
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from segcore.data.frame_folder import FolderConfig
     from segcore.data.survey import Survey
 
-HELP = "render a synthetic data set, look one over or at its augmentation, or write it for nnU-Net"
+HELP = "render a synthetic data set, look one over or at its augmentation, count a study's data"
 
 OPTIONS = {
     "train": "images of the train split",
@@ -40,7 +41,7 @@ SIDE = 256
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The actions `make`, `check`, `augment` and `to-nnunet`."""
+    """The actions `make`, `check`, `augment`, `describe`, `noise` and `to-nnunet`."""
     actions = parser.add_subparsers(required=True, metavar="ACTION", dest="action")
     make = actions.add_parser("make", help="render synthetic scenes in L3D's own layout")
     make.add_argument("folder", type=path, help="where to; made if it is not there")
@@ -68,6 +69,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="as in --set augment.blur=1 or --set data.root=DIR; may be repeated",
     )
     augment.add_argument("--out", type=path, help="the picture (default: NAME-augment.png)")
+    counted = actions.add_parser(
+        "describe", help="count what the data of a study that was run hold, for its report"
+    )
+    study_arguments(counted)
+    storage_argument(counted)
+    drawn_anew = actions.add_parser(
+        "noise", help="how much two annotators of the masks disagree, by the study's own metrics"
+    )
+    noise.arguments(drawn_anew)
     write = actions.add_parser(
         "to-nnunet", help="write a data set and its splits in nnU-Net's raw layout"
     )
@@ -102,7 +112,14 @@ def _data_set_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Do what the action says; 2 where a data set has faults."""
-    actions = {"make": _make, "check": _check, "augment": _augment, "to-nnunet": _to_nnunet}
+    actions = {
+        "make": _make,
+        "check": _check,
+        "augment": _augment,
+        "describe": _describe,
+        "noise": noise.run,
+        "to-nnunet": _to_nnunet,
+    }
     return actions[args.action](args, console)
 
 
@@ -126,7 +143,7 @@ def _check(args: argparse.Namespace, console: Console) -> int:
     from segcore.data.contact_sheet import contact_sheets
     from segcore.data.survey import survey
 
-    config = _config(args.name, args.root, args.fields)
+    config = config_of(args.name, args.root, args.fields)
     with console.status(f"reading {args.root or args.name}"):
         found = survey(config)
     console.print(_splits(args.name, found))
@@ -202,6 +219,16 @@ def _augmented(args: argparse.Namespace) -> "tuple[DataConfig, Augment, Size]":
     return looked.data, looked.augment, (SIDE, SIDE)
 
 
+def _describe(args: argparse.Namespace, console: Console) -> int:
+    from segtune.commands.datasets.describe import describe, lines
+
+    named = changed_study(args)
+    with console.status("counting what the data hold"):
+        found = describe(named.study, named.name, args.storage)
+    console.print(*lines(found), sep="\n", highlight=False, markup=False)
+    return 0
+
+
 def _to_nnunet(args: argparse.Namespace, console: Console) -> int:
     from segcore.data import nnunet_layout
 
@@ -213,7 +240,7 @@ def _to_nnunet(args: argparse.Namespace, console: Console) -> int:
         faults.append(f"--called {title}: use letters, digits, - and _")
     if faults:
         raise ValueError("\n".join(faults))
-    config = _config(args.name, args.root, args.fields)
+    config = config_of(args.name, args.root, args.fields)
     with console.status(f"reading {args.root or args.name}"):
         data = config.open()
     folder = args.out / f"Dataset{args.number:03d}_{title}"
@@ -234,7 +261,7 @@ def _to_nnunet(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _config(name: str, root: Path | None, texts: list[str]) -> "FolderConfig":
+def config_of(name: str, root: Path | None, texts: list[str]) -> "FolderConfig":
     """The data set that was asked for.
 
     Raises:

@@ -22,8 +22,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from segtune.report.evidence.crossed import Crossed
-from segtune.report.evidence.estimate import Estimate
+from segtune.report.evidence.estimate import Estimate, Tested
 from segtune.report.evidence.stats import ALPHA, holm
 from segtune.report.page.text import count
 from segtune.results.measures import Measure
@@ -57,7 +56,7 @@ class AgainstMargin:
 
 
 def hold_against(
-    margin: float, found: Sequence[Crossed | None], higher_is_better: bool
+    margin: float, found: Sequence[Tested | None], higher_is_better: bool
 ) -> tuple[AgainstMargin | None, ...]:
     """Hold the differences of all arms against a margin.
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from segtune.report.evidence.compare import SIGNS, Comparison, Difference, trials_by_seed
+from segtune.report.evidence.differences.compare import Comparison, Difference, trials_by_seed
+from segtune.report.evidence.differences.verdicts import SIGNS
+from segtune.report.evidence.failures.outliers import LEVEL, stand_apart
 from segtune.report.evidence.objections.caveat import MATTERS
-from segtune.report.evidence.outliers import LEVEL, stand_apart
 from segtune.report.evidence.patients import by_patient
 from segtune.report.page.text import count, number, percent
 from segtune.results.measures import Measure
@@ -21,8 +22,8 @@ FAR = 0.05
 """What a training loses at least, in a score between 0 and 1, to be called a failure."""
 HIDDEN = 2 * RATE * LOSS
 """Differences up to here may be such a failure's that was not seen. Simulated, of the verdicts
-that it fakes 9 in 10 or more are as small or have a training that stands apart
-(`tests/benchmarks/verdicts.py`)."""
+that it fakes with 5 seeds or more 9 in 10 are as small or have a training that stands apart, with 3
+seeds 8 in 10 (`tests/benchmarks/verdicts.py`)."""
 UNSEEN = 0.05
 """From enough seeds on, so many that such a failure is unseen in fewer studies, it is not told."""
 MANY_ZEROS = 0.1
@@ -213,7 +214,7 @@ def odd_patients(
         for seed, trial in trials_by_seed(study.rows, arm).items()
         if seed in d.seeds and trial in images.of_trial
     ]
-    _, names, _ = by_patient((images.stack(trials),), images.patients)
+    _, names, _ = by_patient((images.stack(trials),), images.patients, images.weights)
     if len(names) != values.size:
         return (), None
     off = [i for _, i in stand_apart([values.tolist()], both_sides=True, level=LEVEL / arms)]

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from segtune.report.evidence.compare import DIFFERENT, Comparison, Difference
-from segtune.report.evidence.margins import margin_text
+from segtune.report.evidence.differences.compare import Comparison, Difference
+from segtune.report.evidence.differences.margins import margin_text
+from segtune.report.evidence.differences.verdicts import DIFFERENT
 from segtune.report.evidence.stats import ALPHA, t_factor
 from segtune.report.page.text import MANY_ARMS, interval, listing, number, p_text
 from segtune.results.measures import Measure

@@ -2,22 +2,34 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from segtune.report.evidence.crossed import Crossed, crossed, over_both
+from segtune.report.evidence.differences.margins import AgainstMargin, at_most, margin_text
+from segtune.report.evidence.differences.verdicts import (
+    DIFFERENT,
+    IDENTICAL,
+    ArmVerdict,
+    Judged,
+    judge,
+)
 from segtune.report.evidence.estimate import Estimate
-from segtune.report.evidence.margins import AgainstMargin, at_most, hold_against, margin_text
-from segtune.report.evidence.patients import PatientInterval, bootstrap, by_patient, shares
+from segtune.report.evidence.patients import (
+    PatientInterval,
+    bootstrap,
+    by_patient,
+    own_differences,
+    shares,
+)
 from segtune.report.evidence.power.spread import MeasuredSpread, measure_spread
+from segtune.report.evidence.sequential.bounds import price
 from segtune.report.evidence.stats import (
-    ALPHA,
+    MIN_EFFECTIVE,
     MIN_PATIENTS,
     MIN_SEEDS,
     effective,
     hedges,
-    holm,
     paired_t,
     sign_flips,
     t_interval,
@@ -27,33 +39,7 @@ from segtune.results.images import ImageScores
 from segtune.results.measures import Measure
 from segtune.results.study_rows import MACRO, StudyRows
 from segtune.results.study_scores import StudyScores
-
-Word = Literal["better", "worse", "as good", "no worse", "cannot tell"]
-DIFFERENT = ("better", "worse")
-"""Verdicts that state a difference."""
-IDENTICAL = "(identical scores)"
-"""Why one cannot tell an arm that scored the same everywhere: what it changes did nothing."""
-SIGNS = {"better": "*", "worse": "\u2020", "as good": "\u2248", "no worse": "\u2265"}
-"""Verdict -> its sign in a table; the last two are within a margin."""
-
-
-@dataclass(frozen=True)
-class ArmVerdict:
-    """What may be said of an arm."""
-
-    word: Word
-    why: str
-    """Where one cannot tell, the reason: `with n = 2 seeds`; else the data that it rests on."""
-    note: str = ""
-    """What a margin adds: `within 0.01`, `but within 0.01`, `at most 0.021 worse`."""
-
-    @property
-    def text(self) -> str:
-        """The word, the reason where one cannot tell, and what a margin adds."""
-        words = f"{self.word} {self.why}" if self.word == "cannot tell" else self.word
-        if not self.note:
-            return words
-        return f"{words} {self.note}" if self.note.startswith("within") else f"{words}, {self.note}"
+from segtune.study.spec import Weights
 
 
 @dataclass(frozen=True)
@@ -87,7 +73,8 @@ class Difference:
     over_both: Estimate | None
     """The difference to be expected with other seeds and other patients; the verdict rests on it.
     Its intervals for all arms of the measure hold together (Bonferroni). Its n is the number of
-    seeds or of patients, whichever is smaller. None for fewer than 3 of either."""
+    seeds or of patients, whichever is smaller. None for fewer than 3 of either, and for patients
+    of whom one has nearly all of the images."""
     p: float | None
     """The p value of `over_both`."""
     p_holm: float | None
@@ -132,6 +119,8 @@ class Comparison:
     """The images: `test`, or `external` for images of another source."""
     margin: float | None = None
     """The largest difference that does not matter; None where the study says none."""
+    weights: Weights = "images"
+    """What weighs alike in the scores."""
 
 
 def compare(study: StudyScores, split: str = "test") -> tuple[Comparison, ...]:
@@ -176,12 +165,12 @@ def paired_test(
     keep = np.full(len(arm.patients), True) if keep_I is None else np.asarray(keep_I, dtype=bool)
     own, base = (arm.stack(side)[:, keep] for side in zip(*pairs, strict=True))
     patients = [p for p, kept in zip(arm.patients, keep, strict=True) if kept]
-    (a, b), names, _ = by_patient((own, base), patients)
+    (a, b), names, _ = by_patient((own, base), patients, arm.weights)
     if len(names) < MIN_PATIENTS:
         return None
     once = np.ones((1, len(names)))
     per_seed = a.by_seed(once)[:, 0] - b.by_seed(once)[:, 0]
-    return over_both(float(per_seed.mean()), per_seed, shares(a, b), a.weights_P)
+    return over_both(float(per_seed.mean()), per_seed, own_differences(a, b), a.weights_P)
 
 
 def trials_by_seed(rows: StudyRows, arm: str) -> dict[int, str]:
@@ -210,6 +199,7 @@ def _compare(
             untested.append(_difference(arm, pairs, found, images, _same_data(rows, pairs)))
         else:
             missing.append(arm)
+    untested = _looked_at(untested, rows.looks)
     margin = rows.margin.get(measure.metric)
     judged = judge([d.crossed for d in untested], margin, measure.higher_is_better)
     differences = tuple(
@@ -218,47 +208,20 @@ def _compare(
         )
         for d, j in zip(untested, judged, strict=True)
     )
-    return Comparison(measure, baseline, differences, tuple(missing), split, margin)
+    return Comparison(measure, baseline, differences, tuple(missing), split, margin, rows.weights)
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What the tests say of one arm beside all others."""
-
-    word: Word
-    interval: Estimate | None
-    """Of the difference: with 95 % the intervals of all arms hold together (Bonferroni). None where
-    there is no test."""
-    p_holm: float | None
-    """Of a difference, after Holm's correction; None where there is no test."""
-    held: AgainstMargin | None
-
-
-def judge(
-    found: Sequence[Crossed | None], margin: float | None, higher_is_better: bool
-) -> tuple[Judged, ...]:
-    """The verdict on each arm, from all arms' differences in one measure.
-
-    A difference that is shown stands first, however small; then "as good", then "no worse".
-
-    Args:
-        found: of each arm; None where there is no test.
-        margin: the largest difference that does not matter; None leaves these two out.
-        higher_is_better: direction of the measure.
-    """
-    corrected = holm([None if c is None else c.p for c in found])
-    alpha = ALPHA / max(1, sum(c is not None for c in found))
-    nothing: tuple[AgainstMargin | None, ...] = (None,) * len(found)
-    held = nothing if margin is None else hold_against(margin, found, higher_is_better)
-    judged = []
-    for c, p, h in zip(found, corrected, held, strict=True):
-        word: Word = "cannot tell"
-        if c is not None and p is not None and p < ALPHA:
-            word = "better" if (c.mean > 0) == higher_is_better else "worse"
-        elif h is not None and h.no_worse:
-            word = "as good" if h.as_good else "no worse"
-        judged.append(Judged(word, None if c is None else c.interval(alpha), p, h))
-    return tuple(judged)
+def _looked_at(found: Sequence[Difference], looks: tuple[int, ...]) -> list[Difference]:
+    """Differences whose tests bear that they are looked at several times."""
+    tested = sum(d.crossed is not None for d in found)
+    dearer = []
+    for d in found:
+        if d.crossed is not None and looks:
+            both = replace(d.crossed, price=price(looks, len(d.seeds), tested))
+            dearer.append(replace(d, crossed=both, p=both.p))
+        else:
+            dearer.append(d)
+    return dearer
 
 
 def _difference(
@@ -273,15 +236,16 @@ def _difference(
     assert over_seeds is not None
     there = [p for p in pairs.values() if p[0] in images.of_trial and p[1] in images.of_trial]
     interval_, spread, per_patient, weights_P = None, None, np.empty(0), np.empty(0)
+    both: Crossed | None = None
     names: tuple[str, ...] = ()
     if there:
         own, base = (images.stack(side) for side in zip(*there, strict=True))
-        (a, b), names, n = by_patient((own, base), images.patients)
+        (a, b), names, n = by_patient((own, base), images.patients, images.weights)
         interval_, spread, weights_P = bootstrap(a, b, n), measure_spread(a, b), a.weights_P
         if len(names) > 1 and np.isfinite(each := shares(a, b)).all():
             per_patient = each
-    testable = same_data and per_patient.size > 0
-    both = crossed(over_seeds.mean, per_seed, per_patient, weights_P) if testable else None
+            if same_data:
+                both = crossed(over_seeds.mean, per_seed, own_differences(a, b), weights_P)
     return Difference(
         arm=arm,
         seeds=tuple(pairs),
@@ -314,7 +278,7 @@ def _verdict(d: Difference, judged: Judged, measure: Measure) -> ArmVerdict:
         return ArmVerdict("cannot tell", f"with n = {count(n, 'seed')}")
     if patients < MIN_PATIENTS:
         return ArmVerdict("cannot tell", f"with scores of {count(patients, 'test patient')}")
-    if d.effective_patients < MIN_PATIENTS:
+    if d.effective_patients < MIN_EFFECTIVE:
         worth = f"{d.effective_patients:.1f}"
         return ArmVerdict(
             "cannot tell",

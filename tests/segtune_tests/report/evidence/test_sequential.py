@@ -1,0 +1,94 @@
+"""Verdicts that are looked at several times: what that costs, and which arms go on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from support.known_study import write_study
+
+from segtune.report import build, summarize
+from segtune.report.evidence.sequential.bounds import levels, price
+from segtune.report.evidence.sequential.looks import looks_so_far, undecided
+from segtune.results.study_rows import load
+
+LOOKS = (3, 5, 8, 12)
+DEFINED = {
+    "sequential": {"at_least": 3, "looks": list(LOOKS)},
+    "seeds": list(range(12)),
+    "margin": {"dice": 0.01},
+}
+
+
+def test_levels_are_those_of_published_tables() -> None:
+    """Pocock's spending, five equal looks at 5 %: bounds as the R package gsDesign gives them."""
+    bounds = stats.norm.isf(np.array(levels((1, 2, 3, 4, 5))) / 2)
+    assert bounds == pytest.approx([2.438, 2.427, 2.410, 2.397, 2.386], abs=2e-3)
+
+
+@pytest.mark.parametrize("looks", [(3, 5, 8, 12, 20), (4, 6), (7,)])
+def test_all_looks_together_are_wrong_as_often_as_one(looks: tuple[int, ...]) -> None:
+    sums = np.cumsum(np.random.default_rng(0).standard_normal((200_000, looks[-1])), axis=1)
+    places = np.array(looks) - 1
+    p = 2 * stats.norm.sf(np.abs(sums[:, places]) / np.sqrt(looks))
+    wrong = (p < np.array(levels(looks))).any(axis=1).mean()
+    assert wrong == pytest.approx(0.05, abs=0.0015)
+
+
+def test_one_look_costs_nothing_and_the_next_counts_between_two() -> None:
+    assert price((7,), 7, 3) == pytest.approx(1.0)
+    assert price(LOOKS, 4, 2) == price(LOOKS, 5, 2)
+    assert price(LOOKS, 12, 2) == price(LOOKS, 13, 2)
+    assert price(LOOKS, 8, 8) > price(LOOKS, 8, 1) > 1, "a smaller level is dearer to look at"
+
+
+def test_arms_stop_at_their_verdict_and_the_others_go_on(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).normal(0, 0.004, 3)
+    arms = {
+        "base": [0.7, 0.7, 0.7],
+        "far": [0.8 + n / 10 for n in noise],
+        "open": [0.7 + n for n in (0.012, -0.004, 0.001)],
+        "same": [0.7 + n / 100 for n in noise],
+    }
+    write_study(tmp_path, arms, defined=DEFINED)
+    assert undecided(tmp_path, "known", 3) == {"base", "open"}
+    [look] = looks_so_far(load(tmp_path, "known"))
+    assert look.stopped == {"far": "better than base", "same": "as good as base"}
+    assert look.goes_on == {"base", "open"}
+    # More seeds of those that go on change nothing of what was decided before.
+    more = {**arms, "base": [0.7] * 5, "open": [*arms["open"], 0.692, 0.715]}
+    write_study(tmp_path / "later", more, defined=DEFINED)
+    first, second = looks_so_far(load(tmp_path / "later", "known"))
+    assert first == look
+    assert (second.seeds, second.stopped) == (5, {})
+    assert second.goes_on == {"base", "open"}
+
+
+def test_an_arm_without_hope_stops(tmp_path: Path) -> None:
+    arms = {"base": [0.7, 0.7, 0.7], "vague": [0.8, 0.6, 0.7001]}
+    write_study(tmp_path, arms, defined=DEFINED)
+    [look] = looks_so_far(load(tmp_path, "known"))
+    assert look.goes_on == set()
+    assert look.stopped["vague"].startswith("a chance of ")
+    assert look.stopped["vague"].endswith("% with 12 seeds to be told from base")
+
+
+def test_looking_several_times_makes_tests_stricter_and_intervals_wider(tmp_path: Path) -> None:
+    arms = {"base": [0.7, 0.701, 0.699, 0.7, 0.7], "up": [0.71, 0.714, 0.712, 0.709, 0.711]}
+    write_study(tmp_path / "fixed", arms, defined={"margin": {"dice": 0.01}})
+    write_study(tmp_path / "looked", arms, defined=DEFINED)
+    fixed, looked = (
+        summarize(tmp_path / name, "known").comparisons[0].differences[0]
+        for name in ("fixed", "looked")
+    )
+    cost = price(LOOKS, 5, 1)
+    assert fixed.p is not None
+    assert looked.p == pytest.approx(fixed.p * cost)
+    assert fixed.held is not None
+    assert looked.held is not None
+    assert looked.held.p_no_worse == pytest.approx(min(1, fixed.held.p_no_worse * cost))
+    assert fixed.over_both is not None
+    assert looked.over_both is not None
+    assert looked.over_both.low < fixed.over_both.low  # type: ignore[operator]
+    page = build(tmp_path / "looked", ["known"], tmp_path / "r.html").read_text()
+    assert "Seeds by need" in page
