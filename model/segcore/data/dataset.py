@@ -40,6 +40,8 @@ class Sample:
     """Place in the case."""
     spacing_mm: tuple[float, float, float] | None = None
     """Between slices, rows and columns of these arrays; None where it is not known."""
+    own_size: Size | None = None
+    """Of the image as it is stored, all of which these arrays show; None where it is not known."""
 
 
 @dataclass(frozen=True)

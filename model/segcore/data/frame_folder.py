@@ -151,6 +151,7 @@ class FrameFolder:
             ignore_HW=None if ignore is None else resized_labels(ignore.view(np.uint8), size) == 1,
             slice=frame.slice,
             spacing_mm=_spacing(frame, stored, size),
+            own_size=stored,
         )
 
 

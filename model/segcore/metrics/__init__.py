@@ -29,6 +29,9 @@ dice, iou
 assd
     `per_class_px`: mean over the border pixels of both masks, pooled; pixels.
     `mean_of_directed`: mean of the two directed means; pixels.
+    `image_px`: as `per_class_px`, in pixels of the image as it is stored: masks of another shape
+    squash it, and one pixel of a 16:9 frame on square masks counts 1.78 times as much upwards as
+    sideways. Not counted where its size is not known.
     `background_10mm`, class `pooled` alone: SRFT-GaLore's scripts, see `published`.
     `stack3d`, class `pooled` alone: D2GPLand+'s and TopoNet's scripts, see `published`.
     `per_case_mm`: mean over the border voxels of both volumes, in millimetres by the case's
@@ -42,6 +45,7 @@ hd95
     `surface-distance`; pixels.
     `pooled`: 95th percentile over the border pixels of both masks, as medpy; pixels. A false island
     that is less than a twentieth of both borders costs nothing here.
+    `image_px`: as `max_of_directed`, in pixels of the image as it is stored.
 error_auroc, errors_found
     `uncertainty`, `least_sure_eighth`, class `pooled` alone: how well a network's own map of its
     uncertainty finds the pixels that are wrong about there being any foreground; not counted where

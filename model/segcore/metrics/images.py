@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from segcore.batch import Size
 from segcore.classes import ClassSpec, Labels
 from segcore.metrics.metric import Metric, Pair, Scope, Value
 from segcore.metrics.overlap import Mask
@@ -34,6 +35,8 @@ class Scored:
     """Between the pixels along each axis."""
     uncertainty: NDArray[np.float32] | None = None
     """In the shape of the prediction, larger is less sure; None where the network says nothing."""
+    own_size: Size | None = None
+    """Of the image that the masks are of; None where it is not known."""
 
 
 class MaskScore(NamedTuple):
@@ -90,7 +93,7 @@ def _pairs(scored: Scored, classes: ClassSpec) -> dict[str, Pair]:
     )
     of_class = {} if shares is None else dict(zip(classes.names, shares, strict=True))
     pairs = {
-        name: Pair(mask, true, of_class.get(name), scored.spacing_mm, unsure)
+        name: Pair(mask, true, of_class.get(name), scored.spacing_mm, unsure, scored.own_size)
         for (name, mask), true in masks
     }
     if len(pairs) == 1:
@@ -98,7 +101,8 @@ def _pairs(scored: Scored, classes: ClassSpec) -> dict[str, Pair]:
     any_foreground = None
     if shares is not None:
         any_foreground = 1 - shares[0] if classes.exclusive else shares.max(axis=0)
-    pairs[POOLED] = Pair(prediction > 0, truth > 0, any_foreground, scored.spacing_mm, unsure)
+    whole = (prediction > 0, truth > 0)
+    pairs[POOLED] = Pair(*whole, any_foreground, scored.spacing_mm, unsure, scored.own_size)
     return pairs
 
 

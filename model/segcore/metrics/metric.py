@@ -3,6 +3,7 @@
 Shape suffixes: H W image, S slices, K classes.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,6 +40,8 @@ class Pair:
     uncertainty: NDArray[np.float32] | None = None
     """How unsure the network is of each pixel, for metrics that need it, NaN where nobody knows the
     truth; None where it does not say."""
+    own_size: tuple[int, int] | None = None
+    """Height and width of the image that the masks are of; None where it is not known."""
 
     @cached_property
     def surface(self) -> SurfaceDistances | None:
@@ -53,6 +56,17 @@ class Pair:
         if self.spacing_mm is None or not self.prediction.any() or not self.truth.any():
             return None
         return surface_distances(self.prediction, self.truth, spacing=self.spacing_mm)
+
+    @cached_property
+    def surface_own(self) -> SurfaceDistances | None:
+        """The same in pixels of the image itself, whatever size and shape the masks have; None also
+        where its size is not known."""
+        if self.own_size is None or self.surface is None:
+            return None
+        rows, columns = np.divide(self.own_size, self.truth.shape).tolist()
+        if rows == columns:  # not squashed
+            return SurfaceDistances(*(rows * d_N for d_N in self.surface))
+        return surface_distances(self.prediction, self.truth, spacing=(rows, columns))
 
     @cached_property
     def centrelines(self) -> tuple[Mask, Mask]:
@@ -129,5 +143,18 @@ def distance(reduce: Callable[[SurfaceDistances], float]) -> Callable[[Pair], fl
 
     def compute(pair: Pair) -> float:
         return pair.distance_if_empty if pair.surface is None else reduce(pair.surface)
+
+    return compute
+
+
+def distance_own(reduce: Callable[[SurfaceDistances], float]) -> Callable[[Pair], float]:
+    """A metric of the distances between two borders, in pixels of the image itself."""
+
+    def compute(pair: Pair) -> float:
+        if pair.own_size is None:
+            return float("nan")
+        if pair.surface_own is not None:
+            return reduce(pair.surface_own)
+        return float(np.hypot(*pair.own_size)) if np.isfinite(pair.distance_if_empty) else math.nan
 
     return compute

@@ -5,6 +5,7 @@ Shape suffixes: N points, D dimensions.
 
 import functools
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,14 @@ def distances(points: Points, targets: Points) -> NDArray[np.float64]:
         tree = KDTree(np.argwhere(targets), leafsize=24, balanced_tree=False)  # built for one use
         out_N[far_N] = tree.query(np.argwhere(points)[far_N])[0]
     return out_N
+
+
+def distances_between(
+    points: Points, targets: Points, spacing: Sequence[float]
+) -> NDArray[np.float64]:
+    """As `distances`, of a grid whose pixels are `spacing` apart along each axis."""
+    tree = KDTree(np.argwhere(targets) * spacing, balanced_tree=False)
+    return np.asarray(tree.query(np.argwhere(points) * spacing)[0], dtype=np.float64)
 
 
 def _look_around(points: Points, targets: Points) -> tuple[NDArray[np.float64], NDArray[np.intp]]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from segcore.metrics.metric import Metric, Pair, distance
+from segcore.metrics.metric import Metric, Pair, distance, distance_own
 from segcore.metrics.overlap import Mask, dice, iou
 from segcore.metrics.published import background_10mm, stack3d
 from segcore.metrics.surface import SurfaceDistances, diagonal_mm, surface_dice
@@ -139,6 +139,26 @@ HD95_POOLED = Metric(
     direction="minimize",
     unit="px",
     compute=distance(lambda d: d.percentile(95)),
+    only_at_test=True,
+)
+ASSD_OWN = Metric(
+    name="assd",
+    label="ASSD",
+    about="Average symmetric surface distance, in pixels of the image itself.",
+    protocol="image_px",
+    direction="minimize",
+    unit="px",
+    compute=distance_own(SurfaceDistances.mean),
+    only_at_test=True,
+)
+HD95_OWN = Metric(
+    name="hd95",
+    label="HD95",
+    about="The larger of the directed 95th percentiles, in pixels of the image itself.",
+    protocol="image_px",
+    direction="minimize",
+    unit="px",
+    compute=distance_own(lambda d: d.max_of_directed(95)),
     only_at_test=True,
 )
 DICE_STACKED = Metric(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from segcore.metrics.nearest import distances
+from segcore.metrics.nearest import distances, distances_between
 from segcore.metrics.overlap import Mask
 
 
@@ -69,6 +69,10 @@ def surface_distances(
     a_HW, b_HW = border(a_HW[box]), border(b_HW[box])
     if spacing is None:
         return SurfaceDistances(distances(a_HW, b_HW), distances(b_HW, a_HW))
+    if a_HW.ndim == 2:
+        return SurfaceDistances(
+            distances_between(a_HW, b_HW, spacing), distances_between(b_HW, a_HW, spacing)
+        )
     to_b, to_a = (distance_transform_edt(~mask, sampling=spacing) for mask in (b_HW, a_HW))
     return SurfaceDistances(np.asarray(to_b)[a_HW], np.asarray(to_a)[b_HW])
 

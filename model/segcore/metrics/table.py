@@ -12,6 +12,8 @@ _ROWS = {
     "hd95.max_of_directed": ("HD95", "larger of the two directed 95th percentiles"),
     "assd.mean_of_directed": ("ASSD_OF_DIRECTED", "mean of the two directed mean distances"),
     "hd95.pooled": ("HD95_POOLED", "95th percentile of the distances of both borders, pooled"),
+    "assd.image_px": ("ASSD_OWN", "assd.per_class_px in pixels of the image, not of the masks"),
+    "hd95.image_px": ("HD95_OWN", "hd95.max_of_directed in pixels of the image, likewise"),
     "dice.stacked": ("DICE_STACKED", "overlap of the classes side by side, as D2GPLand has it"),
     "iou.stacked": ("IOU_STACKED", "the same, intersection over union"),
     "assd.background_10mm": ("ASSD_BACKGROUND", "of the background, as SRFT-GaLore's scripts"),

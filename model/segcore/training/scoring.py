@@ -216,6 +216,7 @@ def _image_scores(predicted: PredictedSample, target: Target) -> list[ImageScore
         predicted.probabilities_KHW,
         spacing,
         predicted.uncertainty_HW,
+        sample.own_size,
     )
     return _rows(scored, sample, sample.sample_id, target, "image")
 

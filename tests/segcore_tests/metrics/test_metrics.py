@@ -41,6 +41,7 @@ DEFAULT_PROTOCOLS = {
 }
 
 LANDMARKS = ClassSpec(names=("background", "ridge", "silhouette", "ligament"), exclusive=True)
+OTHERS = {"assd": ("mean_of_directed", "image_px"), "hd95": ("pooled", "image_px")}
 EMPTY = np.zeros((30, 40), bool)
 FULL = np.ones((30, 40), bool)
 DIAGONAL = 50.0
@@ -141,6 +142,30 @@ def test_hd95_sees_a_false_island_that_is_a_small_part_of_both_outlines() -> Non
     assert hausdorff(prediction, truth, percentile=95) == found["max_of_directed"]
     assert default_protocol("hd95") == "max_of_directed"
     assert not TABLE["hd95.max_of_directed"].load().only_at_test
+
+
+@pytest.mark.parametrize("own_size", [(54, 96), (90, 120)])
+def test_distances_in_pixels_of_the_image_do_not_mind_the_shape_of_the_masks(
+    own_size: tuple[int, int],
+) -> None:
+    rng = np.random.default_rng(0)
+    a, b = EMPTY.copy(), EMPTY.copy()
+    a[5:20, 8:30] = b[9:22, 4:33] = True
+    a[rng.random(a.shape) < 0.02] = True
+    scale = np.array(own_size) / a.shape  # (90, 120): not squashed, three times as large
+    at = [np.argwhere(border(m)) * scale for m in (a, b)]
+    between = np.sqrt(((at[0][:, None] - at[1]) ** 2).sum(axis=2))
+    there, back = between.min(axis=1), between.min(axis=0)
+    rows = {name: TABLE[f"{name}.image_px"].load() for name in ("assd", "hd95")}
+    found = {name: row.compute(Pair(a, b, own_size=own_size)) for name, row in rows.items()}
+    assert found["assd"] == pytest.approx(np.concatenate([there, back]).mean())
+    assert found["hd95"] == pytest.approx(max(np.percentile(d, 95) for d in (there, back)))
+    alone = Pair(a, EMPTY, own_size=own_size)
+    assert rows["assd"].compute(alone) == pytest.approx(np.hypot(*own_size))
+    assert math.isnan(rows["assd"].compute(Pair(EMPTY, EMPTY, own_size=own_size)))
+    assert math.isnan(rows["assd"].compute(Pair(a, b)))
+    plain = TABLE["assd.per_class_px"].load()
+    assert rows["assd"].compute(Pair(a, b, own_size=(30, 40))) == plain.compute(Pair(a, b))
 
 
 @pytest.mark.parametrize("metric", [dice, iou])
@@ -286,7 +311,8 @@ def score_masks(
     """All metrics of an image; those that take long only where they are asked for."""
     rows = [TABLE[key].load() for key in OF_IMAGES]
     rows = [m for m in rows if every_protocol or not m.only_at_test]
-    found = score(Scored(prediction, truth), classes, rows, "image")
+    size = (truth.shape[0], truth.shape[1])
+    found = score(Scored(prediction, truth, own_size=size), classes, rows, "image")
     return [
         MaskScore(s.class_name, s.metric.name, s.metric.protocol, s.metric.number(s.value))
         for s in found
@@ -344,7 +370,7 @@ def test_macro_exists_once_per_metric_and_protocol() -> None:
     ]
     scores = aggregate(images)
     macro = [(s.metric, s.protocol) for s in scores if s.class_name == "macro"]
-    others = [("assd", "mean_of_directed"), ("hd95", "pooled")]
+    others = [(n, p) for n, ps in OTHERS.items() for p in ps]
     assert sorted(macro) == sorted([*DEFAULT_PROTOCOLS.items(), *others])
     of_the_whole = {(s.metric, s.protocol) for s in scores if s.class_name == "pooled"}
     published = {("assd", "background_10mm"), ("assd", "stack3d")}

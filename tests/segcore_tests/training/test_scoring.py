@@ -6,6 +6,7 @@ import shutil
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -71,6 +72,7 @@ def test_every_split_is_scored_at_every_size_by_every_protocol(final: Evaluation
     parts = {(s.split, s.resolution) for s in final.scores}
     assert parts == {(split, size) for split in ("test", "external") for size in RESOLUTIONS}
     macro = {*DEFAULTS.items(), ("assd", "mean_of_directed"), ("hd95", "pooled")}
+    macro |= {("assd", "image_px"), ("hd95", "image_px")}
     stacked = {("dice", "stacked"), ("iou", "stacked")}
     published = {("assd", "background_10mm"), ("assd", "stack3d")}
     for part in parts:
@@ -79,6 +81,14 @@ def test_every_split_is_scored_at_every_size_by_every_protocol(final: Evaluation
             found = [(s.metric, s.protocol) for s in rows if s.class_name == name]
             expected = macro | stacked | published if name == "pooled" else macro
             assert sorted(found) == sorted(expected)
+
+
+def test_pixels_of_the_image_are_the_same_at_every_size_of_the_masks(final: Evaluation) -> None:
+    """The scenes are rendered with a side of 192."""
+    for resolution in RESOLUTIONS:
+        at = partial(final.score, "assd", split="test", resolution=resolution)
+        scale = 192 / int(resolution.partition("x")[0])
+        assert at(protocol="image_px") == pytest.approx(scale * at(protocol="per_class_px"))
 
 
 def test_no_image_is_missing_or_twice_in_any_part(final: Evaluation) -> None:

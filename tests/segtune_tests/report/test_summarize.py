@@ -11,8 +11,10 @@ from support.score_kinds import KINDS
 
 from segtune.report import build, summarize
 from segtune.report.parts.head.ran import banners
+from segtune.report.parts.notes import notes
 from segtune.results import tables
 from segtune.results.study_rows import load
+from segtune.results.study_scores import StudyScores
 
 
 def test_a_lead_that_is_not_shown_has_no_price(tmp_path: Path) -> None:
@@ -102,6 +104,15 @@ def test_what_test_alone_has_is_shown_where_the_study_says_so(tmp_path: Path) ->
     assert [m.metric for m in found.measures("test")] == ["dice", "cl_dice"]
     assert [m.metric for m in found.measures("val")] == ["dice"]
     assert found.measures("test")[1].definition == "Of lines."
+
+
+def test_the_notes_say_whose_pixels_distances_are_in(methods: StudyScores, tmp_path: Path) -> None:
+    told = dict(notes(methods))
+    assert "image_px" in told["Distances and the shape of the masks"]
+    write_study(tmp_path, {"base": (0.7, 0.71, 0.7)})  # of Dice alone
+    alone = scores(tmp_path, "known")
+    assert {m.unit for m in alone.measures("test")} == {""}
+    assert "Distances and the shape of the masks" not in dict(notes(alone))
 
 
 def test_a_search_answers_with_its_best_and_a_warning(tmp_path: Path) -> None:

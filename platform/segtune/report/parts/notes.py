@@ -8,11 +8,13 @@ from segtune.results.study_rows import StudyRows
 from segtune.results.study_scores import StudyScores
 
 _PIXELS = " (between border pixels, in pixels; per image, then the mean over images)"
+OWN_PIXELS = "image_px"
 _PROTOCOLS = {
     "per_image": " (per image, then the mean over images)",
     "per_class_px": _PIXELS,
     "pooled": _PIXELS,
     "max_of_directed": _PIXELS,
+    OWN_PIXELS: " (in pixels of the image itself; per image, then the mean over images)",
 }
 
 
@@ -36,6 +38,16 @@ def notes(study: StudyScores) -> tuple[tuple[str, str], ...]:
                 f"{measure.definition} Protocol {measure.protocol}"
                 f"{_PROTOCOLS.get(measure.protocol, '')}, masks of "
                 f"{measure.masks}.{others}",
+            )
+        )
+    if any(m.unit == "px" and m.protocol != OWN_PIXELS for m in study.measures(split)):
+        found.append(
+            (
+                "Distances and the shape of the masks",
+                "Pixels are those of the masks. Masks of another shape than their image's squash "
+                "it (a pixel of a 16:9 frame on square masks counts 1.78 times as much one way as "
+                f"the other): the protocol {OWN_PIXELS}, under Every protocol where it was scored, "
+                "counts pixels of the image itself, whatever the masks.",
             )
         )
     if split in study.stacked:
