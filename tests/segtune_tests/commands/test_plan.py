@@ -9,6 +9,7 @@ import pytest
 from support.known_study import write_study
 
 from segtune.cli import main
+from segtune.commands.planning.shown import _enough
 
 FILE = """
 from dataclasses import replace
@@ -147,3 +148,23 @@ def test_what_cannot_be_planned_is_told(
 def test_a_search_has_nothing_to_plan(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "demo_search", "--difference", "0.01"]) == 2
     assert "demo_search is a search" in capsys.readouterr().err
+
+
+def test_of_several_looks_the_power_is_told_to_be_that_of_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    at = ("plan", "mine.py", *STATED, "--patients", "20", "--seeds", "5")
+    assert main([*at]) == 0
+    assert "looked at" not in capsys.readouterr().out
+    text = FILE.replace("seeds=(0, 1, 2)", "seeds=Sequential(at_least=3, at_most=8)")
+    Path("mine.py").write_text(
+        text.replace("import apply", "import apply\nfrom segtune import Sequential", 1)
+    )
+    assert main([*at]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "looked at after 3, 5 and 8 seeds, and its tests are stricter" in out
+
+
+@pytest.mark.parametrize(("size", "shown"), [(0.01016, "0.011"), (0.01, "0.01"), (1.234, "1.3")])
+def test_what_seeds_are_enough_for_is_rounded_up(size: float, shown: str) -> None:
+    assert _enough(size) == shown

@@ -13,6 +13,7 @@ from segtune.results.study_rows import load, studies
 from segtune.results.study_scores import derive
 from segtune.study.overrides import SpecError
 from segtune.study.scores import ScoreKind, scores
+from segtune.study.sequential import Sequential
 from segtune.study.spec import Ablation, Weights, headline_objectives
 
 WORDS: dict[str, Shown] = {"better": "better", "no-worse": "no worse", "as-good": "as good"}
@@ -34,6 +35,8 @@ class Asked:
     patients: tuple[Patients, ...]
     fixed: bool
     """Whether the first number of patients is the data set's own."""
+    looks: tuple[int, ...] = ()
+    """Seeds at each look of a study with `Sequential` seeds."""
 
 
 def read(args: argparse.Namespace, study: Ablation, name: str) -> Asked:
@@ -73,7 +76,9 @@ def read(args: argparse.Namespace, study: Ablation, name: str) -> Asked:
         chosen, fixed = tuple(Patients(n, weights) for n in args.patients), False
     elif patients is None:
         chosen, fixed = tuple(Patients(n) for n in IF_UNKNOWN), False
-    return Asked(metric, kind, Aim(question, arms, args.power), spreads, source, chosen, fixed)
+    looks = study.seeds.looks if isinstance(study.seeds, Sequential) else ()
+    aim = Aim(question, arms, args.power)
+    return Asked(metric, kind, aim, spreads, source, chosen, fixed, looks)
 
 
 def _out_of_range(args: argparse.Namespace) -> list[str]:

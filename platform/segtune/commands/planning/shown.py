@@ -13,7 +13,7 @@ from segtune.commands.status import duration
 from segtune.report.evidence.objections.power import about, range_of, roughly
 from segtune.report.evidence.power.advice import MOST, RANGE, Advice
 from segtune.report.evidence.power.spread import MeasuredSpread
-from segtune.report.page.text import count
+from segtune.report.page.text import count, listing
 
 
 def show(asked: Asked, found: Plan, name: str, console: Console) -> None:
@@ -183,15 +183,31 @@ def _notes(asked: Asked, found: Plan) -> list[str]:
     if found.smallest is not None and not (fraction and found.smallest > 1):
         what = "difference" if asked.aim.question.margin is None else "margin"
         lines.append(
-            f"The study's own seeds are enough for a {what} of {found.smallest:.2g}{_unit(asked)}."
+            f"The study's own seeds are enough for a {what} of {_enough(found.smallest)}"
+            f"{_unit(asked)}."
         )
     lines.append(
         f"Time: {found.pace}, one trial after another, tests at the end not counted."
         if found.pace
         else "Time: not known until a trial has run; state it with --hours-per-trial."
     )
+    if asked.looks:
+        looks = listing([str(seeds) for seeds in asked.looks])
+        lines.append(
+            f"The study's verdicts are looked at after {looks} seeds, and its tests are stricter "
+            "for it than is counted here: so many seeds have less power in it. An arm stops at its "
+            "verdict, so it takes fewer trials than the table says."
+        )
     lines.append(
         "Power is that of the report's own verdicts, patients' differences taken as normal: where "
         "they are skewed it is lower. Holm's correction is taken as if no other arm were told."
     )
     return lines
+
+
+def _enough(size: float) -> str:
+    """Two significant digits, rounded up: of less the seeds are not enough."""
+    if not size > 0:
+        return f"{size:g}"
+    digit = 10.0 ** (math.floor(math.log10(size)) - 1)
+    return f"{math.ceil(round(size / digit, 6)) * digit:.2g}"
