@@ -16,7 +16,7 @@ from segtune.report.evidence.differences.verdicts import DIFFERENT
 from segtune.report.evidence.objections.caveat import MATTERS, Caveat
 from segtune.report.evidence.search_results import SearchResults
 from segtune.report.evidence.summary import Summary
-from segtune.report.page.text import MANY_ARMS, count, listing, number, parameters
+from segtune.report.page.text import MANY_ARMS, count, listing, number, parameters, some
 from segtune.results.study_rows import StudyRows
 
 _MOST_NAMED = 4
@@ -116,8 +116,10 @@ def _compared(rows: StudyRows, first: Comparison) -> str:
     on = f"On {first.measure.name} ({_images(rows, first.split)})"
     if first.split != "test":
         on = f"Elsewhere (external set, {_images(rows, first.split)})"
+    lost = [arm for arm in first.missing if _all_ended(rows, arm)]
+    without = [f"no training of {some(lost, 'arm')} has a score to compare"] if lost else []
     if len(first.differences) > MANY_ARMS:
-        return f"{on} {counts(first)}."
+        return f"{on} {'; '.join([counts(first), *without])}."
     clauses = []
     for word in DIFFERENT:
         of_word = [d for d in first.differences if d.verdict.word == word]
@@ -131,7 +133,13 @@ def _compared(rows: StudyRows, first: Comparison) -> str:
         of_why = [d for d in unsure if d.verdict.why == why]
         arms = [f"{d.arm}{_bracket(d, first)}" for d in of_why]
         clauses.append(f"one cannot tell {listing(arms)} from {first.baseline} {why}")
-    return f"{on} {'; '.join(clauses)}."
+    return f"{on} {'; '.join([*clauses, *without])}."
+
+
+def _all_ended(rows: StudyRows, arm: str) -> bool:
+    """Whether an arm's trainings have ended, in scores or in errors, so that nothing is awaited."""
+    status = rows.of("arm", arm=arm)["status"]
+    return len(status) > 0 and bool(status.isin(("finished", "failed")).all())
 
 
 def _bracket(d: Difference, comparison: Comparison) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.known_study import IMAGES, STEADY, caveat, write_study
+from support.known_study import IMAGES, STEADY, caveat, rewrite_trials, write_study
 from support.report_tables import write_trial
 
 from segtune.report import summarize
@@ -55,6 +55,14 @@ def test_failed_trainings_are_told(tmp_path: Path) -> None:
     found = summarize(tmp_path, "known")
     assert caveat(found, "failed trainings are in no mean").startswith("up 1 of 6.")
     assert note(found, "up") == "1 of 6 trainings failed"
+
+
+@pytest.mark.parametrize("status", ["failed", "running"])
+def test_the_answer_names_an_arm_of_which_nothing_came(status: str, tmp_path: Path) -> None:
+    write_study(tmp_path, {**STEADY, "lost": (0.1, 0.1, 0.1)})
+    rewrite_trials(tmp_path, lambda r: {"status": status} if r["arm"] == "lost" else {})
+    told = "no training of lost has a score to compare" in summarize(tmp_path, "known").answer[0]
+    assert told == (status == "failed")
 
 
 def test_a_small_verdict_may_be_failures_that_did_not_happen(tmp_path: Path) -> None:
