@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from support.known_study import write_study
+from support.known_study import caveat, rewrite_trials, write_study
 
 from segtune.report import build, summarize
 from segtune.report.evidence.sequential.bounds import levels, price
@@ -71,6 +71,17 @@ def test_an_arm_without_hope_stops(tmp_path: Path) -> None:
     assert look.goes_on == set()
     assert look.stopped["vague"].startswith("a chance of ")
     assert look.stopped["vague"].endswith("% with 12 seeds to be told from base")
+
+
+def test_seeds_by_need_are_no_unequal_chances(tmp_path: Path) -> None:
+    """Arms that stopped have fewer seeds by the study's own rule; a lost seed is another matter."""
+    arms = {"base": [0.7] * 5, "far": [0.8, 0.801, 0.8], "open": [0.71, 0.7, 0.705, 0.69, 0.715]}
+    write_study(tmp_path, arms, defined=DEFINED)
+    found = summarize(tmp_path, "known")
+    assert "Seeds by need: 3 to 5 of an arm." in found.budget.sentences
+    assert not caveat(found, "arms did not have the same chances")
+    rewrite_trials(tmp_path, lambda r: {"status": "failed"} if r["trial_id"] == "open-s1" else {})
+    assert "seeds are not" in caveat(summarize(tmp_path, "known"), "arms did not have the same")
 
 
 def test_an_arm_that_no_seed_can_tell_stops(tmp_path: Path) -> None:

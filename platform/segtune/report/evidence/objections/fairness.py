@@ -2,7 +2,7 @@
 
 import collections
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,8 @@ class Budget:
     """In what budgets were unequal, as text; empty where they were equal."""
     searched: int = 0
     """Trials of the search that the arms are the best of."""
+    by_need: str = ""
+    """How many seeds arms had, where they got them by need; empty where all have the same."""
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -75,6 +77,8 @@ class Budget:
                 f"Clipped (optim.clip_norm) in most steps, so that the gradient's length counted "
                 f"for little: {listing(often)}."
             )
+        if self.by_need:
+            sentences.append(f"Seeds by need: {self.by_need} of an arm.")
         return (*sentences, *(f"Not equal: {text}." for text in self.unequal))
 
 
@@ -82,7 +86,7 @@ def budget(rows: StudyRows) -> Budget:
     """Compare the finished trials: what they have in common and where they differ."""
     finished = rows.of("arm", status="finished")
     configs = [json.loads(text) for text in finished["config"].dropna()]
-    fixed, unequal = [], []
+    fixed, unequal, by_need = [], [], ""
     for name, field in HELD:
         found = {setting(v) for c in configs if (v := dotted(c, field)) is not MISSING}
         if len(found) == 1:
@@ -95,6 +99,8 @@ def budget(rows: StudyRows) -> Budget:
         }
         if len(per_arm) == 1:
             fixed.append(f"{name}{_values(column, per_arm.pop())}")
+        elif name == "seeds" and _by_need(rows, per_arm):
+            by_need = f"{min(map(len, per_arm))} to {max(map(len, per_arm))}"
         elif per_arm:
             unequal.append(f"{name} are not the same for all arms")
     last = rows.steps.groupby("trial_id")["step"].max()
@@ -107,7 +113,17 @@ def budget(rows: StudyRows) -> Budget:
         unequal.append(f"tuning trials ({_tries(arms)}): more tries are more chances")
     varied = {field for arm in arms for field in (*arm.changes, *arm.tuned)}
     searched = int(rows.definition.get("searched") or 0)
-    return Budget(tuple(fixed), tuple(sorted(varied)), arms, tuple(unequal), searched)
+    varied_fields = tuple(sorted(varied))
+    return Budget(tuple(fixed), varied_fields, arms, tuple(unequal), searched, by_need)
+
+
+def _by_need(rows: StudyRows, per_arm: Collection[tuple[Any, ...]]) -> bool:
+    """Whether arms have unlike seeds because verdicts were reached: each the first ones, as many
+    as the first look takes or more."""
+    first = list(rows.definition.get("seeds") or ())
+    return bool(rows.looks) and all(
+        len(own) >= rows.looks[0] and list(own) == first[: len(own)] for own in per_arm
+    )
 
 
 def _arm(rows: StudyRows, arm: str, steps: Mapping[str, int]) -> ArmBudget:
