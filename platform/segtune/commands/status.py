@@ -172,6 +172,12 @@ def _head(study: "StudyStatus") -> Text:
         head.append("; tests at the end not counted")
         if left.at_most:
             head.append("; trials may end before their last epoch")
+    if study.looks:
+        looks = ", ".join(map(str, study.looks))
+        head.append(
+            f"\nlooked at after {looks} seeds: trials that a look to come may add are not counted",
+            style="dim",
+        )
     if study.counts.get("silent"):
         head.append(
             "\nsilent: no row for longer than the trial's epochs explain; if its run was killed, "

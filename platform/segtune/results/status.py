@@ -100,6 +100,8 @@ class StudyStatus:
     """In the order of `ORDER`, then of the definition."""
     shown: Mapping[str, ScoreKind]
     """The scores that stand for a trial where there is room for few, by name."""
+    looks: tuple[int, ...] = ()
+    """Numbers of seeds after which arms may get more; empty where all trials are known."""
 
 
 def read_status(storage: Storage, study: str, now: datetime) -> StudyStatus:
@@ -135,6 +137,7 @@ def read_status(storage: Storage, study: str, now: datetime) -> StudyStatus:
         time_left=_time_left(begun, waiting, rows.definition),
         trials=tuple(begun),
         shown=headline(rows.score_kinds),
+        looks=rows.looks,
     )
 
 

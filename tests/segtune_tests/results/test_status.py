@@ -102,6 +102,15 @@ def test_the_whole_definition_is_counted(tmp_path: Path) -> None:
     assert [t.state for t in study.trials] == ["running", "failed", "finished"]
 
 
+def test_looks_to_come_are_told(tmp_path: Path) -> None:
+    looks = {"at_least": 1, "looks": [1, 3]}
+    begin(tmp_path, seeds=[0, 1, 2], sequential=looks)
+    told = "looked at after 1, 3 seeds: trials that a look to come may add are not counted"
+    assert told in shown(read_status(tmp_path, "mine", NOW), 120)
+    begin(tmp_path)
+    assert told not in shown(read_status(tmp_path, "mine", NOW), 120)
+
+
 def test_nothing_has_begun(tmp_path: Path) -> None:
     begin(tmp_path)
     study = read_status(tmp_path, "mine", NOW)
