@@ -10,7 +10,10 @@ from support.known_study import caveat, rewrite_trials, write_study
 from segtune.report import build, summarize
 from segtune.report.evidence.sequential.bounds import levels, price
 from segtune.report.evidence.sequential.looks import looks_so_far, undecided
+from segtune.report.parts.differences.looks import looks_part
+from segtune.report.together import together
 from segtune.results.study_rows import load
+from segtune.results.study_scores import derive
 
 LOOKS = (3, 5, 8, 12)
 DEFINED = {
@@ -117,3 +120,17 @@ def test_looking_several_times_makes_tests_stricter_and_intervals_wider(tmp_path
     assert looked.over_both.low < fixed.over_both.low  # type: ignore[operator]
     page = build(tmp_path / "looked", ["known"], tmp_path / "r.html").read_text()
     assert "Seeds by need" in page
+
+
+def test_several_studies_on_a_page_tell_their_looks_one_by_one(tmp_path: Path) -> None:
+    arms = {"base": [0.7, 0.702, 0.699], "up": [0.71, 0.703, 0.715]}
+    for name in ("one", "two"):
+        write_study(tmp_path, arms, study=name, defined=DEFINED)
+    studies = [derive(load(tmp_path, name)) for name in ("one", "two")]
+    part = looks_part(together(studies).rows)
+    assert part is not None
+    assert part.missing == "What was decided at each look stands with each study below."
+    own = looks_part(studies[0].rows)
+    assert own is not None
+    assert own.sheet is not None
+    assert not own.missing

@@ -8,6 +8,10 @@ from segtune.report.page.sheet import Cell, Sheet
 from segtune.report.page.text import DASH, listing
 from segtune.results.study_rows import StudyRows
 
+_WAITING = "The trials of the first look have not all finished yet."
+_ELSEWHERE = "What was decided at each look stands with each study below."
+"""Of several studies on one page, whose seeds are not one study's."""
+
 
 def looks_part(rows: StudyRows) -> Part | None:
     """What was decided at each look; None where all arms have their seeds from the start."""
@@ -24,7 +28,7 @@ def looks_part(rows: StudyRows) -> Part | None:
         f"single arm's are held to {alone} % each, and the intervals and p values of this page are "
         "corrected for that.",
         sheet=_sheet(found),
-        missing="" if found else "The trials of the first look have not all finished yet.",
+        missing="" if found else _WAITING if "seeds" in rows.definition else _ELSEWHERE,
     )
 
 
