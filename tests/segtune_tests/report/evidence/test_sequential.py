@@ -134,3 +134,15 @@ def test_several_studies_on_a_page_tell_their_looks_one_by_one(tmp_path: Path) -
     assert own is not None
     assert own.sheet is not None
     assert not own.missing
+
+
+def test_code_that_was_committed_midway_is_told_and_not_taken_for_the_end(tmp_path: Path) -> None:
+    """Trials of uncommitted code are set apart, and no arm would have the seeds of a look."""
+    base, seeds = [0.7, 0.702, 0.699, 0.701, 0.7], [0.712, 0.7, 0.705, 0.707, 0.695]
+    arms = {"base": base, "open": seeds, "too": seeds}
+    write_study(tmp_path, arms, defined=DEFINED)
+    rewrite_trials(tmp_path, lambda r: {"git_dirty": True})
+    assert undecided(tmp_path, "known", 5) == {"base", "open", "too"}
+    rewrite_trials(tmp_path, lambda r: {"git_dirty": r["seed"] < 3})
+    with pytest.raises(ValueError, match="open-s0.* ran from uncommitted code"):
+        undecided(tmp_path, "known", 5)

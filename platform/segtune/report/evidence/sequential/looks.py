@@ -20,9 +20,9 @@ from segtune.report.evidence.power.spread import MeasuredSpread
 from segtune.report.evidence.search_results import search_results
 from segtune.report.evidence.sequential.bounds import price
 from segtune.report.evidence.stats import MIN_SEEDS
-from segtune.report.page.text import percent
+from segtune.report.page.text import percent, some
 from segtune.results.storage import Storage
-from segtune.results.study_rows import StudyRows, load
+from segtune.results.study_rows import DIRTY, StudyRows, load
 from segtune.results.study_scores import derive
 
 FUTILE = 0.1
@@ -51,8 +51,19 @@ def undecided(storage: Storage, study: str, seeds: int) -> frozenset[str]:
         storage: the folder that holds the studies.
         study: its name; the trials of the look are finished.
         seeds: that the look comes after.
+
+    Raises:
+        ValueError: some trials ran from uncommitted code and others did not: the first are in no
+            mean then, so arms lack the seeds of earlier looks.
     """
-    return look_at(_arms(load(storage, study)), seeds).goes_on
+    rows = _arms(load(storage, study))
+    if apart := list(rows.of("arm", status=DIRTY)["trial_id"]):
+        raise ValueError(
+            f"{study}: {some(apart, 'trial')} ran from uncommitted code and are in no mean beside "
+            "trials of committed code, so no look can tell which arms need further seeds. Run the "
+            "study anew with all changes committed: --name NAME"
+        )
+    return look_at(rows, seeds).goes_on
 
 
 def _arms(rows: StudyRows) -> StudyRows:
