@@ -209,5 +209,5 @@ def test_a_name_in_use_by_another_definition(capsys: pytest.CaptureFixture[str])
     study_file.write(storage, "demo", kept)
     tables.write(storage, "demo", "trials", [{"trial_id": "frozen-s0", "attempt": 1}])
     message = refused(capsys, "run", "demo", "--set", "schedule.epochs=99")
-    assert "schedule.epochs was 24, now 99" in message
+    assert "schedule.epochs was 6, now 99" in message
     assert "--name" in message

@@ -28,7 +28,7 @@ def images_text(rows: StudyRows) -> str:
             patients = of_split["patient_id"].nunique()
             images = of_split["sample_id"].nunique()
             shown.append(f"{split} {images} (of {count(patients, 'patient')})")
-        elif len(scored):
+        elif scored["n"].notna().any():
             shown.append(f"{split} {int(scored['n'].max())}")
     return ", ".join(shown) or "none scored yet"
 
