@@ -126,8 +126,8 @@ def resampled_part(found: Resampled | None, looks: Looks) -> Part | None:
         "Beside the verdicts",
         f"{measure.label} with seeds and the {found.patients} test patients drawn again "
         f"{DRAWS:,} times. The curves: the share of {found.images} test images that reach a score, "
-        f"{bands}. The rows and the table: the probability that one training of an arm is better than one "
-        f"of {found.baseline} on one patient, ties counting half (0.5: neither), how often the arm "
+        f"{bands}. The rows and the table: the probability that one training of an arm is better "
+        f"than one of {found.baseline} on one patient, ties counting half (0.5: neither), how often the arm "
         "has the best mean, and its rank. They describe; verdicts are above, corrected for the "
         "number of arms, these are not.",
         figures=(
