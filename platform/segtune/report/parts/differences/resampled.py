@@ -127,9 +127,9 @@ def resampled_part(found: Resampled | None, looks: Looks) -> Part | None:
         f"{measure.label} with seeds and the {found.patients} test patients drawn again "
         f"{DRAWS:,} times. The curves: the share of {found.images} test images that reach a score, "
         f"{bands}. The rows and the table: the probability that one training of an arm is better "
-        f"than one of {found.baseline} on one patient, ties counting half (0.5: neither), how often the arm "
-        "has the best mean, and its rank. They describe; verdicts are above, corrected for the "
-        "number of arms, these are not.",
+        f"than one of {found.baseline} on one patient, ties counting half (0.5: neither), how "
+        "often the arm has the best mean, and its rank. They describe; verdicts are above, "
+        "corrected for the number of arms, these are not.",
         figures=(
             (profile_figure(found, looks), f"Share of images by threshold of {measure.name}"),
             (improvement_figure(found, looks), f"Probability of improvement on {found.baseline}"),
