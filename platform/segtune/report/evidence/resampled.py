@@ -90,7 +90,7 @@ def resampled(study: StudyScores, measure: Measure) -> Resampled | None:
             values[arm] = images.stack([t for _, t in there])
     if rows.baseline not in values or len(values) < 2:
         return None
-    summed, patients, n = by_patient(list(values.values()), images.patients)
+    summed, patients, n = by_patient(list(values.values()), images.patients, images.weights)
     if len(patients) < 2:
         return None
     scores = dict(zip(values, summed, strict=True))

@@ -15,6 +15,7 @@ from segtune.report import build
 from segtune.report.evidence.across.pooled import pool
 from segtune.report.evidence.across.ranks import average_ranks
 from segtune.report.evidence.across.same import UnlikeError, across
+from segtune.report.parts.differences.across import across_answer
 from segtune.results import study_file
 from segtune.results.study_rows import load
 from segtune.results.study_scores import derive
@@ -112,6 +113,17 @@ def test_a_page_says_what_holds_over_data_sets_first(tmp_path: Path) -> None:
     tables = tmp_path / "tables"
     build(tmp_path, names, out, tables, beside="across")
     assert next(tables.glob("*across.csv")).read_text().startswith("arm,pooled_mean")
+
+
+def test_data_sets_without_a_test_are_not_counted(tmp_path: Path) -> None:
+    """One seed is no test: what stands over data sets does not rest on that data set."""
+    names = _sets(tmp_path)
+    write_study(tmp_path, {arm: v[:1] for arm, v in ARMS.items()}, study="one", data_hash="9" * 40)
+    found = [derive(load(tmp_path, name)) for name in (*names[:2], "one")]
+    [sentence, _] = across_answer(across(found))
+    assert sentence.startswith("Over 2 of 3 data sets (the others have no test) one cannot tell up")
+    [sentence, _] = across_answer(across(found[1:]))
+    assert sentence.startswith("With a test on 1 of 2 data sets, where 2 are needed, one cannot ")
 
 
 def test_unlike_arms_are_refused_with_every_fault(

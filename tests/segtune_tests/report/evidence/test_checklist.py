@@ -121,3 +121,5 @@ def test_looks_and_weights_of_patients_are_told(real: Path) -> None:
     items = found(real, "known").summary.checklist
     assert "over patients (on test" in asked(items, "How are images, classes").answer
     assert "after 3 and 5 seeds" in asked(items, "Is it allowed for").answer
+    told = "Which arms got further seeds was decided by verdicts on test"
+    assert told in asked(items, "Was the test split looked at once").answer

@@ -154,3 +154,16 @@ def test_leaving_one_out_repeats_holms_correction(
     measure = Measure("dice", "per_image", MASKS)
     said = changed(before, (estimate, 0.02), "patient p0", measure, p_values)
     assert bool(said) == told
+
+
+def test_leaving_one_out_bears_that_verdicts_are_looked_at_several_times(tmp_path: Path) -> None:
+    """p is 0.02 alone, 0.06 where looking several times costs three times as much."""
+    write_study(tmp_path, STEADY)
+    [d] = summarize(tmp_path, "known").comparisons[0].differences
+    assert d.crossed is not None
+    smaller = Estimate(0.02, 0.001, 0.04, 5)
+    measure = Measure("dice", "per_image", MASKS)
+    for price, lost in ((1.0, False), (3.0, True)):
+        looked = replace(d, crossed=replace(d.crossed, price=price))
+        said = changed(looked, (smaller, 0.02), "patient p0", measure, {"up": d.p})
+        assert bool(said) == lost

@@ -150,6 +150,27 @@ def test_arms_alike_are_even_and_the_page_says_what_was_drawn(tmp_path: Path) ->
     assert part.sheet.raw_rows[1][:2] == ("same", same.mean)
 
 
+def test_ranks_weigh_what_the_study_weighs(tmp_path: Path) -> None:
+    """One patient of three images, on which an arm gains, beside three of one, on which it loses.
+
+    Over images it leads in draws that have the first at all, over patients where that is drawn
+    twice.
+    """
+    seeds, gains = (0.7, 0.7, 0.7), (0.09, -0.05, -0.05, -0.05)
+    write_study(tmp_path, {"base": seeds, "up": seeds}, per_patient={"up": gains}, patients=4)
+    rows = scores(tmp_path, "known").rows
+    images = rows.images
+    few = images[(images["patient_id"] == "p0") | ~images.duplicated(["trial_id", "patient_id"])]
+    for weights, share in (("images", 1 - 0.75**4), ("patients", 1 - 0.75**4 - 0.75**3)):
+        definition = {**rows.definition, "weights": weights}
+        study = derive(replace(rows, images=few, definition=definition))
+        measure = study.measure("dice", "test")
+        assert measure is not None
+        told = resampled(study, measure)
+        assert told is not None
+        assert told.chances[1].first == pytest.approx(share, abs=0.03)
+
+
 def test_without_scores_of_images_there_is_no_such_part(tmp_path: Path) -> None:
     write_study(tmp_path, {"base": (0.7, 0.71), "up": (0.72, 0.73)})
     study = scores(tmp_path, "known")

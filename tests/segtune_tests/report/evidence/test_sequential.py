@@ -73,6 +73,20 @@ def test_an_arm_without_hope_stops(tmp_path: Path) -> None:
     assert look.stopped["vague"].endswith("% with 12 seeds to be told from base")
 
 
+def test_an_arm_that_no_seed_can_tell_stops(tmp_path: Path) -> None:
+    """Too few patients for a test, or no scores: further seeds would be trained for nothing."""
+    arms = {"base": [0.7, 0.702, 0.699], "up": [0.71, 0.703, 0.715]}
+    write_study(tmp_path / "few", arms, defined=DEFINED, patients=2)
+    [look] = looks_so_far(load(tmp_path / "few", "known"))
+    assert look.goes_on == set()
+    told = "no number of seeds can tell it, with scores of 2 test patients, from base"
+    assert look.stopped == {"up": told}
+    write_study(tmp_path / "lost", {**arms, "lost": [float("nan")] * 3}, defined=DEFINED)
+    [look] = looks_so_far(load(tmp_path / "lost", "known"))
+    assert look.goes_on == {"base", "up"}
+    assert look.stopped == {"lost": "no scores to compare with base"}
+
+
 def test_looking_several_times_makes_tests_stricter_and_intervals_wider(tmp_path: Path) -> None:
     arms = {"base": [0.7, 0.701, 0.699, 0.7, 0.7], "up": [0.71, 0.714, 0.712, 0.709, 0.711]}
     write_study(tmp_path / "fixed", arms, defined={"margin": {"dice": 0.01}})

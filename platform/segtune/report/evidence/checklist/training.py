@@ -130,6 +130,11 @@ def _test_seen(of: Material) -> Item:
         found.append(f"Trials that choose saw test: {some([str(t) for t in choosing], 'trial')}.")
     elif chose and len(epochs):
         found.append(f"None of {count(len(chose), 'tuning or search trial')} was.")
+    if of.rows.looks and len(epochs):
+        found.append(
+            "Which arms got further seeds was decided by verdicts on test, which their tests allow "
+            "for (Seeds by need)."
+        )
     afterwards = of.rows.evaluations
     if len(afterwards):
         again = afterwards.loc[afterwards["split"] == "test", "evaluation"].nunique()

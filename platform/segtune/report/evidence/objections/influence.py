@@ -132,9 +132,10 @@ def changed(
         measure: of the scores.
         p_values: of all arms; Holm's correction is repeated with them.
     """
-    if again is None or d.p is None or d.p_holm is None:
+    if again is None or d.p is None or d.p_holm is None or d.crossed is None:
         return []
-    estimate, p = again
+    estimate, alone = again
+    p = min(1.0, d.crossed.price * alone)  # of a study that is looked at several times
     corrected = holm([*(q for arm, q in p_values.items() if arm != d.arm), p])[-1]
     assert corrected is not None
     before, after = d.shown.mean, estimate.mean

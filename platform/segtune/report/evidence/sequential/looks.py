@@ -2,8 +2,9 @@
 
 An arm stops at its verdict in the primary endpoint, but for one that is no worse and likely to be
 shown better. It also stops where a verdict is hardly to be reached with all the seeds that it may
-have: stopping for that makes no verdict wrong. What was decided at a look depends on the trials of
-that look alone, so it can be told again from the tables at any time.
+have, or with any number of them (too few test patients, other data, no scores): stopping for that
+makes no verdict wrong. What was decided at a look depends on the trials of that look alone, so it
+can be told again from the tables at any time.
 """
 
 import math
@@ -18,6 +19,7 @@ from segtune.report.evidence.power.chance import Question, chance
 from segtune.report.evidence.power.spread import MeasuredSpread
 from segtune.report.evidence.search_results import search_results
 from segtune.report.evidence.sequential.bounds import price
+from segtune.report.evidence.stats import MIN_SEEDS
 from segtune.report.page.text import percent
 from segtune.results.storage import Storage
 from segtune.results.study_rows import StudyRows, load
@@ -27,6 +29,8 @@ FUTILE = 0.1
 """An arm stops whose verdict is reached with less than this chance by its last look."""
 LIKELY = 0.5
 """An arm that is no worse goes on where it is shown to be better with this chance or more."""
+
+_UNTESTABLE = "no number of seeds can tell it"
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,10 @@ def look_at(rows: StudyRows, seeds: int) -> Look:
                 stopped.setdefault(d.arm, []).append(f"{why} {_than(d)}{comparison.baseline}")
             else:
                 goes_on |= {d.arm, comparison.baseline}
+        for arm in comparison.missing:
+            if _seeds(then, arm) >= seeds:
+                why = f"no scores to compare with {comparison.baseline}"
+                stopped.setdefault(arm, []).append(why)
     over = {arm: "; ".join(whys) for arm, whys in stopped.items() if arm not in goes_on}
     return Look(seeds, over, frozenset(goes_on))
 
@@ -116,7 +124,8 @@ def _why_it_stops(d: Difference, comparison: Comparison, looks: tuple[int, ...])
     if len(d.seeds) >= looks[-1]:
         return "all its seeds, and not told from" if word == "cannot tell" else word
     if d.spread is None or d.crossed is None:
-        return ""
+        # Of a seed without a score there may be more; patients and data stay what they are.
+        return "" if len(d.seeds) < MIN_SEEDS else f"{_UNTESTABLE}, {d.verdict.why}, from"
     tested = sum(one.crossed is not None for one in comparison.differences)
     gain = d.crossed.mean if comparison.measure.higher_is_better else -d.crossed.mean
     ahead = chances(gain, d.spread, comparison.margin, looks, tested)

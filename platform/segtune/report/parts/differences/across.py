@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from segtune.report.evidence.across.pooled import Pooled
+from segtune.report.evidence.across.pooled import MIN_SETS, Pooled
 from segtune.report.evidence.across.ranks import Ranks
 from segtune.report.evidence.across.same import Across, ArmAcross
 from segtune.report.evidence.differences.margins import margin_text
@@ -39,19 +39,21 @@ _ALL = "over data sets"
 def across_answer(found: Across) -> tuple[str, ...]:
     """What holds over the data sets, in a sentence for each kind of verdict."""
     sentences = []
-    words = dict.fromkeys(arm.judged.word for arm in found.arms)
-    for word in words:
-        arms = [f"{a.arm}{_shown(a, found)}" for a in found.arms if a.judged.word == word]
+    kinds = dict.fromkeys((arm.judged.word, _tested(arm)) for arm in found.arms)
+    for word, tested in kinds:
+        of_kind = [a for a in found.arms if (a.judged.word, _tested(a)) == (word, tested)]
+        arms = [f"{a.arm}{_shown(a, found)}" for a in of_kind]
+        over = _over(tested, found)
         if word == "cannot tell":
             sentences.append(
-                f"Over {_sets(found)} one cannot tell {listing(arms)} from {found.baseline} in "
+                f"{over} one cannot tell {listing(arms)} from {found.baseline} in "
                 f"{found.measure.name}."
             )
             continue
         verb, than = ("is" if len(arms) == 1 else "are"), ("as" if word == "as good" else "than")
         within = "" if word in ("better", "worse") else f" within {_margin(found)}"
         sentences.append(
-            f"Over {_sets(found)} {listing(arms)} {verb} {word} {than} {found.baseline}{within} in "
+            f"{over} {listing(arms)} {verb} {word} {than} {found.baseline}{within} in "
             f"{found.measure.name}."
         )
     if len(found.studies) < 5:
@@ -102,8 +104,18 @@ def ranks_part(ranks: Ranks | None, looks: Looks) -> Part | None:
     )
 
 
-def _sets(found: Across) -> str:
-    return count(len(found.studies), "data set")
+def _tested(arm: ArmAcross) -> int:
+    """Data sets on which the arm has a test: what stands over data sets rests on these alone."""
+    return sum(d.crossed is not None for d in arm.by_set.values())
+
+
+def _over(tested: int, found: Across) -> str:
+    every = count(len(found.studies), "data set")
+    if tested == len(found.studies):
+        return f"Over {every}"
+    if tested < MIN_SETS:
+        return f"With a test on {tested or 'none'} of {every}, where {MIN_SETS} are needed,"
+    return f"Over {tested} of {every} (the others have no test)"
 
 
 def _margin(found: Across) -> str:

@@ -47,7 +47,7 @@ def differences_part(
         title,
         "Each arm minus the baseline, with 95 % intervals: over seeds (other trainings, these "
         f"patients), over test patients (these trainings, other patients), {both} "
-        f"Arrowheads: the interval goes on. {_together(comparisons)}"
+        f"Arrowheads: the interval goes on. {_together(comparisons, rows.looks)}"
         f"Per arm {_pairs(found[0])}.{''.join(rules)}",
         figures=_forests(found, looks, {c.measure: floors(rows, c.measure) for c in found}),
         sheet=differences_sheet(found, looks),
@@ -62,14 +62,17 @@ def differences_part(
     )
 
 
-def _together(comparisons: Sequence[Comparison]) -> str:
+def _together(comparisons: Sequence[Comparison], seeds_of_looks: Sequence[int]) -> str:
     """How intervals go with a correction for the number of arms; empty where one is tested."""
     tested = max(sum(d.over_both is not None for d in c.differences) for c in comparisons)
     if tested < 2:
         return ""
+    level = f"each is at {100 * (1 - ALPHA / tested):.4g} %"
+    if seeds_of_looks:
+        level += ", and wider than that since verdicts are looked at several times"
     return (
         f"The intervals over both hold for all {tested} arms of a measure together (Bonferroni: "
-        f"each is at {100 * (1 - ALPHA / tested):.4g} %): one that excludes 0 is a "
+        f"{level}): one that excludes 0 is a "
         "difference; Holm's test, which is the finer one, may show a difference whose interval "
         "just includes 0. "
     )
