@@ -23,6 +23,7 @@ from segtune.report.parts.differences.across import (
 from segtune.report.parts.differences.joint import joint_part
 from segtune.report.parts.differences.looks import looks_part
 from segtune.report.parts.differences.part import contrasts_part, differences_part, external_part
+from segtune.report.parts.differences.resampled import resampled_part
 from segtune.report.parts.domains import domains_part
 from segtune.report.parts.factors import factors_part
 from segtune.report.parts.head.first_screen import first_screen
@@ -34,7 +35,6 @@ from segtune.report.parts.notes import notes
 from segtune.report.parts.per_image import agreement_part, spread_part
 from segtune.report.parts.pictures import arms_gallery_part, search_gallery_part
 from segtune.report.parts.reported import reported_part
-from segtune.report.parts.resampled import resampled_part
 from segtune.report.parts.scores import scores_part
 from segtune.report.parts.searches.best_trials import best_trials_part, trial_looks
 from segtune.report.parts.searches.history import history_part, pareto_part

@@ -241,7 +241,7 @@ def test_the_archive_runs_without_anything_installed(tmp_path: Path) -> None:
     assert not second.startswith(str(folder))
     show = [sys.executable, "-m", "segtune", "show", "studies/statistics.py"]
     shown = subprocess.run(show, cwd=folder, capture_output=True, text=True, check=True)
-    assert "4 arms x 2 seeds" in shown.stdout
+    assert "5 arms x 3 seeds" in shown.stdout
 
 
 def test_the_same_code_is_uploaded_once_and_other_code_anew(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ overlays          Pictures of predictions and errors, composed from images and c
 per_image         Scores of single test images: how they spread, and each arm against the baseline.
 pictures          Best, median and worst test images with what was predicted, and the errors.
 reported          Numbers that papers report: shown, and in no statistic.
-resampled         How often an arm is better, on how many images, and how steady its rank is.
 scores            Scores on the test split, per arm.
 searches/         The parts of a search's section.
 tradeoff          Score against cost: a point per arm or trial, and the Pareto front.

@@ -22,7 +22,7 @@ from segtune.report.evidence.resampled import (
     standing,
 )
 from segtune.report.page.look import looks
-from segtune.report.parts.resampled import resampled_part
+from segtune.report.parts.differences.resampled import resampled_part
 from segtune.results import tables
 from segtune.results.study_scores import StudyScores, derive
 

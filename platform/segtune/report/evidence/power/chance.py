@@ -80,7 +80,8 @@ def chance(question: Question, spread: Spread, seeds: int, patients: Patients, a
     if limits is None:
         return 0.0
     low_N, high_N = limits
-    sd = spread.of_mean(seeds, patients.number)
+    # Arms that are exactly alike do not vary at all.
+    sd = max(spread.of_mean(seeds, patients.number), 1e-12)
     least_N = -low_N - (question.margin or 0.0)
     told_N = special.ndtr(-(least_N - question.truth) / sd)
     if question.word == "as good":

@@ -17,7 +17,7 @@ from segtune.report.page.page import Part
 from segtune.report.page.sheet import Cell, Sheet, raw_estimate, raw_header_of
 from segtune.report.page.text import DASH, interval, number, percent
 
-_MOST_BANDS = 4
+_MOST_BANDS = 5
 """With more arms than these the bands of a profile hide one another, and none is drawn."""
 _SHOWN = 12
 """Rows of the table before the others are folded."""
@@ -125,11 +125,11 @@ def resampled_part(found: Resampled | None, looks: Looks) -> Part | None:
     return Part(
         "Beside the verdicts",
         f"{measure.label} with seeds and the {found.patients} test patients drawn again "
-        f"{DRAWS:,} times. Left: the share of {found.images} test images that reach a score, "
-        f"{bands}. Right and table: the probability that one training of an arm is better than one "
-        f"of {found.baseline} on one patient, ties counting half (0.5: neither), how often the arm "
-        "has the best mean, and its rank. They describe; verdicts are above, corrected for the "
-        "number of arms, these are not.",
+        f"{DRAWS:,} times. The curves: the share of {found.images} test images that reach a score, "
+        f"{bands}. The rows and the table: the probability that one training of an arm is better "
+        f"than one of {found.baseline} on one patient, ties counting half (0.5: neither), how "
+        "often the arm has the best mean, and its rank. They describe; verdicts are above, "
+        "corrected for the number of arms, these are not.",
         figures=(
             (profile_figure(found, looks), f"Share of images by threshold of {measure.name}"),
             (improvement_figure(found, looks), f"Probability of improvement on {found.baseline}"),
