@@ -120,6 +120,7 @@ def test_looks_and_weights_of_patients_are_told(real: Path) -> None:
     (real / "known" / "study.json").write_text(json.dumps(definition | more))
     items = found(real, "known").summary.checklist
     assert "over patients (on test" in asked(items, "How are images, classes").answer
+    assert "0 further" not in asked(items, "Is it allowed for").answer
     assert "after 3 and 5 seeds" in asked(items, "Is it allowed for").answer
     told = "Which arms got further seeds was decided by verdicts on test"
     assert told in asked(items, "Was the test split looked at once").answer

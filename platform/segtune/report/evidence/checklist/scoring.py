@@ -127,11 +127,16 @@ def _corrected(of: Material) -> Item:
     answer = ""
     if compared:
         arms = max(len(c.differences) for c in compared)
+        further = len(compared) - 1
         answer = (
             f"Holm's correction over {count(arms, 'arm')} within a metric, intervals with "
-            f"Bonferroni's; {compared[0].measure.name} decides, and "
-            f"{count(len(compared) - 1, 'further metric')} {'is' if len(compared) == 2 else 'are'} "
-            "not corrected for together with it."
+            f"Bonferroni's; {compared[0].measure.name} decides"
+        )
+        answer += (
+            f", and {count(further, 'further metric')} {'is' if further == 1 else 'are'} not "
+            "corrected for together with it."
+            if further
+            else "."
         )
         if of.rows.looks:
             looks = listing([str(seeds) for seeds in of.rows.looks])
