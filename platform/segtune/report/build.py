@@ -47,7 +47,13 @@ from segtune.report.parts.training import training_part
 from segtune.report.parts.unfinished import unfinished_part
 from segtune.report.parts.validity import validity_part
 from segtune.report.summarize import Findings, findings
-from segtune.report.together import comparable, looks_within, shared_protocol, together
+from segtune.report.together import (
+    comparable,
+    looks_within,
+    shared_protocol,
+    together,
+    unlike_baselines,
+)
 from segtune.results.storage import Place, Storage
 from segtune.results.study_rows import load
 from segtune.results.study_scores import StudyScores, derive
@@ -147,8 +153,9 @@ def across_section(studies: Sequence[StudyScores]) -> Section:
         glance=None,
         banners=tuple(warned),
         facts=(),
-        parts=tuple(
-            p for p in (across_part(found, arm_looks), ranks_part(found.ranks, arm_looks)) if p
+        parts=(
+            across_part(found, arm_looks, unlike_baselines(studies)),
+            *filter(None, [ranks_part(found.ranks, arm_looks)]),
         ),
         notes=(),
         long_names=tuple(a for a in names_of(found) if len(a) > LONGEST_NAME),

@@ -121,12 +121,7 @@ def shared_protocol(studies: Sequence[StudyScores]) -> tuple[str, ...]:
     """The common protocol in sentences; what else differs between the baselines."""
     protocol = _protocol(studies[0])
     held = [f"{field} {value}" for field, value in protocol.items()]
-    configs = [_flat(study.rows.config(study.rows.baseline) or {}) for study in studies]
-    fields = sorted({field for config in configs for field in config} - {"seed"})
-    differ = [f for f in fields if len({setting(c.get(f)) for c in configs}) > 1]
-    sentences = [f"The same in all of them: {'; '.join(held)}."]
-    if differ:
-        sentences.append(f"The baselines differ in {listing(differ)}.")
+    sentences = [f"The same in all of them: {'; '.join(held)}.", *unlike_baselines(studies)]
     if not _same_margin([study.rows for study in studies]):
         sentences.append("Their margins differ: arms are held against none here.")
     if not _same_external_images([study.rows for study in studies]):
@@ -134,6 +129,14 @@ def shared_protocol(studies: Sequence[StudyScores]) -> tuple[str, ...]:
             "They were not tested on the same external images: those are left out here."
         )
     return tuple(sentences)
+
+
+def unlike_baselines(studies: Sequence[StudyScores]) -> tuple[str, ...]:
+    """A sentence about the settings in which the studies' baselines differ; empty for none."""
+    configs = [_flat(study.rows.config(study.rows.baseline) or {}) for study in studies]
+    fields = sorted({field for config in configs for field in config} - {"seed"})
+    differ = [f for f in fields if len({setting(c.get(f)) for c in configs}) > 1]
+    return (f"The baselines differ in {listing(differ)}.",) if differ else ()
 
 
 def _protocol(study: StudyScores) -> dict[str, str]:

@@ -46,7 +46,7 @@ def test_a_studys_floor_is_kept_and_grows_with_the_shift(
                 data_hash=data.content_hash())  # fmt: skip
     assert main(["data", "noise", "mine.py", "--shift", "2", "1"]) == 0
     output = capsys.readouterr().out
-    assert "are within the noise of labels of two annotators whose outlines are 2 px" in output
+    assert "two annotators whose outlines are 2 px apart disagree by 0." in output
     assert main(["data", "noise", "mine.py", "--lines", "1%"]) == 0
     found = label_noise.read("results", "mine")
     assert found is not None

@@ -247,12 +247,9 @@ def _table(found: "LabelNoise") -> Table:
 
 
 def _floors(found: "LabelNoise") -> Iterator[str]:
-    """What differences are within the noise of labels, by the first metric."""
+    """What annotators disagree by, in the first metric."""
     for level in found.levels:
         first = _of_set(level)[0]
         if first.floor is not None:
             unit = "" if first.unit == "fraction" else f" {first.unit}"
-            yield (
-                f"{first.label}: differences below {first.floor:.3f}{unit} are within the noise of "
-                f"labels of {level.who()}"
-            )
+            yield (f"{first.label}: {level.who()} disagree by {first.floor:.3f}{unit}")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
-from support.known_study import write_study
+from support.known_study import NANO, write_study
 
 from segtune.cli import main
 from segtune.report import build
@@ -110,6 +110,11 @@ def test_a_page_says_what_holds_over_data_sets_first(tmp_path: Path) -> None:
     assert "Over 3 data sets up (+0.04" in page
     assert "3 data sets say little about others" in page
     assert "Average ranks" in page
+    assert "The baselines differ in" not in page
+    config = {**NANO, "schedule": {"epochs": 60}}
+    write_study(tmp_path, ARMS, study="long", data_hash="9" * 40, config=config)
+    page = build(tmp_path, [*names, "long"], out, beside="across").read_text()
+    assert "The baselines differ in schedule.batch_size and schedule.epochs." in page
     tables = tmp_path / "tables"
     build(tmp_path, names, out, tables, beside="across")
     assert next(tables.glob("*across.csv")).read_text().startswith("arm,pooled_mean")

@@ -35,11 +35,11 @@ def storage(tmp_path: Path) -> Path:
 def test_a_verdict_below_the_floor_has_a_caveat_and_stays(storage: Path) -> None:
     before = found(storage, "known").summary
     assert verdicts(before) == {"up": "better"}
-    assert caveat(before, "a difference is within the noise") == ""
+    assert caveat(before, "a difference is smaller than") == ""
     label_noise.write(storage, "known", NOISE)
     after = found(storage, "known").summary
     assert verdicts(after) == verdicts(before)
-    told = caveat(after, "a difference is within the noise of labels")
+    told = caveat(after, "a difference is smaller than what annotators disagree by")
     assert "two annotators whose outlines are 2 px apart disagree by 0.080" in told
     assert "1 px" not in told  # 0.04, which the difference exceeds
 

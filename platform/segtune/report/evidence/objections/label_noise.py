@@ -1,5 +1,9 @@
 """The noise of labels as an objection: differences that are smaller than what annotators disagree
-by."""
+by.
+
+Both arms are held against the same masks, so what annotators disagree by is no error of their
+difference: most of it is in both. It says how much a score can mean at all.
+"""
 
 from dataclasses import dataclass
 
@@ -55,8 +59,9 @@ def floors_text(found: tuple[Floor, ...], measure: Measure) -> str:
         values = [number(floor.value, measure.digits) for floor in group]
         shown.append(f"{who} disagree by {listing(values)}")
     return (
-        f"Noise of labels, {measure.label} at the size compared here: {'; '.join(shown)}. A "
-        "difference below that is within it."
+        f"Noise of labels, {measure.label} at the size compared here: {'; '.join(shown)}. Arms are "
+        "held against the same masks, so that is no error of their difference; but a smaller one "
+        "is a finer distinction than annotators make."
     )
 
 
@@ -76,8 +81,8 @@ def label_noise_caveats(rows: StudyRows, first: Comparison) -> tuple[Caveat, ...
     title = "a difference is" if len(clauses) == 1 else f"{len(clauses)} differences are"
     return (
         Caveat(
-            f"{title} within the noise of labels",
-            f"{measure.label}: {some(clauses, 'arm')}. Such a difference may well be real on these "
-            "masks, and who draws the masks may matter more than the arm.",
+            f"{title} smaller than what annotators disagree by",
+            f"{measure.label}: {some(clauses, 'arm')}. On these masks, which all arms share, such "
+            "a difference may well be real; who draws the masks may matter more than the arm.",
         ),
     )

@@ -64,8 +64,14 @@ def across_answer(found: Across) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def across_part(found: Across, looks: Looks) -> Part:
-    """Each arm's difference on every data set and over them, with a table."""
+def across_part(found: Across, looks: Looks, sentences: tuple[str, ...] = ()) -> Part:
+    """Each arm's difference on every data set and over them, with a table.
+
+    Args:
+        found: what is shown.
+        looks: of the arms.
+        sentences: what else differs between the studies.
+    """
     margin = "" if found.margin is None else f" The margin of all of them is {_margin(found)}."
     arms = found.arms[:MANY_ARMS]
     more = len(found.arms) - len(arms)
@@ -82,6 +88,7 @@ def across_part(found: Across, looks: Looks) -> Part:
             for arm in arms
         ),
         sheet=_sheet(found, looks),
+        sentences=sentences,
     )
 
 
