@@ -49,15 +49,16 @@ def check_metric(metric: Metric) -> None:
     truth = np.zeros(shape, bool)
     truth[..., 6:18, 8:20] = True
     worse = np.roll(truth, 5, axis=-1)
-    spacing = tuple(1.0 for _ in shape)
+    spacing, own = tuple(1.0 for _ in shape), (48, 128)
 
     def value(prediction: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> float:
         if metric.needs == "uncertainty":
             unsure = (prediction == truth) & (worse != truth)
-            pair = Pair(worse, truth, None, spacing, unsure.astype(np.float32))
+            pair = Pair(worse, truth, None, spacing, unsure.astype(np.float32), own)
             return metric.number(metric.compute(pair))
         shares = prediction.astype(np.float32)
-        return metric.number(metric.compute(Pair(prediction, truth, shares, spacing)))
+        pair = Pair(prediction, truth, shares, spacing, own_size=own)
+        return metric.number(metric.compute(pair))
 
     best, other = value(truth), value(worse)
     assert np.isfinite([best, other]).all(), "two masks that are not empty must have a value"
