@@ -1,7 +1,7 @@
 """Is low-rank fine-tuning worth more than a frozen encoder, and SRFT-GaLore as good as GaLore?
 
 Command: segtune run demo && segtune report demo
-Cost: 15 trials, some four minutes on two CPU cores that do nothing else.
+Cost: 15 trials, some five minutes on two CPU cores that do nothing else.
 
 Rendered polyps, an RGB encoder that was pretrained on generic scenes, and a narrow decoder: it
 shows how the comparison works, and says nothing about SAM2 on patients. Every arm has the best of
