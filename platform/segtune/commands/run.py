@@ -64,7 +64,6 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segtune.observers.tensorboard import TensorBoardObserver
     from segtune.report.evidence.sequential.looks import undecided
     from segtune.results.storage import Place
-    from segtune.study import definition
     from segtune.study.rates import unusual_rates
     from segtune.study.spec import Search
 
@@ -109,7 +108,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             f"[red]{len(outcome.failed)} of {outcome.total} trials failed[/]: "
             f"{', '.join(outcome.failed)}. The same command tries them again."
         )
-        if definition.SEQUENTIAL in definition.define(named.name, named.study):
+        if named.study.sequential is not None:
             console.print("No arm gets further seeds until all trials of a look have finished.")
     if outcome.lacking:
         console.print(

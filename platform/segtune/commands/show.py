@@ -115,7 +115,6 @@ def _table(name: str, study: "Study", sizes: Mapping[str, "Size"]) -> Table:
 
 
 def _head(study: "Study") -> str:
-    from segtune.study.sequential import Sequential
     from segtune.study.spec import Search
 
     if isinstance(study, Search):
@@ -125,16 +124,16 @@ def _head(study: "Study") -> str:
     first = f"{tuning} tuning trials, then " if tuning else ""
     per_seed = arms * (study.folds or 1)
     folds = "" if study.folds is None else f" x {study.folds} folds"
-    if isinstance(study.seeds, Sequential):
-        least, most = study.seeds.at_least, study.seeds.at_most
-        looks = ", ".join(map(str, study.seeds.looks))
+    if (adding := study.sequential) is not None:
+        least, most = adding.at_least, adding.at_most
+        looks = ", ".join(map(str, adding.looks))
         return (
             f"{first}{arms} arms x {least} to {most} seeds{folds} = {per_seed * least} to "
             f"{per_seed * most} trials (looked at after {looks} seeds: arms whose verdict is open "
             "go on)"
         )
-    seeds = ", ".join(str(seed) for seed in study.seeds)
-    number = len(study.seeds)
+    seeds = ", ".join(str(seed) for seed in study.all_seeds)
+    number = len(study.all_seeds)
     trials = f"{arms} arms x {number} seeds{folds} = {per_seed * number} trials"
     return f"{first}{trials} (seeds {seeds})"
 
@@ -151,16 +150,13 @@ def _rules(study: "Search") -> Iterator[str]:
 
 def _finalist_seeds(study: "Search") -> str:
     """With which seeds the finalists are trained."""
-    from segtune.study.sequential import Sequential
-
-    seeds = study.finalist_seeds
-    if isinstance(seeds, Sequential):
+    if (seeds := study.sequential) is not None:
         looks = ", ".join(map(str, seeds.looks))
         return (
             f"with {seeds.at_least} to {seeds.at_most} seeds from {seeds.first} on (looked at "
             f"after {looks}: those whose verdict is open go on)"
         )
-    return f"with seeds {', '.join(map(str, seeds))}"
+    return f"with seeds {', '.join(map(str, study.all_finalist_seeds))}"
 
 
 def _cost(study: "Study", sizes: Mapping[str, "Size"], past: "Measured | None") -> Iterator[str]:

@@ -13,7 +13,6 @@ from optuna.distributions import distribution_to_json
 
 from segtune.study.overrides import SpecError, flatten, non_default, plain
 from segtune.study.scores import scores, scores_at_test, selection
-from segtune.study.sequential import Sequential
 from segtune.study.space import When, distributions
 from segtune.study.spec import Ablation, Search, Study, headline_objectives
 from segtune.study.stopping import NAMES
@@ -78,7 +77,7 @@ def define(name: str, study: Study) -> dict[str, Any]:
                 if study.tuned_over(arm)
             },
             "tune_seed": study.tune_seed,
-            **({SEQUENTIAL: looks} if (looks := _sequential(study.seeds)) else {}),
+            **({SEQUENTIAL: looks} if (looks := _sequential(study)) else {}),
             **({} if study.folds is None else {FOLDS: study.folds}),
             **({} if study.weights == "images" else {WEIGHTS: study.weights}),
             **({CONTRASTS: [list(pair) for pair in study.contrasts]} if study.contrasts else {}),
@@ -94,10 +93,9 @@ def define(name: str, study: Study) -> dict[str, Any]:
     }
 
 
-def _sequential(seeds: tuple[int, ...] | Sequential) -> dict[str, Any]:
-    if not isinstance(seeds, Sequential):
-        return {}
-    return {"at_least": seeds.at_least, "looks": list(seeds.looks)}
+def _sequential(study: Study) -> dict[str, Any]:
+    seeds = study.sequential
+    return {"at_least": seeds.at_least, "looks": list(seeds.looks)} if seeds else {}
 
 
 def _options(study: Search) -> dict[str, Any]:
@@ -114,7 +112,7 @@ def _options(study: Search) -> dict[str, Any]:
         "scheduler": asked and {"name": NAMES[type(asked)], **dataclasses.asdict(asked)},
         "finalists": study.finalists,
         "finalist_seeds": list(study.all_finalist_seeds),
-        SEQUENTIAL: _sequential(study.finalist_seeds),
+        SEQUENTIAL: _sequential(study),
     }
 
 

@@ -190,6 +190,11 @@ class Ablation:
         return {self.baseline_arm: {}, **self.arms}
 
     @property
+    def sequential(self) -> Sequential | None:
+        """How seeds are added; None where they are all given."""
+        return self.seeds if isinstance(self.seeds, Sequential) else None
+
+    @property
     def all_seeds(self) -> tuple[int, ...]:
         """The seeds; of `Sequential` ones all that may be trained."""
         return seeds_of(self.seeds)
@@ -314,6 +319,11 @@ class Search:
                 )
 
     @property
+    def sequential(self) -> Sequential | None:
+        """How seeds are added; None where they are all given."""
+        return self.finalist_seeds if isinstance(self.finalist_seeds, Sequential) else None
+
+    @property
     def all_finalist_seeds(self) -> tuple[int, ...]:
         """The finalists' seeds; of `Sequential` ones all that may be trained."""
         return seeds_of(self.finalist_seeds)
@@ -321,7 +331,7 @@ class Search:
     @property
     def keeps_baseline(self) -> bool:
         """Whether the baseline is trained anew beside the finalists in any case."""
-        return bool(self.margin) or isinstance(self.finalist_seeds, Sequential)
+        return bool(self.margin) or self.sequential is not None
 
     def first(self) -> dict[str, Any]:
         """The baseline's values of the fields that it has."""

@@ -13,7 +13,6 @@ from segtune.results.study_rows import load, studies
 from segtune.results.study_scores import derive
 from segtune.study.overrides import SpecError
 from segtune.study.scores import ScoreKind, scores
-from segtune.study.sequential import Sequential
 from segtune.study.spec import Ablation, Weights, headline_objectives
 
 WORDS: dict[str, Shown] = {"better": "better", "no-worse": "no worse", "as-good": "as good"}
@@ -76,7 +75,7 @@ def read(args: argparse.Namespace, study: Ablation, name: str) -> Asked:
         chosen, fixed = tuple(Patients(n, weights) for n in args.patients), False
     elif patients is None:
         chosen, fixed = tuple(Patients(n) for n in IF_UNKNOWN), False
-    looks = study.seeds.looks if isinstance(study.seeds, Sequential) else ()
+    looks = () if study.sequential is None else study.sequential.looks
     aim = Aim(question, arms, args.power)
     return Asked(metric, kind, aim, spreads, source, chosen, fixed, looks)
 

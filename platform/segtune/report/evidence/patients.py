@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from segtune.report.evidence.stats import LEVEL, Values, effective
+from segtune.report.evidence.stats import Values, effective, expanded_tail
 from segtune.study.spec import Weights
 
 DRAWS = 10_000
@@ -95,11 +94,9 @@ def bootstrap(
 ) -> PatientInterval | None:
     """A score, or its difference to a baseline's, and its interval over patients.
 
-    The interval lies between two percentiles of `DRAWS` draws. They are further out than 2.5 and
-    97.5, so far that the interval is as wide as a t interval: with few patients, or few that have
-    most of the images, it would be too narrow otherwise.
-
-    Source: expanded percentiles, Hesterberg, The American Statistician 69 (2015), 371-386, 5.3.
+    The interval lies between two percentiles of `DRAWS` draws, further out than 2.5 and 97.5
+    (`stats.expanded_tail`): with few patients, or few that have most of the images, it would be
+    too narrow otherwise.
 
     Returns:
         None for fewer than `MIN_FOR_INTERVAL` patients, and where a seed has no value at all.
@@ -110,8 +107,7 @@ def bootstrap(
     if not np.isfinite(mean):
         return None
     drawn_D = macro_difference(arm, baseline, _draws(n, seed))
-    t = stats.t.ppf((1 - LEVEL) / 2, equal - 1)
-    tail = 100 * float(stats.norm.cdf(np.sqrt(equal / (equal - 1)) * t))
+    tail = expanded_tail(equal)
     # A draw whose patients define no class at all has no score.
     low, high = np.nanpercentile(drawn_D, [tail, 100 - tail])
     return PatientInterval(mean, float(low), float(high), n, images)

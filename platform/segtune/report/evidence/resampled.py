@@ -21,7 +21,7 @@ from scipy import stats
 
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.patients import Scores, by_patient
-from segtune.report.evidence.stats import LEVEL, Values
+from segtune.report.evidence.stats import LEVEL, Values, expanded_tail
 from segtune.results.measures import Measure
 from segtune.results.study_scores import StudyScores
 
@@ -244,12 +244,11 @@ def draws(what: str, n: int) -> Values:
 
 
 def _ends(found_DT: Values, n: int) -> tuple[Values, Values]:
-    """Ends of the 95 % interval in each column, further out for few (Hesterberg 2015, 5.3)."""
+    """Ends of the 95 % interval in each column, further out for few (`stats.expanded_tail`)."""
     if n < 2:
         low_T, high_T = np.nanmin(found_DT, axis=0), np.nanmax(found_DT, axis=0)
         return np.asarray(low_T), np.asarray(high_T)
-    t = stats.t.ppf((1 - LEVEL) / 2, n - 1)
-    tail = 100 * float(stats.norm.cdf(np.sqrt(n / (n - 1)) * t))
+    tail = expanded_tail(n)
     low_T, high_T = np.nanpercentile(found_DT, [tail, 100 - tail], axis=0)
     return np.asarray(low_T), np.asarray(high_T)
 

@@ -58,6 +58,16 @@ def t_factor(n: int) -> float:
     return float(stats.t.ppf((1 + LEVEL) / 2, n - 1))
 
 
+def expanded_tail(n: float) -> float:
+    """The percentile at which a bootstrap interval of 95 % over n values begins: as much below 2.5
+    as makes it as wide as a t interval.
+
+    Source: expanded percentiles, Hesterberg, The American Statistician 69 (2015), 371-386, 5.3.
+    """
+    t = stats.t.ppf((1 - LEVEL) / 2, n - 1)
+    return 100 * float(stats.norm.cdf(np.sqrt(n / (n - 1)) * t))
+
+
 def paired_t(differences: ArrayLike) -> float | None:
     """Two-sided p of a paired t test over seeds.
 

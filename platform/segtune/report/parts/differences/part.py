@@ -43,19 +43,20 @@ def differences_part(
         else "but not over both, for which there is too little: so there is no verdict."
     )
     rules = (_endpoints(comparisons), _margins(comparisons))
+    noise = {c.measure: floors(rows, c.measure) for c in found}
     return Part(
         title,
         "Each arm minus the baseline, with 95 % intervals: over seeds (other trainings, these "
         f"patients), over test patients (these trainings, other patients), {both} "
         f"Arrowheads: the interval goes on. {_together(comparisons, rows.looks)}"
         f"Per arm {_pairs(found[0])}.{''.join(rules)}",
-        figures=_forests(found, looks, {c.measure: floors(rows, c.measure) for c in found}),
+        figures=_forests(found, looks, noise),
         sheet=differences_sheet(found, looks),
         sentences=(
             *(s for c in comparisons for s in conclusions(c)),
             *caution(comparisons),
             *_variances(found[0]),
-            *filter(None, [floors_text(floors(rows, c.measure), c.measure) for c in found]),
+            *filter(None, [floors_text(of, measure) for measure, of in noise.items()]),
             *filter(None, [changed_margins(rows)[0]]),
         ),
         missing=_unpaired(rows, missing),
