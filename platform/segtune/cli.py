@@ -21,6 +21,7 @@ from segtune.commands import (
     status,
     stop,
     submit,
+    weights,
 )
 from segtune.commands.bundling import bundle, verify
 from segtune.commands.datasets import data
@@ -52,6 +53,7 @@ COMMANDS: Mapping[str, Command] = {
     "status": status,
     "report": report,
     "data": data,
+    "weights": weights,
     "evaluate": evaluate,
     "predict": predict,
     "export": export,

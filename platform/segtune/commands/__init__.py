@@ -20,4 +20,5 @@ status   `segtune status`: where a study stands, from its tables; where a job st
          cluster.
 stop     `segtune stop`: end a job.
 submit   `segtune submit`: run a study as a job of a Ray cluster.
+weights  `segtune weights`: the pretrained weights that a study needs, and whether they are there.
 """
