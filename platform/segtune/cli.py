@@ -11,7 +11,6 @@ from segtune import extras
 from segtune.commands import (
     doctor,
     evaluate,
-    export,
     names,
     plan,
     predict,
@@ -21,10 +20,10 @@ from segtune.commands import (
     status,
     stop,
     submit,
-    weights,
 )
 from segtune.commands.bundling import bundle, verify
 from segtune.commands.datasets import data
+from segtune.commands.exchange import export, publish, weights
 
 
 class Command(Protocol):
@@ -57,6 +56,7 @@ COMMANDS: Mapping[str, Command] = {
     "evaluate": evaluate,
     "predict": predict,
     "export": export,
+    "publish": publish,
     "bundle": bundle,
     "verify": verify,
     "doctor": doctor,

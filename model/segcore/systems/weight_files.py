@@ -95,10 +95,14 @@ class WeightFile:
     """Whether it is a name."""
 
     @property
+    def name(self) -> str:
+        """Of the file or folder, or on the hub."""
+        return self.place if self.on_hub else Path(self.place).name
+
+    @property
     def published(self) -> Published:
         """Whose it is, as far as its name tells."""
-        name = self.place.rstrip("/").rpartition("/")[2]
-        if (known := PUBLISHED.get(name)) is not None:
+        if (known := PUBLISHED.get(self.name.rpartition("/")[2])) is not None:
             return known
         source = f"{_HUB}/{self.place}" if self.on_hub else "not known by this name"
         return Published(source, "not known here: see where it is from")

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -64,8 +63,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def _lines(file: "WeightFile", arms: str) -> Iterator[str]:
     """What is known of a file."""
-    name = file.place if file.on_hub else Path(file.place).name
-    yield f"{name}  ({file.field} of {arms})"
+    yield f"{file.name}  ({file.field} of {arms})"
     about = file.published
     yield f"    source       {about.source}"
     yield f"    licence      {about.licence}"
