@@ -85,7 +85,9 @@ def test_intervals_are_of_the_score_that_is_recorded(tmp_path: Path) -> None:
     assert found is not None
     assert found.mean == pytest.approx(macro)
     by_patient = images.groupby(["patient_id", "class_name"])["value"]
-    sums, counts = (x.unstack().fillna(0).to_numpy() for x in (by_patient.sum(), by_patient.count()))
+    sums, counts = (
+        x.unstack().fillna(0).to_numpy() for x in (by_patient.sum(), by_patient.count())
+    )
     drawn = np.random.default_rng(1).integers(0, len(sums), (4000, len(sums)))
     with np.errstate(invalid="ignore"):  # a draw of patients without a ligament
         means = (sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)).mean(axis=1)
