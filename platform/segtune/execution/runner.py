@@ -1,5 +1,6 @@
 """Run a study: what is left of it, through Ray Tune, until every trial is done."""
 
+import logging
 import math
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -344,6 +345,8 @@ class Launch:
                 verbose=0,
             ),
         )
+        # Tune keeps a state to restore from, which segtune never does: no word if the disk is full
+        logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
         try:
             tuner.fit()
         except ray.tune.TuneError as error:  # its text is a whole traceback
