@@ -105,8 +105,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
         console.print(f"{named.name} is finished: all {outcome.total} trials. Nothing to do.")
     if outcome.failed:
         console.print(
-            f"[red]{len(outcome.failed)} of {outcome.total} trials failed[/]: "
-            f"{', '.join(outcome.failed)}. The same command tries them again."
+            Text(f"{len(outcome.failed)} of {outcome.total} trials failed", style="red"),
+            f": {', '.join(outcome.failed)}. The same command tries them again.",
+            sep="",
         )
         if named.study.sequential is not None:
             console.print("No arm gets further seeds until all trials of a look have finished.")

@@ -7,7 +7,6 @@ from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -48,8 +47,9 @@ class ConsoleObserver:
         self._total, self._before = self._total + total, self._before + done
         already = f", {done} of them finished before" if done else ""
         self._console.print(
-            f"[bold]{self._name}[/]: {total} trials{already}; {concurrent} at a time. "
-            "The first take some 15 s to start.",
+            Text.assemble((self._name, "bold"), f": {total} trials{already}; "),
+            f"{concurrent} at a time. The first take some seconds to start.",
+            sep="",
             highlight=False,
         )
 
@@ -89,7 +89,7 @@ class ConsoleObserver:
             best = _number(latest.get(f"{BEST}{name}"), kind.digits)
             outcome = f"best val {kind.label} {best}{_unit(kind)}"
         if error:
-            outcome = f"[red]failed[/]: {escape(error)}"
+            outcome = f"failed: {error}"
         elif latest and not latest.get("final"):
             outcome = f"stopped after epoch {latest['epoch']} of {latest['epochs']}, {outcome}"
         done = self._before + len(self._ended)

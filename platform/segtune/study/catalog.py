@@ -77,7 +77,9 @@ def find(study: str) -> Named:
         raise SpecError([f"{study}: no function `study()` that returns an Ablation or a Search"])
     try:
         value: Any = make()
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit() in a file must not look like success
         raise _refusal(study, error) from error
     if not isinstance(value, Ablation | Search):
         raise SpecError(
@@ -122,12 +124,17 @@ def load_file(path: Path) -> ModuleType:
         )
     try:
         return plugins.load(path)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise _refusal(str(path), error) from error
 
 
-def _refusal(study: str, error: Exception) -> SpecError:
+def _refusal(study: str, error: BaseException) -> SpecError:
     """What went wrong in a study's file, as far as a person needs it."""
     if isinstance(error, ValueError):
         return SpecError([f"{study}: {fault}" for fault in value_faults(error, "")])
-    return SpecError([f"{study} can't be read: {type(error).__name__}: {error}"])
+    if isinstance(error, SystemExit):
+        return SpecError([f"{study} ends the program (sys.exit): leave that out of a study's file"])
+    told = f"{type(error).__name__}: {error}".strip().removesuffix(":")
+    return SpecError([f"{study} can't be read: {told}"])
