@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Generated wrong uses of the command line, each from its own number: see `test_sweep.py`.
 
 A case is (what is written beforehand, the command). The number draws everything, so that a case
@@ -13,9 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from support.report_tables import write_ablation
 
-from segtune.results import study_file, tables
+from segtune.results import tables
 
 STUDY = "methods"
 """Name of the study whose tables are damaged."""
@@ -348,18 +348,18 @@ def _folder(file: Path) -> None:
     file.mkdir()
 
 
-DAMAGES: Mapping[str, Callable[[Path], None]] = {
-    "cut": lambda file: file.write_bytes(file.read_bytes()[:200]) and None,
-    "empty": lambda file: file.write_bytes(b"") and None,
-    "text": lambda file: file.write_text("no parquet") and None,
+DAMAGES: Mapping[str, Callable[[Path], object]] = {
+    "cut": lambda file: file.write_bytes(file.read_bytes()[:200]),
+    "empty": lambda file: file.write_bytes(b""),
+    "text": lambda file: file.write_text("no parquet"),
     "other columns": _other_columns,
     "other types": _other_types,
     "lists": _lists,
     "nulls": _nulls,
     "no rows": _no_rows,
     "folder": _folder,
-    "a name": lambda file: file.rename(file.with_name("x.parquet")) and None,
-    "another name": lambda file: file.rename(file.with_name("x-ax.parquet")) and None,
+    "a name": lambda file: file.rename(file.with_name("x.parquet")),
+    "another name": lambda file: file.rename(file.with_name("x-ax.parquet")),
 }
 KINDS: Mapping[str, tuple[int, Callable[[random.Random], Case]]] = {
     "study": (150, _study_file),
@@ -371,10 +371,3 @@ KINDS: Mapping[str, tuple[int, Callable[[random.Random], Case]]] = {
     "json": (60, _study_json),
 }
 """Kind -> how many, and what draws one."""
-
-
-def prepare(folder: Path, finished: Path) -> None:
-    """A storage with a finished study of four arms, made once."""
-    if not finished.exists():
-        write_ablation(finished)
-        assert study_file.read(finished, STUDY) is not None

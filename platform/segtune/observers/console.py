@@ -93,7 +93,8 @@ class ConsoleObserver:
         elif latest and not latest.get("final"):
             outcome = f"stopped after epoch {latest['epoch']} of {latest['epochs']}, {outcome}"
         done = self._before + len(self._ended)
-        self._console.print(f"{trial.trial_id}: {outcome}  ({done}/{self._total})", highlight=False)
+        line = f"{trial.trial_id}: {outcome}  ({done}/{self._total})"
+        self._console.print(line, highlight=False, markup=False)
 
     def _draw(self) -> RenderableType:
         running = [t for t in self._started if t not in self._ended]

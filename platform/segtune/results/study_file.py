@@ -1,31 +1,11 @@
 """`study.json`: the definition of a study as it was run, in the same folder as its tables."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from segtune.results.storage import Place, Storage
+from segtune.results.study_form import check_form
 from segtune.study.definition import SCHEMA_VERSION
-
-_KINDS: Mapping[str, type | tuple[type, ...]] = {
-    "schema_version": int,
-    "study": str,
-    "question": str,
-    "kind": str,
-    "baseline": dict,
-    "baseline_arm": str,
-    "arms": dict,
-    "seeds": list,
-    "tune": dict,
-    "space": dict,
-    "num_samples": int,
-    "objectives": list,
-    "scores": dict,
-    "finalists": int,
-    "margin": dict,
-    "folds": int,
-}
-"""What a definition's fields are, where they are there."""
 
 
 def path_of(storage: Storage, study: str) -> Place:
@@ -50,7 +30,7 @@ def read(storage: Storage, study: str) -> dict[str, Any] | None:
         return None
     try:
         definition: dict[str, Any] = json.loads(path.read())
-        _check(definition)
+        check_form(definition)
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is damaged: {error}. Delete it: a run with the same study writes it anew"
@@ -62,17 +42,3 @@ def read(storage: Storage, study: str) -> dict[str, Any] | None:
             "folder with --storage"
         )
     return definition
-
-
-def _check(definition: Any) -> None:
-    """Whether JSON holds a definition.
-
-    Raises:
-        ValueError: it holds something else.
-    """
-    if not isinstance(definition, dict):
-        raise ValueError(f"it holds {json.dumps(definition)[:40]}, and no study")
-    for name, kind in _KINDS.items():
-        value = definition.get(name)
-        if value is not None and not isinstance(value, kind):
-            raise ValueError(f"its {name} is {json.dumps(value)[:40]}")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from segtune.results.columns import check_columns
 from segtune.results.schemas import KEYS, SCHEMAS, TABLES, TRIAL_TABLES, TableName, TrialTable
 from segtune.results.storage import Place, Storage
 from segtune.study.definition import SCHEMA_VERSION
@@ -132,6 +134,7 @@ def read(
     keys = KEYS.get(table)
     if keys is None:  # a file of evaluations has the name of its own
         rows = _rows(folder.files("*.parquet"), schema)
+        check_columns(rows, table, folder)
         if trial_id is not None:
             rows = rows.filter(pc.equal(rows["trial_id"], trial_id))
         return _pivot(rows) if wide else rows
@@ -139,6 +142,7 @@ def read(
     if trial_id is not None:  # `x-a1` is another trial than `x`
         files = [f for f in files if _trial_of(f) == trial_id]
     rows = _rows(files, schema)
+    check_columns(rows, table, folder)
     if len({_trial_of(f) for f in files}) < len(files):
         rows = _latest(rows, list(keys))
     return _pivot(rows) if wide else rows
@@ -169,7 +173,11 @@ def last_written(storage: Storage, study: str, trial_id: str, attempt: int) -> d
 
 def _rows(files: Sequence[Place], schema: pa.Schema) -> pa.Table:
     """All rows; the schema gives those of an older version the columns of this one, as nulls."""
-    return _dataset(files, schema).to_table() if files else schema.empty_table()
+    try:
+        return _dataset(files, schema).to_table() if files else schema.empty_table()
+    except (pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:  # columns of other types
+        folder = Path(files[0].path).parent
+        raise ValueError(f"{folder} has a file that is no table of segtune's: {error}") from error
 
 
 def _dataset(files: Sequence[Place], schema: pa.Schema) -> ds.Dataset:

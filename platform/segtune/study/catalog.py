@@ -3,6 +3,7 @@
 import ast
 import importlib
 import pkgutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -76,7 +77,10 @@ def find(study: str) -> Named:
     if not callable(make):
         raise SpecError([f"{study}: no function `study()` that returns an Ablation or a Search"])
     try:
-        value: Any = make()
+        with warnings.catch_warnings():
+            # Choices that Optuna can't write down are refused by `segtune.study.validate_search`.
+            warnings.filterwarnings("ignore", "Choices for a categorical distribution")
+            value: Any = make()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit() in a file must not look like success

@@ -74,10 +74,11 @@ def _check_ablation(study: Ablation) -> list[str]:
         if found:
             continue
         twin = seen.setdefault(_identity(config), arm)
+        hint = " (`factorial(..., baseline=...)` does)" if twin == study.baseline_arm else ""
         if twin != arm:
             faults.append(
                 f"arm {arm} is the same as {twin}, with {dict(changes)}: change something that "
-                "matters, or leave one of them out"
+                f"matters, or leave one of them out{hint}"
             )
     return faults + _check_tune(study)
 

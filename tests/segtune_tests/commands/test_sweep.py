@@ -60,7 +60,8 @@ def prepared(
 
 def tables_in(folder: Path) -> dict[str, str]:
     """Every file of results, by the hash of what it holds."""
-    files = (f for f in folder.rglob("*") if f.is_file() and "results" in f.parts)
+    found = (*folder.rglob("tables/**/*"), *folder.rglob("study.json"))
+    files = (f for f in found if f.is_file())
     return {str(f): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
 
 
