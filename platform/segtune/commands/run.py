@@ -54,6 +54,8 @@ def resource_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the study; 1 where trials failed."""
+    # The imports below take seconds: say something first.
+    console.print(f"{args.study}: looking it over, then starting Ray ...", highlight=False)
     from segtune.commands.datasets.describe import describe_once
     from segtune.doctor.processes import PROC, ray_instances
     from segtune.execution import runner
