@@ -8,12 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+
 if TYPE_CHECKING:
     from segtune.results.storage import Place
     from segtune.study.catalog import Named
     from segtune.study.spec import Search
 
 DEFAULT_STORAGE = "results"
+TRACKERS = ("tensorboard", "mlflow", "wandb")
+"""Tools that a study's trials can be logged to, as `segtune.observers.trackers` makes them."""
 
 
 def study_arguments(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
@@ -40,6 +44,11 @@ def study_arguments(parser: argparse.ArgumentParser, *, optional: bool = False) 
     )
 
 
+def plain_console(*, stderr: bool = False) -> Console:
+    """A console that prints text as it is: what a user wrote in brackets is no markup."""
+    return Console(stderr=stderr, soft_wrap=True, markup=False, emoji=False)
+
+
 def storage_argument(parser: argparse.ArgumentParser) -> None:
     """Where the results of studies lie."""
     parser.add_argument(
@@ -47,6 +56,17 @@ def storage_argument(parser: argparse.ArgumentParser) -> None:
         type=folder,
         default=DEFAULT_STORAGE,
         help="folder that holds the studies' results, or s3://BUCKET/FOLDER (default: %(default)s)",
+    )
+
+
+def log_argument(parser: argparse.ArgumentParser) -> None:
+    """The tools that trials are logged to."""
+    parser.add_argument(
+        "--log",
+        choices=TRACKERS,
+        action="append",
+        help="where learning curves go; may be repeated (default: tensorboard). Server and "
+        "account are read from the tools' own variables, such as MLFLOW_TRACKING_URI, WANDB_MODE",
     )
 
 
@@ -125,6 +145,8 @@ def folder(text: str) -> "Place":
     """A folder as a person writes it, on a file system or in an object store."""
     from segtune.results.storage import Place
 
+    if not text.strip():
+        raise argparse.ArgumentTypeError("give a folder, or s3://BUCKET/FOLDER, not an empty word")
     try:
         return Place.of(text)
     except ValueError as error:
@@ -153,7 +175,7 @@ def changed_study(args: argparse.Namespace) -> "Named":
     from segtune.study.spec import Search
 
     named = catalog.find(args.study)
-    study, name = named.study, args.name or named.name
+    study, name = named.study, named.name if args.name is None else args.name
     if isinstance(study, Search):
         study = replace(study, num_samples=_num_samples(args, study, name))
     elif args.num_samples is not None:

@@ -30,7 +30,7 @@ LAST_LINES = 20
 FEWEST = 3
 """Trials that a low screen shows."""
 _NAMES_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(: |$)")
-_STYLES = {"running": "green", "silent": "yellow", "failed": "red"}
+_STYLES = {"running": "green", "silent": "yellow", "failed": "red", "damaged": "red"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +59,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
         return 0
     if not console.is_terminal:
         raise ValueError("--watch redraws a terminal, and the output is none: leave it out")
-    screen = Console()  # of the same terminal, without soft wrap: a line is a line
+    # Of the same terminal, without soft wrap: a line is a line.
+    screen = Console(markup=False, emoji=False)
     with Live(console=screen, auto_refresh=False) as live:
         while True:
             began = time.monotonic()
@@ -95,7 +96,7 @@ def status_screen(study: "StudyStatus", width: int, height: int | None = None) -
         width: of the terminal, columns.
         height: of the terminal, lines: trials that do not fit are counted; None shows all.
     """
-    console = Console(width=width, file=io.StringIO())
+    console = Console(width=width, file=io.StringIO(), markup=False, emoji=False)
     shown = study.trials[:height]
     screen = _screen(study, shown, console)
     if height is None:
@@ -186,6 +187,12 @@ def _head(study: "StudyStatus") -> Text:
         )
     if study.counts.get("failed"):
         head.append(f"\nfailed: `segtune run {study.name}` tries them again", style="red")
+    if study.counts.get("damaged"):
+        head.append(
+            "\ndamaged: results of these trials are lost; "
+            f"`segtune run {study.name}` trains them again",
+            style="red",
+        )
     return head
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from segtune.commands.run import asked, resource_arguments
-from segtune.commands.shared import changed_study, study_arguments, study_file
+from segtune.commands.shared import changed_study, log_argument, study_arguments, study_file
 
 HELP = "run a study as a job of a Ray cluster"
 
@@ -22,6 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="folder that holds the studies' results: every node must reach it by this path",
     )
+    log_argument(parser)
     resource_arguments(parser)
     parser.add_argument("--detach", action="store_true", help="do not wait for the job's end")
     parser.add_argument(
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         )
     where = f"{job_id} --address {args.address}"
     console.print(
-        f"[bold]{job_id}[/] is submitted and goes on without this terminal:\n"
+        f"{job_id} is submitted and goes on without this terminal:\n"
         f"  segtune status {where} --watch    follows it\n"
         f"  segtune stop {where}    ends it; the same submit goes on from there",
         highlight=False,
@@ -75,6 +76,7 @@ def run_options(args: argparse.Namespace) -> list[str]:
         {
             "--num-samples": args.num_samples,
             "--set": args.changes,
+            "--log": args.log,
             "--workers": args.workers,
             "--cpus-per-worker": args.cpus_per_worker,
             "--gpus-per-worker": args.gpus_per_worker,
@@ -98,7 +100,7 @@ def follow_to_end(address: str, job_id: str, console: Console) -> int:
     message = f"{job_id}: {job.status.value.lower()}, exit code {code}"
     if job.driver_exit_code is None and job.message:  # else the log says why
         message += f"\n{job.message.strip()}"
-    console.print(message, highlight=False, markup=False)
+    console.print(message, highlight=False)
     return code
 
 
