@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+DOCS_INSTALLED := .venv/.docs-installed
 
-.PHONY: demo test test-slow lint install
+.PHONY: demo test test-slow lint docs install
 
 demo: install  ## a study on rendered scenes and its report
 	$(BIN)/segtune run demo
@@ -19,7 +20,10 @@ test-slow: install  ## the rest: long ones without Ray, then whole studies on a 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy platform/segtune model/srft_galore model/segcore search_spaces tests
+	$(BIN)/mypy platform/segtune model/srft_galore model/segcore search_spaces tests platform/docs
+
+docs: $(DOCS_INSTALLED)  ## the site, site/index.html: READMEs, docstrings and a study in a notebook
+	$(BIN)/mkdocs build --config-file platform/docs/mkdocs.yml
 
 install: $(INSTALLED)
 
@@ -30,4 +34,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Installing torch, Ray and the rest into .venv (some 7 GB, a few minutes) ..."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  -c constraints.txt -e '.[test,lint]'
+	@touch $@
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@

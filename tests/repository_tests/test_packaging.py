@@ -17,7 +17,8 @@ from segtune.extras import OFFERED, extra_of
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-SOURCES = ("platform", "model", "search_spaces")
+SOURCES = ("platform/segtune", "model", "search_spaces")
+SITE = ("platform/docs",)
 OWN = {"segtune", "segcore", "srft_galore", "search_spaces", "support", "benchmarks"}
 
 
@@ -67,6 +68,7 @@ def brings() -> Callable[[str], str]:
     ("roots", "extras"),
     [
         (SOURCES, OFFERED),
+        (SITE, ("docs",)),
         (("tests",), ("test",)),
     ],
 )
@@ -79,7 +81,7 @@ def test_every_import_is_declared(roots: tuple[str, ...], extras: tuple[str, ...
 def test_every_dependency_is_imported() -> None:
     """Those that everybody installs, by the platform: they are there for no training's sake."""
     distribution = brings()
-    assert declared() - {*map(distribution, imported(("platform",)))} == set()
+    assert declared() - {*map(distribution, imported(("platform/segtune",)))} == set()
     assert declared("train") - {*map(distribution, imported(SOURCES))} == set()
 
 
@@ -100,4 +102,4 @@ def test_constraints_are_names_and_versions() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
     pinned = {canonicalize_name(line.partition("==")[0]) for line in lines}
-    assert declared("test", "lint") - pinned == set()
+    assert declared("test", "lint", "docs") - pinned == set()
