@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[2]
 START = "README.md"
 AS_THEY_ARE = (".json", ".png")
 """Endings of linked files that a browser shows by itself."""
+NOTEBOOK = ".ipynb"
+"""Ending of files whose pages `notebook.py` makes."""
 COMMAND_LINE = "api/commands.md"
 _LINK = re.compile(r"(\]\()(?!\w+:|#)([^)#\s]+)")
 _NOT_SEARCHED = "---\nsearch:\n  exclude: true\n---\n"
@@ -32,7 +34,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the page of the command line, the READMEs and what they link to."""
     files.append(File.generated(config, COMMAND_LINE, content=_command_line()))
     for path in _reached(START):
-        files.append(_file(path, config))
+        if not path.endswith(NOTEBOOK):
+            files.append(_file(path, config))
     return files
 
 

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,10 +25,13 @@ PUBLIC = {
 }
 """Module with `__all__` -> the page that describes its names."""
 
+EXTRA = ("material", "mkdocstrings", "nbclient", "nbformat", "ipykernel")
+
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.ray,  # the notebook's study
     pytest.mark.skipif(
-        any(importlib.util.find_spec(m) is None for m in ("material", "mkdocstrings")),
+        any(importlib.util.find_spec(m) is None for m in EXTRA),
         reason="the extra docs is not installed",
     ),
 ]
@@ -68,3 +72,12 @@ def test_links_to_code_and_figures_lead_somewhere(site: Path) -> None:
     assert 'href="results/demo.json"' in measured.read_text()
     there = (measured.parent / "results" / "demo.json").read_bytes()
     assert there == (ROOT / "tests" / "benchmarks" / "results" / "demo.json").read_bytes()
+
+
+def test_the_notebook_leads_from_a_study_to_its_answer(site: Path) -> None:
+    page = (site / "platform" / "docs" / "first_study.ipynb.html").read_text()
+    assert re.search(r"best val Dice .*\(6/6\)", page)  # what the run printed, to its end
+    assert page.count("<td>lora</td>") == 3  # the table, a row for each seed
+    assert "Plotly.newPlot(" in page
+    assert re.search(r"On Dice \(60 test images of 12 patients\) .*lora", page)
+    assert "\x1b[" not in page

@@ -3,6 +3,7 @@
 import argparse
 import ast
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -45,8 +46,19 @@ def study_arguments(parser: argparse.ArgumentParser, *, optional: bool = False) 
 
 
 def plain_console(*, stderr: bool = False) -> Console:
-    """A console that prints text as it is: what a user wrote in brackets is no markup."""
-    return Console(stderr=stderr, soft_wrap=True, markup=False, emoji=False)
+    """A console that prints text as it is: what a user wrote in brackets is no markup.
+
+    It is a terminal only where its stream is one. FORCE_COLOR, which Jupyter sets for the commands
+    of a notebook, would have live tables written there again and again, one below the other.
+    """
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(
+        stderr=stderr,
+        soft_wrap=True,
+        markup=False,
+        emoji=False,
+        force_terminal=None if stream.isatty() else False,
+    )
 
 
 def storage_argument(parser: argparse.ArgumentParser) -> None:
