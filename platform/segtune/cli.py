@@ -127,12 +127,28 @@ def _unforeseen(error: Exception, argv: Sequence[str] | None) -> str:
     return f"segtune: unforeseen: {told}. Please report it, with {log.name}, which says where"
 
 
+class _Version(argparse.Action):
+    """Looks the version up where it is asked for: other commands need not wait for it."""
+
+    def __init__(self, option_strings: list[str], dest: str, help: str | None = None) -> None:
+        nothing = argparse.SUPPRESS
+        super().__init__(option_strings, nothing, nargs=0, default=nothing, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print it and end."""
+        import importlib.metadata
+
+        print(f"segtune {importlib.metadata.version('segtune')}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="segtune",
         description="Find out which way of fine-tuning a segmentation model is worth it.",
         epilog=extras.without_training(),
     )
+    parser.add_argument("--version", action=_Version, help="print the version, and nothing else")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         one = commands.add_parser(name, help=command.HELP)

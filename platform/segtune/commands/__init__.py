@@ -1,6 +1,7 @@
 """The commands of `segtune`: one module each, with HELP, `arguments(parser)` and
 `run(args, console)`.
 
+as_json  What commands print with `--json`.
 bundling/ `segtune bundle` and `segtune verify`: a study's evidence in one file.
 datasets/ `segtune data`: what a data set holds, and what is made of it.
 doctor   `segtune doctor`: whether this machine has what a study needs, and what to do where not.

@@ -30,6 +30,26 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     storage_argument(parser)
     parser.add_argument("--address", help="a Ray cluster; default: $RAY_ADDRESS, else a local one")
     resource_arguments(parser)
+    part_arguments(parser)
+
+
+def part_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which trials of an ablation are trained."""
+    parser.add_argument(
+        "--arms",
+        nargs="+",
+        action="extend",
+        metavar="ARM",
+        help="train these arms of an ablation alone; the same command without it trains the others",
+    )
+    parser.add_argument(
+        "--seeds",
+        nargs="+",
+        action="extend",
+        type=int,
+        metavar="SEED",
+        help="train with these seeds of an ablation alone",
+    )
 
 
 def resource_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +79,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segtune.commands.datasets.describe import describe_once
     from segtune.doctor.processes import PROC, ray_instances
     from segtune.execution import runner
+    from segtune.execution.part import Part
     from segtune.observers.composite import CompositeObserver
     from segtune.observers.console import ConsoleObserver
     from segtune.observers.links import LinksObserver
@@ -70,7 +91,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segtune.study.spec import Search
 
     named = changed_study(args)
-    resources = asked(args)
+    resources, part = asked(args), Part(arms=args.arms, seeds=args.seeds)
     address = args.address or os.environ.get("RAY_ADDRESS")
     others = ray_instances() if address is None and PROC.is_dir() else set()  # Linux
     for line in unusual_rates(named.study):
@@ -93,6 +114,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 address=args.address,
                 file=study_file(args),
                 undecided=undecided,
+                part=part,
             )
         except runner.StudyStopped as stopped:
             print(
@@ -103,8 +125,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
             return 1
     if outcome.ran:
         describe_once(named.study, named.name, args.storage, console)
-    else:
+    elif part.whole:
         console.print(f"{named.name} is finished: all {outcome.total} trials. Nothing to do.")
+    else:
+        console.print(f"This part of {named.name} is finished. Nothing to do.")
     if outcome.failed:
         console.print(
             Text(f"{len(outcome.failed)} of {outcome.total} trials failed", style="red"),
