@@ -24,6 +24,7 @@ from segtune.commands import (
     status,
     stop,
     submit,
+    sync,
 )
 from segtune.commands.bundling import bundle, verify
 from segtune.commands.datasets import data
@@ -55,6 +56,7 @@ COMMANDS: Mapping[str, Command] = {
     "stop": stop,
     "status": status,
     "report": report,
+    "sync": sync,
     "data": data,
     "evaluate": evaluate,
     "predict": predict,

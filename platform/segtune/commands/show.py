@@ -44,6 +44,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         return 0
     if args.study is None:
         raise ValueError("give a study: a name that `segtune list` shows, or a file")
+    from segcore.data.scenes.rendered import nothing_kept
     from segtune.execution.estimate import measured
     from segtune.execution.preflight import data_faults
     from segtune.study.overrides import flatten
@@ -58,7 +59,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
         print_json(_as_json(named, args.storage))
         return 0
     console.print(named.description or named.study.question, "", sep="\n", highlight=False)
-    sizes, unknown = _sizes(named.study)
+    with nothing_kept():
+        sizes, unknown = _sizes(named.study)
+        faults = data_faults(named.study)
     console.print(_table(named.name, named.study, sizes), soft_wrap=False)
     if isinstance(named.study, Search):
         for line in _rules(named.study):
@@ -69,7 +72,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         console.print(Text(line, style="yellow"), soft_wrap=True)
     if unknown:
         console.print(Text(f"not counted: {unknown}", style="yellow"))
-    for fault in data_faults(named.study):
+    for fault in faults:
         if fault not in unknown:
             console.print(Text(f"`segtune run` refuses: {fault}", style="red"), soft_wrap=True)
     console.print()
