@@ -14,7 +14,6 @@ from segtune import extras
 from segtune.commands import (
     doctor,
     evaluate,
-    export,
     names,
     plan,
     predict,
@@ -28,6 +27,7 @@ from segtune.commands import (
 )
 from segtune.commands.bundling import bundle, verify
 from segtune.commands.datasets import data
+from segtune.commands.exchange import export, publish, weights
 from segtune.commands.shared import plain_console
 
 
@@ -58,9 +58,11 @@ COMMANDS: Mapping[str, Command] = {
     "report": report,
     "sync": sync,
     "data": data,
+    "weights": weights,
     "evaluate": evaluate,
     "predict": predict,
     "export": export,
+    "publish": publish,
     "bundle": bundle,
     "verify": verify,
     "doctor": doctor,

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from segtune import extras
-from segtune.commands.as_json import json_argument, print_json
+from segtune.as_json import json_argument, print_json
 from segtune.commands.shared import changed_study, storage_argument, study_arguments
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from segtune import extras
+from segtune.as_json import json_argument, print_json
 from segtune.commands import pairs
-from segtune.commands.as_json import json_argument, print_json
 from segtune.study import catalog
 
 HELP = "studies, systems, encoders, methods, losses, data sets and metrics, and what goes together"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from segtune.commands.as_json import json_argument, print_json
+from segtune.as_json import json_argument, print_json
 from segtune.commands.shared import path, storage_argument
 
 HELP = "write one HTML file about studies that were run"

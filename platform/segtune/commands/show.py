@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from segtune.commands.as_json import json_argument, print_json
+from segtune.as_json import json_argument, print_json
 from segtune.commands.shared import changed_study, storage_argument, study_arguments
 from segtune.commands.status import duration
 

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from segtune.commands.as_json import json_argument, print_json
+from segtune.as_json import json_argument, print_json
 from segtune.commands.shared import storage_argument
 from segtune.commands.submit import address_argument, follow_to_end
 
