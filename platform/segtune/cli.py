@@ -21,6 +21,7 @@ from segtune.commands import (
     status,
     stop,
     submit,
+    sync,
 )
 from segtune.commands.bundling import bundle, verify
 from segtune.commands.datasets import data
@@ -51,6 +52,7 @@ COMMANDS: Mapping[str, Command] = {
     "stop": stop,
     "status": status,
     "report": report,
+    "sync": sync,
     "data": data,
     "evaluate": evaluate,
     "predict": predict,

@@ -7,13 +7,14 @@ the command line asks here why an import failed.
 
 import importlib.util
 
-OFFERED = ("train", "figures", "submit", "importance")
+OFFERED = ("train", "figures", "submit", "importance", "mlflow", "wandb")
 """Extras for users, what others contain first; the rest are for those who work on segtune."""
 TRAINING = ("torch", "ray")
 """Modules, and distributions, without which nothing is trained."""
 _DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "hydra": "hydra-core",
+    "mlflow": "mlflow-skinny",
     "skimage": "scikit-image",
 }
 """Module -> the distribution that brings it, where the two have different names."""

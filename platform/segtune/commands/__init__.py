@@ -20,4 +20,5 @@ status   `segtune status`: where a study stands, from its tables; where a job st
          cluster.
 stop     `segtune stop`: end a job.
 submit   `segtune submit`: run a study as a job of a Ray cluster.
+sync     `segtune sync`: a study that has run, brought to a tracking tool.
 """

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -12,7 +13,9 @@ from rich.text import Text
 
 from segtune.commands.shared import (
     DEFAULT_STORAGE,
+    TRACKERS,
     changed_study,
+    log_argument,
     storage_argument,
     study_arguments,
     study_file,
@@ -29,6 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     study_arguments(parser)
     storage_argument(parser)
     parser.add_argument("--address", help="a Ray cluster; default: $RAY_ADDRESS, else a local one")
+    log_argument(parser)
     resource_arguments(parser)
 
 
@@ -57,11 +61,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segtune.commands.datasets.describe import describe_once
     from segtune.doctor.processes import PROC, ray_instances
     from segtune.execution import runner
+    from segtune.observers import trackers
     from segtune.observers.composite import CompositeObserver
     from segtune.observers.console import ConsoleObserver
     from segtune.observers.links import LinksObserver
     from segtune.observers.prometheus import PrometheusObserver
-    from segtune.observers.tensorboard import TensorBoardObserver
+    from segtune.observers.tracking import TrackingObserver
     from segtune.report.evidence.sequential.looks import undecided
     from segtune.results.storage import Place
     from segtune.study.rates import unusual_rates
@@ -71,14 +76,32 @@ def run(args: argparse.Namespace, console: Console) -> int:
     resources = asked(args)
     address = args.address or os.environ.get("RAY_ADDRESS")
     others = ray_instances() if address is None and PROC.is_dir() else set()  # Linux
+
+    def say(text: str) -> None:
+        console.print(Text(text, style="yellow"), soft_wrap=True)
+
     for line in unusual_rates(named.study):
-        console.print(Text(line, style="yellow"), soft_wrap=True)
-    with ConsoleObserver(console, named.name) as progress:
+        say(line)
+    tools = trackers.make(args.log or TRACKERS[:1], args.storage, named.name)
+    where = {tool.name: tool.check() for tool in tools}
+    with ExitStack() as open_ones:
+        progress = open_ones.enter_context(ConsoleObserver(console, named.name))
         is_search = isinstance(named.study, Search)
+        logs = [
+            open_ones.enter_context(TrackingObserver(tool, args.storage, named.name, say))
+            for tool in tools
+        ]
         observer = CompositeObserver(
             progress,
-            LinksObserver(console, args.storage, named.name, is_search=is_search, others=others),
-            TensorBoardObserver(args.storage, named.name),
+            LinksObserver(
+                console,
+                args.storage,
+                named.name,
+                is_search=is_search,
+                logs=where,
+                others=others,
+            ),
+            *logs,
             PrometheusObserver(named.name),
         )
         try:

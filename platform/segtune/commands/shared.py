@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from segtune.study.spec import Search
 
 DEFAULT_STORAGE = "results"
+TRACKERS = ("tensorboard", "mlflow", "wandb")
+"""Tools that a study's trials can be logged to, as `segtune.observers.trackers` makes them."""
 
 
 def study_arguments(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
@@ -47,6 +49,17 @@ def storage_argument(parser: argparse.ArgumentParser) -> None:
         type=folder,
         default=DEFAULT_STORAGE,
         help="folder that holds the studies' results, or s3://BUCKET/FOLDER (default: %(default)s)",
+    )
+
+
+def log_argument(parser: argparse.ArgumentParser) -> None:
+    """The tools that trials are logged to."""
+    parser.add_argument(
+        "--log",
+        choices=TRACKERS,
+        action="append",
+        help="where learning curves go; may be repeated (default: tensorboard). Server and "
+        "account are read from the tools' own variables, such as MLFLOW_TRACKING_URI, WANDB_MODE",
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from segtune.commands.run import asked, resource_arguments
-from segtune.commands.shared import changed_study, study_arguments, study_file
+from segtune.commands.shared import changed_study, log_argument, study_arguments, study_file
 
 HELP = "run a study as a job of a Ray cluster"
 
@@ -22,6 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="folder that holds the studies' results: every node must reach it by this path",
     )
+    log_argument(parser)
     resource_arguments(parser)
     parser.add_argument("--detach", action="store_true", help="do not wait for the job's end")
     parser.add_argument(
@@ -75,6 +76,7 @@ def run_options(args: argparse.Namespace) -> list[str]:
         {
             "--num-samples": args.num_samples,
             "--set": args.changes,
+            "--log": args.log,
             "--workers": args.workers,
             "--cpus-per-worker": args.cpus_per_worker,
             "--gpus-per-worker": args.gpus_per_worker,

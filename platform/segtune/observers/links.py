@@ -10,7 +10,6 @@ import ray
 from rich.console import Console
 from rich.text import Text
 
-from segtune.observers.tensorboard import FOLDER
 from segtune.results.storage import Place, Storage, local_folder
 from segtune.search.journal import JOURNAL
 from segtune.study.trial import Trial
@@ -29,6 +28,7 @@ class LinksObserver:
         study: str,
         *,
         is_search: bool,
+        logs: Mapping[str, str],
         others: Collection[str] = (),
     ) -> None:
         """Keep what is to be printed.
@@ -38,10 +38,11 @@ class LinksObserver:
             storage: the folder that holds the studies.
             study: its name.
             is_search: whether there is an Optuna study too.
+            logs: tracking tool -> where its runs are, or the command that shows them.
             others: addresses of Ray clusters that already ran on this machine; the study does not
                 use them, and a warning says so.
         """
-        self._console, self._others = console, others
+        self._console, self._others, self._logs = console, others, logs
         self._storage, self._study = Place.of(storage), study
         self._is_search, self._shown = is_search, False
 
@@ -55,6 +56,7 @@ class LinksObserver:
             self._storage,
             self._study,
             is_search=self._is_search,
+            logs=self._logs,
             dashboard=context.dashboard_url,
             session=getattr(context, "address_info", {}).get("session_dir"),
         ).items():
@@ -80,7 +82,13 @@ class LinksObserver:
 
 
 def links(
-    storage: Storage, study: str, *, is_search: bool, dashboard: str | None, session: str | None
+    storage: Storage,
+    study: str,
+    *,
+    is_search: bool,
+    logs: Mapping[str, str],
+    dashboard: str | None,
+    session: str | None,
 ) -> dict[str, str]:
     """What can be watched -> where it is, or the command that opens it.
 
@@ -88,6 +96,7 @@ def links(
         storage: the folder that holds the studies.
         study: its name.
         is_search: whether there is an Optuna study too.
+        logs: tracking tool -> where its runs are, or the command that shows them.
         dashboard: `host:port` of Ray's dashboard.
         session: folder of Ray's session on the head node.
     """
@@ -97,7 +106,7 @@ def links(
         "results": str(root / study),
         "now": f"segtune status {study} --storage {given} --watch",
         "report": f"segtune report {study} --storage {given} --serve",
-        "curves": f"tensorboard --logdir {shlex.quote(str(local / FOLDER))}",
+        **logs,
     }
     if is_search:
         found["search"] = f"optuna-dashboard {shlex.quote(str(local / JOURNAL))}"

@@ -1,24 +1,21 @@
-"""What else watches a study run: gauges, event files, and where everything is."""
+"""What else watches a study run: gauges, and where everything is."""
 
 import io
 import shlex
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.console import Console
-from support.score_kinds import KINDS, Scored
-from tensorboardX.proto.event_pb2 import Event
+from support.score_kinds import Scored
 
 from segtune.cli import _parser
 from segtune.observers import prometheus
 from segtune.observers.composite import CompositeObserver
 from segtune.observers.links import LinksObserver, links
-from segtune.observers.tensorboard import TensorBoardObserver
-from segtune.results import tables
+from segtune.observers.tensorboard import command
 from segtune.results.storage import Place
 from segtune.study.trial import Trial
 
@@ -61,93 +58,6 @@ def test_an_observer_that_fails_is_named_once_and_ends_nothing(
     both.ended(TRIAL, None)
     assert heard == list(EVENTS)
     assert capsys.readouterr().err.count("Full: OSError(28, 'No space left on device')") == 1
-
-
-# TensorBoard
-
-
-def events(folder: Path) -> Iterator[Event]:
-    """Of a run, as TensorBoard would read them."""
-    (file,) = folder.glob("events.out.tfevents.*")
-    data = file.read_bytes()
-    while data:
-        (length,) = struct.unpack("<Q", data[:8])
-        yield Event.FromString(data[12 : 12 + length])
-        data = data[16 + length :]
-
-
-def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    found: dict[str, list[tuple[int, float]]] = {}
-    for event in events(folder):
-        for value in event.summary.value:
-            if value.HasField("simple_value"):
-                found.setdefault(value.tag, []).append((event.step, round(value.simple_value, 6)))
-    return found
-
-
-def test_curves_have_names_and_epochs(tmp_path: Path) -> None:
-    files = TensorBoardObserver(tmp_path, "mine")
-    for epoch in (1, 2):
-        files.reported(TRIAL, report(epoch, images_per_second=5.0, **{"val/nsd": NAN}))
-    files.reported(TRIAL, report(1, final=True, **{"val/dice": 0.77}))
-    files.ended(TRIAL, None)
-    found = curves(tmp_path / "mine" / "tensorboard" / "a-s0")
-    assert found["val/dice"] == [(1, 0.1), (2, 0.2)]
-    assert found["train/loss"] == [(1, 1.0), (2, 0.5)]
-    assert found["train/images_per_second"] == [(1, 5.0), (2, 5.0)]
-    assert found["val/assd_pixels"] == [(1, 9.0), (2, 9.0)]
-    assert not [tag for tag in found if "/" not in tag], "nothing of Tune's own"
-
-
-def written(storage: Path, *epochs: int) -> None:
-    """What a trial's earlier run left in the tables."""
-    key = {"trial_id": "a-s0", "attempt": 1}
-    tables.write(storage, "mine", "steps", [
-        {**key, "step": 2 * e + i, "epoch": e, "loss": 1 / e + 0.1 * (2 * i - 1),
-         "images_per_second": 4.0, "peak_memory_bytes": 10 * i}
-        for e in epochs for i in (0, 1)
-    ])  # fmt: skip
-    tables.write(storage, "mine", "scores", [
-        {**key, "epoch": e, "split": split, "class_name": name, "metric": "dice",
-         "protocol": "per_image", "resolution": "8x8", **KINDS["dice"],
-         "value": e / 10 if name == "macro" else 0.9}
-        for e in epochs for split in ("val", "test") for name in ("macro", "ridge")
-        if split == "val" or name == "ridge"
-    ])  # fmt: skip
-
-
-@pytest.mark.parametrize("goes_on_at", [3, 2, 1])
-def test_a_resumed_trial_has_no_point_twice(tmp_path: Path, goes_on_at: int) -> None:
-    """From its last checkpoint, from the one before, or from its beginning."""
-    first = TensorBoardObserver(tmp_path, "mine")
-    for epoch in (1, 2):
-        first.reported(TRIAL, report(epoch))
-    (file,) = (tmp_path / "mine" / "tensorboard" / "a-s0").iterdir()
-    file.rename(file.with_name("events.out.tfevents.1000000000.host"))  # of an earlier second
-    written(tmp_path, 1, 2)
-    again = TensorBoardObserver(tmp_path, "mine")  # the first was killed
-    for epoch in range(goes_on_at, 4):
-        again.reported(TRIAL, report(epoch))
-    found = curves(tmp_path / "mine" / "tensorboard" / "a-s0")
-    assert found["val/dice"] == [(1, 0.1), (2, 0.2), (3, 0.3)]
-    assert [step for step, _ in found["train/loss"]] == [1, 2, 3]
-    assert found["train/loss"][0] == (1, 1.0)
-
-
-def test_a_worker_that_begins_again_within_a_run_doubles_nothing(tmp_path: Path) -> None:
-    files = TensorBoardObserver(tmp_path, "mine")
-    written(tmp_path, 1, 2)
-    for epoch in (1, 2, 2, 3):
-        files.reported(TRIAL, report(epoch))
-    found = curves(tmp_path / "mine" / "tensorboard" / "a-s0")
-    assert found["val/dice"] == [(1, 0.1), (2, 0.2), (3, 0.3)]
-
-
-def test_a_disk_that_takes_nothing_ends_no_study(tmp_path: Path) -> None:
-    (tmp_path / "mine").write_text("a file where the folder would be")
-    files = TensorBoardObserver(tmp_path, "mine")
-    files.reported(TRIAL, report(1))
-    files.ended(TRIAL, None)
 
 
 # Gauges
@@ -200,17 +110,24 @@ NO_PLACES = SimpleNamespace(dashboard_url=None, address_info={})
 
 def test_links_are_commands_that_work() -> None:
     storage = Path("/big disk/results")
-    found = links(storage, "mine", is_search=True, dashboard="127.0.0.1:8265", session="/tmp/s")
+    found = links(
+        storage,
+        "mine",
+        is_search=True,
+        logs={"tensorboard": command(storage, "mine")},
+        dashboard="127.0.0.1:8265",
+        session="/tmp/s",
+    )
     assert found["results"] == "/big disk/results/mine"
     for what in ("now", "report"):
         args = _parser().parse_args(shlex.split(found[what])[1:])
         assert args.storage == Place.of(storage)
-    assert shlex.split(found["curves"])[-1] == "/big disk/results/mine/tensorboard"
+    assert shlex.split(found["tensorboard"])[-1] == "/big disk/results/mine/tensorboard"
     assert shlex.split(found["search"])[-1] == "/big disk/results/mine/optuna.journal"
     assert "http://127.0.0.1:8265" in found["jobs, nodes, logs"]
     assert "/tmp/s/prom_metrics_service_discovery.json" in found["metrics"]
-    fewer = links(storage, "mine", is_search=False, dashboard=None, session=None)
-    assert set(found) - set(fewer) == {"search", "jobs, nodes, logs", "metrics"}
+    fewer = links(storage, "mine", is_search=False, logs={}, dashboard=None, session=None)
+    assert set(found) - set(fewer) == {"tensorboard", "search", "jobs, nodes, logs", "metrics"}
 
 
 def test_places_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +135,7 @@ def test_places_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     text = io.StringIO()
     console = Console(file=text, width=40)
     storage = Path("/a/folder/with/a/name/that/is/longer/than/a/line")
-    observer = CompositeObserver(LinksObserver(console, storage, "mine", is_search=False))
+    observer = CompositeObserver(LinksObserver(console, storage, "mine", is_search=False, logs={}))
     observer.begin(1, 0, 1)
     once = text.getvalue()
     observer.begin(1, 0, 1)
@@ -232,6 +149,8 @@ def test_another_ray_on_this_machine_is_named(monkeypatch: pytest.MonkeyPatch) -
     text = io.StringIO()
     console = Console(file=text, width=300)
     others = {"10.0.0.1:6379"}
-    LinksObserver(console, Path("r"), "mine", is_search=False, others=others).begin(1, 0, 1)
+    LinksObserver(console, Path("r"), "mine", is_search=False, logs={}, others=others).begin(
+        1, 0, 1
+    )
     assert "running on this machine already (10.0.0.1:6379)" in text.getvalue()
     assert "--address 10.0.0.1:6379" in text.getvalue()
