@@ -58,6 +58,8 @@ def resource_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the study; 1 where trials failed."""
+    # The imports below take seconds: say something first.
+    console.print(f"{args.study}: looking it over, then starting Ray ...", highlight=False)
     from segtune.commands.datasets.describe import describe_once
     from segtune.doctor.processes import PROC, ray_instances
     from segtune.execution import runner
@@ -128,8 +130,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
         console.print(f"{named.name} is finished: all {outcome.total} trials. Nothing to do.")
     if outcome.failed:
         console.print(
-            f"[red]{len(outcome.failed)} of {outcome.total} trials failed[/]: "
-            f"{', '.join(outcome.failed)}. The same command tries them again."
+            Text(f"{len(outcome.failed)} of {outcome.total} trials failed", style="red"),
+            f": {', '.join(outcome.failed)}. The same command tries them again.",
+            sep="",
         )
         if named.study.sequential is not None:
             console.print("No arm gets further seeds until all trials of a look have finished.")
