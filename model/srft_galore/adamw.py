@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 
 from .entries import Entry
+from .groups import check_rate
 from .moments import adam_step_count
 from .rounding import round_stochastically
 from .state import moment_dtype
@@ -23,18 +24,29 @@ def update(ready: Sequence[tuple[Entry, Tensor]]) -> None:
     moves a tensor of zeros in the subspace instead, at rate 1 and without decay, which leaves minus
     the update there; one product then brings it back to the weight, where rate and decay apply.
 
+    Plain weights that are stored in less than the arithmetic's precision are moved one at a time,
+    so that the copies of no more than one are there at once.
+
     Args:
         ready: Each parameter with its gradient, finite, of the shape of its moments.
+
+    Raises:
+        ValueError: A learning rate is no finite number; nothing was moved.
     """
     batches: dict[object, list[tuple[Entry, Tensor]]] = defaultdict(list)
+    groups = {id(entry.group): entry.group for entry, _ in ready}
+    rates = {number: float(group["lr"]) for number, group in groups.items()}
+    for lr in rates.values():
+        check_rate(lr)
     for entry, gradient in ready:
+        copied = gradient.dtype != moment_dtype(gradient)
         kind = (id(entry.group), gradient.device, gradient.dtype, entry.projection is None)
-        batches[kind].append((entry, gradient))
+        batches[*kind, entry.position if copied else None].append((entry, gradient))
     for batch in batches.values():
         entries = [entry for entry, _ in batch]
-        gradients = [gradient.contiguous() for _, gradient in batch]
+        gradients = [g.to(moment_dtype(g)).contiguous() for _, g in batch]
         group = entries[0].group
-        lr = float(group["lr"])
+        lr = rates[id(group)]
         if entries[0].projection is None:
             weights = [e.parameter.to(moment_dtype(e.parameter)).contiguous() for e in entries]
             _adamw(entries, weights, gradients, lr=lr, weight_decay=group["weight_decay"])

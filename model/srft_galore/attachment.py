@@ -80,6 +80,7 @@ class Attachment:
         if self._scaler is not None:
             scale = self._scaler.scale(torch.ones((), device=parameter.device))
         self._strategy.release(entry, scale)
+        self._strategy.of_this_rank_alone = True
         self.mark(entry)
 
 

@@ -47,10 +47,15 @@ class Entry(NamedTuple):
         step, refreshed_at = int(state["step"]) + ahead, int(state["refreshed_at"])
         return is_due(step, refreshed_at, gap=gap, phase=self.phase)
 
+    @property
+    def stored_gradient(self) -> Tensor:
+        """The gradient as it is, in the dtype of the parameter."""
+        assert self.parameter.grad is not None
+        return self.parameter.grad
+
     def gradient(self) -> Tensor:
         """The gradient in the dtype of the arithmetic, folded where it is projected."""
-        assert self.parameter.grad is not None
-        gradient = self.parameter.grad.to(moment_dtype(self.parameter))
+        gradient = self.stored_gradient.to(moment_dtype(self.parameter))
         return gradient if self.projection is None else self.projection.fold(gradient)
 
 

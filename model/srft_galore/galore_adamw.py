@@ -24,9 +24,11 @@ from .adamw import update
 from .attachment import Attachment
 from .entries import Entry, Place, places
 from .gradients import extremes
-from .groups import check_released, complete_group
+from .groups import PROJECTION_DEFAULTS, check_edited, check_released, complete_group
+from .parallel import check_alone
 from .state import check_loadable, copied_states, plan
 from .strategies import Strategies
+from .torch_options import check_arguments
 
 
 class GaLoreAdamW(Optimizer):
@@ -53,9 +55,12 @@ class GaLoreAdamW(Optimizer):
         betas: Decay rates of the two moments.
         eps: Added to the root of the second moment.
         weight_decay: Decoupled (arXiv 1711.05101), applied before the update as torch does.
+        torch_options: Those of torch's AdamW that are not there (`amsgrad`, `fused`, ...), at the
+            values at which they change nothing.
 
     Raises:
-        ValueError: A group has an unknown key or a value that is not allowed.
+        ValueError: A group has a key that looks like a slip, or a value that is not allowed.
+        TypeError: An option is unknown, or one of groups.
     """
 
     def __init__(
@@ -65,7 +70,9 @@ class GaLoreAdamW(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.01,
+        **torch_options: Any,
     ) -> None:
+        check_arguments(torch_options, ("rank", "rounding", *PROJECTION_DEFAULTS))
         self._start_anew()
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, defaults)
@@ -75,11 +82,15 @@ class GaLoreAdamW(Optimizer):
         super().__setstate__(state)
         if "_strategies" in self.__dict__:  # torch loads a state through here, hooks in place
             self._strategies.previous.clear()
+            if self._loading is not None:
+                # torch has cast the tensors to the dtypes of the parameters, or shares them.
+                self.state.update(copied_states(self.param_groups, self._loading))
         else:
             self._start_anew()
 
     def _start_anew(self) -> None:
         self._strategies = Strategies()
+        self._loading: dict[str, Any] | None = None
         self.reduced_bytes = 0
         """Bytes of the tensors that `reduce` had summed so far, on this rank."""
 
@@ -87,7 +98,7 @@ class GaLoreAdamW(Optimizer):
         """Add a group after checking it and filling in its defaults.
 
         Raises:
-            ValueError: A key is unknown or has no effect, or a value is not allowed.
+            ValueError: A key looks like a slip or has no effect, or a value is not allowed.
         """
         complete = complete_group(param_group, self.defaults)
         for parameter in complete["params"]:  # named ones come in pairs
@@ -135,12 +146,16 @@ class GaLoreAdamW(Optimizer):
 
         Raises:
             ValueError: As `refresh`.
+            RuntimeError: There are several ranks, and gradients that `attach` freed were not
+                summed by `reduce`.
         """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         with torch.no_grad():
+            if self._strategies.previous.of_this_rank_alone:
+                check_alone()
             entries = self._received()
             self._strategies.refresh(entries)
             ready = list(self._strategies.gradients(entries))
@@ -270,10 +285,18 @@ class GaLoreAdamW(Optimizer):
             ValueError: The state was saved with another rank, side or projector, or for other
                 shapes; nothing was changed.
         """
-        check_loadable(self.param_groups, state_dict)
-        super().load_state_dict(state_dict)
-        # torch has now cast the tensors to the dtypes of the parameters, or shares them.
-        self.state.update(copied_states(self.param_groups, state_dict))
+
+        def accept(optimizer: Optimizer, saved: dict[str, Any]) -> None:
+            """Comes after the hooks of the user, who may hand in another state."""
+            check_loadable(self.param_groups, saved)
+            self._loading = saved
+
+        last_hook = self.register_load_state_dict_pre_hook(accept)
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            last_hook.remove()
+            self._loading = None
 
     def state_bytes(self) -> int:
         """Bytes of storage that the state's tensors hold now, on all devices together."""
@@ -284,4 +307,6 @@ class GaLoreAdamW(Optimizer):
         return place.entry(self.param_groups, self.state)
 
     def _received(self) -> list[Entry]:
+        for group in self.param_groups:
+            check_edited(group)
         return self._strategies.receive(self.param_groups, self.state)

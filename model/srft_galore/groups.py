@@ -31,8 +31,12 @@ takes these keys too, in GaLore's own words where it has them; defaults are in b
   where the next step is to have a new basis, and freed (`grad` is then None). Both are linear in
   the gradient, so microbatches (`attach`) and ranks (`reduce`) add up. The first step then has no
   basis: it moves the plain parameters and looks for the first bases.
+
+Keys of others (a scheduler's, timm's "lr_scale") stay in the group untouched, as in torch's own
+optimizers. What looks like a slip in one of the above, or like a key of another GaLore, is refused.
 """
 
+import difflib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -43,6 +47,7 @@ from torch import Tensor
 from .projection import SIDES
 from .range_finder import RANDOM, SKETCHING, check_integer, check_projection
 from .rounding import ROUNDINGS
+from .torch_options import TORCH_OPTIONS, check_torch_options
 
 ADAM_KEYS = ("lr", "betas", "eps", "weight_decay")
 PROJECTION_DEFAULTS: Mapping[str, Any] = {
@@ -73,8 +78,15 @@ _CHOICES = {
     "moments": ("keep", "rotate", "reset"),
     "stagger": (False, True),
 }
-# torch's own: names of parameters, and what schedulers leave in a group.
-_TORCH_KEYS = ("params", "param_names", "initial_lr")
+_OF_OTHERS = {
+    "proj_type": "side ('std' is 'short', 'reverse_std' the longer side, 'right', 'left')",
+    "update_gap": "update_proj_gap",
+    "proj_gap": "update_proj_gap",
+}
+"""Keys of other GaLores that say something here too -> how it is said here."""
+_SLIP = 0.8
+"""From this likeness on (`difflib`) a key is taken for a misspelt one of ours; `lr_scale`, which
+others have, is like `scale` by 0.77."""
 
 
 def complete_group(group: Mapping[str, Any], adam_defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,13 +99,7 @@ def complete_group(group: Mapping[str, Any], adam_defaults: Mapping[str, Any]) -
     Raises:
         ValueError: A key is unknown or has no effect, or a value is not allowed.
     """
-    allowed = (*_TORCH_KEYS, *ADAM_KEYS, "rounding", "rank", *PROJECTION_DEFAULTS)
-    unknown = sorted(set(group) - set(allowed))
-    if unknown:
-        raise ValueError(
-            f"Unknown key {', '.join(map(repr, unknown))} in a parameter group; "
-            f"allowed are {', '.join(allowed)}."
-        )
+    _check_keys(group)
     idle = sorted(set(group) & set(PROJECTION_DEFAULTS))
     if idle and "rank" not in group:
         raise ValueError(
@@ -102,6 +108,9 @@ def complete_group(group: Mapping[str, Any], adam_defaults: Mapping[str, Any]) -
         )
     defaults = {**adam_defaults, "rounding": "nearest"}
     complete = {**defaults, **(PROJECTION_DEFAULTS if "rank" in group else {}), **group}
+    for key in (*ADAM_KEYS, *PROJECTION_DEFAULTS, "rank"):
+        if key in complete:
+            complete[key] = _plain(complete[key])
     params = group["params"]
     complete["params"] = [params] if isinstance(params, Tensor) else list(params)
     check_values(complete)
@@ -146,6 +155,26 @@ def check_values(group: Mapping[str, Any]) -> None:
     _check_refresh(group)
 
 
+def check_edited(group: Mapping[str, Any]) -> None:
+    """Refuse values that a group was given after it was added; `update` checks a rate's tensor,
+    which is on a device, where it reads it.
+
+    Raises:
+        ValueError: As `check_values`.
+    """
+    held_back = {"lr": 0.0} if isinstance(group["lr"], Tensor) else {}
+    check_values({**group, **held_back})
+
+
+def check_rate(lr: float) -> None:
+    """Refuse a learning rate that is no finite number of at least 0.
+
+    Raises:
+        ValueError: It is none.
+    """
+    _check_number("lr", lr, least=0.0)
+
+
 def check_released(groups: Sequence[Mapping[str, Any]]) -> None:
     """Refuse a projected group whose bases need whole gradients.
 
@@ -159,6 +188,35 @@ def check_released(groups: Sequence[Mapping[str, Any]]) -> None:
                 f"from whole gradients, which are gone once they are projected. "
                 f"Set refresh_from='previous'."
             )
+
+
+def _check_keys(group: Mapping[str, Any]) -> None:
+    check_torch_options(group)
+    ours = (*ADAM_KEYS, "rounding", "rank", *PROJECTION_DEFAULTS)
+    slips = {key: _OF_OTHERS[key] for key in _OF_OTHERS.keys() & group.keys()}
+    for key in group.keys() - {*ours, *TORCH_OPTIONS}:
+        for near in difflib.get_close_matches(str(key), ours, n=1, cutoff=_SLIP):
+            slips.setdefault(key, near)
+    if slips:
+        meant = "; ".join(f"{key!r}: write {near}" for key, near in sorted(slips.items()))
+        raise ValueError(
+            f"Unknown in a parameter group: {meant}. Ours are {', '.join(ours)}; a key of your "
+            f"own may not be so like one of them."
+        )
+    if group.get("side") in ("std", "reverse_std"):
+        raise ValueError(
+            f"side={group['side']!r} is a name of other GaLores: write side='short' for 'std'; for "
+            f"the longer side say 'left' or 'right'."
+        )
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as Python's, which checkpoints hold without NumPy; pairs likewise."""
+    if isinstance(value, tuple | list):
+        return type(value)(_plain(v) for v in value)
+    if not isinstance(value, Tensor) and getattr(value, "shape", None) == ():
+        return value.item()
+    return value
 
 
 def _check_rounding(group: Mapping[str, Any]) -> None:

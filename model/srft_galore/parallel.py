@@ -7,6 +7,22 @@ import torch.distributed
 from torch import Tensor
 
 
+def check_alone() -> None:
+    """Refuse to go on with gradients of one rank where there are several.
+
+    Raises:
+        RuntimeError: There are.
+    """
+    there = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if there and torch.distributed.get_world_size() > 1:
+        raise RuntimeError(
+            "Gradients were freed during the backward pass before anything could sum them over the "
+            "ranks, DistributedDataParallel included: the ranks would drift apart. Call "
+            "reduce(AllReduce(), rank=..., world=...) before step; where each rank trains a model "
+            "of its own, reduce(AllReduce(), rank=0, world=1)."
+        )
+
+
 class AllReduce:
     """Sums tensors over the ranks of a process group, in one message per device and dtype.
 

@@ -14,8 +14,8 @@ from torch import Tensor
 def published_basis(G_MN: Tensor, rank: int, generator: torch.Generator) -> Tensor:
     """Orthonormal Q (..., M, rank), rank <= min(M, N), of G times signs and a complex FFT."""
     n = G_MN.shape[-1]
-    signs_N = torch.randint(0, 2, (n,), generator=generator) * 2 - 1
-    bins_K = torch.randperm(n, generator=generator)[:rank].to(G_MN.device)
+    signs_N = torch.randint(0, 2, (n,), generator=generator, device="cpu") * 2 - 1
+    bins_K = torch.randperm(n, generator=generator, device="cpu")[:rank].to(G_MN.device)
     spectrum_MN = torch.fft.fft(G_MN * signs_N.to(G_MN), dim=-1)
     Qc_MK: Tensor = torch.linalg.qr(spectrum_MN.index_select(-1, bins_K)).Q
     interleaved = torch.view_as_real(Qc_MK).flatten(-2)  # Re 0, Im 0, Re 1, Im 1, ...

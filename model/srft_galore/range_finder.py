@@ -94,7 +94,7 @@ def range_finder(
             U_MK = torch.linalg.svd(G_MN, full_matrices=False).U
         return U_MK[..., :kept].clone()  # a view would hold all min(M, N) vectors
     if projector == "srft_published":
-        return published_basis(G_MN, kept, torch.Generator().manual_seed(seed))
+        return published_basis(G_MN, kept, torch.Generator("cpu").manual_seed(seed))
 
     sketch_size = min(rank + oversample, m, n)
     if start is None:

@@ -24,16 +24,15 @@ class RefreshFromCurrent(RefreshStrategy):
         A gradient of zeros, or one with NaN or Inf, gives no basis: the old one stays, and a new
         one is due.
         """
-        due = [entry for entry in entries if entry.is_due()]
-        gradients = {entry.position: entry.gradient() for entry in due}
-        usable = [e.usable for e in extremes(list(gradients.values()))]
-        due = [entry for entry, fit in zip(due, usable, strict=True) if fit]
+        waiting = [e for e in entries if e.is_due()]
+        checks = extremes([entry.stored_gradient for entry in waiting])
+        due = [entry for entry, check in zip(waiting, checks, strict=True) if check.usable]
         for batch in alike(due, [entry.seed for entry in due]):
             group, projection = batch[0].group, batch[0].projection
             assert projection is not None
             warm = group["start"] == "warm" and batch[0].has_basis
             bases_SR = range_finder(
-                projection.facing(stack([gradients[entry.position] for entry in batch])),
+                projection.facing(stack([entry.gradient() for entry in batch])),
                 group["rank"],
                 projector=group["projector"],
                 oversample=group["oversample"],
@@ -49,7 +48,7 @@ class RefreshFromCurrent(RefreshStrategy):
         return entry.parameter.grad
 
     def gradient(self, entry: Entry) -> Tensor:
-        """The gradient, projected where the parameter is."""
+        """The gradient: as it is stored, or projected where the parameter is."""
         if entry.projection is None:
-            return entry.gradient()
+            return entry.stored_gradient
         return entry.projection.project(entry.gradient(), entry.state["basis"])

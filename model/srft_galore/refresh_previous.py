@@ -40,6 +40,8 @@ class RefreshFromPrevious(RefreshStrategy):
 
     def __init__(self) -> None:
         self._pending: dict[Tensor, Pending] = {}
+        self.of_this_rank_alone = False
+        """Whether a hook has freed gradients that were not summed over ranks since."""
 
     def __contains__(self, parameter: Tensor) -> bool:
         return parameter in self._pending
@@ -47,6 +49,7 @@ class RefreshFromPrevious(RefreshStrategy):
     def clear(self) -> None:
         """Forget everything that is pending."""
         self._pending.clear()
+        self.of_this_rank_alone = False
 
     def receive(self, entry: Entry) -> None:
         """Release the gradient if there still is one."""
@@ -123,6 +126,7 @@ class RefreshFromPrevious(RefreshStrategy):
             rank: Of this process.
             world: Number of processes.
         """
+        self.of_this_rank_alone = False
         usable = self._usable(entries)
         self._compute(usable[rank::world])
         shares = []

@@ -39,8 +39,8 @@ def draw_fourier_sketch(n: int, sketch_size: int, generator: torch.Generator) ->
         generator: CPU generator.
     """
     assert 1 <= sketch_size <= n
-    signs_N = torch.randint(0, 2, (n,), generator=generator) * 2 - 1
-    bins_B = torch.randperm(n // 2 + 1, generator=generator)
+    signs_N = torch.randint(0, 2, (n,), generator=generator, device="cpu") * 2 - 1
+    bins_B = torch.randperm(n // 2 + 1, generator=generator, device="cpu")
     columns_B2 = torch.stack((2 * bins_B, 2 * bins_B + 1), dim=1)
     exists_B2 = torch.ones_like(columns_B2, dtype=torch.bool)
     exists_B2[:, 1] = (2 * bins_B) % n != 0  # the sine of DC and of Nyquist is zero everywhere
@@ -93,7 +93,8 @@ def sketch_srft(G_MN: Tensor, sketch_size: int, seed: int) -> Tensor:
 
 def sketch_gaussian(G_MN: Tensor, sketch_size: int, seed: int) -> Tensor:
     """G @ Omega (..., M, L) for Omega with independent standard normal entries."""
-    omega_NL = torch.randn(G_MN.shape[-1], sketch_size, generator=_generator(seed))
+    size = (G_MN.shape[-1], sketch_size)
+    omega_NL = torch.randn(size, generator=_generator(seed), device="cpu")
     return times(G_MN, omega_NL.to(G_MN))
 
 
@@ -122,7 +123,7 @@ def forget_operator() -> None:
 
 
 def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+    return torch.Generator("cpu").manual_seed(seed)
 
 
 def _column_weights(sketch: FourierSketch) -> Tensor:

@@ -42,7 +42,7 @@ def new_state(parameter: Tensor, projection: Projection | None) -> dict[str, Ten
     dtype, device = moment_dtype(parameter), parameter.device
     shape = parameter.shape if projection is None else projection.moment_shape
     state = {
-        "step": torch.zeros((), dtype=torch.int64),
+        "step": torch.zeros((), dtype=torch.int64, device="cpu"),
         "skipped": torch.zeros((), dtype=torch.int64, device=device),
         "exp_avg": torch.zeros(shape, dtype=dtype, device=device),
         "exp_avg_sq": torch.zeros(shape, dtype=dtype, device=device),
@@ -51,8 +51,8 @@ def new_state(parameter: Tensor, projection: Projection | None) -> dict[str, Ten
         *leading, side, rank = projection.basis_shape
         # Stored by columns: products with a narrow basis are several times faster on a CPU.
         state["basis"] = torch.zeros((*leading, rank, side), dtype=dtype, device=device).mT
-        state["refreshes"] = torch.zeros((), dtype=torch.int64)
-        state["refreshed_at"] = torch.full((), -1, dtype=torch.int64)
+        state["refreshes"] = torch.zeros((), dtype=torch.int64, device="cpu")
+        state["refreshed_at"] = torch.full((), -1, dtype=torch.int64, device="cpu")
     return state
 
 

@@ -13,6 +13,7 @@ from .refresh_current import RefreshFromCurrent
 from .refresh_previous import RefreshFromPrevious
 from .refresh_strategy import RefreshStrategy
 from .sketch import forget_operator
+from .state import moment_dtype
 
 
 class Strategies:
@@ -66,7 +67,10 @@ class Strategies:
         forget_operator()
 
     def gradients(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Tensor]]:
-        """The gradients as AdamW takes them, without those of parameters that stay as they are."""
+        """The gradients that AdamW takes, without those of parameters that stay as they are.
+
+        Plain ones have the dtype of their parameter, projected ones that of the arithmetic.
+        """
         for entry in entries:
             gradient = self.of(entry).gradient(entry)
             if gradient is not None:
@@ -74,9 +78,12 @@ class Strategies:
 
     def clip(self, entries: Sequence[Entry], max_norm: float) -> Tensor:
         """Scale the gradients down to a global norm of `max_norm`; the norm before, a scalar."""
-        norms = [torch.linalg.vector_norm(gradient) for _, gradient in self.gradients(entries)]
+        norms = [
+            torch.linalg.vector_norm(gradient, dtype=moment_dtype(gradient))
+            for _, gradient in self.gradients(entries)
+        ]
         if not norms:
-            return torch.zeros(())
+            return torch.zeros((), device="cpu")
         total: Tensor = torch.linalg.vector_norm(torch.stack([norm.to(norms[0]) for norm in norms]))
         factor = (max_norm / (total + 1e-6)).clamp(max=1.0)
         for entry in entries:

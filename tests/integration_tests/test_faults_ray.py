@@ -7,6 +7,7 @@ same place: `whole` asks that the tables are those of a study that nothing happe
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -214,6 +215,47 @@ def test_a_worker_of_several_is_killed(tmp_path: Path, scenes: Path, undisturbed
         assert [p.name for p in (study.storage / "mine/train" / trial).iterdir()] == ["epoch-4"]
 
 
+def test_a_frozen_training_is_killed_and_goes_on(
+    tmp_path: Path, scenes: Path, undisturbed: Study
+) -> None:
+    study = Study(tmp_path, scenes)
+    process = study.start("--concurrent", "1", "--patience", "0.3")
+    wait(lambda: study.epochs() >= 1, "an epoch")
+    os.kill(max(one_below(process.pid, TRAINING)), signal.SIGSTOP)
+    output, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, output
+    whole(study, undisturbed)
+    assert study.trials()["frozen-s0"]["attempt"] == 2
+
+
+def test_frozen_workers_of_several_are_killed_and_go_on(tmp_path: Path, scenes: Path) -> None:
+    """Both, as on a machine that hangs: neither says where."""
+    study = Study(tmp_path, scenes)
+    process = study.start("--workers", "2", "--concurrent", "1", "--patience", "0.3")
+    wait(lambda: study.epochs() >= 1, "an epoch")
+    workers = one_below(process.pid, "RayTrainWorker")
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    output, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, output
+    assert {r["status"] for r in study.trials().values()} == {"finished"}
+    assert study.trials()["frozen-s0"]["attempt"] == 2
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
+def test_lost_results_are_trained_again(tmp_path: Path, scenes: Path, undisturbed: Study) -> None:
+    study = Study(tmp_path, scenes)
+    shutil.copytree(undisturbed.storage, study.storage)
+    scores = Path(tables.table_dir(study.storage, "mine", "scores").path)
+    (scores / "frozen-s0-a1.parquet").write_bytes(b"no parquet at all")
+    (scores / "srft_galore-s0-a1.parquet").unlink()
+    code, output = study.run()
+    assert code == 0, output
+    assert "frozen-s0 is trained again: " in output
+    assert "srft_galore-s0 is trained again: its scores are not there" in output
+    whole(study, undisturbed)
+
+
 def test_a_node_is_lost(tmp_path: Path, scenes: Path, undisturbed: Study) -> None:
     study = Study(tmp_path, scenes)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
@@ -310,6 +352,10 @@ def test_the_disk_is_full(
     output, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 1, output
     assert "No space left on device" in output
+    assert re.search(r"[12] of 2 trials failed", output)
+    assert "Traceback" not in output
+    left = [p for p in study.storage.rglob(".*") if p.name != ".validate_storage_marker"]  # Ray's
+    assert left == []
     filler.unlink()
     code, output = study.run()
     assert code == 0, output

@@ -15,7 +15,7 @@ from support.ray_head import head_node
 from segtune.cli import main
 from segtune.results import study_file, tables
 from segtune.search import finalists
-from segtune.search.searchers import rebuild
+from segtune.search.journal import rebuild
 from segtune.search.trial_history import read_past
 from segtune.study import catalog, definition
 from segtune.study.spec import Search

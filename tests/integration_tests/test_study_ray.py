@@ -16,6 +16,8 @@ from support.tiny_studies import ABLATION, SEARCH, STUDY
 
 from segtune.cli import main
 from segtune.results import tables
+from segtune.search.results_store import ParquetResultsStore
+from segtune.study.trial import Trial
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -127,6 +129,36 @@ def test_search_journal_and_tables_agree_and_it_can_grow(folder: Path) -> None:
     again = [json.loads(r["changes"]) for r in rows(folder, "trials")]
     assert again[:3] == first
     assert not [r for r in rows(folder, "scores") if r["split"] == "test"]
+
+
+def test_a_result_that_can_not_be_read_fails_its_trial_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    costly = SEARCH.replace(
+        "num_samples=3,",
+        """num_samples=3,
+        objectives=(Objective("dice", "maximize"), Objective("seconds_per_step", "minimize")),""",
+    ).replace("Ablation, Search", "Ablation, Objective, Search")
+    read = ParquetResultsStore.costs
+
+    def costs(self: ParquetResultsStore, trial: Trial) -> Mapping[str, float]:
+        if trial.trial_id == "t0":
+            raise OSError("can't read results/mine/tables/steps/t0-a1.parquet")
+        return read(self, trial)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ParquetResultsStore, "costs", costs)
+        assert run(folder, costly) == 1
+    assert "1 of 3 trials failed: t0." in capsys.readouterr().out
+    trials = {r["trial_id"]: r for r in rows(folder, "trials")}
+    assert [(t["status"], t["attempt"]) for t in trials.values()] == [
+        ("failed", 1),
+        ("finished", 1),
+        ("finished", 1),
+    ]
+    assert "t0-a1.parquet" in trials["t0"]["error"]
+    assert run(folder, costly) == 0
+    assert [r["status"] for r in rows(folder, "trials")] == ["finished"] * 3
 
 
 def _assert_agreement(folder: Path, count: int) -> None:

@@ -200,7 +200,36 @@ def scale_the_loss(rank: int) -> dict[str, Any]:
     return {**everything(model, optimizer), "scales": scales, "moved": moved}
 
 
-TASKS = (train_with_all_options, train_single_precision, spoil_one_rank, join_late, scale_the_loss)
+def step_without_a_sum(rank: int) -> dict[str, Any]:
+    """DistributedDataParallel sums what is left of the gradients when the hooks have freed them."""
+    model = Network()
+    optimizer = optimizer_of(model)
+    optimizer.attach(model)
+    wrapped = nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
+    x = torch.ones(2, 2, 3, 3, dtype=torch.float64) * (rank + 1)
+    found = []
+    for way_out in ("none", "zero_grad", "reduce"):
+        wrapped(x, extra=True).sum().backward()
+        if way_out == "zero_grad":
+            optimizer.zero_grad()
+        elif way_out == "reduce":
+            optimizer.reduce(AllReduce(), rank=rank, world=WORLD)
+        try:
+            optimizer.step()
+            found.append("")
+        except RuntimeError as error:
+            found.append(str(error))
+    return {"found": found}
+
+
+TASKS = (
+    train_with_all_options,
+    train_single_precision,
+    spoil_one_rank,
+    join_late,
+    scale_the_loss,
+    step_without_a_sum,
+)
 
 
 def process(rank: int, folder: str) -> None:
@@ -337,6 +366,13 @@ def test_overflow_on_one_rank_lowers_the_scale_on_all(ranks: list[dict[str, Any]
     assert first["scales"] == second["scales"] == [512.0] * 3 + [256.0] * 3
     assert first["moved"] == second["moved"] == [False, True, True, False, True, True]
     assert same_bits(first["weights"], second["weights"])
+
+
+def test_freed_gradients_that_nothing_summed_are_refused(ranks: list[dict[str, Any]]) -> None:
+    for rank in ranks:
+        refused, dropped, reduced = rank["step_without_a_sum"]["found"]
+        assert "Call reduce(AllReduce()" in refused
+        assert (dropped, reduced) == ("", "")
 
 
 def test_whole_gradients_are_refused() -> None:

@@ -5,7 +5,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -148,13 +148,15 @@ def write_trial(storage: Path, study: str, trial_id: str, value: float, **row: A
     farther = row.pop("farther", 0.0)
     key = {"trial_id": trial_id, "attempt": 1}
     seed = int(row["seed"])
-    start = datetime(2026, 5, 1, 8, 0, tzinfo=UTC)
+    # One after another: an hour each.
+    before = len(list((storage / study / "tables" / "trials").glob("*.parquet")))
+    start = datetime(2026, 5, 1, 8, 0, tzinfo=UTC) + timedelta(hours=before)
     method = METHOD | ({"update_proj_gap": 10} if "galore" in trial_id else {})
     trial = {**key, **COMMON, "status": status, "versions": json.dumps({"torch": "2.15.0"}),
              "config": json.dumps({**NANO, "seed": seed, "method": method}),
              "data_hash": "d" * 40, "weights_hash": "w" * 40, "epochs": EPOCHS,
              "trainable_parameters": int(state / 8), "total_parameters": 40_000_000,
-             "best_epoch": EPOCHS - 1, "started": start, "ended": start.replace(hour=9),
+             "best_epoch": EPOCHS - 1, "started": start, "ended": start + timedelta(hours=1),
              **row}  # fmt: skip
     tables.write(storage, study, "trials", [trial])
     epochs = EPOCHS if whole else 2

@@ -40,6 +40,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         return 0
     if args.study is None:
         raise ValueError("give a study: a name that `segtune list` shows, or a file")
+    from segcore.data.scenes.rendered import nothing_kept
     from segtune.execution.estimate import measured
     from segtune.execution.preflight import data_faults
     from segtune.study.overrides import flatten
@@ -51,7 +52,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     validate(named.study)
     check_name(named.name)
     console.print(named.description or named.study.question, "", sep="\n", highlight=False)
-    sizes, unknown = _sizes(named.study)
+    with nothing_kept():
+        sizes, unknown = _sizes(named.study)
+        faults = data_faults(named.study)
     console.print(_table(named.name, named.study, sizes), soft_wrap=False)
     if isinstance(named.study, Search):
         for line in _rules(named.study):
@@ -62,7 +65,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         console.print(Text(line, style="yellow"), soft_wrap=True)
     if unknown:
         console.print(Text(f"not counted: {unknown}", style="yellow"))
-    for fault in data_faults(named.study):
+    for fault in faults:
         if fault not in unknown:
             console.print(Text(f"`segtune run` refuses: {fault}", style="red"), soft_wrap=True)
     console.print()

@@ -30,7 +30,7 @@ LAST_LINES = 20
 FEWEST = 3
 """Trials that a low screen shows."""
 _NAMES_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(: |$)")
-_STYLES = {"running": "green", "silent": "yellow", "failed": "red"}
+_STYLES = {"running": "green", "silent": "yellow", "failed": "red", "damaged": "red"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -186,6 +186,12 @@ def _head(study: "StudyStatus") -> Text:
         )
     if study.counts.get("failed"):
         head.append(f"\nfailed: `segtune run {study.name}` tries them again", style="red")
+    if study.counts.get("damaged"):
+        head.append(
+            "\ndamaged: results of these trials are lost; "
+            f"`segtune run {study.name}` trains them again",
+            style="red",
+        )
     return head
 
 

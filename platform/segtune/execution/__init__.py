@@ -12,6 +12,8 @@ preflight           Check what a run depends on before anything starts: study, s
                     weights.
 ray_cluster         A connection to Ray: the cluster at hand, or one started on this machine.
 recorder            Turns a training's evaluations into rows of the tables, and writes them at once.
+relay               Passes Tune's events on to the observer, and records trials whose driver died.
+repair              Before a study goes on: what is lost is made ready to be trained again.
 resources           How a study runs, and whether there is enough for it.
 runner              Run a study: what is left of it, through Ray Tune, until every trial is done.
 stages              The trials of a study: all at once, or look by look where seeds are added.

@@ -98,7 +98,11 @@ def _put(evaluation: Evaluation, folder: Path, name: str) -> None:
         shutil.rmtree(unfinished_before)
     kept, unfinished = folder / name, folder / f".{name}.{os.getpid()}"
     unfinished.mkdir()
-    evaluation.save(unfinished)
+    try:
+        _save(evaluation, unfinished)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
     if kept.exists():  # an epoch that was trained again
         shutil.rmtree(kept)
     unfinished.rename(kept)
@@ -109,7 +113,7 @@ def _send(evaluation: Evaluation, kept: Place) -> None:
     last."""
     kept.remove()  # an epoch that was trained again, or of which not all was sent
     with tempfile.TemporaryDirectory(prefix="segtune-checkpoint-") as written:
-        evaluation.save(Path(written))
+        _save(evaluation, Path(written))
         for file in sorted(Path(written).iterdir(), key=lambda f: f.name == LAST):
             copy_files(
                 str(file),
@@ -117,6 +121,34 @@ def _send(evaluation: Evaluation, kept: Place) -> None:
                 source_filesystem=LocalFileSystem(),
                 destination_filesystem=kept.filesystem,
             )
+
+
+def _save(evaluation: Evaluation, folder: Path) -> None:
+    """Write a checkpoint's files into a folder.
+
+    Raises:
+        OSError: the disk takes no more. Libraries that write tensors raise errors of their own,
+            which do not say so.
+    """
+    try:
+        evaluation.save(folder)
+    except Exception:
+        for written in folder.iterdir():
+            _write_more(written)
+        raise
+
+
+def _write_more(file: Path) -> None:
+    """Write on into a file, so that the system says why it takes no more, if it does not.
+
+    Raises:
+        OSError: it takes no more; the message names the file.
+    """
+    try:
+        with file.open("ab") as stream:
+            stream.write(bytes(2**16))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file)) from None
 
 
 def _epoch(folder: Place) -> int:

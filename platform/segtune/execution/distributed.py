@@ -1,5 +1,6 @@
 """A trial of several workers: a Ray Train run, driven by a Tune trial."""
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from segcore.training.runtime import Runtime
 from segtune.execution.resources import Resources
+from segtune.execution.subprocess_trainer import GRACE
 from segtune.execution.worker import Job, cause_of, work
 from segtune.results.storage import Place
 from segtune.results.trial_rows import failure, record_failure
@@ -32,6 +34,8 @@ training itself raises, which a restart would only repeat."""
 def drive(config: dict[str, Any], *, job: Callable[[Trial], Job], resources: Resources) -> None:
     """Train `config["trial"]`; a failure is written to the tables and reported as `error`."""
     training = job(config["trial"])
+    # A frozen worker does not answer Ray Train's controller, which takes this variable over.
+    os.environ["RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S"] = str(training.patience + GRACE)
     try:
         trainer(training, resources).fit()
         error = failure(training.storage, training.study, training.trial.trial_id)

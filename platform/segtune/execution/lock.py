@@ -25,6 +25,9 @@ RENEWED = 15.0
 GONE = timedelta(seconds=60)
 """A run whose file is older, by the store's own clock, was killed."""
 
+LOOKS, BETWEEN_LOOKS = 5, 0.1
+"""How often, and with how many seconds between, one that is refused looks for who holds a study."""
+
 
 class AlreadyRunning(ValueError):
     """Another process runs this study now."""
@@ -57,7 +60,7 @@ def _lock(folder: Path, study: str) -> Iterator[None]:
     except Timeout:
         raise AlreadyRunning(_refusal(study, _holder(folder))) from None
     try:
-        (folder / HOLDER).write_text(_this_run())
+        (Place.of(folder) / HOLDER).write(f"{_this_run()}\n{_processes()}+{os.getpid()}".encode())
         yield
     finally:
         (folder / HOLDER).unlink(missing_ok=True)
@@ -69,7 +72,8 @@ def _lease(folder: Place, study: str) -> Iterator[None]:
     """Hold a study in an object store.
 
     A run writes its file before it looks for others. So of two that start at once at least one
-    sees the other, and gives up.
+    sees the other, and gives up; it may be both. That exactly one wins takes a write that fails
+    where the object is there (`If-None-Match: *`), which S3 has and pyarrow's file system does not.
     """
     mine = folder / f"{_processes()}+{os.getpid()}+{uuid.uuid4().hex}"
     content = _this_run().encode()
@@ -160,7 +164,14 @@ def _refusal(study: str, holder: str) -> str:
 
 
 def _holder(folder: Path) -> str:
-    try:
-        return (folder / HOLDER).read_text()
-    except FileNotFoundError:
-        return "it has just begun"
+    """Who holds a study: not who held it before, and was killed before it could say that it ended.
+
+    A run holds the lock for a moment before its name is written.
+    """
+    for _ in range(LOOKS):
+        with suppress(FileNotFoundError):
+            holder, _, process = (folder / HOLDER).read_text().partition("\n")
+            if not _died_here(process):
+                return holder
+        time.sleep(BETWEEN_LOOKS)
+    return "it has just begun"

@@ -1,9 +1,9 @@
 """Run a study: what is left of it, through Ray Tune, until every trial is done."""
 
+import logging
 import math
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -11,22 +11,26 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import ray.tune
-from ray.tune.search import Searcher
 
 from segtune.execution.lock import only_run
 from segtune.execution.preflight import check_data_and_weights, check_study
 from segtune.execution.ray_cluster import cluster, this_machine
+from segtune.execution.relay import Relay
+from segtune.execution.repair import begin_again, remove_leftovers
 from segtune.execution.resources import Resources, check_resources, fitting_trials
 from segtune.execution.stages import Undecided, stages, stages_of_finalists
 from segtune.execution.trainable import trainable
 from segtune.results import study_file, tables
+from segtune.results.damage import find_damage
 from segtune.results.provenance import Origin, find_origin
 from segtune.results.storage import Place, Storage, local_folder
-from segtune.results.trial_rows import failure, record_cancelled, record_failure, selected_value
+from segtune.results.trial_rows import record_cancelled, selected_value
 from segtune.search import finalists
-from segtune.search.results_store import DIED, ParquetResultsStore
+from segtune.search.callbacks import survived
+from segtune.search.journal import JOURNAL, correct
+from segtune.search.results_store import ParquetResultsStore
 from segtune.search.schedulers import EpochScheduler, scheduler
-from segtune.search.searchers import JOURNAL, ListSearcher, OptunaSearcher
+from segtune.search.searchers import ListSearcher, OptunaSearcher
 from segtune.search.trial_history import read_past
 from segtune.study import definition
 from segtune.study.overrides import Changes
@@ -109,19 +113,23 @@ def run(
     """
     storage = Place.of(storage)
     kept = check_study(study, name, storage, resources)
-    rows = tables.read(storage, name, "trials").to_pylist()
     ask = partial(undecided, storage, name)
-    if not _unfinished(study, name, storage, rows, ask):
-        _keep_margin(name, storage, kept)
+    lost = find_damage(storage, name)
+    rows = [] if lost else tables.read(storage, name, "trials").to_pylist()
+    if not lost and not _unfinished(study, name, storage, rows, ask):
+        _look_at_finished(study, name, storage, kept)
         return Outcome(0, (), len(rows), _lacking(study, name, storage))
     if address is None and "RAY_ADDRESS" not in os.environ:
         check_resources(resources, [this_machine()], "this machine")
     check_data_and_weights(study, resources)
     with only_run(storage, name):
+        remove_leftovers(storage, name)
+        if lost:
+            begin_again(storage, name, find_damage(storage, name))
         try:
             with cluster(address, resources) as nodes:
                 study_file.write(storage, name, kept)
-                launch = _Launch(name, storage, resources, find_origin(file), observer, nodes)
+                launch = Launch(name, storage, resources, find_origin(file), observer, nodes)
                 if isinstance(study, Ablation):
                     ran = _run_ablation(study, launch, ask)
                 else:
@@ -132,18 +140,39 @@ def run(
     rows = tables.read(storage, name, "trials").to_pylist()
     failed = {r["trial_id"] for r in rows if r["status"] == "failed"}
     failed |= {trial_id for trial_id, error in launch.ended.items() if error}
-    return Outcome(ran, tuple(sorted(failed)), len(rows), _lacking(study, name, storage))
+    known = {r["trial_id"] for r in rows} | failed  # some may have died before they had a row
+    return Outcome(ran, tuple(sorted(failed)), len(known), _lacking(study, name, storage))
 
 
-def _keep_margin(name: str, storage: Storage, kept: Mapping[str, Any]) -> None:
-    """Write down the margin of a finished study where it has changed, and that it has."""
+def _look_at_finished(study: Study, name: str, storage: Storage, kept: Mapping[str, Any]) -> None:
+    """Bring what is told of a finished study up to date: a changed margin, which finalists were
+    chosen, and Optuna's journal where a run was killed before it had told the last end."""
     old = study_file.read(storage, name) or {}
-    if kept.get(definition.MARGIN_BEFORE) != old.get(definition.MARGIN_BEFORE):
+    wanted = dict(kept)
+    if isinstance(study, Search):
+        _correct_journal(study, name, storage)
+        if study.finalists:
+            wanted[definition.CHOSEN] = list(_chosen(study, name, storage))
+    if any(wanted.get(k) != old.get(k) for k in (definition.MARGIN_BEFORE, definition.CHOSEN)):
         with only_run(storage, name):
-            study_file.write(storage, name, dict(kept))
+            study_file.write(storage, name, wanted)
 
 
-def _run_ablation(study: Ablation, launch: "_Launch", undecided: Undecided) -> int:
+def _correct_journal(study: Search, name: str, storage: Storage) -> None:
+    """Have Optuna's journal say what the tables say; nothing else depends on it."""
+    with survived(JOURNAL):
+        past = read_past(study, storage, name)
+        correct(study, name, local_folder(storage, name) / JOURNAL, past)
+
+
+def _chosen(study: Search, name: str, storage: Storage) -> Mapping[int, Changes]:
+    """The finalists of a search; none before all of its trials have ended."""
+    if not study.finalists:
+        return {}
+    return finalists.choose_finalists(study, read_past(study, storage, name)) or {}
+
+
+def _run_ablation(study: Ablation, launch: "Launch", undecided: Undecided) -> int:
     ran = launch.train_listed(list(study.tuning_trials()))
     tuned = launch.tuned(study)
     if tuned is None:
@@ -152,11 +181,15 @@ def _run_ablation(study: Ablation, launch: "_Launch", undecided: Undecided) -> i
 
 
 def _run_search(
-    study: Search, launch: "_Launch", kept: Mapping[str, Any], undecided: Undecided
+    study: Search, launch: "Launch", kept: Mapping[str, Any], undecided: Undecided
 ) -> int:
     ran = launch.train_suggested(study)
-    chosen = launch.finalists(study)
-    if not chosen:
+    _correct_journal(study, launch.name, launch.storage)
+    if not study.finalists:
+        return ran
+    past = read_past(study, launch.storage, launch.name)
+    chosen = finalists.choose_finalists(study, past)
+    if chosen is None:  # not all trials have ended: better ones may come
         return ran
     study_file.write(launch.storage, launch.name, {**kept, definition.CHOSEN: list(chosen)})
     return ran + launch.train_stages(stages_of_finalists(study, chosen, undecided))
@@ -184,7 +217,7 @@ def _unfinished(
         return True
     if not study.finalists:
         return False
-    chosen = finalists.choose_finalists(study, read_past(study, storage, name)) or {}
+    chosen = _chosen(study, name, storage)
     return any(
         t.trial_id not in done
         for trials in stages_of_finalists(study, chosen, undecided)
@@ -201,7 +234,7 @@ def _searched(rows: Sequence[Mapping[str, Any]]) -> set[str]:
 
 
 @dataclass(frozen=True)
-class _Launch:
+class Launch:
     """One run of a study on a cluster."""
 
     name: str
@@ -251,12 +284,6 @@ class _Launch:
         store.confirm(stopped)
         return study.num_samples - done
 
-    def finalists(self, study: Search) -> Mapping[int, Changes]:
-        """The trials of a search that are trained anew; none before all have ended."""
-        if not study.finalists:
-            return {}
-        return finalists.choose_finalists(study, read_past(study, self.storage, self.name)) or {}
-
     def tuned(self, study: Ablation) -> dict[str, Changes] | None:
         """The candidate of each tuned arm that was best on val, by what chooses the best epoch.
 
@@ -286,8 +313,13 @@ class _Launch:
         return rows
 
     def _tune(
-        self, searcher: Searcher, total: int, done: int, stops: EpochScheduler | None = None
+        self,
+        searcher: ListSearcher | OptunaSearcher,
+        total: int,
+        done: int,
+        stops: EpochScheduler | None = None,
     ) -> None:
+        spoilt = searcher.spoilt if isinstance(searcher, OptunaSearcher) else {}
         concurrent = fitting_trials(self.resources, self.nodes)
         self.observer.begin(total, done, concurrent)
         before = len(self.ended)
@@ -309,14 +341,18 @@ class _Launch:
                 storage_filesystem=folder.filesystem if folder.local is None else None,
                 failure_config=ray.tune.FailureConfig(max_failures=DRIVER_RETRIES),
                 checkpoint_config=ray.tune.CheckpointConfig(checkpoint_at_end=False),
-                callbacks=[_Relay(self)],
+                callbacks=[Relay(self, spoilt)],
                 verbose=0,
             ),
         )
+        # Tune keeps a state to restore from, which segtune never does: no word if the disk is full
+        logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
         try:
             tuner.fit()
         except ray.tune.TuneError as error:  # its text is a whole traceback
             raise StudyStopped(str(error).strip().splitlines()[-1]) from error
+        if isinstance(searcher, OptunaSearcher) and searcher.gave_up is not None:
+            raise StudyStopped(f"no further trial could be drawn: {searcher.gave_up}")
         if len(self.ended) - before < total - done:
             raise KeyboardInterrupt  # Tune handles Ctrl-C itself and returns
 
@@ -324,39 +360,3 @@ class _Launch:
 def _trial_name(tune_trial: Any) -> str:
     trial: Trial = tune_trial.config["trial"]
     return trial.trial_id
-
-
-class _Relay(ray.tune.Callback):
-    """Passes Tune's events on to the observer, and records trials whose driver died."""
-
-    def __init__(self, launch: _Launch) -> None:
-        self._launch = launch
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles callbacks for a restore that segtune never uses, and a terminal
-        can't be pickled."""
-        return {}
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._launch.observer.started(trial.config["trial"])
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        if "error" not in result:
-            self._launch.observer.reported(trial.config["trial"], result)
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._ended(trial.config["trial"], trial.last_result.get("error"))
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        launch, failed = self._launch, trial.config["trial"]
-        with suppress(OSError):  # the disk is full: the observer still hears of it
-            record_failure(
-                launch.storage, launch.name, failed, launch.origin, launch.resources.workers, DIED
-            )
-        self._ended(failed, failure(launch.storage, launch.name, failed.trial_id) or DIED)
-
-    def _ended(self, trial: Trial, error: str | None) -> None:
-        self._launch.ended[trial.trial_id] = error
-        self._launch.observer.ended(trial, error)

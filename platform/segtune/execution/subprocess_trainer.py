@@ -2,9 +2,10 @@
 
 Such a process starts in a fraction of a second and shares no memory with the training before it.
 When it dies, only it dies: the process that started it reads why, and starts the training again
-from its checkpoint.
+from its checkpoint. The same where it is frozen, and can neither go on nor end itself.
 """
 
+import ctypes
 import multiprocessing
 import os
 import threading
@@ -22,6 +23,11 @@ RETRIES = 1
 training itself raises ends the trial at once: it would only be raised again."""
 ENDING = 10.0
 """Seconds that a training's process has to end by itself after its last report."""
+GRACE = 60.0
+"""Seconds after its patience that a training has to end itself and to say where it hung, before it
+is killed from outside."""
+LOOK = 1.0
+"""Seconds between two looks at whether a training is alive."""
 _FORKSERVER = multiprocessing.get_context("forkserver")
 _FORKSERVER.set_forkserver_preload(["ray", "segcore.presets", "segtune.execution.worker"])
 
@@ -69,12 +75,14 @@ class TrainingProcess:
         if self._has_reported_all:
             self._process.join(ENDING)
         self._process.kill()
-        self._process.join()
+        self._process.join(ENDING)  # one that waits for a disk may take for ever
         self._connection.close()
 
     def _start(self) -> None:
         self._connection, other_end = _FORKSERVER.Pipe()
-        self._process = _FORKSERVER.Process(target=_train, args=(self._job, other_end), daemon=True)
+        self._beats = _FORKSERVER.RawValue(ctypes.c_uint64)
+        given = (self._job, other_end, self._beats)
+        self._process = _FORKSERVER.Process(target=_train, args=given, daemon=True)
         self._process.start()
         other_end.close()
         self._waits = self._has_reported_all = False
@@ -83,16 +91,37 @@ class TrainingProcess:
         try:
             if self._waits:
                 self._connection.send("go on")
+            self._wait_for_report()
             metrics: Metrics = self._connection.recv()
         except (EOFError, OSError):
-            self._process.join()
+            self._process.join(ENDING)
             raise ProcessDied(_death(self._process.exitcode, self._job)) from None
         self._waits = True
         self._has_reported_all = _is_last(metrics)
         return metrics
 
+    def _wait_for_report(self) -> None:
+        """Wait until there is a report, or until the process has ended.
 
-def _train(job: Job, connection: Connection) -> None:
+        Raises:
+            ProcessDied: it showed no sign of life for too long, and was killed.
+        """
+        seen, silent = self._beats.value, 0.0
+        while not self._connection.poll(LOOK):
+            # Looks are counted, no clock is read: a laptop that slept has not looked meanwhile.
+            silent = silent + LOOK if self._beats.value == seen else 0.0
+            seen = self._beats.value
+            if silent > self._job.patience + GRACE:
+                self._process.kill()
+                self._process.join(ENDING)
+                obeyed = "" if self._process.exitcode is not None else ", which it has not obeyed"
+                raise ProcessDied(
+                    f"frozen: no sign of life for {silent / 60:.1f} minutes, not even where it "
+                    f"hangs, so it was killed{obeyed}"
+                )
+
+
+def _train(job: Job, connection: Connection, beats: "ctypes.c_uint64") -> None:
     """Run the training; the main function of its process."""
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
@@ -101,8 +130,11 @@ def _train(job: Job, connection: Connection) -> None:
         if not _is_last(metrics):
             connection.recv()  # the driver may end the trial instead of asking for more
 
+    def alive() -> None:
+        beats.value += 1
+
     try:
-        work(job, local_runtime() if job.on_gpu else Runtime(), tell)
+        work(job, local_runtime() if job.on_gpu else Runtime(), tell, alive)
     except Exception as error:
         connection.send({"error": cause_of(error)})
 

@@ -5,6 +5,7 @@ a Ray Train run.
 """
 
 import contextlib
+import errno
 import faulthandler
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -43,13 +44,19 @@ class Job:
         return folder / f"hang-a{attempt}.txt"
 
 
-def work(job: Job, runtime: Runtime, tell: Callable[[Metrics], None]) -> None:
+def work(
+    job: Job,
+    runtime: Runtime,
+    tell: Callable[[Metrics], None],
+    alive: Callable[[], None] | None = None,
+) -> None:
     """Train a trial from its newest checkpoint on; only the first worker writes.
 
     Args:
         job: what to train.
         runtime: this worker's device and place.
         tell: called after each evaluation, when its rows and its checkpoint are on disk.
+        alive: called after each step and each predicted batch, for who watches from outside.
     """
     first = runtime.rank == 0
     recorder = Recorder(job.storage, job.study, job.trial, job.origin, runtime.world)
@@ -61,7 +68,7 @@ def work(job: Job, runtime: Runtime, tell: Callable[[Metrics], None]) -> None:
     restored = checkpoints.on_this_machine(newest) if newest else contextlib.nullcontext()
     try:
         with (
-            _watched(stacks, job.patience, runtime.rank) as runtime.beat,
+            _watched(stacks, job.patience, runtime.rank, alive) as runtime.beat,
             restored as runtime.restore_from,
         ):
             for evaluation in train(job.trial.config, runtime):
@@ -88,15 +95,20 @@ def cause_of(error: BaseException) -> str:
             ". Give a smaller schedule.microbatch_size (the result stays the same), fewer trials "
             "at a time, or a larger GPU"
         )
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        message += ". Make room there: the same command goes on from the last checkpoint"
     return message
 
 
 @contextlib.contextmanager
-def _watched(file: Path, patience: float, rank: int) -> Iterator[Callable[[], None]]:
+def _watched(
+    file: Path, patience: float, rank: int, alive: Callable[[], None] | None
+) -> Iterator[Callable[[], None]]:
     """End this process when nothing has called the yielded function for too long.
 
     `faulthandler` watches in a thread that does not need Python's global lock, so that it works
-    even during a call that never returns.
+    even during a call that never returns. A process that is frozen as a whole freezes this thread
+    too: who started the process watches from outside.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     for left in file.parent.glob("hang-a[1-9]*.txt") if rank == 0 else ():
@@ -108,6 +120,8 @@ def _watched(file: Path, patience: float, rank: int) -> Iterator[Callable[[], No
 
             def beat() -> None:
                 faulthandler.dump_traceback_later(patience, exit=True, file=traces)
+                if alive is not None:
+                    alive()
 
             beat()
             try:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from segtune.results.storage import Place, Storage, local_folder
-from segtune.search.searchers import JOURNAL
+from segtune.search.journal import JOURNAL
 from segtune.study.trial import Trial
 
 DISCOVERY = "prom_metrics_service_discovery.json"

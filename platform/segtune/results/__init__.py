@@ -1,5 +1,6 @@
 """A study's results on disk: where they lie, their tables, and what is read back from them.
 
+damage      What is lost of a study: damaged files, and finished trials without scores.
 data_facts  `data.json`: what the data of a study hold, counted once.
 evaluations  Scores of networks and masks that were evaluated afterwards: written and read.
 folds       A seed's folds as one trial: means over the parts of a cross-validation.
@@ -7,6 +8,7 @@ images      Scores image by image, side by side for all trials.
 label_noise  `label_noise.json`: how much two annotators of the test images disagree.
 measures    Which number stands for a trial: one protocol and size per metric, at the best epoch
             on val.
+parquet_files  Files of tables, read so that a damaged one is told from the others.
 patient_means  Test scores in which patients weigh alike, however many images each has.
 provenance  Which code ran, of which commit, and which command line started it.
 reported    Numbers of papers, shown next to the study's own: reported, not reproduced.

@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from segtune.results import study_file, tables
+from segtune.results.damage import DAMAGED, lost, set_apart
 from segtune.results.measures import best_epochs, choose_measure, select
 from segtune.results.storage import Place, Storage
 from segtune.results.study_rows import MACRO, StudyRows
@@ -26,7 +27,7 @@ from segtune.study.scores import ScoreKind, headline
 from segtune.study.trial import arm_trial_id
 
 RUNNING, SILENT = "running", "silent"
-ORDER = (RUNNING, SILENT, "failed", "cancelled", "pruned", "finished")
+ORDER = (RUNNING, SILENT, "failed", DAMAGED, "cancelled", "pruned", "finished")
 """States of a trial, in the order in which they are shown: the most interesting ones first."""
 FINALIST = "finalist"
 """Stands in for the arm of a finalist that is not chosen yet."""
@@ -50,7 +51,7 @@ class TrialStatus:
     trial_id: str
     arm: str | None
     state: str
-    """One of `ORDER`: as in the tables, or `silent`."""
+    """One of `ORDER`: as in the tables, or `silent`, or `damaged`."""
     attempt: int
     epoch: int
     """Epochs done, those of earlier attempts included."""
@@ -147,14 +148,16 @@ def _rank(state: str) -> int:
 
 
 def _rows(storage: Storage, study: str, defined: Mapping[str, Any]) -> StudyRows:
-    scores = tables.read(storage, study, "scores")
+    bad: dict[Place, str] = {}
+    of_trials: tuple[tables.TrialTable, ...] = ("trials", "scores", "steps")
+    trials, scores, steps = (tables.read(storage, study, t, damaged=bad) for t in of_trials)
     macro = pc.and_(pc.equal(scores["split"], "val"), pc.equal(scores["class_name"], MACRO))
     nothing = pd.DataFrame()
     return StudyRows(
         name=study,
         definition=defined,
-        trials=tables.read(storage, study, "trials").to_pandas(),
-        steps=tables.read(storage, study, "steps").select(_OF_STEPS).to_pandas(),
+        trials=set_apart(trials.to_pandas(), lost(trials.to_pylist(), scores, bad)),
+        steps=steps.select(_OF_STEPS).to_pandas(),
         scores=scores.filter(macro).to_pandas(),
         images=nothing,
         pictures=nothing,

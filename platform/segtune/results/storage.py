@@ -118,7 +118,7 @@ class Place:
         """Write the file, or replace it as a whole: a reader never sees half of it.
 
         Raises:
-            OSError: the storage takes no more.
+            OSError: the storage takes no more; the message names the file.
         """
         if (path := self.local) is None:  # an object appears when all of it has been sent
             with self.filesystem.open_output_stream(self.path) as file:
@@ -126,8 +126,12 @@ class Place:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
+        try:
+            unfinished.write_bytes(content)
+            os.replace(unfinished, path)
+        except OSError as error:  # which names no file where the disk is full
+            unfinished.unlink(missing_ok=True)
+            raise OSError(error.errno, error.strerror, str(path)) from None
 
     def remove(self) -> None:
         """Remove the file, or the folder with all that is in it; nothing where there is none."""

@@ -9,9 +9,11 @@ from typing import Any
 import pandas as pd
 
 from segtune.results import data_facts, label_noise, study_file, tables
+from segtune.results.damage import lost, set_apart
 from segtune.results.data_facts import SetFacts
 from segtune.results.folds import mean_over_folds
 from segtune.results.label_noise import LabelNoise
+from segtune.results.parquet_files import DamagedTable
 from segtune.results.patient_means import patients_alike
 from segtune.results.reported import read_reported
 from segtune.results.storage import Place, Storage
@@ -57,8 +59,9 @@ class StudyRows:
     definition: Mapping[str, Any]
     """`study.json`; empty where there is none."""
     trials: pd.DataFrame
-    """With the status `dirty` for a trial that finished from uncommitted code where others of its
-    role finished from a commit: see `set_dirty_apart`."""
+    """With the status `damaged` where results are lost (see `segtune.results.damage`), and `dirty`
+    for a trial that finished from uncommitted code where others of its role finished from a commit:
+    see `set_dirty_apart`."""
     steps: pd.DataFrame
     scores: pd.DataFrame
     images: pd.DataFrame
@@ -257,16 +260,22 @@ def load(storage: Storage, study: str, weights: Weights | None = None) -> StudyR
         ValueError: no trial of this name was ever recorded under `storage`, or its papers' numbers
             or what is known of its data cannot be read.
     """
-    trials = tables.read(storage, study, "trials")
+    bad: dict[Place, str] = {}
+    trials = tables.read(storage, study, "trials", damaged=bad)
+    if len(trials) == 0 and bad:
+        raise DamagedTable(study, bad)
     if len(trials) == 0:
         found = ", ".join(studies(storage)) or "none"
         raise ValueError(
             f"no trial of a study {study!r} under {storage}; studies with trials there: {found}"
         )
     definition = study_file.read(storage, study) or {}
-    others: tuple[tables.TableName, ...] = ("steps", "scores", "images", "pictures", "evaluations")
-    frames = {"trials": set_dirty_apart(trials.to_pandas())}
-    frames |= {name: tables.read(storage, study, name).to_pandas() for name in others}
+    others: tuple[tables.TrialTable, ...] = ("steps", "scores", "images", "pictures")
+    read = {name: tables.read(storage, study, name, damaged=bad) for name in others}
+    whole = set_apart(trials.to_pandas(), lost(trials.to_pylist(), read["scores"], bad))
+    frames = {"trials": set_dirty_apart(whole)}
+    frames |= {name: rows.to_pandas() for name, rows in read.items()}
+    frames["evaluations"] = tables.read(storage, study, "evaluations").to_pandas()
     if weights is not None:
         definition = {**definition, WEIGHTS: weights}
     if definition.get(WEIGHTS) == "patients":

@@ -1,21 +1,20 @@
 """The result tables: Parquet files, one per trial attempt and table, or one per evaluation.
 
 A file is put in place of the one before as a whole, so that a reader never sees half of one. Files
-of several attempts overlap where a trial went on from a checkpoint: `read` keeps the latest.
+of several attempts overlap where a trial went on from a checkpoint: `read` keeps the latest. A disk
+may still damage a file: `read` names it, and `segtune run` trains again what was in it.
 """
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from segtune.results.parquet_files import DamagedTable, rows_of
 from segtune.results.schemas import KEYS, SCHEMAS, TABLES, TRIAL_TABLES, TableName, TrialTable
 from segtune.results.storage import Place, Storage
 from segtune.study.definition import SCHEMA_VERSION
@@ -33,13 +32,10 @@ __all__ = [
     "read",
     "read_file",
     "table_dir",
+    "trial_of",
     "write",
 ]
 
-STREAMS = 16
-"""Files of an object store that are read at a time."""
-PATIENCES = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
-"""Seconds before each further try to read an object that was replaced meanwhile."""
 _NOT_WIDE = ("metric", "protocol", "value", "n", "direction", "unit", "label")
 """Columns that the wide form of a table has no place for: they differ from metric to metric."""
 
@@ -107,6 +103,7 @@ def read(
     *,
     wide: bool = False,
     trial_id: str | None = None,
+    damaged: dict[Place, str] | None = None,
 ) -> pa.Table:
     """A table of a study: the latest attempt's state, never a row twice.
 
@@ -117,6 +114,8 @@ def read(
         wide: one column per metric and protocol (`dice.per_image`) in place of the columns
             `metric`, `protocol`, `value`; for `scores` and `images`.
         trial_id: the rows of this trial alone, without a look at the others' files.
+        damaged: is given the files that are no Parquet files, and why, and the rest is read; None:
+            there must be none.
 
     Returns:
         The rows of each trial together, in the order in which they were written; no row where
@@ -124,6 +123,8 @@ def read(
 
     Raises:
         ValueError: `wide` is asked of a table without metrics.
+        DamagedTable: files are no Parquet files.
+        OSError: the storage does not give a file; the message names it.
     """
     schema = SCHEMAS[table]
     if wide and "metric" not in schema.names:
@@ -131,15 +132,15 @@ def read(
     folder = table_dir(storage, study, table)
     keys = KEYS.get(table)
     if keys is None:  # a file of evaluations has the name of its own
-        rows = _rows(folder.files("*.parquet"), schema)
+        rows = _rows(study, folder.files("*.parquet"), table, damaged)
         if trial_id is not None:
             rows = rows.filter(pc.equal(rows["trial_id"], trial_id))
         return _pivot(rows) if wide else rows
     files = folder.files(_file("*" if trial_id is None else trial_id, "*"))
     if trial_id is not None:  # `x-a1` is another trial than `x`
-        files = [f for f in files if _trial_of(f) == trial_id]
-    rows = _rows(files, schema)
-    if len({_trial_of(f) for f in files}) < len(files):
+        files = [f for f in files if trial_of(f) == trial_id]
+    rows = _rows(study, files, table, damaged)
+    if len({trial_of(f) for f in files}) < len(files):
         rows = _latest(rows, list(keys))
     return _pivot(rows) if wide else rows
 
@@ -147,7 +148,12 @@ def read(
 def read_file(storage: Storage, study: str, table: TableName, name: str) -> pa.Table:
     """The rows of one file of a table; none where there is no such file."""
     file = table_dir(storage, study, table) / name
-    return _rows([file] if file.is_file() else [], SCHEMAS[table])
+    return _rows(study, [file] if file.is_file() else [], table)
+
+
+def trial_of(file: Place) -> str:
+    """The trial that a file of a trial's table is of."""
+    return file.name.rpartition("-a")[0]
 
 
 def next_attempt(storage: Storage, study: str, trial_id: str) -> int:
@@ -156,7 +162,7 @@ def next_attempt(storage: Storage, study: str, trial_id: str) -> int:
         (
             int(f.name.removesuffix(".parquet").rpartition("-a")[2])
             for f in table_dir(storage, study, "trials").files(_file(trial_id, "*"))
-            if _trial_of(f) == trial_id
+            if trial_of(f) == trial_id
         ),
         default=0,
     )
@@ -167,45 +173,19 @@ def last_written(storage: Storage, study: str, trial_id: str, attempt: int) -> d
     return (table_dir(storage, study, "trials") / _file(trial_id, attempt)).modified()
 
 
-def _rows(files: Sequence[Place], schema: pa.Schema) -> pa.Table:
-    """All rows; the schema gives those of an older version the columns of this one, as nulls."""
-    return _dataset(files, schema).to_table() if files else schema.empty_table()
-
-
-def _dataset(files: Sequence[Place], schema: pa.Schema) -> ds.Dataset:
-    if files[0].local is not None:
-        return ds.dataset([f.path for f in files], schema=schema, format="parquet")
-    parquet = ds.ParquetFileFormat()
-    with ThreadPoolExecutor(STREAMS) as streams:
-        whole = list(streams.map(_whole, files))
-    fragments = [parquet.make_fragment(pa.BufferReader(content)) for content in whole]
-    return ds.FileSystemDataset(fragments, schema, parquet)
-
-
-def _whole(file: Place) -> bytes:
-    """An object that is replaced while it is read comes in pieces of both: it is read again.
-
-    Raises:
-        ValueError: it is no Parquet file, however often it is read.
-    """
-    for patience in (*PATIENCES, 0):
-        try:
-            content = file.read()
-            pq.read_metadata(pa.BufferReader(content))
-            return content
-        except (pa.ArrowInvalid, OSError):
-            if not patience:
-                raise
-            time.sleep(patience)
-    raise AssertionError
+def _rows(
+    study: str, files: Sequence[Place], table: TableName, damaged: dict[Place, str] | None = None
+) -> pa.Table:
+    rows, bad = rows_of(files, SCHEMAS[table])
+    if damaged is not None:
+        damaged |= bad
+    elif bad:
+        raise DamagedTable(study, bad)
+    return rows
 
 
 def _file(trial_id: str, attempt: int | str) -> str:
     return f"{trial_id}-a{attempt}.parquet"
-
-
-def _trial_of(file: Place) -> str:
-    return file.name.rpartition("-a")[0]
 
 
 def _latest(rows: pa.Table, keys: list[str]) -> pa.Table:

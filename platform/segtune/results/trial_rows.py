@@ -31,6 +31,13 @@ def record_failure(
         tables.write(storage, study, "trials", [row])
 
 
+def record_spoilt(storage: Storage, study: str, trial_id: str, error: str) -> None:
+    """Mark a trial's last attempt as failed, however it ended; nothing where it has no row."""
+    for row in tables.read(storage, study, "trials", trial_id=trial_id).to_pylist():
+        row |= {"status": "failed", "error": error, "ended": datetime.now(UTC)}
+        tables.write(storage, study, "trials", [row])
+
+
 def record_pruned(storage: Storage, study: str, trial_id: str, epoch: int) -> None:
     """Mark a trial's last attempt as stopped by a scheduler after an epoch, unless it is so; what
     its workers wrote since stays in the tables."""

@@ -18,6 +18,7 @@ from ray.tune.schedulers import (
 )
 
 from segtune.results.trial_rows import SELECTION, VAL
+from segtune.search.callbacks import survived
 from segtune.search.trial_history import (
     ENDED,
     LearningCurve,
@@ -44,7 +45,8 @@ class _Known:
 
 
 class EpochScheduler(FIFOScheduler):
-    """Stops trials by one of Ray's schedulers, but never one that has reached its last epoch."""
+    """Stops trials by one of Ray's schedulers, but never one that has reached its last epoch. A
+    trial about which that one raises an error goes on."""
 
     def __init__(
         self, rule: Any, metric: str, curves: dict[str, LearningCurve], past: Iterable[PastTrial]
@@ -77,26 +79,16 @@ class EpochScheduler(FIFOScheduler):
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Register a trial that is about to run."""
-        self._live.add(_known(trial).trial_id)
-        self._rule.on_trial_add(tune_controller, _known(trial))
+        known = _known(trial)
+        self._live.add(known.trial_id)
+        with survived(f"the scheduler, of {known.trial_id}"):
+            self._rule.on_trial_add(tune_controller, known)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
         """Whether a trial goes on after an epoch."""
-        config = trial.config["trial"].config
-        metrics = epoch_metrics(config, result)
-        if metrics is None:
-            return CONTINUE
-        name, epoch = _known(trial).trial_id, result["epoch"]
-        curve = self._curves.setdefault(name, begun_curve(config))
-        at_best = curve.add(epoch, metrics, result[SELECTION])
-        if at_best is None or epoch >= result["epochs"]:
-            return CONTINUE
-        decision = STOP
-        if name not in self._doomed:
-            decision = self._decide(tune_controller, _known(trial), epoch, at_best)
-        if decision == STOP:
-            self.stopped[name] = epoch
-        return decision
+        with survived(f"the scheduler, of {_known(trial).trial_id}"):
+            return self._decision(tune_controller, trial, result)
+        return CONTINUE
 
     def on_trial_complete(
         self, tune_controller: Any, trial: Any, result: Mapping[str, Any]
@@ -113,12 +105,30 @@ class EpochScheduler(FIFOScheduler):
         known = _known(trial)
         if known.trial_id in self._live:
             self._live.remove(known.trial_id)
-            self._rule.on_trial_remove(tune_controller, known)
+            with survived(f"the scheduler, of {known.trial_id}"):
+                self._rule.on_trial_remove(tune_controller, known)
 
     def debug_string(self) -> str:
         """State of Ray's scheduler, for its logs."""
         state: str = self._rule.debug_string()
         return state
+
+    def _decision(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
+        config = trial.config["trial"].config
+        metrics = epoch_metrics(config, result)
+        if metrics is None:
+            return CONTINUE
+        name, epoch = _known(trial).trial_id, result["epoch"]
+        curve = self._curves.setdefault(name, begun_curve(config))
+        at_best = curve.add(epoch, metrics, result[SELECTION])
+        if at_best is None or epoch >= result["epochs"]:
+            return CONTINUE
+        decision = STOP
+        if name not in self._doomed:
+            decision = self._decide(tune_controller, _known(trial), epoch, at_best)
+        if decision == STOP:
+            self.stopped[name] = epoch
+        return decision
 
     def _decide(
         self, controller: Any, known: _Known, epoch: int, metrics: Mapping[str, float]

@@ -2,23 +2,18 @@
 
 import collections
 import json
-import math
-import os
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from segtune.results.trial_rows import BEST, SELECTION
+from segtune.search.callbacks import survived
+from segtune.search.journal import intermediate, rebuild
 from segtune.search.schedulers import epoch_metrics
 from segtune.search.trial_history import (
     ENDED,
@@ -30,14 +25,10 @@ from segtune.search.trial_history import (
     optuna_outcome,
 )
 from segtune.study.overrides import Changes
-from segtune.study.samplers import sampler
 from segtune.study.scores import scores
-from segtune.study.space import distribution, suggest
+from segtune.study.space import suggest
 from segtune.study.spec import Search
 from segtune.study.trial import Trial
-
-JOURNAL = "optuna.journal"
-"""Name of the file that `optuna-dashboard` opens."""
 
 
 class ListSearcher(Searcher):
@@ -81,13 +72,20 @@ class ResultsStore(Protocol):
         """A trial's costs, by name."""
         ...
 
+    def spoilt(self, trial: Trial, cause: str) -> None:
+        """Mark a trial as failed although it ended: what it ended with can't be used."""
+        ...
+
 
 class OptunaSearcher(Searcher):
     """Asks Optuna for configurations and tells it their results.
 
-    Optuna's study is rebuilt from the tables at each launch, so that the two agree. Its journal
-    file is for `optuna-dashboard`. The tables are written first: if a search is killed between
-    the two writes, the rebuilt study still has everything.
+    Optuna's study is rebuilt from the tables at each launch, so that the two agree. The tables are
+    written first: if a search is killed between the two writes, the rebuilt study still has
+    everything.
+
+    No callback raises: Tune would end the study, or train a trial again that has ended. What goes
+    wrong with a trial's result makes that trial fail, and the others go on.
     """
 
     def __init__(
@@ -118,39 +116,52 @@ class OptunaSearcher(Searcher):
         self._unfinished = collections.deque(p for p in past if p.status not in ENDED)
         self._study = rebuild(search, name, journal, past, retry=True)
         self._running: dict[str, _Running] = {}
+        self.spoilt: dict[str, str] = {}
+        """Trial -> why it failed although its training did not: its result can't be used."""
+        self.gave_up: Exception | None = None
+        """Why no further trial could be drawn."""
         self._handed_out = len(past) - len(self._unfinished)
         if not self._drawn[_key(search.first())]:
             self._study.enqueue_trial(search.first())
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """An unfinished trial of an earlier launch, else a new one; `FINISHED` after the last."""
-        if self._handed_out >= self._search.num_samples:
+        """An unfinished trial of an earlier launch, else a new one; `FINISHED` after the last, or
+        where no more can be drawn: those that run then still end."""
+        if self.gave_up is not None or self._handed_out >= self._search.num_samples:
             return Searcher.FINISHED  # type: ignore[return-value]  # how Ray spells the end
+        try:
+            asked = self._study.ask()  # waiting trials come first, by their numbers
+            changes = suggest(asked, self._search.space)
+            running = self._again(asked) if self._unfinished else self._new(asked, changes)
+        except Exception as error:  # whatever a sampler raises
+            self.gave_up = error
+            return Searcher.FINISHED  # type: ignore[return-value]
         self._handed_out += 1
-        asked = self._study.ask()  # waiting trials come first, by their numbers
-        changes = suggest(asked, self._search.space)
-        running = self._again(asked) if self._unfinished else self._new(asked, changes)
         self._running[trial_id] = running
         return {"trial": running.trial}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Tell Optuna what an epoch reached, where there is one objective."""
-        running = self._running[trial_id]
-        metrics = epoch_metrics(running.trial.config, result)
-        if metrics is None:
+        running = self._running.get(trial_id)
+        if running is None:
             return
-        curve = self._curves.setdefault(running.trial.trial_id, begun_curve(self._search.baseline))
-        curve.add(result["epoch"], metrics, result[SELECTION])
-        self._report(running, curve)
+        with survived(running.trial.trial_id):
+            self._add(running, result)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell Optuna how a trial ended."""
-        if result and not error:
-            self.on_trial_result(trial_id, result)
-        running = self._running.pop(trial_id)
-        self._tell(running.asked, self._outcome(running, None if error else result))
+        """Tell Optuna how a trial ended; nothing of one that it was told of already."""
+        running = self._running.get(trial_id)
+        if running is None:
+            return
+        try:
+            if result and not error:
+                self._add(running, result)
+            self._tell(running.asked, self._outcome(running, None if error else result))
+        except Exception as caught:  # most likely a file of the tables, which it names
+            self._fail(running, caught)
+        del self._running[trial_id]
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: the study is rebuilt from the tables."""
@@ -158,6 +169,22 @@ class OptunaSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Never called: a study resumes from its tables."""
         raise NotImplementedError
+
+    def _add(self, running: "_Running", result: Mapping[str, Any]) -> None:
+        metrics = epoch_metrics(running.trial.config, result)
+        if metrics is None:
+            return
+        curve = self._curves.setdefault(running.trial.trial_id, begun_curve(self._search.baseline))
+        curve.add(result["epoch"], metrics, result[SELECTION])
+        self._report(running, curve)
+
+    def _fail(self, running: "_Running", caught: Exception) -> None:
+        trial, cause = running.trial, f"its result can't be used: {caught or repr(caught)}"
+        self.spoilt[trial.trial_id] = cause
+        with survived(trial.trial_id):  # the next launch rebuilds it from the tables
+            self._store.spoilt(trial, cause)
+            running.asked.set_user_attr("error", cause)
+            self._study.tell(running.asked, state=TrialState.FAIL)
 
     def _outcome(self, running: "_Running", result: Mapping[str, Any] | None) -> OptunaOutcome:
         trial = running.trial
@@ -217,98 +244,6 @@ class _Running:
     trial: Trial
     reported: set[int] = field(default_factory=set)
     """Epochs whose value was reported to Optuna."""
-
-
-def rebuild(
-    search: Search, name: str, journal: Path, past: Sequence[PastTrial], *, retry: bool = False
-) -> optuna.Study:
-    """An Optuna study with what the tables hold: states, values, intermediate values, user
-    attributes and constraints are those that a live one has.
-
-    The tables do not hold, and so a rebuilt study lacks, when Optuna was asked for a trial and told
-    of its end, and what a sampler noted for itself (system attributes). The journal holds nothing
-    but the objectives at the best epoch: the tables can't be rebuilt from it.
-
-    Args:
-        search: what is searched.
-        name: of the study.
-        journal: the journal file; written beside and renamed over the old one.
-        past: its trials. One that has not ended waits to be asked for again. A number that is
-            missing between others was lost before it wrote a row: it stands as failed, and another
-            trial takes its place.
-        retry: whether failed trials wait to be asked for again too.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = journal.with_name(f".{journal.name}.{os.getpid()}")
-    study = _create(search, name, unfinished)
-    known = {p.number: p for p in past}
-    for number in range(max(known, default=-1) + 1):
-        trial = known.get(number)
-        if trial is None:
-            study.add_trial(create_trial(state=TrialState.FAIL))
-        elif trial.status in ENDED or (trial.status == "failed" and not retry):
-            study.add_trial(_frozen(search, trial))
-        else:
-            study.enqueue_trial(dict(trial.changes), user_attrs=_identity(trial))
-    os.replace(unfinished, journal)
-    return optuna.load_study(
-        study_name=name, storage=_storage(journal), sampler=_sampler(search, len(known))
-    )
-
-
-def intermediate(search: Search, curve: LearningCurve) -> dict[int, float]:
-    """Epoch -> value of the one objective; nothing for several, of which Optuna takes none."""
-    if len(search.objectives) > 1:
-        return {}
-    metric = search.objectives[0].metric
-    found = {epoch: at.get(metric, math.nan) for epoch, at in curve.at_best.items()}
-    return {epoch: value for epoch, value in found.items() if not math.isnan(value)}
-
-
-def _create(search: Search, name: str, path: Path) -> optuna.Study:
-    path.unlink(missing_ok=True)
-    study = optuna.create_study(
-        study_name=name,
-        storage=_storage(path),
-        directions=[o.direction for o in search.objectives],
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # else they are "Objective 0" and "1"
-        study.set_metric_names([o.metric for o in search.objectives])
-    return study
-
-
-def _storage(path: Path) -> JournalStorage:
-    return JournalStorage(JournalFileBackend(str(path)))
-
-
-def _sampler(search: Search, trials: int) -> BaseSampler:
-    """The seed depends on the number of trials, so that a later launch draws new configurations."""
-    return sampler(search.sampler, search.sampler_options, search.seed + trials)
-
-
-def _frozen(search: Search, past: PastTrial) -> FrozenTrial:
-    outcome = optuna_outcome(
-        search, past.values, stopped_epoch=past.stopped_epoch, error=past.error
-    )
-    reported = intermediate(search, past.curve)
-    values = outcome.values
-    if outcome.state == TrialState.PRUNED and reported:
-        values = (reported[max(reported)],)  # as Optuna itself does
-    return create_trial(
-        state=outcome.state,
-        values=values,
-        params=dict(past.changes),
-        distributions={f: distribution(search.space, f) for f in past.changes},
-        user_attrs={**_identity(past), **outcome.attributes},
-        intermediate_values=reported,
-        constraints=dict(outcome.constraints),
-    )
-
-
-def _identity(past: PastTrial) -> dict[str, Any]:
-    return {"trial_id": past.trial_id, "seed": past.seed}
 
 
 def _key(changes: Changes) -> str:

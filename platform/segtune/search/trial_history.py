@@ -185,6 +185,8 @@ def _past(
         if stopped is None or epoch <= stopped:  # its worker may have got further
             curve.add(epoch, epochs[epoch].metrics, epochs[epoch].selection)
     best = epochs[row["best_epoch"]].metrics if row["best_epoch"] in epochs else {}
+    if curve.at_best and stopped is not None:  # what it was worth where it was stopped
+        best = curve.at_best[max(curve.at_best)]
     return PastTrial(
         trial_id=row["trial_id"],
         number=int(row["number"]),

@@ -78,6 +78,9 @@ def test_scores_within_and_beyond_what_seeds_change(again: Callable[..., Again])
 
 def test_what_cannot_be_judged(again: Callable[..., Again]) -> None:
     assert again("up-s0", 0.001).word == "unknown"
+    undefined = again("base-s0", float("nan"))
+    assert undefined.word == "unknown"
+    assert "not defined in both" in undefined.why
     elsewhere = again("base-s0", data_hash="e" * 40)
     assert (elsewhere.word, elsewhere.holds) == ("unlike", False)
     assert "other data" in elsewhere.why

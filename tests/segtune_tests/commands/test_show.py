@@ -67,6 +67,7 @@ def write(storage: Path, trial_id: str, epochs: int, seconds: float, status: str
         {**key, "step": e, "epoch": e, "peak_memory_bytes": 10**9 + epochs}
         for e in range(1, epochs + 1)
     ])  # fmt: skip
+    tables.write(storage, "mine", "scores", [{**key, "epoch": epochs, "split": "val"}])
     ended = datetime.now(UTC) if status == "finished" else None
     row = {"arm": trial_id.partition("-")[0], "status": status, "started": started}
     tables.write(storage, "mine", "trials", [{**key, **row, "ended": ended, "epochs": 2}])
@@ -107,7 +108,9 @@ def test_show_names_changes_counts_and_costs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SEGTUNE_CACHE", str(tmp_path))
     Path("mine.py").write_text(FILE)
+    assert main(["show", "mine.py", "--set", "data.root=rendered"]) == 0
     assert main(["show", "mine.py"]) == 0
     shown = capsys.readouterr().out
     for told in (

@@ -8,9 +8,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from segtune.cli import main
-from segtune.execution.lock import AlreadyRunning, only_run
+from segtune.execution.lock import HOLDER, LOCK, AlreadyRunning, only_run
 
 HOLD = textwrap.dedent("""
     import sys, time
@@ -46,4 +47,21 @@ def test_a_killed_run_holds_nothing(tmp_path: Path, capsys: pytest.CaptureFixtur
         process.send_signal(signal.SIGKILL)
         process.wait()
     with only_run(tmp_path, "demo"):
+        pass
+
+
+def test_a_killed_run_is_not_named_as_the_holder(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    process.kill()
+    process.wait()
+    left = (tmp_path / "demo" / HOLDER).read_text()
+    assert f"process {process.pid}" in left
+    with (
+        FileLock(tmp_path / "demo" / LOCK),  # the next run, before it has written its name
+        pytest.raises(AlreadyRunning, match="it has just begun"),
+        only_run(tmp_path, "demo"),
+    ):
         pass

@@ -1,10 +1,13 @@
 """A training in a process of its own: what becomes of it when things go wrong. No Ray here."""
 
+import errno
 import multiprocessing
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +21,9 @@ from segcore.train import train
 from segcore.training.events import Evaluation
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
-from segtune.execution import checkpoints, worker
+from segtune.execution import checkpoints, subprocess_trainer, worker
 from segtune.execution.recorder import Metrics
-from segtune.execution.subprocess_trainer import TrainingProcess, _death
+from segtune.execution.subprocess_trainer import ProcessDied, TrainingProcess, _death
 from segtune.execution.worker import Job
 from segtune.results import tables
 from segtune.results.provenance import find_origin
@@ -108,6 +111,37 @@ def test_a_killed_training_goes_on_from_its_checkpoint(
     assert len(keys) == len(images)
     folder = checkpoints.trial_folder(storage, "study", "a-s0")
     assert [p.name for p in folder.folders()] == ["epoch-3"]
+
+
+def test_a_frozen_training_is_killed_and_goes_on(
+    tmp_path: Path, scenes: Path, undisturbed: dict[int, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own watchdog is a thread of it, and frozen too."""
+    frozen = TrainingProcess(job(tmp_path, scenes))
+    died: list[str] = []
+    try:
+        assert frozen.next()["epoch"] == 1
+        assert frozen.pid is not None
+        os.kill(frozen.pid, signal.SIGSTOP)
+        wait, patience = frozen._wait_for_report, frozen._job.patience
+
+        def wait_shortly() -> None:
+            with monkeypatch.context() as patch:
+                patch.setattr(subprocess_trainer, "GRACE", 1 - patience)
+                try:
+                    wait()
+                except ProcessDied as error:
+                    monkeypatch.setattr(frozen, "_wait_for_report", wait)
+                    died.append(str(error))
+                    raise
+
+        monkeypatch.setattr(frozen, "_wait_for_report", wait_shortly)
+        assert [m["epoch"] for m in drain(frozen)[:-1]] == [2, 3]
+    finally:
+        frozen.end()
+    assert died[0].startswith("frozen: no sign of life for 0.0 minutes")
+    assert "not obeyed" not in died[0]
+    assert losses(tmp_path) == undisturbed
 
 
 @pytest.mark.slow
@@ -239,6 +273,35 @@ def test_a_checkpoint_stays_until_the_next_is_whole(tmp_path: Path, scenes: Path
     assert checkpoints.newest(folder) == folder / "epoch-1"
     checkpoints.keep(evaluations[1], folder)
     assert [p.name for p in (tmp_path / "c").iterdir()] == ["epoch-2"]
+
+
+@contextmanager
+def small_files(size: int) -> Iterator[None]:
+    """No file may become larger: as on a full disk, a write ends in the middle."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_takes_no_more_says_so_and_nothing_stays(tmp_path: Path, scenes: Path) -> None:
+    evaluation = next(iter(train(job(tmp_path, scenes).trial.config, Runtime())))
+    folder = tmp_path / "c"
+    with (
+        small_files(50_000),
+        pytest.raises(OSError, match=r"File too large: '.*/c/\.epoch-1\..*'") as caught,
+    ):
+        checkpoints.keep(evaluation, Place.of(folder))
+    assert "inline_container" not in worker.cause_of(caught.value)
+    assert list(folder.iterdir()) == []
+    table = Place.of(folder) / "table.parquet"
+    with small_files(1000), pytest.raises(OSError, match=rf"File too large: '{table}'"):
+        table.write(bytes(2000))
+    assert list(folder.iterdir()) == []
+    full = OSError(errno.ENOSPC, "No space left on device", str(table))
+    assert worker.cause_of(full).endswith("goes on from the last checkpoint")
 
 
 def test_where_a_trial_comes_from_is_in_its_row(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,12 +21,43 @@ from segtune.study.trial import Trial
 
 TRIAL = Trial("a-s0", "arm", 0, Scored(), {"method": "lora"}, "a")
 NAN = float("nan")
+EVENTS = ("begin", "started", "reported", "ended")
 
 
 def report(epoch: int, **more: Any) -> dict[str, Any]:
     return {"epoch": epoch, "epochs": 3, "final": False, "loss": 1 / epoch,
             "val/assd": 9.0, "val/dice": epoch / 10, "best/dice": epoch / 10,
             "training_iteration": 7, **more}  # fmt: skip
+
+
+class Full:
+    """An observer whose disk is full."""
+
+    def begin(self, total: int, done: int, concurrent: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    def started(self, trial: Trial) -> None:
+        raise OSError(28, "No space left on device")
+
+    def reported(self, trial: Trial, metrics: Mapping[str, Any]) -> None:
+        raise OSError(28, "No space left on device")
+
+    def ended(self, trial: Trial, error: str | None) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def test_an_observer_that_fails_is_named_once_and_ends_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    heard: list[str] = []
+    other = SimpleNamespace(**{n: lambda *_, n=n: heard.append(n) for n in EVENTS})
+    both = CompositeObserver(Full(), other)
+    both.begin(1, 0, 1)
+    both.started(TRIAL)
+    both.reported(TRIAL, report(1))
+    both.ended(TRIAL, None)
+    assert heard == list(EVENTS)
+    assert capsys.readouterr().err.count("Full: OSError(28, 'No space left on device')") == 1
 
 
 # Gauges

@@ -23,6 +23,7 @@ from segtune.results.provenance import Origin
 from segtune.results.status import read_status
 from segtune.results.storage import Place
 from segtune.search import finalists
+from segtune.search.journal import JOURNAL
 from segtune.search.results_store import DIED, ParquetResultsStore
 from segtune.search.trial_history import PastTrial, read_past
 from segtune.study import catalog, definition
@@ -192,12 +193,27 @@ def test_the_past_is_read_from_the_tables(tmp_path: Path) -> None:
 def test_a_run_says_that_there_are_fewer_finalists_than_asked_for(tmp_path: Path) -> None:
     observer: Any = None  # nothing starts: all is done
     for number in range(4):
-        write(tmp_path, number, [0.5], "finished" if number == 0 else "pruned", stopped_epoch=1)
+        write(tmp_path, number, [0.5], "finished")
+    limited = replace(SEARCH, constraints=(AtMost("trainable_parameters", 100),))  # t0 alone
     name = "t0-s100"
-    finalist = {"trial_id": name, "attempt": 1, "role": "finalist", "status": "finished"}
+    finalist = {"trial_id": name, "attempt": 1, "role": "finalist", "arm": "t0"}
+    finalist |= {"status": "finished"}
     tables.write(tmp_path, "s", "trials", [finalist])
-    outcome = runner.run(SEARCH, "s", tmp_path, Resources(), observer, undecided=undecided)
+    score = {"trial_id": name, "attempt": 1, "epoch": 1, "split": "test"}
+    tables.write(tmp_path, "s", "scores", [score])
+    outcome = runner.run(limited, "s", tmp_path, Resources(), observer, undecided=undecided)
     assert (outcome.ran, outcome.total, outcome.lacking) == (0, 5, 2)
+    chosen = read_status(tmp_path, "s", datetime.now(UTC))
+    assert (chosen.total, chosen.waiting) == (5, 0), "two finalists can't exist"
+    assert (tmp_path / "s" / JOURNAL).is_file(), "made whenever a search is looked at as finished"
+
+
+def test_what_was_resumed_and_stopped_is_worth_what_it_was_before(tmp_path: Path) -> None:
+    """No epoch of the second attempt was the best one, so its row names none."""
+    write(tmp_path, 1, [0.7, 0.5], "running")
+    write(tmp_path, 1, [0.7, 0.5], "pruned", stopped_epoch=2, best_epoch=None)
+    (past,) = read_past(SEARCH, tmp_path, "s")
+    assert past.values["dice"] == 0.7
 
 
 def test_what_a_driver_writes_while_a_search_runs(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -233,3 +234,15 @@ def test_the_median_rule_decides_at_the_scores_there_are() -> None:
     assert run_scored(stops, "c", 0.1, 3) == 3
     assert run_scored(stops, "d", 0.7, 3) == EPOCHS
     assert stops.stopped == {"c": 3}
+
+
+def test_a_trial_that_can_not_be_judged_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(*_: Any) -> str:
+        raise ZeroDivisionError("no trials to compare with")
+
+    rule = SimpleNamespace(
+        on_trial_add=broken, on_trial_result=broken, on_trial_remove=broken, debug_string=str
+    )
+    stops = EpochScheduler(rule, "dice", {}, [])
+    assert run(stops, "t0", [0.1, 0.2]) == 2
+    assert "of t0: no trials to compare with" in capsys.readouterr().err

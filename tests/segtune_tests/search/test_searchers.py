@@ -14,7 +14,8 @@ from optuna.storages.journal import JournalFileBackend
 from ray.tune.search import Searcher
 from support.score_kinds import Scored
 
-from segtune.search.searchers import ListSearcher, OptunaSearcher, rebuild
+from segtune.search.journal import correct, rebuild
+from segtune.search.searchers import ListSearcher, OptunaSearcher
 from segtune.search.trial_history import LearningCurve, PastTrial
 from segtune.study.space import Space, When
 from segtune.study.spec import Ablation, AtMost, Objective, Search
@@ -54,6 +55,10 @@ class Notes:
     reason: str = "RuntimeError: out of luck"
     curve: LearningCurve = field(default_factory=LearningCurve)
     pruned: dict[str, int] = field(default_factory=dict)
+    spoiled: dict[str, str] = field(default_factory=dict)
+
+    def spoilt(self, trial: Trial, cause: str) -> None:
+        self.spoiled[trial.trial_id] = cause
 
     def stopped(self, trial: Trial, epoch: int) -> None:
         self.pruned[trial.trial_id] = epoch
@@ -361,6 +366,90 @@ def test_a_rebuilt_study_says_what_the_live_one_said(
         assert now.constraints == before.constraints
         assert now.intermediate_values == before.intermediate_values
     assert again[4].user_attrs == live[4].user_attrs
+
+
+@dataclass
+class Unreadable(Notes):
+    """Tables of which one file can't be read while the first trial ends."""
+
+    def costs(self, trial: Trial) -> Mapping[str, float]:
+        if trial.number == 0:
+            raise OSError("can't read results/s/tables/steps/t0-a1.parquet")
+        return {"seconds_per_step": 0.25}
+
+
+COSTLY = replace(
+    SEARCH,
+    objectives=(Objective("dice", "maximize"), Objective("seconds_per_step", "minimize")),
+)
+
+
+def test_a_result_that_can_not_be_read_fails_its_trial_alone(tmp_path: Path) -> None:
+    notes = Unreadable()
+    searcher = make(COSTLY, tmp_path / "j", notes=notes)
+    for name in ("a", "b"):
+        searcher.suggest(name)
+    for _ in range(2):  # Tune asks again where it believes that the trial did not end
+        searcher.on_trial_complete("a", GOOD)
+        searcher.on_trial_result("a", epoch(1, 0.4))
+    searcher.on_trial_complete("b", GOOD)
+    first, second = journal(tmp_path / "j")
+    assert (first.state.name, second.state.name) == ("FAIL", "COMPLETE")
+    cause = first.user_attrs["error"]
+    assert cause.startswith("its result can't be used: can't read results/s/tables/steps/t0-a1")
+    assert searcher.spoilt == notes.spoiled == {"t0": cause}
+    assert trial_of(searcher.suggest("c")).trial_id == "t2"
+
+
+def test_where_nothing_can_be_drawn_the_others_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searcher = make(SEARCH, tmp_path / "j")
+    searcher.suggest("a")
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("the sampler's matrix is singular")
+
+    monkeypatch.setattr(optuna.samplers.TPESampler, "sample_independent", broken)
+    monkeypatch.setattr(optuna.samplers.TPESampler, "sample_relative", broken)
+    assert is_finished(searcher.suggest("b"))
+    assert "singular" in str(searcher.gave_up)
+    searcher.on_trial_complete("a", GOOD)
+    assert states(tmp_path / "j")[0] == "COMPLETE"
+
+
+def test_a_search_does_not_depend_on_its_journals_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    searcher = make(SEARCH, tmp_path / "j")
+
+    def full(self: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JournalFileBackend, "append_logs", full)
+        for name in ("a", "b"):
+            searcher.suggest(name)
+        searcher.on_trial_complete("a", GOOD)
+    assert capsys.readouterr().err.count("No space left on device") == 1
+    searcher.on_trial_complete("b", GOOD)
+    assert states(tmp_path / "j") == ["COMPLETE"] * 2, "with room made, nothing is missing"
+    assert [p.name for p in tmp_path.iterdir()] == ["j"]
+
+
+def test_a_journal_that_was_not_told_of_an_end_is_corrected(tmp_path: Path) -> None:
+    searcher = make(SEARCH, tmp_path / "j")
+    trial = trial_of(searcher.suggest("a"))
+    assert states(tmp_path / "j") == ["RUNNING"], "killed after the trial's last row"
+    past = [gone(0, trial.changes, seed=trial.seed, values=REACHED)]
+    correct(SEARCH, "s", tmp_path / "j", past)
+    assert [t.values for t in journal(tmp_path / "j")] == [[0.7, 4.0]]
+    written = (tmp_path / "j").stat()
+    correct(SEARCH, "s", tmp_path / "j", past)
+    assert (tmp_path / "j").stat().st_ino == written.st_ino, "what is right is left alone"
+    (tmp_path / "j").write_text("garbage")
+    correct(SEARCH, "s", tmp_path / "j", past)
+    assert states(tmp_path / "j") == ["COMPLETE"]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -25,7 +27,22 @@ from segcore.registry import STRICT
 CARD = "scenes.json"
 """File in a rendered folder that says what it was rendered from."""
 
+_SCRATCH: ContextVar[Path | None] = ContextVar("scratch", default=None)
+"""Where scenes are rendered to that nobody wants to keep."""
+
 Count = Annotated[int, Field(gt=0, le=100_000)]
+
+
+@contextmanager
+def nothing_kept() -> Iterator[None]:
+    """Render in here what is not there yet into a temporary folder, which goes at the end: to look
+    at a data set without making it."""
+    with tempfile.TemporaryDirectory(prefix="segtune-scenes-") as scratch:
+        before = _SCRATCH.set(Path(scratch))
+        try:
+            yield
+        finally:
+            _SCRATCH.reset(before)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -72,7 +89,7 @@ class RenderedConfig(FolderConfig):
             DataError: the folder holds something else, or was damaged.
         """
         folder = self.folder()
-        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        if _is_empty(folder):
             self._render()
         card = folder / CARD
         if not card.is_file():
@@ -114,10 +131,11 @@ class RenderedConfig(FolderConfig):
 
     def folder(self) -> Path:
         """Where the scenes are, or will be once opened."""
-        if self.root is not None:
-            return Path(self.root)
         key = hashlib.sha256(json.dumps(self.card(), sort_keys=True).encode()).hexdigest()
-        return cache_folder() / f"{self.name}-{key[:16]}"
+        name = f"{self.name}-{key[:16]}"
+        kept = cache_folder() / name if self.root is None else Path(self.root)
+        scratch = _SCRATCH.get()
+        return scratch / name if scratch is not None and _is_empty(kept) else kept
 
     def _render(self) -> None:
         """Render beside the folder, then rename: nobody ever sees half a data set."""
@@ -137,3 +155,7 @@ class RenderedConfig(FolderConfig):
                     raise
         finally:
             shutil.rmtree(workplace, ignore_errors=True)
+
+
+def _is_empty(folder: Path) -> bool:
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))

@@ -108,7 +108,7 @@ def _claims(found: Findings, trials: pd.DataFrame) -> Iterator[tuple[str, dict[s
         for d in comparison.differences:
             yield _against(comparison, d.arm), _difference(d)
         for arm_name in comparison.missing:
-            yield _against(comparison, arm_name), {"verdict": "no seed finished in both"}
+            yield _against(comparison, arm_name), {"verdict": "no seed scored in both"}
     for joint in summary.joint:
         for of in joint.arms:
             yield (

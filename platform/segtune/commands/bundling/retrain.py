@@ -1,6 +1,7 @@
 """Trials of a bundle trained again, and whether their scores come out the same."""
 
 import json
+import math
 import os
 import random
 import statistics
@@ -187,6 +188,8 @@ def compare(storage: Path, study: str, row: Row, into: Path, diverged: str = "")
     apart = f"{different} of {of} scores differ"
     if row["device"] != now["device"]:
         apart += f"; {now['device']} in place of {row['device']}"
+    if math.isnan(recorded - again):
+        return found("unknown", f"{apart}; {name} is not defined in both")
     if bound is None:
         return found("unknown", f"{apart}; fewer than {FEWEST_OTHERS} other seeds say how far")
     if abs(again - recorded) <= bound:
@@ -218,11 +221,12 @@ def _bound(storage: Path, study: str, row: Row, measure: Measure, split: str) ->
     """See `compare`; None for a trial of a search, and for fewer than two other seeds."""
     same = ("role", "arm", "fold", "changes")
     others = [
-        _score(storage, study, r, measure, split)
+        score
         for r in _trials(storage, study)
         if r["status"] == "finished"
         and r["seed"] != row["seed"]
         and all(r[key] == row[key] for key in same)
+        and math.isfinite(score := _score(storage, study, r, measure, split))
     ]
     if len(others) < FEWEST_OTHERS:
         return None

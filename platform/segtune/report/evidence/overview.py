@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from segtune.report.evidence.costs.measured import MeasuredCosts
-from segtune.report.evidence.costs.ratios import CostRatio, cost_ratios, on_cpu
+from segtune.report.evidence.costs.ratios import CostRatio, cost_ratios, on_cpu, ran_side_by_side
 from segtune.report.evidence.differences.compare import Comparison, Difference
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.failures.rare_failures import ArmFailures
@@ -12,7 +12,7 @@ from segtune.report.evidence.summary import Summary
 from segtune.results.measures import Measure
 from segtune.results.study_rows import MACRO, StudyRows
 
-_UNPAIRED = "no seed in common"
+_UNPAIRED = "no seed scored in both"
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class Overview:
     on_cpu: bool
     """Whether memory is weights, gradients and optimizer state: the peak of a process on a CPU is
     mostly the libraries'."""
+    side_by_side: bool
+    """Whether trials took time from each other, so that ratios of seconds have no interval."""
 
     @property
     def compared(self) -> Sequence[Difference]:
@@ -96,7 +98,13 @@ def overview(
         d = line.difference
         return not line.is_baseline, d is None, 0.0 if d is None else -sign * d.shown.mean
 
-    return Overview(first.measure, rows.baseline, tuple(sorted(lines, key=place)), on_cpu(rows))
+    return Overview(
+        first.measure,
+        rows.baseline,
+        tuple(sorted(lines, key=place)),
+        on_cpu(rows),
+        ran_side_by_side(rows),
+    )
 
 
 def _estimate(found: CostRatio | None) -> Estimate | None:

@@ -78,6 +78,17 @@ def test_ranks_are_demsars() -> None:
     assert average_ranks([{"a": 1.0, "b": 2.0}] * 3, True) is None
 
 
+def test_ranks_of_arms_that_tie() -> None:
+    """Ties make ranks vary less, which the test takes into account."""
+    sets = [{"a": 0.5, "b": 0.5, "c": 0.6}, {"a": 0.4, "b": 0.4, "c": 0.5}] * 3
+    found = average_ranks(sets, True)
+    assert found is not None
+    assert found.p == 0.0, "the order is the same on every set, but for the tie"
+    alike = average_ranks([dict.fromkeys("abc", 0.5)] * 3, True)
+    assert alike is not None
+    assert alike.p == 1.0
+
+
 ARMS = {"base": (0.70, 0.71, 0.705), "up": (0.74, 0.752, 0.744), "same": (0.701, 0.709, 0.706)}
 
 

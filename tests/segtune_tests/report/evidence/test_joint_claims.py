@@ -1,5 +1,6 @@
 """No worse and cheaper at once."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from support.known_study import rewrite_trials, write_study
 from support.simulated_studies import owners, studies
 
 from segtune.report import build, summarize
-from segtune.report.evidence.costs.joint_claims import joint_p
+from segtune.report.evidence.costs.joint_claims import JointClaim, joint_p
 from segtune.report.evidence.costs.ratios import ratio_over_seeds
 from segtune.report.evidence.crossed import crossed
 from segtune.report.evidence.patients import by_patient, own_differences
@@ -62,6 +63,30 @@ def test_a_declared_pair_is_held_against_its_own_reference(tmp_path: Path) -> No
     assert small.cheaper == []
     time = next(c for c in small.claims if c.cost == "time")
     assert time.ratio.ratio.mean == pytest.approx(2, rel=0.2)
+
+
+def test_nothing_is_claimed_of_seconds_that_were_measured_side_by_side(tmp_path: Path) -> None:
+    """Two arms that run at once in every seed take time from each other in every seed."""
+    faster = {**COSTS, "small": {"state": 8e6, "pace": 0.5}}
+    write_study(tmp_path, ARMS, defined=MARGIN, of_arm=faster)
+
+    def time_of_small() -> JointClaim:
+        [joint] = summarize(tmp_path, "known").joint
+        return next(c for c in joint.arms[0].claims if c.cost == "time")
+
+    alone = time_of_small()
+    assert alone.holds
+    assert alone.ratio.ratio.low is not None
+    start = datetime(2026, 5, 1, 8, tzinfo=UTC)
+    rewrite_trials(tmp_path, lambda row: {"started": start, "ended": start + timedelta(hours=1)})
+    beside = time_of_small()
+    assert (beside.p, beside.ratio.ratio.low, beside.ratio.p_cheaper) == (None, None, None)
+    assert beside.ratio.ratio.mean == alone.ratio.ratio.mean
+    page = build(tmp_path, ["known"], tmp_path / "r.html").read_text()
+    assert "nothing is claimed of it: trials ran side by side" in page
+    assert "(no interval: trials ran side by side" in page
+    rewrite_trials(tmp_path, lambda row: {"device": "cuda, NVIDIA H100"})
+    assert time_of_small().holds, "each trial had a device of its own"
 
 
 def test_nothing_is_claimed_without_a_margin_or_across_devices(tmp_path: Path) -> None:

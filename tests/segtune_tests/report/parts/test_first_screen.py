@@ -65,7 +65,7 @@ def test_arms_without_a_pair_keep_their_line(tmp_path: Path) -> None:
         if row["arm"] == "up" and row["seed"] < 3:
             tables.write(tmp_path, "known", "trials", [{**row, "status": "failed"}])
     line = glance(tmp_path).lines[1]
-    assert (line.arm, line.difference, line.verdict) == ("up", None, "no seed in common")
+    assert (line.arm, line.difference, line.verdict) == ("up", None, "no seed scored in both")
 
 
 def test_many_arms_are_counted_drawn_and_not_named(tmp_path: Path) -> None:

@@ -48,10 +48,12 @@ def average_ranks(scores: Sequence[Mapping[str, float]], higher_is_better: bool)
     sign = -1.0 if higher_is_better else 1.0
     table = np.array([[sign * of_set[arm] for arm in arms] for of_set in scores])
     mean_A = stats.rankdata(table, axis=1).mean(axis=0)
-    square = 12 * sets / (k * (k + 1)) * float(((mean_A - (k + 1) / 2) ** 2).sum())
-    left = sets * (k - 1) - square
-    f = math.inf if left <= 0 else (sets - 1) * square / left
-    p = float(stats.f.sf(f, k - 1, (k - 1) * (sets - 1)))
+    p = 1.0
+    if np.ptp(table, axis=1).any():
+        square = float(stats.friedmanchisquare(*table.T).statistic)
+        left = sets * (k - 1) - square
+        f = math.inf if left <= 0 else (sets - 1) * square / left
+        p = float(stats.f.sf(f, k - 1, (k - 1) * (sets - 1)))
     studentized = float(stats.studentized_range.ppf(LEVEL, k, np.inf)) / math.sqrt(2)
     critical = studentized * math.sqrt(k * (k + 1) / (6 * sets))
     order = np.argsort(mean_A, kind="stable")

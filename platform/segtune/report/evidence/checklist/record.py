@@ -7,7 +7,7 @@ import pandas as pd
 from segtune.report.page.text import MISSING, count, dotted
 from segtune.results.study_rows import StudyRows
 
-_STATUSES = ("finished", "dirty", "running", "pruned", "failed", "cancelled")
+_STATUSES = ("finished", "dirty", "running", "pruned", "failed", "damaged", "cancelled")
 _COMMIT_DIGITS = 10
 
 

@@ -24,10 +24,12 @@ class CostRatio:
     """An arm's cost by the reference's."""
 
     ratio: Estimate
-    """Geometric mean over paired seeds and its 95 % t interval."""
+    """Geometric mean over paired seeds and its 95 % t interval; without the interval where seeds
+    did not measure independently."""
     p_cheaper: float | None
     """One-sided: against the arm costing as much or more. A cost that every seed has alike was
-    counted and not measured: 0 or 1. None for fewer than 3 seeds."""
+    counted and not measured: 0 or 1. None for fewer than 3 seeds, and where seeds did not measure
+    independently."""
 
 
 def cost_ratios(
@@ -37,7 +39,8 @@ def cost_ratios(
 
     Memory is the peak on the device; on a CPU, where the peak of a process is mostly the
     libraries', it is weights, gradients and optimizer state. Time is the mean of all steps but the
-    first: a median would miss refreshes of a basis.
+    first: a median would miss refreshes of a basis. Seconds of trials that `ran_side_by_side` have
+    neither an interval nor a test.
 
     Returns:
         Kind -> ratio, without those that were not recorded, or are 0 on one side. Empty where a
@@ -59,14 +62,31 @@ def cost_ratios(
         a, b = by_trial.loc[ones].to_numpy(float), by_trial.loc[others].to_numpy(float)
         there = (a > 0) & (b > 0)
         if there.any():
-            found[kind] = ratio_over_seeds(np.log(a[there] / b[there]))
+            ratio = ratio_over_seeds(np.log(a[there] / b[there]))
+            alone = kind != "time" or not ran_side_by_side(rows)
+            found[kind] = ratio if alone else _untested(ratio)
     return found
+
+
+def ran_side_by_side(rows: StudyRows) -> bool:
+    """Whether trials ran on a CPU at the same time.
+
+    They took time from each other, and often the same two arms in every seed: what that adds to an
+    arm's seconds does not average out over seeds.
+    """
+    ran = rows.trials[["started", "ended"]].dropna().sort_values("started")
+    before = ran["ended"].cummax().shift()
+    return on_cpu(rows) and bool((ran["started"] < before).any())
 
 
 def on_cpu(rows: StudyRows) -> bool:
     """Whether all trials ran on a CPU."""
     devices = rows.of("arm", status="finished")["device"].dropna()
     return bool(len(devices)) and bool(devices.str.startswith("cpu").all())
+
+
+def _untested(found: CostRatio) -> CostRatio:
+    return CostRatio(replace(found.ratio, low=None, high=None), None)
 
 
 def ratio_over_seeds(logs: Values) -> CostRatio:

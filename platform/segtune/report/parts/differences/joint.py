@@ -18,12 +18,18 @@ def joint_part(found: Sequence[JointClaims], looks: Looks) -> Part | None:
         return None
     comparison = found[0].comparison
     assert comparison.margin is not None
+    time = "time is mean seconds per step"
+    if found[0].side_by_side:
+        time += (
+            ", and nothing is claimed of it: trials ran side by side on a CPU and took time from "
+            "each other"
+        )
     return Part(
         "No worse and cheaper",
         f"Whether an arm is shown to be no worse than its reference within the margin of "
         f"{margin_text(comparison.margin, comparison.measure)} {comparison.measure.name} and to "
         "take less memory, optimizer state or time. Costs: times the reference's, with a 95 % "
-        "interval over paired seeds; time is mean seconds per step. p: of both claims at once, "
+        f"interval over paired seeds; {time}. p: of both claims at once, "
         "the larger of the two one-sided ones, after Holm's correction for all arms and costs "
         "that are held against the same reference. What was counted and not measured, as "
         "optimizer state, has no interval.",

@@ -70,6 +70,12 @@ def _caption(found: Overview) -> str:
         if found.on_cpu
         else "memory: peak on the device"
     )
+    seconds = "time: mean seconds per step"
+    if found.side_by_side:
+        seconds += (
+            " (no interval: trials ran side by side on a CPU and took time from each other, "
+            "which more seeds do not average out)"
+        )
     fewest = min(seeds)
     rare = (
         f" A failure of one training in ten shows in no seed of {fewest} in "
@@ -80,7 +86,7 @@ def _caption(found: Overview) -> str:
     return (
         f"Mean {name} on test, and its difference to {found.baseline} with a 95 % interval {kind}; "
         f"{range_text(seeds, 'paired seed')}{over}.{together} Times the baseline's, with a "
-        f"95 % interval over seeds: {memory}; time: mean seconds per step.{rare}"
+        f"95 % interval over seeds: {memory}; {seconds}.{rare}"
     )
 
 
