@@ -1,7 +1,10 @@
 """The command line: a table of commands, each a module of `segtune.commands`."""
 
 import argparse
+import shlex
 import sys
+import tempfile
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -11,7 +14,6 @@ from segtune import extras
 from segtune.commands import (
     doctor,
     evaluate,
-    export,
     logs,
     names,
     plan,
@@ -26,6 +28,8 @@ from segtune.commands import (
 )
 from segtune.commands.bundling import bundle, verify
 from segtune.commands.datasets import data
+from segtune.commands.exchange import export, publish, weights
+from segtune.commands.shared import plain_console
 
 
 class Command(Protocol):
@@ -56,31 +60,77 @@ COMMANDS: Mapping[str, Command] = {
     "report": report,
     "sync": sync,
     "data": data,
+    "weights": weights,
     "evaluate": evaluate,
     "predict": predict,
     "export": export,
+    "publish": publish,
     "bundle": bundle,
     "verify": verify,
     "doctor": doctor,
 }
 
 
+EXIT_CODES: Mapping[int, str] = {
+    0: "it did what was asked",
+    1: "trials failed, or a bundle does not hold",
+    2: "a mistake in what was asked, or something that it takes is not there; nothing was started",
+    3: "something unforeseen: a line says in which file the traceback lies",
+    130: "stopped by Ctrl-C; the same command goes on",
+}
+"""What the exit code says."""
+LONGEST = 200
+"""Characters of an unforeseen error's message that are shown; the rest stands in the file."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; 0 when it did what was asked, 1 when trials failed, 2 on a mistake."""
+    """Run a command.
+
+    Returns:
+        One of the codes in `EXIT_CODES`; `segtune submit` has the code of its job.
+    """
     args = _parser().parse_args(argv)
     command: Command = args.command
     try:
-        return command.run(args, Console(soft_wrap=True))
-    except (ModuleNotFoundError, ValueError, OSError) as error:
-        # OSError: a store that can't be reached, a full disk
-        lacking = extras.lacking(error)
-        if lacking is None and isinstance(error, ModuleNotFoundError):
-            raise
-        print(f"segtune: {lacking or error}", file=sys.stderr)
-        return 2
+        return command.run(args, plain_console())
     except KeyboardInterrupt:
         print("segtune: stopped; the same command goes on from here", file=sys.stderr)
         return 130
+    except Exception as error:
+        message = extras.lacking(error)
+        # OSError: a store that can't be reached, a full disk
+        if message is None and not _for_the_user(error):
+            print(_unforeseen(error, argv), file=sys.stderr)
+            return 3
+        print(f"segtune: {message or error}", file=sys.stderr)
+        return 2
+
+
+def _for_the_user(error: Exception) -> bool:
+    """Whether an error's message was written for whoever gave the command."""
+    if isinstance(error, KeyError | IndexError | UnicodeError | ModuleNotFoundError):
+        return False
+    return isinstance(error, ValueError | OSError)
+
+
+def _unforeseen(error: Exception, argv: Sequence[str] | None) -> str:
+    """Write the traceback of an error that no part of segtune foresaw to a file.
+
+    Returns:
+        One line that says what happened and where the file is.
+    """
+    words = shlex.join(sys.argv[1:] if argv is None else argv)
+    described = " ".join(f"{type(error).__name__}: {error}".split())
+    told = described if len(described) <= LONGEST else f"{described[:LONGEST]} ..."
+    lines = [f"$ segtune {words}\n", *traceback.format_exception(error)]
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="segtune-error-", suffix=".log", delete=False
+        ) as log:
+            log.writelines(lines)
+    except OSError:  # no room for it anywhere
+        return f"segtune: unforeseen: {told}"
+    return f"segtune: unforeseen: {told}. Please report it, with {log.name}, which says where"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from segcore.methods.adapters import PeftAdapters
+from segcore.methods.method import LARGEST_RANK
 from segcore.registry import STRICT
 from segcore.systems.system import System
 
@@ -33,7 +34,7 @@ class AdaLora(PeftAdapters):
     name: ClassVar[str] = "adalora"
     averages: ClassVar[bool] = False
     """Ranks that it sets to zero would come back in a mean."""
-    init_rank: Annotated[int, Field(ge=2)] | None = None
+    init_rank: Annotated[int, Field(ge=2, le=LARGEST_RANK)] | None = None
     """Rank at the start; None takes one and a half times `rank`, the paper's budget."""
     orthogonality: Annotated[float, Field(ge=0)] = 0.5
     """Weight of the loss that keeps B's columns and A's rows orthonormal."""

@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from segcore.methods.method import (
+    LARGEST_RANK,
     AdaptingMethod,
     adamw,
     freeze_pretrained,
@@ -28,7 +29,7 @@ class Adapters(AdaptingMethod):
     """Frozen weights with small trained matrices beside them; A starts random, B zero."""
 
     of_head_rate: ClassVar[float] = 10 / 3
-    rank: Annotated[int, Field(ge=1)] = 8
+    rank: Annotated[int, Field(ge=1, le=LARGEST_RANK)] = 8
     alpha: Annotated[int, Field(ge=1)] | None = None
     """Numerator of the scaling alpha / rank; None takes twice the rank: a scaling of 2."""
 

@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from segcore.methods.method import (
+    LARGEST_RANK,
     AdaptingMethod,
     freeze_pretrained,
     head_groups,
@@ -99,7 +100,7 @@ class Identity(ProjectedGradient):
 class LowRankGradient(ProjectedGradient):
     """Projections on `rank` directions of the gradient, which are looked for again and again."""
 
-    rank: Annotated[int, Field(ge=1)] = 8
+    rank: Annotated[int, Field(ge=1, le=LARGEST_RANK)] = 8
     update_proj_gap: Annotated[int, Field(ge=1)] = 50
     """Optimizer steps between two refreshes of the basis."""
     scale: Annotated[float, Field(gt=0)] = 1.0

@@ -16,6 +16,10 @@ from segcore.systems.system import System, Targets
 from segcore.tables import Table
 from segcore.training.schedule import OptimConfig
 
+LARGEST_RANK = 4096
+"""Of any method: no layer of the encoders is as narrow as that, and matrices of a rank that was
+mistyped would not fit into memory."""
+
 
 class Method(Choice):
     """Base of the methods: frozen pydantic dataclasses."""

@@ -10,6 +10,7 @@ label_noise/  How much two annotators disagree: truth against truth that another
 outputs    What predictions leave on disk: files that are whole, or not there.
 predictor  `Predictor`: images in, masks out, from a checkpoint and nothing else.
 sources    Where images to predict come from: files, folders of them, and videos.
+video      Videos by PyAV: frames with their time stamps in, H.264 that browsers play out.
 volumes    Volumes in, volumes out: labels of the same geometry.
 """
 

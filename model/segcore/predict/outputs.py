@@ -6,29 +6,29 @@
     OUT/depth/NAME.png       the depth map that the network saw
     OUT/maps/NAME-MAP.png    the network's own pictures, such as its uncertainty, as grey levels
 
-A video's masks, contours, depth and maps are folders NAME with files for each frame.
+A video's masks, contours, depth and maps are folders NAME with files for each frame; its overlays
+have the time stamps of its own frames.
 """
 
 import os
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, get_args
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from segcore.predict import drawing
 from segcore.predict.predictor import Predicted
 from segcore.predict.sources import Frame, ImageFile, VideoFile
+from segcore.predict.video import VideoWriter
 
 Kind = Literal["masks", "overlays", "contours", "depth", "maps"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-CODEC = "mp4v"
-"""MPEG-4 part 2: every build of OpenCV writes it, and quickly. Browsers do not play it."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Drawn:
     """Folder, name and content of each."""
     overlay_HW3: NDArray[np.uint8] | None
     """RGB, where overlays are asked for."""
+    time: Fraction | None = None
+    """Of a video's frame: its time stamp, in seconds."""
 
 
 class Outputs:
@@ -73,7 +75,7 @@ class Outputs:
         if "maps" in self.kinds:
             for name, grey in predicted.maps.items():
                 files.append(("maps", f"{frame.name}-{name}.png", drawing.png(grey)))
-        return Drawn(frame.name, files, overlay_HW3)
+        return Drawn(frame.name, files, overlay_HW3, frame.time)
 
     def write_image(self, image: ImageFile, frame: Frame, predicted: Predicted) -> None:
         """Write all files of one image, each under a hidden name first."""
@@ -107,7 +109,7 @@ class VideoOutputs:
     def __init__(self, outputs: Outputs, video: VideoFile) -> None:
         self._outputs = outputs
         self._video = video
-        self._writer: cv2.VideoWriter | None = None
+        self._writer: VideoWriter | None = None
 
     def __enter__(self) -> Self:
         self._remove()
@@ -124,10 +126,10 @@ class VideoOutputs:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
         if drawn.overlay_HW3 is not None:
-            height, width = drawn.overlay_HW3.shape[:2]
+            assert drawn.time is not None, "a video's frame has its time"
             if self._writer is None:
-                self._writer = self._open(width, height)
-            self._writer.write(cv2.cvtColor(drawn.overlay_HW3, cv2.COLOR_RGB2BGR))
+                self._writer = self._open()
+            self._writer.add(drawn.overlay_HW3, drawn.time)
 
     def __exit__(
         self,
@@ -136,21 +138,16 @@ class VideoOutputs:
         trace: TracebackType | None,
     ) -> None:
         if self._writer is not None:
-            self._writer.release()
+            self._writer.close()
         if error is None:
             for path in self._unfinished():
                 _replace(path, path.with_name(path.name[1:]))
         self._remove()
 
-    def _open(self, width: int, height: int) -> cv2.VideoWriter:
+    def _open(self) -> VideoWriter:
         path = self._outputs.folder / "overlays" / f".{self._video.name}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
-        writer = cv2.VideoWriter(
-            str(path), cv2.VideoWriter.fourcc(*CODEC), self._video.fps, (width, height)
-        )
-        if not writer.isOpened():
-            raise OSError(f"can't write {path}: OpenCV has no encoder {CODEC} here")
-        return writer
+        return VideoWriter(path, self._video.facts.rate, self._video.facts.time_base)
 
     def _unfinished(self) -> Iterator[Path]:
         for kind in KINDS:

@@ -19,6 +19,8 @@ from segcore.data.pixels import DepthRange, Shrinking, resized
 from segcore.data.prompts import ImageBoxes, PromptConfig, are_by_class, given_boxes, stack_boxes
 from segcore.metrics.metric import Needs
 from segcore.systems.system import SystemConfig
+from segcore.systems.weights import from_hub
+from segcore.training.checkpoint import BEST, CONFIG
 from segcore.training.costs import Stopwatch
 from segcore.training.ensemble import Ensemble, Network, network_of
 from segcore.training.inference import Masks, by_size, infer, masks
@@ -124,6 +126,37 @@ class Predictor:
             shrinking=restored.shrinking,
             depth_range=restored.depth_range,
         )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        device: str | None = None,
+        precision: Precision | None = None,
+        locations: Mapping[str, str] | None = None,
+        tta: TtaConfig | None = None,
+    ) -> Self:
+        """A network that `segtune publish` wrote.
+
+        Args:
+            name: its folder, or its name on the Hugging Face hub, from where it is downloaded
+                unless the hub's cache has it. No code is ever taken from there.
+            device: as for `load`.
+            precision: alike.
+            locations: alike.
+            tta: alike.
+
+        Raises:
+            ValueError: as `load`, and where the hub has no such model or cannot be reached.
+        """
+        folder = Path(name)
+        if not folder.is_dir():
+            try:
+                folder = from_hub(str(name), (BEST, CONFIG))
+            except ValueError as error:
+                raise ValueError(f"{name} is no folder here, and: {error}") from error
+        return cls.load(folder, device=device, precision=precision, locations=locations, tta=tta)
 
     @property
     def size(self) -> Size:

@@ -6,11 +6,11 @@ Everything is looked over before the first prediction, so that all faults are to
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from itertools import repeat
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,11 +19,10 @@ from segcore.data import pixels
 from segcore.data.faults import Faults
 from segcore.data.prompts import ImageBoxes, are_by_class, given_boxes
 from segcore.predict.boxes import boxes_given, read_image_boxes
+from segcore.predict.video import VideoFacts, decoded, facts
 
 IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
-DEFAULT_FPS = 25.0
-"""Of a video that does not state its own."""
 SHAPES_ALIKE = 0.02
 """How far the aspect ratios of an image and its depth map may differ."""
 LAYOUT = (
@@ -46,6 +45,8 @@ class Frame:
     """Larger is farther."""
     boxes: ImageBoxes | None = None
     """Prompts, in the image's own pixels."""
+    time: Fraction | None = None
+    """Of a video's frame: its time stamp, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,13 @@ class VideoFile:
     name: str
     path: Path
     depth: Path | None
-    count: int
-    """Frames, as the file states it; it may be wrong."""
-    fps: float
-    width: int
-    """Pixels."""
-    height: int
+    facts: VideoFacts
+    """What the file says of itself."""
+
+    @property
+    def count(self) -> int:
+        """Frames, as the file states it; it may be wrong."""
+        return self.facts.count
 
     def frames(self) -> Iterator[Frame]:
         """Decode from the first frame to the last that can be read.
@@ -88,16 +90,15 @@ class VideoFile:
         Raises:
             ValueError: the depth video ends before the video.
         """
-        depths = None if self.depth is None else _decoded(self.depth)
-        for i, image_BGR in enumerate(_decoded(self.path)):
+        depths = None if self.depth is None else decoded(self.depth)
+        for i, (image_HW3, time) in enumerate(decoded(self.path)):
             depth_HW = None
             if depths is not None:
-                depth_BGR = next(depths, None)
-                if depth_BGR is None:
+                read = next(depths, None)
+                if read is None:
                     raise ValueError(f"{self.depth} has only {i} frames, {self.path} has more")
-                depth_HW = depth_BGR[..., 0]  # grey: all channels alike
-            image_HW3 = cv2.cvtColor(image_BGR, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
-            yield Frame(f"{i:06d}", image_HW3, depth_HW)
+                depth_HW = read[0][..., 0]  # grey: all channels alike
+            yield Frame(f"{i:06d}", image_HW3, depth_HW, time=time)
 
 
 Source = ImageFile | VideoFile
@@ -247,15 +248,16 @@ def _check_videos(found: Sequence[tuple[Path, Path | None]], faults: Faults) -> 
     """Open every video and its depth, and note what is wrong."""
     videos = []
     for path, depth in found:
-        video, depths = _open(path, depth), None if depth is None else _open(depth, None)
-        for one in (video, depths):
-            if one is not None and not one.width:
-                faults.add("unreadable video", f"{one.path}: no frame of it can be decoded")
-        if depths is not None and video.width and depths.width:
-            size, depth_size = (video.width, video.height), (depths.width, depths.height)
+        said, of_depth = facts(path), None if depth is None else facts(depth)
+        for one, told in ((path, said), (depth, of_depth)):
+            if told is not None and not told.width:
+                faults.add("unreadable video", f"{one}: no frame of it can be decoded")
+        video = VideoFile(path.stem, path, depth, said)
+        if of_depth is not None and said.width and of_depth.width:
+            size, depth_size = (said.width, said.height), (of_depth.width, of_depth.height)
             _check_shapes(video, size, depth_size, faults)
-            if depths.count < video.count:
-                counts = f"{depths.count} frames for {video.count} of {path}"
+            if of_depth.count < said.count:
+                counts = f"{of_depth.count} frames for {said.count} of {path}"
                 faults.add("depth video that ends too soon", f"{depth}: {counts}")
         videos.append(video)
     return videos
@@ -271,29 +273,3 @@ def _check_shapes(
             "depth map of another shape",
             f"{source.depth}: {depth_width}x{depth_height} for {width}x{height} of {source.path}",
         )
-
-
-def _open(path: Path, depth: Path | None) -> VideoFile:
-    """What a video file says of itself; no width where no frame can be decoded."""
-    first = next(_decoded(path), None)
-    height, width = (0, 0) if first is None else first.shape[:2]
-    capture = cv2.VideoCapture(str(path))
-    try:
-        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        fps = capture.get(cv2.CAP_PROP_FPS)
-    finally:
-        capture.release()
-    return VideoFile(path.stem, path, depth, max(0, count), fps or DEFAULT_FPS, width, height)
-
-
-def _decoded(path: Path) -> Iterator[NDArray[np.uint8]]:
-    """The frames of a video, BGR (H, W, 3)."""
-    capture = cv2.VideoCapture(str(path))
-    try:
-        while True:
-            there, image = capture.read()
-            if not there:
-                return
-            yield image.astype(np.uint8, copy=False)
-    finally:
-        capture.release()

@@ -13,6 +13,8 @@ smp              U-Net and its relatives, by segmentation_models_pytorch: the us
 system           What every system offers: a prediction at any size, its loss, and what may be
                  adapted.
 weights          Pretrained tensors: where they come from, that they fit, and what they hash to.
+weight_files     The files that a network starts from: which, whose, under what licence, and whether
+                 they are there.
 depth_encoders/  Encoders of depth by name, a package.
 dual_encoder/    SRFT-GaLore's system, a package.
 imedsam/         I-MedSAM's system, a package.

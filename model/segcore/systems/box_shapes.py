@@ -21,14 +21,14 @@ from segcore.losses.dice_ce import DiceCe
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
 from segcore.systems.boxes import finished, told
-from segcore.systems.system import Part, System, SystemConfig, Targets
+from segcore.systems.system import LARGEST_SIDE, Part, System, SystemConfig, Targets
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class BoxShapeConfig(SystemConfig):
     """Base of both."""
 
-    image_size: int = Field(default=128, ge=16)
+    image_size: int = Field(default=128, ge=16, le=LARGEST_SIDE)
     """Side of the square image that other systems see: masks are compared at this size."""
     loss: Loss = dataclasses.field(default_factory=DiceCe)
 

@@ -45,7 +45,7 @@ from segcore.systems.blocks import (
 from segcore.systems.pixels import enlarge, logits_at, resize, standardise
 from segcore.systems.rgb_encoders.convolutional import EncoderConfig, keep_statistics
 from segcore.systems.rgb_encoders.sam_model import SamWeights
-from segcore.systems.system import Part, System, SystemConfig, Targets, projections
+from segcore.systems.system import LARGEST_SIDE, Part, System, SystemConfig, Targets, projections
 from segcore.systems.weights import from_elsewhere, read_all, tensors_hash
 
 STRIDES = (4, 8, 16)
@@ -60,7 +60,7 @@ class D2gplandConfig(SystemConfig):
 
     name: ClassVar[str] = "d2gpland"
 
-    image_size: int = Field(default=128, ge=64, multiple_of=32)
+    image_size: int = Field(default=128, ge=64, le=LARGEST_SIDE, multiple_of=32)
     """Side of the square image that both encoders see, pixels; published: 1024. Others are
     resized."""
     encoder: EncoderConfig = dataclasses.field(default_factory=EncoderConfig)

@@ -29,7 +29,15 @@ from segcore.systems.blocks import (
 )
 from segcore.systems.pixels import AS_IT_IS, logits_at, resize, standardise, taken_out
 from segcore.systems.rgb_encoders.sam2 import SIZE_MULTIPLE, Sam2Config
-from segcore.systems.system import Part, Published, System, SystemConfig, Targets, projections
+from segcore.systems.system import (
+    LARGEST_SIDE,
+    Part,
+    Published,
+    System,
+    SystemConfig,
+    Targets,
+    projections,
+)
 from segcore.systems.weights import from_elsewhere, moves, tensors_hash
 
 
@@ -45,7 +53,7 @@ class HieraUnetConfig(SystemConfig):
 
     name: ClassVar[str] = "hiera_unet"
 
-    image_size: int = Field(default=128, ge=64, multiple_of=SIZE_MULTIPLE)
+    image_size: int = Field(default=128, ge=64, le=LARGEST_SIDE, multiple_of=SIZE_MULTIPLE)
     """Side of the square image that the trunk sees, pixels. Other images are resized."""
     sam2: Sam2Config = dataclasses.field(default_factory=Sam2Config)
     """Its neck is loaded and left out."""

@@ -34,7 +34,7 @@ from segcore.systems.blocks import (
 )
 from segcore.systems.pixels import logits_at, resize, standardise
 from segcore.systems.rgb_encoders.sam2 import SIZE_MULTIPLE, Sam2Config
-from segcore.systems.system import Part, System, SystemConfig, Targets, projections
+from segcore.systems.system import LARGEST_SIDE, Part, System, SystemConfig, Targets, projections
 from segcore.systems.weights import from_elsewhere, tensors_hash
 
 
@@ -44,7 +44,7 @@ class Sam2UnetConfig(SystemConfig):
 
     name: ClassVar[str] = "sam2_unet"
 
-    image_size: int = Field(default=128, ge=64, multiple_of=SIZE_MULTIPLE)
+    image_size: int = Field(default=128, ge=64, le=LARGEST_SIDE, multiple_of=SIZE_MULTIPLE)
     """Side of the square image that the trunk sees, pixels; published: 352. Others are resized."""
     sam2: Sam2Config = dataclasses.field(default_factory=Sam2Config)
     """Its neck is loaded and left out. Published is Hiera-L of SAM2, not of SAM2.1; both fit."""

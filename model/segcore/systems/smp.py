@@ -31,7 +31,7 @@ from segcore.systems.rgb_encoders.convolutional import (
     load_encoder,
     replace_norms,
 )
-from segcore.systems.system import Part, System, SystemConfig, Targets
+from segcore.systems.system import LARGEST_SIDE, Part, System, SystemConfig, Targets
 from segcore.systems.weights import tensors_hash
 
 Architecture = Literal[
@@ -49,7 +49,7 @@ class SmpConfig(SystemConfig):
 
     name: ClassVar[str] = "smp"
 
-    image_size: int = Field(default=128, ge=64, multiple_of=32)
+    image_size: int = Field(default=128, ge=64, le=LARGEST_SIDE, multiple_of=32)
     """Side of the square image that the network sees, pixels. Other images are resized, and
     ImageNet's mean and standard deviation are taken out, which is how most encoders were
     trained."""

@@ -14,6 +14,9 @@ from segcore.registry import Choice
 from segcore.systems import SYSTEMS
 from segcore.tables import Table
 
+LARGEST_SIDE = 4096
+"""Of an image that a network sees, pixels: what is above it is a slip of the hand, and would ask
+for more memory than there is before anything could say so."""
 Targets = Literal["attention", "attention+mlp"]
 
 

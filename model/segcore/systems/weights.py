@@ -102,16 +102,20 @@ def only_cached(places: Mapping[str, str]) -> Iterator[None]:
         _places.reset(token)
 
 
-def from_hub(name: str) -> Path:
+def from_hub(name: str, files: tuple[str, ...] = ("config.json", "model.safetensors")) -> Path:
     """The folder of a model on the Hugging Face hub, downloaded unless its cache has it.
+
+    Args:
+        name: of the model.
+        files: of it that are read.
 
     Raises:
         ValueError: no such model, the hub cannot be reached, or `only_cached` and it is not.
     """
-    files, places = ["config.json", "model.safetensors"], _places.get()
+    places = _places.get()
     allowed = places is None
     try:
-        return Path(snapshot_download(name, allow_patterns=files, local_files_only=not allowed))
+        return Path(snapshot_download(name, allow_patterns=[*files], local_files_only=not allowed))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         if places is not None:
             raise ValueError(

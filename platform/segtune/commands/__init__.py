@@ -5,7 +5,7 @@ bundling/ `segtune bundle` and `segtune verify`: a study's evidence in one file.
 datasets/ `segtune data`: what a data set holds, and what is made of it.
 doctor   `segtune doctor`: whether this machine has what a study needs, and what to do where not.
 evaluate `segtune evaluate`: a trained network, or masks from elsewhere, scored on any data set.
-export   `segtune export`: a checkpoint's SAM2 as plain weights that load without segtune.
+exchange/ `segtune export`, `publish` and `weights`: networks out, weights in.
 logs     `segtune logs`: what a trial's training printed.
 names    `segtune list`: what there is to choose from.
 pairs    Which methods and data sets go with which system, for `segtune list`.

@@ -11,6 +11,7 @@ from segtune.commands.shared import (
     folder,
     load_plugins,
     path,
+    plain_console,
     plugin_argument,
     storage_argument,
 )
@@ -102,7 +103,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     args.checkpoints = [one for place in args.checkpoints for one in of_all_seeds(place)]
     _check(args)
     load_plugins(args)
-    notes = Console(stderr=True, soft_wrap=True) if args.json else console
+    notes = plain_console(stderr=True) if args.json else console
     printed = []
     score = score_networks if args.predictions is None else score_masks
     try:

@@ -28,9 +28,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
         console.print(table)
     if args.kind in (None, _PAIRS):
         console.print("pairs: what goes with which system, at its defaults", style="italic")
-        console.print(*pairs.lines(), sep="\n", markup=False, highlight=False)
+        console.print(*pairs.lines(), sep="\n", highlight=False)
     if lacking := extras.without_training():
-        console.print(lacking, markup=False, highlight=False)
+        console.print(lacking, highlight=False)
     return 0
 
 

@@ -245,5 +245,5 @@ def _tell(work: "Work", out: Path, console: Console) -> None:
     stages = (f"{k} {1e3 * s / work.frames:.1f}" for k, s in work.seconds.items())
     console.print(f"milliseconds per frame: {', '.join(stages)}", highlight=False)
     for line in work.short:
-        console.print(f"[yellow]{line}[/]", highlight=False)
+        console.print(line, style="yellow", highlight=False)
     console.print(f"The predictions are in {out.absolute()}", highlight=False)

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             args.study,
             port=args.port,
             beside=beside,
-            tell=lambda text: console.print(text, markup=False, highlight=False),
+            tell=lambda text: console.print(text, highlight=False),
         )
         return 0
     if args.port:
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         args.tables,
         figures=args.tables,
         beside=beside,
-        tell=lambda text: console.print(text, markup=False, highlight=False),
+        tell=lambda text: console.print(text, highlight=False),
     )
     console.print(f"The report is in {written.absolute()}", highlight=False)
     return 0

@@ -79,6 +79,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _train(args: argparse.Namespace, console: Console, tell: "Callable[[Message], None]") -> int:
+    """Run it, and tell how it ended."""
+    # The imports below take seconds: say something first.
+    console.print(f"{args.study}: looking it over, then starting Ray ...", highlight=False)
     from segtune.commands.datasets.describe import describe_once
     from segtune.doctor.processes import PROC, ray_instances
     from segtune.execution import runner
@@ -157,8 +160,9 @@ def _train(args: argparse.Namespace, console: Console, tell: "Callable[[Message]
         console.print(f"{named.name} is finished: all {outcome.total} trials. Nothing to do.")
     if outcome.failed:
         console.print(
-            f"[red]{len(outcome.failed)} of {outcome.total} trials failed[/]: "
-            f"{', '.join(outcome.failed)}. The same command tries them again."
+            Text(f"{len(outcome.failed)} of {outcome.total} trials failed", style="red"),
+            f": {', '.join(outcome.failed)}. The same command tries them again.",
+            sep="",
         )
         if named.study.sequential is not None:
             console.print("No arm gets further seeds until all trials of a look have finished.")

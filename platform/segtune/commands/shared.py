@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+
 if TYPE_CHECKING:
     from segtune.results.storage import Place
     from segtune.study.catalog import Named
@@ -40,6 +42,11 @@ def study_arguments(parser: argparse.ArgumentParser, *, optional: bool = False) 
         default=[],
         help="change the baseline, as in --set schedule.epochs=3; may be repeated",
     )
+
+
+def plain_console(*, stderr: bool = False) -> Console:
+    """A console that prints text as it is: what a user wrote in brackets is no markup."""
+    return Console(stderr=stderr, soft_wrap=True, markup=False, emoji=False)
 
 
 def storage_argument(parser: argparse.ArgumentParser) -> None:
@@ -138,6 +145,8 @@ def folder(text: str) -> "Place":
     """A folder as a person writes it, on a file system or in an object store."""
     from segtune.results.storage import Place
 
+    if not text.strip():
+        raise argparse.ArgumentTypeError("give a folder, or s3://BUCKET/FOLDER, not an empty word")
     try:
         return Place.of(text)
     except ValueError as error:
@@ -166,7 +175,7 @@ def changed_study(args: argparse.Namespace) -> "Named":
     from segtune.study.spec import Search
 
     named = catalog.find(args.study)
-    study, name = named.study, args.name or named.name
+    study, name = named.study, named.name if args.name is None else args.name
     if isinstance(study, Search):
         study = replace(study, num_samples=_num_samples(args, study, name))
     elif args.num_samples is not None:

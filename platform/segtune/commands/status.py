@@ -59,7 +59,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
         return 0
     if not console.is_terminal:
         raise ValueError("--watch redraws a terminal, and the output is none: leave it out")
-    screen = Console()  # of the same terminal, without soft wrap: a line is a line
+    # Of the same terminal, without soft wrap: a line is a line.
+    screen = Console(markup=False, emoji=False)
     with Live(console=screen, auto_refresh=False) as live:
         while True:
             began = time.monotonic()
@@ -95,7 +96,7 @@ def status_screen(study: "StudyStatus", width: int, height: int | None = None) -
         width: of the terminal, columns.
         height: of the terminal, lines: trials that do not fit are counted; None shows all.
     """
-    console = Console(width=width, file=io.StringIO())
+    console = Console(width=width, file=io.StringIO(), markup=False, emoji=False)
     shown = study.trials[:height]
     screen = _screen(study, shown, console)
     if height is None:

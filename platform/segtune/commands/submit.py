@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         )
     where = f"{job_id} --address {args.address}"
     console.print(
-        f"[bold]{job_id}[/] is submitted and goes on without this terminal:\n"
+        f"{job_id} is submitted and goes on without this terminal:\n"
         f"  segtune status {where} --watch    follows it\n"
         f"  segtune stop {where}    ends it; the same submit goes on from there",
         highlight=False,
@@ -100,7 +100,7 @@ def follow_to_end(address: str, job_id: str, console: Console) -> int:
     message = f"{job_id}: {job.status.value.lower()}, exit code {code}"
     if job.driver_exit_code is None and job.message:  # else the log says why
         message += f"\n{job.message.strip()}"
-    console.print(message, highlight=False, markup=False)
+    console.print(message, highlight=False)
     return code
 
 

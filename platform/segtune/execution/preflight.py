@@ -49,7 +49,7 @@ def check_data_and_weights(study: Study, resources: Resources) -> None:
     Raises:
         SpecError: whatever is wrong with them, and arms that change nothing.
     """
-    configs = [t.config for t in _every_trial(study)]
+    configs = [t.config for t in every_trial(study)]
     faults = data_faults(study)
     faults += faults_of(*{repr(c.system): c.system.check_weights for c in configs}.values())
     faults += [
@@ -70,7 +70,7 @@ def data_faults(study: Study) -> list[str]:
     """What is wrong with the data, or with what trials ask of them (classes, folds). Each data set
     is opened once, for all trials that use it, and no image is decoded."""
     users: dict[str, list[Any]] = {}
-    for config in (trial.config for trial in _every_trial(study)):
+    for config in (trial.config for trial in every_trial(study)):
         read = (config.data, config.evaluation, config.train_share, config.fold)
         users.setdefault(repr(read), []).append(config)
     found = []
@@ -98,7 +98,7 @@ def faults_of(*checks: Callable[[], Any]) -> list[str]:
     return found
 
 
-def _every_trial(study: Study) -> list[Trial]:
+def every_trial(study: Study) -> list[Trial]:
     """Every trial of an ablation; of a search, the baseline and both ends of each range."""
     if isinstance(study, Ablation):
         return [*study.tuning_trials(), *study.trials({})]

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from segtune.study.overrides import SpecError
 
+SMALLEST = 0.0001
+"""Ray counts CPUs and GPUs in ten-thousandths: less than one of them is nothing to it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
@@ -72,10 +75,13 @@ def check_amounts(resources: Resources) -> None:
         faults.append(
             f"workers = {resources.workers}:{resources.most}: give the least first, then the most"
         )
-    if not 0 < resources.cpus_per_worker < math.inf:
-        faults.append(f"CPUs per worker = {resources.cpus_per_worker}: give more than 0")
-    if not 0 <= resources.gpus_per_worker < math.inf:
-        faults.append(f"GPUs per worker = {resources.gpus_per_worker}: give 0 or more")
+    cpus, gpus = resources.cpus_per_worker, resources.gpus_per_worker
+    if not SMALLEST <= cpus < math.inf:
+        faults.append(f"CPUs per worker = {cpus}: give at least {SMALLEST}")
+    if not (gpus == 0 or SMALLEST <= gpus < math.inf):
+        faults.append(f"GPUs per worker = {gpus}: give 0, or at least {SMALLEST}")
+    elif gpus > 1 and gpus != int(gpus):
+        faults.append(f"GPUs per worker = {gpus}: above 1 they can't be shared: give whole ones")
     if resources.concurrent is not None and resources.concurrent < 1:
         faults.append(f"concurrent = {resources.concurrent}: give at least 1")
     if not 0 < resources.patience < math.inf:

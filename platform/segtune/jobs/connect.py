@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import logging
 import os
 import urllib.error
 import urllib.request
@@ -16,6 +17,9 @@ from segtune.study.overrides import SpecError
 
 TIMEOUT = 10.0
 """Seconds that a cluster has to answer."""
+_TALKATIVE = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk")
+"""Loggers of Ray's that tell of packages and of connections, which say nothing to a user: what goes
+wrong is raised too."""
 
 
 def connect(address: str) -> JobSubmissionClient:
@@ -37,6 +41,8 @@ def connect(address: str) -> JobSubmissionClient:
                 f"both must be the same. Here: pip install 'ray[default,train,tune]=={version}'"
             ]
         )
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     return JobSubmissionClient(url, headers=headers)
 
 
@@ -82,7 +88,11 @@ def _version(url: str, headers: Mapping[str, str]) -> str:
         return str(answer["ray_version"])
     except urllib.error.HTTPError as error:
         raise SpecError([_refusal(url, error.code, bool(headers))]) from error
-    except (OSError, http.client.HTTPException) as error:
+    except http.client.HTTPException as error:  # its text is what came, whatever bytes they are
+        raise SpecError(
+            [f"what answers at {url} speaks no HTTP: give the address of a dashboard (port 8265)"]
+        ) from error
+    except OSError as error:
         reason = getattr(error, "reason", error)
         raise SpecError(
             [

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Mapping
+from statistics import mean
 from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -25,7 +25,10 @@ class ConsoleObserver:
         self._started: dict[str, float] = {}
         self._latest: dict[str, dict[str, Any]] = {}
         self._ended: dict[str, str | None] = {}
+        self._lasted: dict[str, float] = {}
+        """Seconds of each trial that has ended."""
         self._total = self._before = 0
+        self._concurrent = 1
         self._shown: dict[str, ScoreKind] = {}
         self._began = time.monotonic()
         self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=2)
@@ -46,10 +49,12 @@ class ConsoleObserver:
     def begin(self, total: int, done: int, concurrent: int) -> None:
         """A stage starts."""
         self._total, self._before = self._total + total, self._before + done
+        self._concurrent = max(1, min(concurrent, total - done))
         already = f", {done} of them finished before" if done else ""
         self._console.print(
-            f"[bold]{self._name}[/]: {total} trials{already}; {concurrent} at a time. "
-            "The first take some 15 s to start.",
+            Text.assemble((self._name, "bold"), f": {total} trials{already}; "),
+            f"{concurrent} at a time. The first take some seconds to start.",
+            sep="",
             highlight=False,
         )
 
@@ -89,11 +94,14 @@ class ConsoleObserver:
             best = _number(latest.get(f"{BEST}{name}"), kind.digits)
             outcome = f"best val {kind.label} {best}{_unit(kind)}"
         if error:
-            outcome = f"[red]failed[/]: {escape(error)}"
+            outcome = f"failed: {error}"
         elif latest and not latest.get("final"):
             outcome = f"stopped after epoch {latest['epoch']} of {latest['epochs']}, {outcome}"
+        now = time.monotonic()
+        self._lasted[trial.trial_id] = now - self._started.get(trial.trial_id, now)
         done = self._before + len(self._ended)
-        self._console.print(f"{trial.trial_id}: {outcome}  ({done}/{self._total})", highlight=False)
+        line = f"{trial.trial_id}: {outcome}  ({done}/{self._total})"
+        self._console.print(line, highlight=False, markup=False)
 
     def _draw(self) -> RenderableType:
         running = [t for t in self._started if t not in self._ended]
@@ -128,8 +136,18 @@ class ConsoleObserver:
         done, left = len(self._ended), self._total - self._before - len(self._ended)
         text = f"{self._before + done} of {self._total} done, {seconds:.0f} s"
         if done and left:
-            text += f", about {seconds / done * left:.0f} s to go"
+            text += f", about {self._to_go(left):.0f} s to go"
         return Text(text, style="bold")
+
+    def _to_go(self, left: int) -> float:
+        """Seconds until all trials have ended: the mean of those that did for each that is left, as
+        many at a time as run, less what the running ones have behind them."""
+        usual = mean(self._lasted.values())
+        now = time.monotonic()
+        running = [now - t for trial, t in self._started.items() if trial not in self._ended]
+        own = [max(0.0, usual - elapsed) for elapsed in running]
+        waiting = usual * max(0, left - len(running))
+        return max([(sum(own) + waiting) / self._concurrent, *own])
 
 
 def _unit(kind: ScoreKind) -> str:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from segtune.results.storage import Place, Storage
+from segtune.results.study_form import check_form
 from segtune.study.definition import SCHEMA_VERSION
 
 
@@ -29,7 +30,8 @@ def read(storage: Storage, study: str) -> dict[str, Any] | None:
         return None
     try:
         definition: dict[str, Any] = json.loads(path.read())
-    except ValueError as error:
+        check_form(definition)
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is damaged: {error}. Delete it: a run with the same study writes it anew"
         ) from error

@@ -184,7 +184,9 @@ def _past(
     for epoch in sorted(epochs):
         if stopped is None or epoch <= stopped:  # its worker may have got further
             curve.add(epoch, epochs[epoch].metrics, epochs[epoch].selection)
-    best = epochs[row["best_epoch"]].metrics if row["best_epoch"] in epochs else {}
+    best: Mapping[str, float] = (
+        epochs[row["best_epoch"]].metrics if row["best_epoch"] in epochs else {}
+    )
     if curve.at_best and stopped is not None:  # what it was worth where it was stopped
         best = curve.at_best[max(curve.at_best)]
     return PastTrial(

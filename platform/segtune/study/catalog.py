@@ -3,6 +3,7 @@
 import ast
 import importlib
 import pkgutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -76,8 +77,13 @@ def find(study: str) -> Named:
     if not callable(make):
         raise SpecError([f"{study}: no function `study()` that returns an Ablation or a Search"])
     try:
-        value: Any = make()
-    except Exception as error:
+        with warnings.catch_warnings():
+            # Choices that Optuna can't write down are refused by `segtune.study.validate_search`.
+            warnings.filterwarnings("ignore", "Choices for a categorical distribution")
+            value: Any = make()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit() in a file must not look like success
         raise _refusal(study, error) from error
     if not isinstance(value, Ablation | Search):
         raise SpecError(
@@ -122,12 +128,17 @@ def load_file(path: Path) -> ModuleType:
         )
     try:
         return plugins.load(path)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise _refusal(str(path), error) from error
 
 
-def _refusal(study: str, error: Exception) -> SpecError:
+def _refusal(study: str, error: BaseException) -> SpecError:
     """What went wrong in a study's file, as far as a person needs it."""
     if isinstance(error, ValueError):
         return SpecError([f"{study}: {fault}" for fault in value_faults(error, "")])
-    return SpecError([f"{study} can't be read: {type(error).__name__}: {error}"])
+    if isinstance(error, SystemExit):
+        return SpecError([f"{study} ends the program (sys.exit): leave that out of a study's file"])
+    told = f"{type(error).__name__}: {error}".strip().removesuffix(":")
+    return SpecError([f"{study} can't be read: {told}"])

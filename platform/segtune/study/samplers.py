@@ -1,5 +1,6 @@
 """Optuna's samplers, by name."""
 
+import importlib.util
 import inspect
 import warnings
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ from optuna.samplers import BaseSampler, BruteForceSampler
 from optuna.trial import FrozenTrial, TrialState
 
 EXHAUSTIVE = "BruteForceSampler"
+_NEEDS = {"CmaEsSampler": "cmaes", "GPSampler": "torch"}
+"""Sampler -> the package that it imports beyond Optuna's own requirements."""
 
 
 class EveryCombination(BruteForceSampler):
@@ -32,15 +35,23 @@ class EveryCombination(BruteForceSampler):
 
 
 def sampler_names() -> list[str]:
-    """The samplers that can be used, whatever options they may need."""
+    """The samplers that can be used here, whatever options they may need."""
     found = []
     for name in optuna.samplers.__all__:
         cls = getattr(optuna.samplers, name)
         if name.endswith("Sampler") and name != "GridSampler" and inspect.isclass(cls):
             parameters = inspect.signature(cls).parameters
-            if "seed" in parameters:
+            if "seed" in parameters and missing_package(name) is None:
                 found.append(name)
     return found
+
+
+def missing_package(name: str) -> str | None:
+    """The package that a sampler needs and this installation lacks; None where it lacks none."""
+    package = _NEEDS.get(name)
+    if package is None or importlib.util.find_spec(package) is not None:
+        return None
+    return package
 
 
 def sampler(name: str, options: Mapping[str, Any], seed: int) -> BaseSampler:

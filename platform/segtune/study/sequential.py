@@ -25,7 +25,7 @@ class Sequential:
 
     at_least: Annotated[int, Field(ge=3)] = 3
     """Three at least, since with fewer there is no test."""
-    at_most: int = 20
+    at_most: Annotated[int, Field(le=1000)] = 20
     first: Annotated[int, Field(ge=0)] = 0
     """Of a search's finalists one that the search does not train with."""
 

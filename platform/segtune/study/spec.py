@@ -3,13 +3,14 @@
 The configuration of a trial may be any frozen dataclass.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from optuna.distributions import BaseDistribution
-from pydantic import ConfigDict
+from pydantic import AfterValidator, ConfigDict
 from pydantic.dataclasses import dataclass as checked
 
 from segtune.study.arms import changes_between, leave_out, unique_name
@@ -23,6 +24,16 @@ from segtune.study.trial import Role, Trial, arm_trial_id
 Weights = Literal["images", "patients"]
 
 _STRICT = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+def _configuration(value: Any) -> Any:
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        raise ValueError("give a configuration, such as nano()")
+    return value
+
+
+Configuration = Annotated[Any, AfterValidator(_configuration)]
+"""Of a training: a value of any frozen dataclass."""
 
 
 @checked(frozen=True, config=_STRICT)
@@ -98,7 +109,7 @@ class Ablation:
     """A baseline and named arms that differ from it, with the same seeds for all."""
 
     question: str
-    baseline: Any
+    baseline: Configuration
     """Configuration that every arm changes."""
     arms: Mapping[str, Changes]
     """The other arms: what each changes."""
@@ -255,7 +266,7 @@ class Search:
     """A space of changes to a baseline, searched by Optuna; the baseline is its first trial."""
 
     question: str
-    baseline: Any
+    baseline: Configuration
     space: Mapping[str, BaseDistribution | When]
     """Dotted field -> where its values may lie; `When` for a field that goes with another."""
     num_samples: int

@@ -1,16 +1,18 @@
 """Find every mistake in a study before anything starts."""
 
-import dataclasses
+import math
 import re
 from typing import Any
 
 from segtune.study.overrides import SpecError, apply, flatten
 from segtune.study.scores import headline, margin_faults, scores
-from segtune.study.spec import Ablation, Study
+from segtune.study.spec import Ablation, Search, Study
 from segtune.study.validate_search import faults_of_search, try_changes
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
 """Of a study, or of an arm."""
+MOST_TRIALS = 100_000
+"""What has more is a slip of the hand, and listing it would take all memory."""
 
 
 def validate(study: Study) -> None:
@@ -19,11 +21,20 @@ def validate(study: Study) -> None:
     Raises:
         SpecError: one line per mistake, with the choices and the fix.
     """
-    if not dataclasses.is_dataclass(study.baseline):
-        raise SpecError([f"baseline = {study.baseline!r}: give a configuration, such as nano()"])
+    if (trials := _trials(study)) > MOST_TRIALS:
+        raise SpecError([f"the study has {trials:,} trials: give at most {MOST_TRIALS:,}"])
     faults = _check_ablation(study) if isinstance(study, Ablation) else faults_of_search(study)
     if faults:
         raise SpecError(faults)
+
+
+def _trials(study: Study) -> int:
+    """How many a study has at most, without making any."""
+    if isinstance(study, Search):
+        return study.num_samples + study.finalists * len(study.all_finalist_seeds)
+    arms = study.all_arms()
+    tuning = sum(math.prod(map(len, o.values())) for a in arms if (o := study.tuned_over(a)))
+    return len(arms) * len(study.all_seeds) * (study.folds or 1) + tuning
 
 
 def is_name(text: str) -> bool:
@@ -63,10 +74,11 @@ def _check_ablation(study: Ablation) -> list[str]:
         if found:
             continue
         twin = seen.setdefault(_identity(config), arm)
+        hint = " (`factorial(..., baseline=...)` does)" if twin == study.baseline_arm else ""
         if twin != arm:
             faults.append(
                 f"arm {arm} is the same as {twin}, with {dict(changes)}: change something that "
-                "matters, or leave one of them out"
+                f"matters, or leave one of them out{hint}"
             )
     return faults + _check_tune(study)
 
@@ -128,6 +140,14 @@ def _check_tune(study: Ablation) -> list[str]:
     if study.tune and len(set(budgets.values())) > 1:
         counts = ", ".join(f"{arm} {n}" for arm, n in budgets.items())
         faults.append(f"tune: every arm needs the same number of candidates, but: {counts}")
+    tuned = {f"tune of arm {arm}": over for arm, over in study.tune.items()}
+    if study.tune_each_arm:
+        tuned["tune_each_arm"] = study.tune_each_arm
+    for what, over in tuned.items():
+        empty = [field for field, values in over.items() if not values]
+        faults += [f"{what}: {field} has no values: give two or more" for field in empty]
+        if not over:
+            faults.append(f"{what} has no fields: give one and its values, or leave the arm out")
     for arm, changes in arms.items():
         candidates = study.candidates(arm)
         if any(candidates.count(c) > 1 for c in candidates):

@@ -1,16 +1,18 @@
 """Find every mistake in a search."""
 
 import itertools
+import math
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import optuna
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.exceptions import ExperimentalWarning
 
 from segtune.study.costs import COSTS
 from segtune.study.overrides import Changes, SpecError, apply, flatten
-from segtune.study.samplers import EXHAUSTIVE, sampler, sampler_names
+from segtune.study.samplers import EXHAUSTIVE, missing_package, sampler, sampler_names
 from segtune.study.scores import margin_faults, scores
 from segtune.study.space import (
     When,
@@ -42,6 +44,7 @@ def faults_of_search(study: Search) -> list[str]:
     if not study.space:
         faults.append("space is empty: give at least one field to search")
     faults += _conditions(study)
+    faults += _ranges(study)
     faults += _values(study)
     faults += _objectives(study)
     faults += _scheduler(study)
@@ -92,6 +95,29 @@ def _conditions(study: Search) -> Iterator[str]:
                 )
 
 
+def _ranges(study: Search) -> Iterator[str]:
+    """What Optuna can't write down, or can't draw from."""
+    for field in study.space:
+        where = distribution(study.space, field)
+        if isinstance(where, CategoricalDistribution):
+            for choice in where.choices:
+                if not _can_be_written(choice):
+                    yield (
+                        f"space: {field} can't be drawn from {choice!r}: choices are numbers, "
+                        "words, True, False and None; a search draws what a tuple holds by fields "
+                        "of their own, or the tuples are arms of an ablation"
+                    )
+        elif isinstance(where, FloatDistribution) and not math.isfinite(where.high - where.low):
+            yield f"space: {field} lies in {where}: give finite ends"
+
+
+def _can_be_written(choice: Any) -> bool:
+    """Whether Optuna's journal gives a choice back as it was."""
+    if isinstance(choice, float):
+        return math.isfinite(choice)
+    return choice is None or isinstance(choice, bool | int | str)
+
+
 def _circular(study: Search, field: str) -> bool:
     seen = [field]
     while isinstance(when := study.space.get(seen[-1]), When):
@@ -137,6 +163,8 @@ def _objectives(study: Search) -> Iterator[str]:
     for constraint in study.constraints:
         if constraint.metric not in allowed:
             yield f"constraint {constraint.metric!r}: choose one of {', '.join(allowed)}"
+        if not math.isfinite(constraint.limit):
+            yield f"constraint {constraint}: give a finite number, or leave the constraint out"
 
 
 def _scheduler(study: Search) -> Iterator[str]:
@@ -205,6 +233,11 @@ def _sampler(study: Search, *, drawable: bool) -> list[str]:
     """Check that the sampler can be built, and can draw from this space for these objectives."""
     if study.sampler == "GridSampler":
         return [f"sampler GridSampler keeps no grid from one run to the next: use {EXHAUSTIVE}"]
+    if (package := missing_package(study.sampler)) is not None:
+        return [
+            f"sampler {study.sampler} needs the package {package}, which is not installed: "
+            f"pip install {package}, or choose one of {', '.join(sampler_names())}"
+        ]
     known = sampler_names()
     if study.sampler not in known:
         return [f"sampler {study.sampler!r} can't be used: choose one of {', '.join(known)}"]

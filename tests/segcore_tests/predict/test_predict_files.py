@@ -3,8 +3,10 @@
 import dataclasses
 import json
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -21,6 +23,8 @@ from segcore.predict import Predicted, Predictor, drawing
 from segcore.predict.files import predict_files
 from segcore.predict.outputs import KINDS, Outputs
 from segcore.predict.sources import find_sources
+from segcore.predict.video import VideoWriter
+from segcore.predict.video import decoded as decoded_frames
 from segcore.presets import nano
 from segcore.systems.dual_encoder.fusion import FusionConfig
 from segcore.systems.dual_encoder.network import DualEncoderConfig
@@ -144,6 +148,51 @@ def test_a_video(checkpoint: Path, here: Path) -> None:
         wanted = drawing.overlay(original[..., ::-1], predicted, drawing.contours(predicted))
         off = np.abs(overlay.astype(int) - wanted[..., ::-1]).mean()
         assert off < np.abs(overlay.astype(int) - original).mean() / 2, "coding loses less"
+
+
+def test_a_video_keeps_its_times_and_plays_in_browsers(checkpoint: Path, here: Path) -> None:
+    """H.264 in 4:2:0 with even sides; frames at uneven times; a film that was held upright."""
+    times = [Fraction(n, 90_000) for n in (900, 3_603, 12_000, 12_001, 99_999)]
+    for path in (here / "scene.mkv", here / "depth" / "scene.mkv"):
+        path.parent.mkdir(exist_ok=True)
+        with av.open(str(path), "w", format="mp4") as film:
+            stream = film.add_stream("ffv1", rate=25)
+            stream.height, stream.width, stream.pix_fmt = 61, 95, "bgr0"
+            stream.codec_context.time_base = Fraction(1, 90_000)
+            stream.set_display_rotation(90)
+            for n, time in enumerate(times):
+                frame = av.VideoFrame.from_ndarray(picture(n, 61, 95), format="rgb24")
+                frame.pts, frame.time_base = int(time * 90_000), Fraction(1, 90_000)
+                film.mux(stream.encode(frame))
+            film.mux(stream.encode())
+    read = list(decoded_frames(here / "scene.mkv"))
+    assert [time for _, time in read] == times
+    assert all((image == np.rot90(picture(n, 61, 95))).all() for n, (image, _) in enumerate(read))
+    command = ["predict", str(checkpoint), "scene.mkv", "--depth", "depth", "--write", "overlays"]
+    assert main([*command, "--device", "cpu"]) == 0
+    written = here / "predictions" / "overlays" / "scene.mp4"
+    with av.open(str(written)) as film:
+        stream = film.streams.video[0]
+        assert stream.codec_context.name == "h264"
+        assert stream.codec_context.pix_fmt == "yuv420p"
+    content = written.read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat"), "plays before it is all there"
+    again = list(decoded_frames(written))
+    assert [time for _, time in again] == times
+    assert all(image.shape == (96, 62, 3) for image, _ in again), "made even"
+
+
+def test_colours_of_a_video_are_kept(tmp_path: Path) -> None:
+    colours = np.array([[[200, 30, 40], [20, 180, 90]]], np.uint8)
+    image_HW3 = colours.repeat(64, axis=0).repeat(48, axis=1)
+    writer = VideoWriter(tmp_path / "flat.mp4", Fraction(25), Fraction(1, 25))
+    writer.add(image_HW3, Fraction(0))
+    writer.close()
+    for seen in (
+        decoded(tmp_path / "flat.mp4")[0][..., ::-1],
+        next(decoded_frames(tmp_path / "flat.mp4"))[0],
+    ):
+        assert np.abs(seen[32, [10, 80]].astype(int) - colours[0]).max() <= 5
 
 
 def test_every_fault_in_one_message(

@@ -211,3 +211,95 @@ def test_a_name_in_use_by_another_definition(capsys: pytest.CaptureFixture[str])
     message = refused(capsys, "run", "demo", "--set", "schedule.epochs=99")
     assert "schedule.epochs was 6, now 99" in message
     assert "--name" in message
+
+
+ODD_STUDIES = {
+    "Search(**S, constraints=(AtMost('assd', float('nan')),))": "constraint assd at most nan: give",
+    "Search(**S, constraints=(AtLeast('dice', float('inf')),))": "give a finite number",
+    "Search(**{**S, 'space': {'evaluation.select_on': CategoricalDistribution((('a', 'b'),))}})": (
+        "can't be drawn from ('a', 'b'): choices are numbers"
+    ),
+    "Search(**S, sampler='CmaEsSampler')": "needs the package cmaes, which is not installed",
+    "Ablation(**A, tune_each_arm={'optim.lr': ()})": "tune_each_arm: optim.lr has no values",
+    "Ablation(**A, tune={'lora': {}})": "tune of arm lora has no fields",
+    "Ablation(**A, folds=10**9)": "give at most 100,000",
+    "Ablation(**{**A, 'arms': {'wide': {'method.rank': 10**9}}})": "less than or equal to 4096",
+    "Ablation(**{**A, 'arms': {'large': {'system.image_size': 10**6}}})": (
+        "less than or equal to 4096"
+    ),
+    "Ablation(**{**A, 'baseline': type(nano())})": "baseline: give a configuration, such as nano()",
+    "Ablation(**{**A, 'arms': factorial({'method.rank': (8, 4)})})": (
+        "`factorial(..., baseline=...)` does"
+    ),
+    "sys.exit(0)": "ends the program (sys.exit)",
+    "(_ for _ in ()).throw(GeneratorExit('gone'))": "can't be read: GeneratorExit: gone",
+}
+
+
+@pytest.mark.parametrize("made", ODD_STUDIES)
+def test_a_study_that_can_not_be(capsys: pytest.CaptureFixture[str], made: str) -> None:
+    Path("mine.py").write_text(
+        "import sys\n"
+        "from optuna.distributions import CategoricalDistribution, IntDistribution\n"
+        "from segcore.presets import nano\n"
+        "from segtune import *\n"
+        "S = dict(question='?', baseline=nano(), num_samples=3,\n"
+        "         space={'method.rank': IntDistribution(2, 16)},\n"
+        "         objectives=(Objective('dice', 'maximize'),))\n"
+        "A = dict(question='?', baseline=nano(), seeds=(0,), arms={'lora': {'method': 'lora'}})\n"
+        f"def study():\n    return {made}\n"
+    )
+    assert ODD_STUDIES[made] in refused(capsys, "run", "mine.py")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--cpus-per-worker", "1e-9"), "CPUs per worker = 1e-09: give at least 0.0001"),
+        (("--gpus-per-worker", "1.5"), "above 1 they can't be shared"),
+        (("--name", ""), "'' can't name a study"),
+    ],
+)
+def test_options_that_can_not_be(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], told: str
+) -> None:
+    assert told in refused(capsys, "run", "demo", *words)
+
+
+def test_a_storage_without_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "demo", "--storage", ""])
+    assert "give a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("held", ["[]", "null", "3", '{"arms": 3}', '{"scores": {"dice": 1}}'])
+def test_a_definition_that_is_none(capsys: pytest.CaptureFixture[str], held: str) -> None:
+    Path("results/demo").mkdir(parents=True)
+    Path("results/demo/study.json").write_text(held)
+    assert "study.json is damaged" in refused(capsys, "status", "demo")
+
+
+def test_what_a_user_wrote_in_brackets_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.yaml").write_text(
+        "{kind: ablation, question: 'Rank in [a, b]? [/lora] :smile:', baseline: {preset: nano},"
+        " arms: {lora: {method: lora}}, seeds: [0]}"
+    )
+    assert main(["show", "mine.yaml"]) == 0
+    assert "Rank in [a, b]? [/lora] :smile:" in capsys.readouterr().out
+
+
+def test_what_nobody_foresaw_is_one_line_and_a_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(*_: object) -> int:
+        raise KeyError("nobody")
+
+    monkeypatch.setattr("segtune.commands.names.run", broken)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert main(["list"]) == 3
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    (log,) = tmp_path.glob("segtune-error-*.log")
+    assert str(log) in message
+    assert "KeyError: 'nobody'" in message
+    assert log.read_text().startswith("$ segtune list\nTraceback")

@@ -1,8 +1,10 @@
 """What a person sees while a study runs."""
 
 import io
+import re
 from typing import Any
 
+import pytest
 from rich.console import Console
 from support.score_kinds import Scored
 
@@ -81,3 +83,20 @@ def test_on_a_terminal_there_is_a_table_with_what_is_left() -> None:
         progress.reported(trial(), REPORT)
     assert "1/2" in text.getvalue()
     assert "1 of 3 done" in text.getvalue()
+
+
+def test_the_first_estimate_counts_the_trials_that_run_beside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ten trials of 40 s, two at a time: 200 s in all, of which 40 are over."""
+    now = 0.0
+    monkeypatch.setattr("segtune.observers.console.time.monotonic", lambda: now)
+    progress, _ = shown(terminal=True)
+    progress.begin(total=10, done=0, concurrent=2)
+    for name in ("a-s0", "b-s0"):
+        progress.started(trial(trial_id=name))
+    now = 40.0
+    progress.ended(trial(trial_id="a-s0"), None)
+    progress.started(trial(trial_id="c-s0"))
+    (found,) = re.findall(r"about (\d+) s to go", str(progress._summary()))
+    assert 0.9 * 160 < int(found) < 1.3 * 160

@@ -423,7 +423,7 @@ def test_a_worker_must_fit_on_a_node() -> None:
     check_resources(Resources(workers=2, gpus_per_worker=4), nodes, "the cluster")
     with pytest.raises(SpecError, match="all it asks for on one node"):
         check_resources(Resources(gpus_per_worker=8), nodes, "the cluster")
-    with pytest.raises(SpecError, match="give more than 0"):
+    with pytest.raises(SpecError, match="give at least 0.0001"):
         check_resources(Resources(cpus_per_worker=float("nan")), nodes, "the cluster")
 
 

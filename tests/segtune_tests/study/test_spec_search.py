@@ -98,7 +98,7 @@ def test_the_values_of_a_field_are_tried_beside_what_they_need() -> None:
         ({"sampler": "PartialFixedSampler"}, "choose one of BruteForceSampler"),
         ({"sampler": "NSGAIISampler", "sampler_options": {"size": 4}}, "size"),
         ({"sampler_options": {"seed": 4}}, "a seed is the study's own"),
-        ({"sampler": "CmaEsSampler"}, "multi-objective"),
+        ({"sampler": "CmaEsSampler"}, "needs the package cmaes"),
         ({"sampler": "BruteForceSampler"}, "step"),
         (
             {"sampler": "BruteForceSampler", "space": {"tool.teeth": IntDistribution(7, 9)}},

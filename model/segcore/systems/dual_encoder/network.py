@@ -28,7 +28,7 @@ from segcore.systems.dual_encoder.fusion import Fusion, FusionConfig
 from segcore.systems.pixels import Enlarging, logits_at, resize
 from segcore.systems.rgb_encoders.rgb_encoder import RgbEncoderConfig, below
 from segcore.systems.rgb_encoders.sam2 import Sam2Config
-from segcore.systems.system import Part, Published, System, SystemConfig, Targets
+from segcore.systems.system import LARGEST_SIDE, Part, Published, System, SystemConfig, Targets
 from segcore.systems.weights import from_elsewhere, read_all, tensors_hash
 
 
@@ -40,7 +40,7 @@ class DualEncoderConfig(SystemConfig):
     renamed: ClassVar[Mapping[str, str]] = {"sam2": "rgb"}
     """Fields of earlier versions -> what took their place, for the message."""
 
-    image_size: int = Field(default=128, ge=64)
+    image_size: int = Field(default=128, ge=64, le=LARGEST_SIDE)
     """Side of the square image that the RGB encoder sees, pixels: a multiple of 32 for SAM2, of 16
     for most others. Other images are resized."""
     rgb: RgbEncoderConfig = dataclasses.field(default_factory=Sam2Config)

@@ -28,6 +28,7 @@ from segcore.systems.imedsam.uncertainty import SamplingConfig, generator_of
 from segcore.systems.pixels import AS_IT_IS, logits_at, resize, standardise, taken_out
 from segcore.systems.rgb_encoders.sam_model import SamWeights
 from segcore.systems.system import (
+    LARGEST_SIDE,
     Part,
     Published,
     Role,
@@ -45,7 +46,7 @@ class IMedSamConfig(SystemConfig):
 
     name: ClassVar[str] = "imedsam"
 
-    image_size: int = Field(default=128, ge=32, multiple_of=16)
+    image_size: int = Field(default=128, ge=32, le=LARGEST_SIDE, multiple_of=16)
     """Side of the square image that SAM sees, pixels. Other images are resized."""
     sam: SamWeights = dataclasses.field(default_factory=SamWeights)
     standardise: bool = True

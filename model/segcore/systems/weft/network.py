@@ -23,7 +23,7 @@ from segcore.registry import STRICT
 from segcore.systems.norms import Norm, norm_of
 from segcore.systems.pixels import enlarge, resize, standardise
 from segcore.systems.rgb_encoders.vit import VitWeights, embed
-from segcore.systems.system import Part, System, SystemConfig, Targets, projections
+from segcore.systems.system import LARGEST_SIDE, Part, System, SystemConfig, Targets, projections
 from segcore.systems.weft.adapter import STAGES, AdapterConfig, Stage, check_width, flat
 from segcore.systems.weft.experts import Choice, ExpertConfig, Pyramid, expert_maps
 from segcore.systems.weft.head import HeadConfig, class_logits, decided
@@ -37,7 +37,7 @@ class WeftConfig(SystemConfig):
 
     name: ClassVar[str] = "weft"
 
-    image_size: int = Field(default=128, ge=64)
+    image_size: int = Field(default=128, ge=64, le=LARGEST_SIDE)
     """Side of the square image that the transformer sees, pixels; a multiple of its patch's. Other
     images are resized."""
     vit: VitWeights = dataclasses.field(default_factory=VitWeights)

@@ -160,7 +160,7 @@ def _check(args: argparse.Namespace, console: Console) -> int:
     if not found.faults:
         console.print("in order")
         return 0
-    console.print("faults:", *found.faults.lines(), sep="\n", highlight=False, markup=False)
+    console.print("faults:", *found.faults.lines(), sep="\n", highlight=False)
     return 2
 
 
@@ -225,7 +225,7 @@ def _describe(args: argparse.Namespace, console: Console) -> int:
     named = changed_study(args)
     with console.status("counting what the data hold"):
         found = describe(named.study, named.name, args.storage)
-    console.print(*lines(found), sep="\n", highlight=False, markup=False)
+    console.print(*lines(found), sep="\n", highlight=False)
     return 0
 
 
@@ -249,7 +249,7 @@ def _to_nnunet(args: argparse.Namespace, console: Console) -> int:
     counts = ", ".join(f"{n} {split}" for split, n in written.cases.items())
     console.print(f"{folder}: {counts} cases", highlight=False)
     if data.has_depth:
-        console.print("[yellow]its depth maps are left out[/]", highlight=False)
+        console.print("its depth maps are left out", style="yellow", highlight=False)
     for line in (
         f"nnUNetv2_plan_and_preprocess -d {args.number}",
         f"cp {folder}/{nnunet_layout.FOLDS} $nnUNet_preprocessed/{folder.name}/",
@@ -257,7 +257,7 @@ def _to_nnunet(args: argparse.Namespace, console: Console) -> int:
         f"nnUNetv2_predict -d {args.number} -c 2d -f 0 -i {folder}/imagesTs -o predicted",
         f"segtune evaluate --predictions predicted --data {args.name} ...",
     ):
-        console.print(f"  {line}", highlight=False, markup=False)
+        console.print(f"  {line}", highlight=False)
     return 0
 
 

@@ -56,7 +56,7 @@ def describe_once(study: "Study", name: str, storage: "Place", console: Console)
             describe(study, name, storage)
     except (ValueError, OSError) as error:
         told = f"what the data hold was not counted: {str(error).partition(chr(10))[0]}"
-        console.print(f"[yellow]{told}[/]", highlight=False)
+        console.print(told, style="yellow", highlight=False)
 
 
 def lines(sets: "tuple[SetFacts, ...]") -> Iterator[str]:

@@ -90,7 +90,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         asked.data.name, dataset.content_hash(), args.split, args.seed, tuple(levels)
     )
     console.print(_table(found))
-    console.print(*_floors(found), sep="\n", highlight=False, markup=False)
+    console.print(*_floors(found), sep="\n", highlight=False)
     if args.out is not None:
         args.out.write_bytes(label_noise.to_bytes(found))
     if asked.study is not None:

@@ -47,7 +47,7 @@ def owner_of(args: argparse.Namespace, place: Place | None, digest: str, console
                 )
             if row["status"] != "finished":
                 told = f"{trial_id} is {row['status']}: its best epoch so far is scored, and the "
-                console.print(f"[yellow]{told}report leaves it out[/]", highlight=False)
+                console.print(f"{told}report leaves it out", style="yellow", highlight=False)
             subject = Subject(
                 trial_id=trial_id,
                 arm=row["arm"],
@@ -171,4 +171,4 @@ def _tell_unfinished(storage: Place, study: str, trials: Sequence[str], console:
     early = [trial for trial in trials if status.get(trial, "finished") != "finished"]
     if early:
         told = f"not finished: {', '.join(early)}: their best epochs so far are averaged, and the "
-        console.print(f"[yellow]{told}report leaves the ensemble out[/]", highlight=False)
+        console.print(f"{told}report leaves the ensemble out", style="yellow", highlight=False)

@@ -110,7 +110,7 @@ def _member(
     if faults := [*again.faults(restored, retest, dataset)]:
         raise ValueError("\n".join(faults))
     for doubt in again.doubts(restored, retest, dataset):
-        console.print(f"[yellow]{doubt}[/]", highlight=False)
+        console.print(doubt, style="yellow", highlight=False)
     return _Member(place, digest, restored, usual, retest, measured, dataset)
 
 
