@@ -7,7 +7,7 @@ the command line asks here why an import failed.
 
 import importlib.util
 
-OFFERED = ("train", "figures", "submit", "importance", "mlflow", "wandb")
+OFFERED = ("train", "figures", "onnx", "submit", "importance", "mlflow", "wandb")
 """Extras for users, what others contain first; the rest are for those who work on segtune."""
 TRAINING = ("torch", "ray")
 """Modules, and distributions, without which nothing is trained."""

@@ -6,6 +6,7 @@ drawing    What a prediction looks like: palette masks, contours, overlays.
 export     A trained network's SAM2 as plain weights, for programs without segtune.
 files      From files to files: decode ahead, predict in batches, write behind.
 given_masks  Masks that another program predicted, read back to be scored.
+graph      A whole predictor as one graph: ONNX, or torch's own export.
 label_noise/  How much two annotators disagree: truth against truth that another might have drawn.
 outputs    What predictions leave on disk: files that are whole, or not there.
 predictor  `Predictor`: images in, masks out, from a checkpoint and nothing else.
