@@ -14,6 +14,7 @@ from segtune import extras
 from segtune.commands import (
     doctor,
     evaluate,
+    logs,
     names,
     plan,
     predict,
@@ -55,6 +56,7 @@ COMMANDS: Mapping[str, Command] = {
     "submit": submit,
     "stop": stop,
     "status": status,
+    "logs": logs,
     "report": report,
     "sync": sync,
     "data": data,

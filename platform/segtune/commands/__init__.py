@@ -6,6 +6,7 @@ datasets/ `segtune data`: what a data set holds, and what is made of it.
 doctor   `segtune doctor`: whether this machine has what a study needs, and what to do where not.
 evaluate `segtune evaluate`: a trained network, or masks from elsewhere, scored on any data set.
 exchange/ `segtune export`, `publish` and `weights`: networks out, weights in.
+logs     `segtune logs`: what a trial's training printed.
 names    `segtune list`: what there is to choose from.
 pairs    Which methods and data sets go with which system, for `segtune list`.
 plan     `segtune plan`: seeds and patients that a study's verdict takes, and what they cost.

@@ -22,7 +22,10 @@ from segtune.commands.shared import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from segtune.execution.resources import Resources
+    from segtune.observers.webhook import Message
 
 HELP = "train what is left of a study"
 
@@ -33,6 +36,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     storage_argument(parser)
     parser.add_argument("--address", help="a Ray cluster; default: $RAY_ADDRESS, else a local one")
     log_argument(parser)
+    parser.add_argument(
+        "--notify",
+        metavar="URL",
+        help="a webhook that is told when the run ends, in JSON (Slack's: its text); default: "
+        "$SEGTUNE_NOTIFY. The address is kept nowhere",
+    )
     resource_arguments(parser)
     part_arguments(parser)
 
@@ -78,6 +87,19 @@ def resource_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the study; 1 where trials failed."""
+    from segtune.observers import webhook
+
+    url = webhook.address(args.notify)
+
+    def tell(message: "Message") -> None:
+        if url is not None and (why := webhook.send(url, message)):
+            console.print(f"No notification was sent: {why}", style="yellow", highlight=False)
+
+    return _train(args, console, tell)
+
+
+def _train(args: argparse.Namespace, console: Console, tell: "Callable[[Message], None]") -> int:
+    """Run it, and tell how it ended."""
     # The imports below take seconds: say something first.
     console.print(f"{args.study}: looking it over, then starting Ray ...", highlight=False)
     from segtune.commands.datasets.describe import describe_once
@@ -90,6 +112,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segtune.observers.links import LinksObserver
     from segtune.observers.prometheus import PrometheusObserver
     from segtune.observers.tracking import TrackingObserver
+    from segtune.observers.webhook import Message
     from segtune.report.evidence.sequential.looks import undecided
     from segtune.results.storage import Place
     from segtune.study.rates import unusual_rates
@@ -139,13 +162,20 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 undecided=undecided,
                 part=part,
             )
+        except KeyboardInterrupt:
+            tell(Message(f"{named.name} was interrupted", named.name, "interrupted"))
+            raise
         except runner.StudyStopped as stopped:
+            tell(Message(f"{named.name} stopped: {stopped}", named.name, "stopped"))
             print(
                 f"segtune: the study stopped: {stopped}. What its trials wrote is kept: with that "
                 "mended, the same command goes on",
                 file=sys.stderr,
             )
             return 1
+    text = f"{named.name} is done: {outcome.total} trials, {len(outcome.failed)} of them failed"
+    status = "failed" if outcome.failed else "finished"
+    tell(Message(text, named.name, status, outcome.total, outcome.failed))
     if outcome.ran:
         describe_once(named.study, named.name, args.storage, console)
     elif part.whole:

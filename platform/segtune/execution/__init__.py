@@ -22,5 +22,6 @@ subprocess_trainer  A training in a process of its own, forked from one that has
                     everything.
 trainable           A trial of a study as Ray Tune runs it: in a process of its own, or on several
                     workers.
+trial_log           What a trial's training printed: `train/<trial>/log.txt`.
 worker              What one worker of a training does: train, keep checkpoints, write the tables.
 """
