@@ -13,10 +13,8 @@ from rich.console import Console
 from segtune import extras
 from segtune.commands import (
     doctor,
-    evaluate,
     logs,
     names,
-    plan,
     predict,
     report,
     run,
@@ -29,6 +27,8 @@ from segtune.commands import (
 from segtune.commands.bundling import bundle, verify
 from segtune.commands.datasets import data
 from segtune.commands.exchange import export, publish, weights
+from segtune.commands.planning import plan
+from segtune.commands.scoring import evaluate
 from segtune.commands.shared import plain_console
 
 

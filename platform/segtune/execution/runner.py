@@ -22,7 +22,7 @@ from segtune.execution.resources import Resources, check_resources, fitting_tria
 from segtune.execution.stages import Undecided, stages, stages_of_finalists
 from segtune.execution.trainable import trainable
 from segtune.results import study_file, tables
-from segtune.results.damage import find_damage
+from segtune.results.integrity.damage import find_damage
 from segtune.results.provenance import Origin, find_origin
 from segtune.results.storage import Place, Storage, local_folder
 from segtune.results.trial_rows import record_cancelled, selected_value

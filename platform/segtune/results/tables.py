@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from segtune.results.columns import oddness
-from segtune.results.parquet_files import DamagedTable, rows_of
+from segtune.results.integrity.columns import oddness
+from segtune.results.integrity.parquet_files import DamagedTable, rows_of
 from segtune.results.schemas import KEYS, SCHEMAS, TABLES, TRIAL_TABLES, TableName, TrialTable
 from segtune.results.storage import Place, Storage
 from segtune.study.definition import SCHEMA_VERSION
