@@ -13,9 +13,8 @@ from rich.console import Console
 from segtune import extras
 from segtune.commands import (
     doctor,
-    evaluate,
+    logs,
     names,
-    plan,
     predict,
     report,
     run,
@@ -28,6 +27,8 @@ from segtune.commands import (
 from segtune.commands.bundling import bundle, verify
 from segtune.commands.datasets import data
 from segtune.commands.exchange import export, publish, weights
+from segtune.commands.planning import plan
+from segtune.commands.scoring import evaluate
 from segtune.commands.shared import plain_console
 
 
@@ -55,6 +56,7 @@ COMMANDS: Mapping[str, Command] = {
     "submit": submit,
     "stop": stop,
     "status": status,
+    "logs": logs,
     "report": report,
     "sync": sync,
     "data": data,
@@ -131,12 +133,28 @@ def _unforeseen(error: Exception, argv: Sequence[str] | None) -> str:
     return f"segtune: unforeseen: {told}. Please report it, with {log.name}, which says where"
 
 
+class _Version(argparse.Action):
+    """Looks the version up where it is asked for: other commands need not wait for it."""
+
+    def __init__(self, option_strings: list[str], dest: str, help: str | None = None) -> None:
+        nothing = argparse.SUPPRESS
+        super().__init__(option_strings, nothing, nargs=0, default=nothing, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print it and end."""
+        import importlib.metadata
+
+        print(f"segtune {importlib.metadata.version('segtune')}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="segtune",
         description="Find out which way of fine-tuning a segmentation model is worth it.",
         epilog=extras.without_training(),
     )
+    parser.add_argument("--version", action=_Version, help="print the version, and nothing else")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         one = commands.add_parser(name, help=command.HELP)

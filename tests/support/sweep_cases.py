@@ -9,6 +9,7 @@ import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,12 +147,15 @@ class Case:
 
 def cases() -> dict[str, Callable[[], Case]]:
     """Every case by its name: the kind, and the number that draws it."""
-    made: dict[str, Callable[[], Case]] = {}
-    for kind, (count, make) in KINDS.items():
-        for number in range(count):
-            dice = random.Random(f"{kind}-{number}")
-            made[f"{kind}-{number}"] = lambda make=make, dice=dice: make(dice)  # type: ignore[misc]
-    return made
+    return {
+        f"{kind}-{number}": partial(_drawn, kind, number)
+        for kind, (count, _) in KINDS.items()
+        for number in range(count)
+    }
+
+
+def _drawn(kind: str, number: int) -> Case:
+    return KINDS[kind][1](random.Random(f"{kind}-{number}"))
 
 
 def _study_file(dice: random.Random) -> Case:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from segtune import extras
+from segtune.as_json import json_argument, print_json
 from segtune.commands.shared import changed_study, storage_argument, study_arguments
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Where results would go; a study to look over with its data and weights."""
     study_arguments(parser, optional=True)
     storage_argument(parser)
+    json_argument(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -32,8 +34,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
     found = list(examine(args.storage, os.environ))
     if args.study is not None:
         found += study_findings(args)
-    console.print(findings_table(found), soft_wrap=False)
-    return 2 if any(f.level == "fault" for f in found) else 0
+    faults = sum(f.level == "fault" for f in found)
+    if args.json:
+        print_json({"faults": faults, "findings": found})
+    else:
+        console.print(findings_table(found), soft_wrap=False)
+    return 2 if faults else 0
 
 
 def study_findings(args: argparse.Namespace) -> Iterator["Finding"]:

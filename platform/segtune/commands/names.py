@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from segtune import extras
+from segtune.as_json import json_argument, print_json
 from segtune.commands import pairs
 from segtune.study import catalog
 
@@ -17,10 +18,16 @@ HELP = "studies, systems, encoders, methods, losses, data sets and metrics, and 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """One kind of name, or all."""
     parser.add_argument("kind", nargs="?", choices=[*_KINDS, _PAIRS])
+    json_argument(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Print one table per kind, and which rows go together."""
+    if args.json:
+        if args.kind == _PAIRS:
+            raise ValueError("pairs are a table for people: leave out --json, or give another kind")
+        print_json({k: _KINDS[k]() for k in _KINDS if args.kind in (None, k)})
+        return 0
     for kind in (k for k in _KINDS if args.kind in (None, k)):
         table = Table(title=kind, title_justify="left", show_header=False, box=None)
         for name, description in _KINDS[kind]().items():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from segtune.as_json import json_argument, print_json
 from segtune.commands.shared import path, storage_argument
 
 HELP = "write one HTML file about studies that were run"
@@ -35,6 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="show the report on this machine while the study runs, until Ctrl-C; writes no file",
     )
+    json_argument(parser)
     parser.add_argument("--port", type=int, default=0, help="of --serve; default: a free one")
 
 
@@ -46,6 +48,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     if args.across and (args.separate or len(set(args.study)) < 2):
         raise ValueError("--across is for two or more studies, and leaves out --separate")
+    if args.json:
+        from segtune.commands.bundling.claims import claims
+
+        if args.serve or args.out or args.tables or args.across or args.separate:
+            raise ValueError("--json writes no report: leave out the report's other options")
+        print_json({study: claims(args.storage, study) for study in args.study})
+        return 0
     beside: Beside = "across" if args.across else "separate" if args.separate else "compared"
     if args.serve:
         if args.out or args.tables:

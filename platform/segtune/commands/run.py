@@ -22,7 +22,10 @@ from segtune.commands.shared import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from segtune.execution.resources import Resources
+    from segtune.observers.webhook import Message
 
 HELP = "train what is left of a study"
 
@@ -33,7 +36,33 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     storage_argument(parser)
     parser.add_argument("--address", help="a Ray cluster; default: $RAY_ADDRESS, else a local one")
     log_argument(parser)
+    parser.add_argument(
+        "--notify",
+        metavar="URL",
+        help="a webhook that is told when the run ends, in JSON (Slack's: its text); default: "
+        "$SEGTUNE_NOTIFY. The address is kept nowhere",
+    )
     resource_arguments(parser)
+    part_arguments(parser)
+
+
+def part_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which trials of an ablation are trained."""
+    parser.add_argument(
+        "--arms",
+        nargs="+",
+        action="extend",
+        metavar="ARM",
+        help="train these arms of an ablation alone; the same command without it trains the others",
+    )
+    parser.add_argument(
+        "--seeds",
+        nargs="+",
+        action="extend",
+        type=int,
+        metavar="SEED",
+        help="train with these seeds of an ablation alone",
+    )
 
 
 def resource_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,24 +87,39 @@ def resource_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run the study; 1 where trials failed."""
+    from segtune.observers import webhook
+
+    url = webhook.address(args.notify)
+
+    def tell(message: "Message") -> None:
+        if url is not None and (why := webhook.send(url, message)):
+            console.print(f"No notification was sent: {why}", style="yellow", highlight=False)
+
+    return _train(args, console, tell)
+
+
+def _train(args: argparse.Namespace, console: Console, tell: "Callable[[Message], None]") -> int:
+    """Run it, and tell how it ended."""
     # The imports below take seconds: say something first.
     console.print(f"{args.study}: looking it over, then starting Ray ...", highlight=False)
     from segtune.commands.datasets.describe import describe_once
     from segtune.doctor.processes import PROC, ray_instances
     from segtune.execution import runner
+    from segtune.execution.part import Part
     from segtune.observers import trackers
     from segtune.observers.composite import CompositeObserver
     from segtune.observers.console import ConsoleObserver
     from segtune.observers.links import LinksObserver
     from segtune.observers.prometheus import PrometheusObserver
     from segtune.observers.tracking import TrackingObserver
+    from segtune.observers.webhook import Message
     from segtune.report.evidence.sequential.looks import undecided
     from segtune.results.storage import Place
     from segtune.study.rates import unusual_rates
     from segtune.study.spec import Search
 
     named = changed_study(args)
-    resources = asked(args)
+    resources, part = asked(args), Part(arms=args.arms, seeds=args.seeds)
     address = args.address or os.environ.get("RAY_ADDRESS")
     others = ray_instances() if address is None and PROC.is_dir() else set()  # Linux
 
@@ -116,18 +160,28 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 address=args.address,
                 file=study_file(args),
                 undecided=undecided,
+                part=part,
             )
+        except KeyboardInterrupt:
+            tell(Message(f"{named.name} was interrupted", named.name, "interrupted"))
+            raise
         except runner.StudyStopped as stopped:
+            tell(Message(f"{named.name} stopped: {stopped}", named.name, "stopped"))
             print(
                 f"segtune: the study stopped: {stopped}. What its trials wrote is kept: with that "
                 "mended, the same command goes on",
                 file=sys.stderr,
             )
             return 1
+    text = f"{named.name} is done: {outcome.total} trials, {len(outcome.failed)} of them failed"
+    status = "failed" if outcome.failed else "finished"
+    tell(Message(text, named.name, status, outcome.total, outcome.failed))
     if outcome.ran:
         describe_once(named.study, named.name, args.storage, console)
-    else:
+    elif part.whole:
         console.print(f"{named.name} is finished: all {outcome.total} trials. Nothing to do.")
+    else:
+        console.print(f"This part of {named.name} is finished. Nothing to do.")
     if outcome.failed:
         console.print(
             Text(f"{len(outcome.failed)} of {outcome.total} trials failed", style="red"),

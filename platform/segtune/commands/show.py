@@ -3,17 +3,20 @@
 import argparse
 import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from segtune.as_json import json_argument, print_json
 from segtune.commands.shared import changed_study, storage_argument, study_arguments
 from segtune.commands.status import duration
 
 if TYPE_CHECKING:
     from segtune.execution.estimate import Measured, Size
+    from segtune.results.storage import Place
+    from segtune.study.catalog import Named
     from segtune.study.overrides import Changes
     from segtune.study.spec import Search, Study
 
@@ -29,6 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print the JSON Schema of a study as YAML, for editors, and nothing else",
     )
+    json_argument(parser)
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -51,6 +55,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     named = changed_study(args)
     validate(named.study)
     check_name(named.name)
+    if args.json:
+        print_json(_as_json(named, args.storage))
+        return 0
     console.print(named.description or named.study.question, "", sep="\n", highlight=False)
     with nothing_kept():
         sizes, unknown = _sizes(named.study)
@@ -74,6 +81,26 @@ def run(args: argparse.Namespace, console: Console) -> int:
         baseline.add_row(field, repr(value))
     console.print(baseline)
     return 0
+
+
+def _as_json(named: "Named", storage: "Place") -> dict[str, Any]:
+    """What is shown, as values."""
+    from segtune.execution.estimate import measured, trials
+    from segtune.execution.preflight import data_faults
+    from segtune.study.definition import define
+    from segtune.study.rates import unusual_rates
+
+    sizes, _ = _sizes(named.study)
+    return {
+        "study": named.name,
+        "question": named.study.question,
+        "definition": define(named.name, named.study),
+        "trials": len(list(trials(named.study))),
+        "sizes": {arm or "baseline": one for arm, one in sizes.items()},
+        "measured": measured(named.study, named.name, storage),
+        "faults": data_faults(named.study),
+        "warnings": list(unusual_rates(named.study)),
+    }
 
 
 def _sizes(study: "Study") -> tuple[dict[str, "Size"], str]:

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from segtune.as_json import json_argument, print_json
 from segtune.commands.shared import storage_argument
 from segtune.commands.submit import address_argument, follow_to_end
 
@@ -40,6 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     storage_argument(parser)
     address_argument(parser, required=False)
+    json_argument(parser)
     parser.add_argument(
         "--watch", action="store_true", help="draw it anew, or follow a job's log, until Ctrl-C"
     )
@@ -47,6 +49,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Show it once, or until Ctrl-C."""
+    if args.json and (args.watch or args.address is not None):
+        raise ValueError("--json shows a study's tables, once: leave out --watch and --address")
     if args.address is not None:
         return _job(args, console)
     from segtune.results.status import read_status
@@ -54,6 +58,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     def now() -> "StudyStatus":
         return read_status(args.storage, args.study, datetime.now(UTC))
 
+    if args.json:
+        print_json(now())
+        return 0
     if not args.watch:
         console.print(status_screen(now(), console.width), soft_wrap=False)
         return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from segtune.commands.run import asked, resource_arguments
+from segtune.commands.run import asked, part_arguments, resource_arguments
 from segtune.commands.shared import changed_study, log_argument, study_arguments, study_file
 
 HELP = "run a study as a job of a Ray cluster"
@@ -24,6 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     log_argument(parser)
     resource_arguments(parser)
+    part_arguments(parser)
     parser.add_argument("--detach", action="store_true", help="do not wait for the job's end")
     parser.add_argument(
         "--python",
@@ -43,6 +44,7 @@ def address_argument(parser: argparse.ArgumentParser, *, required: bool = True) 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Submit it and follow it to its end; the exit code is the job's."""
+    from segtune.execution.part import Part, check_part
     from segtune.jobs.connect import connect
     from segtune.jobs.job import provenance_variables, submit_job
     from segtune.jobs.request import Request, check_request
@@ -51,6 +53,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     named = changed_study(args)
     check_request(named.study, named.name, args.storage, asked(args))
+    check_part(named.study, Part(arms=args.arms, seeds=args.seeds))
     request = Request(named.name, args.study, args.storage, run_options(args), args.python)
     client = connect(args.address)
     with tempfile.TemporaryDirectory() as folder:
@@ -82,6 +85,8 @@ def run_options(args: argparse.Namespace) -> list[str]:
             "--gpus-per-worker": args.gpus_per_worker,
             "--concurrent": args.concurrent,
             "--patience": args.patience,
+            "--arms": args.arms,
+            "--seeds": args.seeds,
         }
     )
 

@@ -8,6 +8,7 @@ estimate            What a study would cost, before it runs: counted where it ca
                     from its tables.
 lock                One run of a study at a time: two would train the same trials into the same
                     files.
+part                Part of an ablation: some of its arms, some of its seeds.
 preflight           Check what a run depends on before anything starts: study, storage, data and
                     weights.
 ray_cluster         A connection to Ray: the cluster at hand, or one started on this machine.
@@ -21,5 +22,6 @@ subprocess_trainer  A training in a process of its own, forked from one that has
                     everything.
 trainable           A trial of a study as Ray Tune runs it: in a process of its own, or on several
                     workers.
+trial_log           What a trial's training printed: `train/<trial>/log.txt`.
 worker              What one worker of a training does: train, keep checkpoints, write the tables.
 """

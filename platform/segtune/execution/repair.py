@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from segtune.execution.checkpoints import trial_folder
 from segtune.results import tables
-from segtune.results.parquet_files import DamagedTable, damaged
+from segtune.results.integrity.parquet_files import DamagedTable, damaged
 from segtune.results.storage import Place, Storage
 from segtune.results.trial_rows import record_spoilt
 
@@ -24,7 +24,7 @@ def begin_again(storage: Storage, study: str, lost: Mapping[str, str]) -> None:
     Args:
         storage: the folder that holds the studies.
         study: its name; nothing else runs it.
-        lost: trial -> what of it is lost (`segtune.results.damage.find_damage`).
+        lost: trial -> what of it is lost (`segtune.results.integrity.damage.find_damage`).
 
     Raises:
         OSError: the storage does not take it.

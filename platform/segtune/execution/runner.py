@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import ray.tune
 
 from segtune.execution.lock import only_run
+from segtune.execution.part import WHOLE, Part, check_part
 from segtune.execution.preflight import check_data_and_weights, check_study
 from segtune.execution.ray_cluster import cluster, this_machine
 from segtune.execution.relay import Relay
@@ -21,7 +22,7 @@ from segtune.execution.resources import Resources, check_resources, fitting_tria
 from segtune.execution.stages import Undecided, stages, stages_of_finalists
 from segtune.execution.trainable import trainable
 from segtune.results import study_file, tables
-from segtune.results.damage import find_damage
+from segtune.results.integrity.damage import find_damage
 from segtune.results.provenance import Origin, find_origin
 from segtune.results.storage import Place, Storage, local_folder
 from segtune.results.trial_rows import record_cancelled, selected_value
@@ -90,6 +91,7 @@ def run(
     address: str | None = None,
     file: Path | None = None,
     undecided: Callable[[Storage, str, int], Collection[str]],
+    part: Part = WHOLE,
 ) -> Outcome:
     """Train every trial of a study that is not finished yet.
 
@@ -105,6 +107,7 @@ def run(
         undecided: of (storage, study, seeds of a look) the arms that get further seeds, and what
             they are compared with; asked where a study has `Sequential` seeds
             (`segtune.report.evidence.sequential.looks.undecided`).
+        part: of an ablation, which of its trials are trained.
 
     Raises:
         ValueError: something is wrong with the study, data, resources or storage, or another
@@ -112,11 +115,12 @@ def run(
         StudyStopped: something outside of the trials went wrong, as a full disk may make it.
     """
     storage = Place.of(storage)
+    check_part(study, part)
     kept = check_study(study, name, storage, resources)
     ask = partial(undecided, storage, name)
     lost = find_damage(storage, name)
     rows = [] if lost else tables.read(storage, name, "trials").to_pylist()
-    if not lost and not _unfinished(study, name, storage, rows, ask):
+    if not lost and not _unfinished(study, name, storage, rows, ask, part):
         _look_at_finished(study, name, storage, kept)
         return Outcome(0, (), len(rows), _lacking(study, name, storage))
     if address is None and "RAY_ADDRESS" not in os.environ:
@@ -131,7 +135,7 @@ def run(
                 study_file.write(storage, name, kept)
                 launch = Launch(name, storage, resources, find_origin(file), observer, nodes)
                 if isinstance(study, Ablation):
-                    ran = _run_ablation(study, launch, ask)
+                    ran = _run_ablation(study, launch, ask, part)
                 else:
                     ran = _run_search(study, launch, kept, ask)
         except KeyboardInterrupt:
@@ -172,12 +176,13 @@ def _chosen(study: Search, name: str, storage: Storage) -> Mapping[int, Changes]
     return finalists.choose_finalists(study, read_past(study, storage, name)) or {}
 
 
-def _run_ablation(study: Ablation, launch: "Launch", undecided: Undecided) -> int:
-    ran = launch.train_listed(list(study.tuning_trials()))
-    tuned = launch.tuned(study)
+def _run_ablation(study: Ablation, launch: "Launch", undecided: Undecided, part: Part) -> int:
+    ran = launch.train_listed([t for t in study.tuning_trials() if t in part])
+    tuned = launch.tuned(study, part)
     if tuned is None:
         return ran
-    return ran + launch.train_stages(stages(study, tuned, undecided))
+    listed = stages(study, tuned, undecided)
+    return ran + launch.train_stages([t for t in trials if t in part] for trials in listed)
 
 
 def _run_search(
@@ -208,11 +213,12 @@ def _unfinished(
     storage: Storage,
     rows: Sequence[Mapping[str, Any]],
     undecided: Undecided,
+    part: Part,
 ) -> bool:
     done = _finished(rows)
     if isinstance(study, Ablation):
         listed = chain([list(study.tuning_trials())], stages(study, {}, undecided))
-        return any(t.trial_id not in done for trials in listed for t in trials)
+        return any(t.trial_id not in done for trials in listed for t in trials if t in part)
     if len(_searched(rows) & done) < study.num_samples:
         return True
     if not study.finalists:
@@ -284,7 +290,7 @@ class Launch:
         store.confirm(stopped)
         return study.num_samples - done
 
-    def tuned(self, study: Ablation) -> dict[str, Changes] | None:
+    def tuned(self, study: Ablation, part: Part) -> dict[str, Changes] | None:
         """The candidate of each tuned arm that was best on val, by what chooses the best epoch.
 
         None while any candidate is not finished: the choice must not depend on which failed.
@@ -297,6 +303,8 @@ class Launch:
         chosen: dict[str, Changes] = {}
         best: dict[str, float] = {}
         for trial in study.tuning_trials():
+            if trial not in part:
+                continue
             row = rows.get(trial.trial_id)
             if row is None or row["status"] != "finished":
                 return None

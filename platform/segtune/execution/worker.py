@@ -15,6 +15,7 @@ from segcore.train import TrainingDiverged, train
 from segcore.training.runtime import Runtime
 from segtune.execution import checkpoints
 from segtune.execution.recorder import Metrics, Recorder, TrialStopped
+from segtune.execution.trial_log import kept_output
 from segtune.results.provenance import Origin
 from segtune.results.storage import Place, Storage, local_folder
 from segtune.study.trial import TESTED, Trial
@@ -50,7 +51,8 @@ def work(
     tell: Callable[[Metrics], None],
     alive: Callable[[], None] | None = None,
 ) -> None:
-    """Train a trial from its newest checkpoint on; only the first worker writes.
+    """Train a trial from its newest checkpoint on; only the first worker writes, and only what it
+    prints is kept.
 
     Args:
         job: what to train.
@@ -58,6 +60,18 @@ def work(
         tell: called after each evaluation, when its rows and its checkpoint are on disk.
         alive: called after each step and each predicted batch, for who watches from outside.
     """
+    first = runtime.rank == 0
+    output = kept_output(job.storage, job.study, job.trial.trial_id)
+    with output if first else contextlib.nullcontext():
+        _work(job, runtime, tell, alive)
+
+
+def _work(
+    job: Job,
+    runtime: Runtime,
+    tell: Callable[[Metrics], None],
+    alive: Callable[[], None] | None,
+) -> None:
     first = runtime.rank == 0
     recorder = Recorder(job.storage, job.study, job.trial, job.origin, runtime.world)
     if first:

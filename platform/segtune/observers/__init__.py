@@ -14,4 +14,5 @@ trackers     The tracking tools that a study can be logged to, by name.
 tracked      A trial as a tracking tool's run is made of it, read from the tables.
 tracking     A study's trials as runs of a tracking tool: TensorBoard, MLflow, Weights & Biases.
 wandb        Runs of Weights & Biases: a run per trial, in the group of its arm.
+webhook      A message to a webhook when a study ends, as Slack and its relatives take it.
 """

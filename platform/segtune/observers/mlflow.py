@@ -17,11 +17,18 @@ from mlflow.exceptions import MlflowException
 from segtune.observers.tracked import Ending, TrackedTrial
 from segtune.observers.tracking import cause_of
 
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
-"""While a server does not answer, the study waits: MLflow's own seven tries may take minutes."""
+_DEFAULTS = {
+    # While a server does not answer, the study waits: MLflow's seven tries may take minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines for each trial
+}
+"""What MLflow is told unless its user has told it otherwise."""
 _TRIAL, _GROUP, _STATUS, _ERROR = (f"segtune.{x}" for x in ("trial", "group", "status", "error"))
 _PARENT = "mlflow.parentRunId"
 """The tag by which MLflow knows the run that holds another."""
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""Else MLflow's page shows an experiment as one of language models, whose runs it hides."""
 _STATUSES: Mapping[str, str] = {
     "finished": "FINISHED",
     "failed": "FAILED",
@@ -40,7 +47,7 @@ class MLflowTracker:
     errors: tuple[type[Exception], ...] = (MlflowException,)
 
     def __init__(self, study: str) -> None:
-        for variable, value in _PATIENCE.items():
+        for variable, value in _DEFAULTS.items():
             os.environ.setdefault(variable, value)
         self._client = MlflowClient()
         self._experiment_name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or study
@@ -60,7 +67,7 @@ class MLflowTracker:
                 "leave --log mlflow out and give the finished study to MLflow with segtune sync"
             ) from error
         if where.startswith("http"):
-            return f"{where}/#/experiments/{self._experiment}"
+            return f"{where}/#/experiments/{self._experiment}/runs"
         return f"MLflow's experiment {self._experiment_name} in {where}"
 
     def open(self, trial: TrackedTrial) -> Collection[int]:
@@ -119,8 +126,9 @@ class MLflowTracker:
             run_id = self._find(_GROUP, identity)
             if run_id is None:
                 tags = {_GROUP: identity, "arm": trial.group}
-                run_id = self._create(trial.group, _milliseconds(trial.started), tags)
-                self._client.set_terminated(run_id)
+                started = _milliseconds(trial.started)
+                run_id = self._create(trial.group, started, tags)
+                self._client.set_terminated(run_id, end_time=started)
             self._groups[trial.group] = run_id
         return self._groups[trial.group]
 
@@ -142,7 +150,7 @@ class MLflowTracker:
     def _find_experiment(self) -> str:
         found = self._client.get_experiment_by_name(self._experiment_name)
         if found is None:
-            return str(self._client.create_experiment(self._experiment_name))
+            return str(self._client.create_experiment(self._experiment_name, tags=dict(_KIND)))
         if found.lifecycle_stage == "deleted":
             raise MlflowException(
                 f"its experiment {self._experiment_name} was deleted: restore it, or set "

@@ -1,15 +1,13 @@
 """A study's results on disk: where they lie, their tables, and what is read back from them.
 
-columns     Whether a file of a table holds what a table of segtune's does.
-damage      What is lost of a study: damaged files, and finished trials without scores.
 data_facts  `data.json`: what the data of a study hold, counted once.
 evaluations  Scores of networks and masks that were evaluated afterwards: written and read.
 folds       A seed's folds as one trial: means over the parts of a cross-validation.
 images      Scores image by image, side by side for all trials.
+integrity/  Whether what lies on a disk can be read, and is what segtune wrote.
 label_noise  `label_noise.json`: how much two annotators of the test images disagree.
 measures    Which number stands for a trial: one protocol and size per metric, at the best epoch
             on val.
-parquet_files  Files of tables, read so that a damaged one is told from the others.
 patient_means  Test scores in which patients weigh alike, however many images each has.
 provenance  Which code ran, of which commit, and which command line started it.
 reported    Numbers of papers, shown next to the study's own: reported, not reproduced.
@@ -17,7 +15,6 @@ schemas     Which tables there are, and the columns of each.
 status      Where a study stands, computed from its tables and `study.json` alone.
 storage     Where studies are kept: a folder of a file system, or a folder of an S3 object store.
 study_file  `study.json`: the definition of a study as it was run.
-study_form  What `study.json` holds, as far as it is read: fields and their types.
 study_rows  A study's rows as the report uses them.
 study_scores  What a study's tables say of its scores, derived once and handed down.
 tables      The result tables: Parquet files that are read and replaced as a whole.

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from segtune.results import study_file, tables
-from segtune.results.damage import DAMAGED, lost, set_apart
+from segtune.results.integrity.damage import DAMAGED, lost, set_apart
 from segtune.results.measures import best_epochs, choose_measure, select
 from segtune.results.storage import Place, Storage
 from segtune.results.study_rows import MACRO, StudyRows

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
+from segtune.results.integrity.study_form import check_form
 from segtune.results.storage import Place, Storage
-from segtune.results.study_form import check_form
 from segtune.study.definition import SCHEMA_VERSION
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from segtune.results import data_facts, label_noise, study_file, tables
-from segtune.results.damage import lost, set_apart
 from segtune.results.data_facts import SetFacts
 from segtune.results.folds import mean_over_folds
+from segtune.results.integrity.damage import lost, set_apart
+from segtune.results.integrity.parquet_files import DamagedTable
 from segtune.results.label_noise import LabelNoise
-from segtune.results.parquet_files import DamagedTable
 from segtune.results.patient_means import patients_alike
 from segtune.results.reported import read_reported
 from segtune.results.storage import Place, Storage
@@ -59,9 +59,9 @@ class StudyRows:
     definition: Mapping[str, Any]
     """`study.json`; empty where there is none."""
     trials: pd.DataFrame
-    """With the status `damaged` where results are lost (see `segtune.results.damage`), and `dirty`
-    for a trial that finished from uncommitted code where others of its role finished from a commit:
-    see `set_dirty_apart`."""
+    """With the status `damaged` where results are lost (see `results.integrity.damage`), and
+    `dirty` for a trial that finished from uncommitted code where others of its role finished from a
+    commit: see `set_dirty_apart`."""
     steps: pd.DataFrame
     scores: pd.DataFrame
     images: pd.DataFrame

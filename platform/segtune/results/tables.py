@@ -7,7 +7,7 @@ may still damage a file: `read` names it, and `segtune run` trains again what wa
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from segtune.results.columns import check_columns
-from segtune.results.parquet_files import DamagedTable, rows_of
+from segtune.results.integrity.columns import oddness
+from segtune.results.integrity.parquet_files import DamagedTable, rows_of
 from segtune.results.schemas import KEYS, SCHEMAS, TABLES, TRIAL_TABLES, TableName, TrialTable
 from segtune.results.storage import Place, Storage
 from segtune.study.definition import SCHEMA_VERSION
@@ -178,18 +178,11 @@ def last_written(storage: Storage, study: str, trial_id: str, attempt: int) -> d
 def _rows(
     study: str, files: Sequence[Place], table: TableName, damaged: dict[Place, str] | None = None
 ) -> pa.Table:
-    if not files:
-        return SCHEMAS[table].empty_table()
-    folder = Path(files[0].path).parent
-    try:
-        rows, bad = rows_of(files, SCHEMAS[table])
-    except (pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:  # columns of other types
-        raise ValueError(f"{folder} has a file that is no table of segtune's: {error}") from error
+    rows, bad = rows_of(files, SCHEMAS[table], partial(oddness, table))
     if damaged is not None:
         damaged |= bad
     elif bad:
         raise DamagedTable(study, bad)
-    check_columns(rows, table, folder)
     return rows
 
 

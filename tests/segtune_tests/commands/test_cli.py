@@ -303,3 +303,48 @@ def test_what_nobody_foresaw_is_one_line_and_a_file(
     assert str(log) in message
     assert "KeyError: 'nobody'" in message
     assert log.read_text().startswith("$ segtune list\nTraceback")
+
+
+PART = """
+from segcore.data.sets.synthetic_liver import SyntheticLiver
+from segcore.presets import nano
+from segtune import Ablation, Sequential, apply
+
+def study():
+    return Ablation(
+        question="?",
+        baseline=apply(nano(), {"data.train": 6, "data.val": 2, "data.test": 2}),
+        arms={"lora": {"method": "lora"}, "full": {"method": "full"}},
+        tune={"lora": {"optim.lr": (1e-3,)}, "full": {"optim.lr": (1e-3,)},
+              "baseline": {"optim.lr": (1e-3,)}},
+        seeds=(0, 1),
+    )
+"""
+
+
+def test_a_part_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(capsys, "run", "demo", "--arms", "loar", "lora", "--seeds", "0", "7")
+    assert "--arms loar: choose of frozen, full, lora" in message
+    assert "--seeds 7: choose of 0, 1, 2" in message
+    assert "are for ablations" in refused(capsys, "run", "demo_search", "--arms", "x")
+    Path("mine.py").write_text(PART.replace("(0, 1)", "Sequential(at_most=8)"))
+    assert "whose verdict is open" in refused(capsys, "run", "mine.py", "--seeds", "0")
+
+
+def test_a_part_is_what_is_left_of_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("mine.py").write_text(PART)
+    done = {"attempt": 1, "status": "finished", "role": "arm"}
+    for trial_id in ("lora-t0", "lora-s0", "lora-s1", "full-s0", "baseline-s0"):
+        tables.write("results", "mine", "trials", [{"trial_id": trial_id, **done}])
+    assert main(["run", "mine.py", "--arms", "lora"]) == 0
+    assert "This part of mine is finished" in capsys.readouterr().out
+
+    def no_ray(*_: object) -> None:
+        raise ValueError("Ray would start")
+
+    monkeypatch.setattr("segtune.execution.runner.cluster", no_ray)
+    for more in (["--arms", "lora", "full"], ["--seeds", "0"], []):
+        assert main(["run", "mine.py", *more]) == 2
+        assert "Ray would start" in capsys.readouterr().err

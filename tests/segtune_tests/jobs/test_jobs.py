@@ -190,7 +190,7 @@ def test_every_option_reaches_the_job() -> None:
         *("mine.py", "--storage", "/shared", "--name", "n", "--set", "optim.lr=0.1"),
         *("--set", "data.patient=^(a b)", "--workers", "2", "--cpus-per-worker", "3"),
         *("--gpus-per-worker", "0.5", "--concurrent", "4", "--num-samples", "+9"),
-        *("--patience", "7"),
+        *("--patience", "7", "--arms", "a", "b", "--seeds", "1", "2", "--log", "mlflow"),
     ]
     args = _parser().parse_args(["submit", *given, "--address", "http://a"])
     request = Request("n", "/far/away/mine.py", "/shared", run_options(args), "python3")

@@ -14,8 +14,8 @@ from segtune.execution.resources import Resources
 from segtune.observers.composite import CompositeObserver
 from segtune.report.evidence.sequential.looks import undecided
 from segtune.results import study_file, tables
-from segtune.results.damage import find_damage
-from segtune.results.parquet_files import DamagedTable
+from segtune.results.integrity.damage import find_damage
+from segtune.results.integrity.parquet_files import DamagedTable
 from segtune.results.storage import Place
 from segtune.results.study_rows import load
 from segtune.study.definition import define
@@ -136,6 +136,6 @@ def test_a_storage_that_is_gone_is_no_damage(
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(Place, "read", gone)
-    monkeypatch.setattr("segtune.results.parquet_files.PATIENCES", (0.01,))
+    monkeypatch.setattr("segtune.results.integrity.parquet_files.PATIENCES", (0.01,))
     with pytest.raises(OSError, match="can't read .*: .*Input/output error"):
         find_damage(storage, "mine")

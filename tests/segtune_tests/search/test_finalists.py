@@ -195,6 +195,7 @@ def test_a_run_says_that_there_are_fewer_finalists_than_asked_for(tmp_path: Path
     for number in range(4):
         write(tmp_path, number, [0.5], "finished")
     limited = replace(SEARCH, constraints=(AtMost("trainable_parameters", 100),))  # t0 alone
+    study_file.write(tmp_path, "s", definition.define("s", limited))
     name = "t0-s100"
     finalist = {"trial_id": name, "attempt": 1, "role": "finalist", "arm": "t0"}
     finalist |= {"status": "finished"}

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from segtune.results import tables
-from segtune.results.parquet_files import damaged
+from segtune.results.integrity.parquet_files import damaged
 from segtune.results.storage import Place, Storage
 from segtune.study.trial import TESTED
 

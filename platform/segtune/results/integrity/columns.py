@@ -21,16 +21,12 @@ _OBJECTS: Mapping[TableName, Sequence[str]] = {"trials": ("config", "changes", "
 """Columns of JSON objects."""
 
 
-def check_columns(rows: pa.Table, table: TableName, where: object) -> None:
-    """See that rows are a table's.
+def oddness(table: TableName, rows: pa.Table) -> str | None:
+    """What shows that rows are none of a table's; None where nothing does.
 
     Args:
-        rows: as they were read, in the table's own schema.
         table: which one.
-        where: its folder, for the message.
-
-    Raises:
-        ValueError: some lack what every row has, or hold something else in its place.
+        rows: as they were read, in the table's own schema.
     """
     empty = [name for name in NEEDED[table] if rows[name].null_count]
     odd = [
@@ -38,9 +34,6 @@ def check_columns(rows: pa.Table, table: TableName, where: object) -> None:
         for name in _OBJECTS.get(table, ())
         if not pc.all(pc.starts_with(rows[name], "{"), min_count=0).as_py()
     ]
-    if empty or odd:
-        raise ValueError(
-            f"{where} has a file of other columns or values than segtune writes: "
-            f"{', '.join(dict.fromkeys((*empty, *odd)))} can't be read. Move away what was put "
-            "there; a trial whose file is gone is trained again by the same `segtune run`"
-        )
+    if not (empty or odd):
+        return None
+    return f"its {', '.join(dict.fromkeys((*empty, *odd)))} are not what segtune writes"

@@ -2,7 +2,7 @@
 
 import errno
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
@@ -26,10 +26,16 @@ class DamagedTable(ValueError):
         super().__init__(f"{named}\n`segtune run {study}` trains again what was in it")
 
 
-def rows_of(files: Sequence[Place], schema: pa.Schema) -> tuple[pa.Table, dict[Place, str]]:
-    """All rows of the files of a table, and the files that are no Parquet files, with the reason.
+def rows_of(
+    files: Sequence[Place], schema: pa.Schema, odd: Callable[[pa.Table], str | None]
+) -> tuple[pa.Table, dict[Place, str]]:
+    """All rows of the files of a table, and the files that are none of its, with the reason.
 
-    The schema gives the rows of an older version the columns of this one, as nulls.
+    Args:
+        files: the files.
+        schema: of the table; it gives the rows of an older version the columns of this one, as
+            nulls.
+        odd: of rows, what shows that they are not the table's; None where nothing does.
 
     Raises:
         OSError: the storage does not give a file; the message names it.
@@ -37,9 +43,12 @@ def rows_of(files: Sequence[Place], schema: pa.Schema) -> tuple[pa.Table, dict[P
     if not files:
         return schema.empty_table(), {}
     try:
-        return _dataset(files, schema).to_table(), {}
+        rows = _dataset(files, schema).to_table()
+        if odd(rows) is None:
+            return rows, {}
     except (pa.ArrowException, OSError):  # which file it is, it does not always say
-        reasons = {file: _reason(file) for file in files if file.is_file()}
+        pass
+    reasons = {f: _reason(f) or _other(f, schema, odd) for f in files if f.is_file()}
     good = [file for file, why in reasons.items() if why is None]
     rows = _dataset(good, schema).to_table() if good else schema.empty_table()
     return rows, {file: why for file, why in reasons.items() if why is not None}
@@ -86,6 +95,14 @@ def _reason(file: Place) -> str | None:
     except pa.ArrowException as error:
         return _first_line(error)
     return None
+
+
+def _other(file: Place, schema: pa.Schema, odd: Callable[[pa.Table], str | None]) -> str | None:
+    """Why a Parquet file is no file of a table; None where it is one."""
+    try:
+        return odd(_dataset([file], schema).to_table())
+    except pa.ArrowException as error:  # columns of other types
+        return _first_line(error)
 
 
 def _first_line(error: BaseException) -> str:
