@@ -54,9 +54,11 @@ class Predicted(Masks):
 class Predictor:
     """A trained network, or several asked together, on a device, ready for images of any size.
 
-    predictor = Predictor.load(Path("results/demo/train/lora-s0"))
-    (predicted,) = predictor([image_HW3], [depth_HW])
-    predicted.mask("ridge")
+    Called with images, it gives a prediction of each:
+
+        predictor = Predictor.load(Path("results/demo/train/lora-s0"))
+        (predicted,) = predictor([image_HW3], [depth_HW])
+        predicted.mask("ridge")
     """
 
     system: Network
