@@ -1,6 +1,7 @@
 """The command line: a table of commands, each a module of `segtune.commands`."""
 
 import argparse
+import os
 import shlex
 import sys
 import tempfile
@@ -89,7 +90,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         One of the codes in `EXIT_CODES`; `segtune submit` has the code of its job.
     """
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks how the line may go on
+        from segtune.completion import answer_shell
+
+        answer_shell(parser)
+    args = parser.parse_args(argv)
     command: Command = args.command
     try:
         return command.run(args, plain_console())

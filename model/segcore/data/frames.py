@@ -126,7 +126,7 @@ class FrameReader:
         if frame.depth is not None:
             depth = self._content(split, sample_id, frame.depth)
             if depth is not None:
-                self._note_depth(depth, frame.depth)
+                self._note_depth(depth, frame.depth, self._sizes.get(frame.image))
         label = self._content(split, sample_id, frame.label)
         if label is not None and self._check_label is not None:
             for kind, detail in self._check_label(label, self._sizes.get(frame.image)):
@@ -149,11 +149,15 @@ class FrameReader:
         except OSError as error:
             self.faults.add("unreadable image", f"{self.short(path)}: {error}")
 
-    def _note_depth(self, content: bytes, path: Path) -> None:
+    def _note_depth(self, content: bytes, path: Path, image: WidthHeight | None) -> None:
         try:
-            pixels.check_depth(content, self._depth_range)
+            width, height = pixels.check_depth(content, self._depth_range)
         except OSError as error:
             self.faults.add("unreadable depth", f"{self.short(path)}: {error}")
+            return
+        if image is not None and pixels.other_shape(image, (width, height)):
+            told = f"{self.short(path)}: {width}x{height}, image is {image[0]}x{image[1]}"
+            self.faults.add("depth map of another shape than its image", told)
 
 
 def _shared_patients(frames: Frames) -> list[str]:

@@ -26,6 +26,8 @@ DepthRange = tuple[Level, Level]
 DEPTH_FLAGS = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
 WIDE_MODES = ("I", "F", "I;16", "I;16B")
 """Pillow's modes of floating point and of more than 8 bits."""
+SHAPES_ALIKE = 0.02
+"""How far the aspect ratios of an image and its depth map may differ."""
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -126,6 +128,11 @@ def check_depth(source: Path | bytes, depth_range: DepthRange | None = None) -> 
         content = source if isinstance(source, bytes) else source.read_bytes()
         _eight_bits(cv2.imdecode(np.frombuffer(content, np.uint8), DEPTH_FLAGS), depth_range)
     return size
+
+
+def other_shape(image: tuple[int, int], depth: tuple[int, int]) -> bool:
+    """Whether a depth map is no smaller or larger form of its image: both as width and height."""
+    return abs(image[0] * depth[1] / (image[1] * depth[0]) - 1) > SHAPES_ALIKE
 
 
 @contextmanager

@@ -23,8 +23,6 @@ from segcore.predict.video import VideoFacts, decoded, facts
 
 IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
-SHAPES_ALIKE = 0.02
-"""How far the aspect ratios of an image and its depth map may differ."""
 LAYOUT = (
     "Give images "
     f"({' '.join(IMAGES)}), folders of them, or videos ({' '.join(VIDEOS)}); volumes "
@@ -268,7 +266,7 @@ def _check_shapes(
 ) -> None:
     """A map may be smaller than its image, but not of another shape."""
     (width, height), (depth_width, depth_height) = size, depth_size
-    if abs(width * depth_height / (height * depth_width) - 1) > SHAPES_ALIKE:
+    if pixels.other_shape(size, depth_size):
         faults.add(
             "depth map of another shape",
             f"{source.depth}: {depth_width}x{depth_height} for {width}x{height} of {source.path}",

@@ -171,6 +171,8 @@ def damage(root: Path) -> list[str]:
     Image.new("RGB", (WIDTH, HEIGHT + 1)).save(train / "images" / "patient_5_0008.jpg")
     depth = train / "depth_AdelaiDepth" / "patient_1_0007.png"
     depth.write_bytes(depth.read_bytes()[:50])
+    squashed = train / "depth_AdelaiDepth" / "patient_1_0012.png"
+    Image.new("L", (WIDTH // 2, HEIGHT)).save(squashed)
     write_frame(train, "whole")
     write_frame(val, "patient_1_0099")
     write_frame(val, "patient_3_0050", ({"label": "ridge", "points": [[1, "x"]]},))
@@ -188,6 +190,8 @@ def damage(root: Path) -> list[str]:
         "label states another image size: 1\n"
         "    Train/labels/patient_5_0008.json: 96x54, image is 96x55",
         "unreadable depth: 1\n    Train/depth_AdelaiDepth/patient_1_0007.png",
+        "depth map of another shape than its image: 1\n"
+        "    Train/depth_AdelaiDepth/patient_1_0012.png: 48x54, image is 96x54",
         "file name without a patient (see the field `patient`): 1\n    Train/images/whole.jpg",
         "patient in more than one split: 1\n    patient_1: train, val",
         "missing folder: 1\n    Test/images",
