@@ -338,6 +338,8 @@ def test_a_part_is_what_is_left_of_it(
     done = {"attempt": 1, "status": "finished", "role": "arm"}
     for trial_id in ("lora-t0", "lora-s0", "lora-s1", "full-s0", "baseline-s0"):
         tables.write("results", "mine", "trials", [{"trial_id": trial_id, **done}])
+        score = {"trial_id": trial_id, "attempt": 1, "split": "val", "epoch": 1}
+        tables.write("results", "mine", "scores", [score])
     assert main(["run", "mine.py", "--arms", "lora"]) == 0
     assert "This part of mine is finished" in capsys.readouterr().out
 

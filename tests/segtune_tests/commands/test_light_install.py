@@ -21,6 +21,7 @@ READ = {
     "doctor": ("doctor",),
     "help": ("--help",),
     "schema": ("show", "--schema"),
+    "logs": ("logs", "known", "up-s0"),
 }
 """What needs no extra."""
 NEED = {
@@ -35,6 +36,9 @@ NEED = {
     "predict": ("predict", "results/known/train/up-s0", "image.png"),
     "export": ("export", "results/known/train/up-s0", "--out", "weights"),
     "verify": ("verify", "light.zip", "--retrain", "1"),
+    "sync": ("sync", "known", "--to", "tensorboard"),
+    "weights": ("weights", "demo"),
+    "publish": ("publish", "results/known/train/up-s0", "--to", "out"),
 }
 """What needs `train`."""
 TRAIN = "pip install 'segtune[train]'"
@@ -46,6 +50,9 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     here = tmp_path_factory.mktemp("here")
     write_study(here / "results", {arm: values[:3] for arm, values in STEADY.items()})
     write_search(here / "results")
+    log = here / "results" / "known" / "train" / "up-s0" / "log.txt"
+    log.parent.mkdir(parents=True)
+    log.write_text("what it printed\n")
     return here
 
 
