@@ -4,6 +4,7 @@ What a study's file needs is exported here; none of it imports torch or Ray.
 
 cli         The command line: a table of commands, each a module of `segtune.commands`.
 __main__    `python -m segtune` is `segtune`.
+completion  Shell completion: commands, options and studies.
 as_json     What commands print with `--json`.
 extras      What not every installation has, and how to install it.
 commands/   The commands: one module each.
