@@ -25,19 +25,12 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Bring every trial that has ended; 2 where the tool stops taking them."""
     from segtune.observers import trackers
     from segtune.observers.tracking import TrackingObserver, cause_of
-    from segtune.results import tables
-    from segtune.results.status import studies
+    from segtune.results.study_rows import recorded_trials
 
     def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False)
+        console.print(text, highlight=False)
 
-    rows = tables.read(args.storage, args.study, "trials").to_pylist()
-    if not rows:
-        found = ", ".join(studies(args.storage)) or "none"
-        raise ValueError(
-            f"no trials of a study {args.study!r} under {args.storage}; studies there: {found}. "
-            "Give another one, or the folder of its results with --storage"
-        )
+    rows = recorded_trials(args.storage, args.study)
     ended = [row["trial_id"] for row in rows if row["status"] != "running"]
     (tracker,) = trackers.make([args.to], args.storage, args.study)
     where = tracker.check()

@@ -17,6 +17,7 @@ from typing import TextIO
 
 from segtune.results import tables
 from segtune.results.storage import Place, Storage, local_folder
+from segtune.results.study_rows import recorded_trials
 
 PAUSE = 0.5
 """Seconds between two looks at a log that is followed."""
@@ -73,13 +74,7 @@ def read(storage: Storage, study: str, trial_id: str) -> str:
         return file.read_text(errors="replace")
     if place.is_file():
         return place.read().decode(errors="replace")
-    rows = tables.read(storage, study, "trials").to_pylist()
-    if not rows:
-        raise ValueError(
-            f"no trials of a study {study!r} under {storage}: give another name, or the folder of "
-            "its results with --storage"
-        )
-    states = {row["trial_id"]: row["status"] for row in rows}
+    states = {row["trial_id"]: row["status"] for row in recorded_trials(storage, study)}
     if trial_id not in states:
         raise ValueError(f"{study} has no trial {trial_id!r} yet; it has {', '.join(states)}")
     there = " on this machine: in an object store it appears when the attempt ends"

@@ -119,7 +119,7 @@ def read_status(storage: Storage, study: str, now: datetime) -> StudyStatus:
     defined = study_file.read(storage, study)
     rows = _rows(storage, study, defined or {})
     if defined is None and rows.trials.empty:
-        found = ", ".join(studies(storage)) or "none"
+        found = ", ".join(_studies(storage)) or "none"
         raise ValueError(
             f"no study {study!r} under {storage}; studies there: {found}. "
             "Give another one, or the folder of its results with --storage"
@@ -164,7 +164,7 @@ def _rows(storage: Storage, study: str, defined: Mapping[str, Any]) -> StudyRows
     )
 
 
-def studies(storage: Storage) -> list[str]:
+def _studies(storage: Storage) -> list[str]:
     """Names of the studies under a folder, those without a trial yet included."""
     return [
         folder.name

@@ -312,6 +312,22 @@ def set_dirty_apart(trials: pd.DataFrame) -> pd.DataFrame:
     return apart
 
 
+def recorded_trials(storage: Storage, study: str) -> list[dict[str, Any]]:
+    """The rows of a study's trials.
+
+    Raises:
+        ValueError: there are none; the message names the studies that have some.
+    """
+    rows: list[dict[str, Any]] = tables.read(storage, study, "trials").to_pylist()
+    if not rows:
+        found = ", ".join(studies(storage)) or "none"
+        raise ValueError(
+            f"no trials of a study {study!r} under {storage}; studies there: {found}. "
+            "Give another one, or the folder of its results with --storage"
+        )
+    return rows
+
+
 def studies(storage: Storage) -> list[str]:
     """Names of the studies under a folder that have a trial on record."""
     names = [folder.name for folder in Place.of(storage).folders()]

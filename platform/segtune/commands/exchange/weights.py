@@ -46,7 +46,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     arms = {trial.arm for trial in trials}
     for file, using in users.items():
         told = "all arms" if using == arms else ", ".join(sorted(map(str, using)))
-        console.print("\n".join(_lines(file, told)), "", sep="\n", highlight=False, markup=False)
+        console.print("\n".join(_lines(file, told)), "", sep="\n", highlight=False)
     there = sum(file.is_there for file in users)
     console.print(f"{there} of {len(users)} files are there", highlight=False)
     if not args.check:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from segtune.report.evidence.costs.measured import MeasuredCosts
-from segtune.report.evidence.costs.ratios import CostRatio, cost_ratios, on_cpu, ran_side_by_side
+from segtune.report.evidence.costs.ratios import CostRatio, cost_ratios
 from segtune.report.evidence.differences.compare import Comparison, Difference
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.failures.rare_failures import ArmFailures
@@ -102,8 +102,8 @@ def overview(
         first.measure,
         rows.baseline,
         tuple(sorted(lines, key=place)),
-        on_cpu(rows),
-        ran_side_by_side(rows),
+        costs.on_cpu,
+        costs.side_by_side,
     )
 
 

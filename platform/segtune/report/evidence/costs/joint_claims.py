@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from segtune.report.evidence.costs.measured import MeasuredCosts
-from segtune.report.evidence.costs.ratios import CostKind, CostRatio, cost_ratios, ran_side_by_side
+from segtune.report.evidence.costs.ratios import CostKind, CostRatio, cost_ratios
 from segtune.report.evidence.differences.compare import Comparison, Difference
 from segtune.report.evidence.stats import ALPHA, holm
 from segtune.report.page.text import p_text, times
@@ -94,7 +94,7 @@ def _of(rows: StudyRows, costs: MeasuredCosts, comparison: Comparison) -> JointC
     for (d, kind, ratio, _), p in zip(parts, joint_p([p for *_, p in parts]), strict=True):
         claims[d.arm].append(JointClaim(kind, ratio, p))
     arms = tuple(ArmClaims(d, tuple(claims[d.arm])) for d in comparison.differences)
-    return JointClaims(comparison, arms, ran_side_by_side(rows))
+    return JointClaims(comparison, arms, costs.side_by_side)
 
 
 def _no_worse(d: Difference, comparison: Comparison) -> float | None:

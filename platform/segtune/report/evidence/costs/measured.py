@@ -69,6 +69,13 @@ class MeasuredCosts:
     (`held`, MB), and its mean seconds per part; NaN is not recorded."""
     arms: tuple[Cost, ...]
     """Per arm over its finished trials, without arms that have none."""
+    on_cpu: bool
+    """Whether all trials of arms ran on a CPU, where the peak of a process is mostly the
+    libraries'."""
+    side_by_side: bool
+    """Whether trials ran on a CPU at the same time. They took time from each other, and often the
+    same two arms in every seed: what that adds to an arm's seconds does not average out over
+    seeds."""
 
     def of_trials(self, trials: Iterable[str]) -> Mapping[str, Cost]:
         """Trial -> its costs."""
@@ -95,7 +102,19 @@ def measure_costs(rows: StudyRows) -> MeasuredCosts:
         if len(finished):
             of_arm = by_trial.loc[finished["trial_id"]]
             arms.append(_cost(arm, of_arm, is_baseline=arm == rows.baseline))
-    return MeasuredCosts(by_trial, tuple(arms))
+    on_cpu = _on_cpu(rows)
+    return MeasuredCosts(by_trial, tuple(arms), on_cpu, on_cpu and _overlapped(rows))
+
+
+def _on_cpu(rows: StudyRows) -> bool:
+    devices = rows.of("arm", status="finished")["device"].dropna()
+    return bool(len(devices)) and bool(devices.str.startswith("cpu").all())
+
+
+def _overlapped(rows: StudyRows) -> bool:
+    """Whether a trial began before an earlier one had ended."""
+    ran = rows.trials[["started", "ended"]].dropna().sort_values("started")
+    return bool((ran["started"] < ran["ended"].cummax().shift()).any())
 
 
 def _by_trial(rows: StudyRows) -> pd.DataFrame:

@@ -39,8 +39,8 @@ def cost_ratios(
 
     Memory is the peak on the device; on a CPU, where the peak of a process is mostly the
     libraries', it is weights, gradients and optimizer state. Time is the mean of all steps but the
-    first: a median would miss refreshes of a basis. Seconds of trials that `ran_side_by_side` have
-    neither an interval nor a test.
+    first: a median would miss refreshes of a basis. Seconds of trials that ran side by side
+    (`MeasuredCosts.side_by_side`) have neither an interval nor a test.
 
     Returns:
         Kind -> ratio, without those that were not recorded, or are 0 on one side. Empty where a
@@ -52,7 +52,7 @@ def cost_ratios(
     if not pairs or any(conditions.loc[list(pair)].nunique().max() > 1 for pair in pairs):
         return {}
     values: dict[CostKind, pd.Series] = {
-        "memory": costs.by_trial["held" if on_cpu(rows) else "peak"],
+        "memory": costs.by_trial["held" if costs.on_cpu else "peak"],
         "optimizer state": costs.by_trial["state"],
         "time": costs.by_trial[list(PARTS)].sum(axis=1, min_count=1),
     }
@@ -63,26 +63,9 @@ def cost_ratios(
         there = (a > 0) & (b > 0)
         if there.any():
             ratio = ratio_over_seeds(np.log(a[there] / b[there]))
-            alone = kind != "time" or not ran_side_by_side(rows)
+            alone = kind != "time" or not costs.side_by_side
             found[kind] = ratio if alone else _untested(ratio)
     return found
-
-
-def ran_side_by_side(rows: StudyRows) -> bool:
-    """Whether trials ran on a CPU at the same time.
-
-    They took time from each other, and often the same two arms in every seed: what that adds to an
-    arm's seconds does not average out over seeds.
-    """
-    ran = rows.trials[["started", "ended"]].dropna().sort_values("started")
-    before = ran["ended"].cummax().shift()
-    return on_cpu(rows) and bool((ran["started"] < before).any())
-
-
-def on_cpu(rows: StudyRows) -> bool:
-    """Whether all trials ran on a CPU."""
-    devices = rows.of("arm", status="finished")["device"].dropna()
-    return bool(len(devices)) and bool(devices.str.startswith("cpu").all())
 
 
 def _untested(found: CostRatio) -> CostRatio:
