@@ -101,7 +101,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _train(args: argparse.Namespace, console: Console, tell: "Callable[[Message], None]") -> int:
     """Run it, and tell how it ended."""
     # The imports below take seconds: say something first.
-    console.print(f"{args.study}: looking it over, then starting Ray ...", highlight=False)
+    console.print(f"{args.study}: looking it over ...", highlight=False)
     from segtune.commands.datasets.describe import describe_once
     from segtune.doctor.processes import PROC, ray_instances
     from segtune.execution import runner
