@@ -22,10 +22,11 @@ from segtune.commands.shared import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from segtune.execution.resources import Resources
     from segtune.observers.webhook import Message
+    from segtune.results.storage import Storage
 
 HELP = "train what is left of a study"
 
@@ -113,7 +114,6 @@ def _train(args: argparse.Namespace, console: Console, tell: "Callable[[Message]
     from segtune.observers.prometheus import PrometheusObserver
     from segtune.observers.tracking import TrackingObserver
     from segtune.observers.webhook import Message
-    from segtune.report.evidence.sequential.looks import undecided
     from segtune.results.storage import Place
     from segtune.study.rates import unusual_rates
     from segtune.study.spec import Search
@@ -159,7 +159,7 @@ def _train(args: argparse.Namespace, console: Console, tell: "Callable[[Message]
                 observer,
                 address=args.address,
                 file=study_file(args),
-                undecided=undecided,
+                undecided=_undecided,
                 part=part,
             )
         except KeyboardInterrupt:
@@ -199,6 +199,14 @@ def _train(args: argparse.Namespace, console: Console, tell: "Callable[[Message]
     again = "" if args.storage == Place.of(DEFAULT_STORAGE) else f" --storage {storage}"
     console.print(f"Now: segtune report {named.name}{again}", highlight=False)
     return 1 if outcome.failed else 0
+
+
+def _undecided(storage: "Storage", study: str, seeds: int) -> "Collection[str]":
+    """See `segtune.report.evidence.sequential.looks.undecided`."""
+    # It takes the report, a second, which studies that look but once need not wait for.
+    from segtune.report.evidence.sequential.looks import undecided
+
+    return undecided(storage, study, seeds)
 
 
 def asked(args: argparse.Namespace) -> "Resources":

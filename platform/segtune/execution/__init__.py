@@ -6,6 +6,7 @@ duplicate_arms      Arms whose configuration differs and whose training does not
                     changes nothing.
 estimate            What a study would cost, before it runs: counted where it can be counted, else
                     from its tables.
+job                 A trial to be trained, as it is handed from process to process.
 lock                One run of a study at a time: two would train the same trials into the same
                     files.
 part                Part of an ablation: some of its arms, some of its seeds.

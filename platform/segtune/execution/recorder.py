@@ -6,15 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from segcore.training.events import Evaluation, ImageScore, Score, Step
+from segtune.execution.job import Metrics
 from segtune.results import tables
 from segtune.results.provenance import Origin
 from segtune.results.storage import Storage
 from segtune.results.trial_rows import BEST, SELECTION, VAL, best_values, trial_row
 from segtune.study.overrides import config_hash
 from segtune.study.trial import Trial
-
-Metrics = dict[str, float | int | bool | str]
-"""What is reported of an evaluation: see `Recorder.add`."""
 
 
 class TrialStopped(Exception):

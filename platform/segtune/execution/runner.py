@@ -37,7 +37,7 @@ from segtune.study import definition
 from segtune.study.overrides import Changes
 from segtune.study.scores import is_better, selection
 from segtune.study.spec import Ablation, Search, Study
-from segtune.study.trial import Trial
+from segtune.study.trial import PackedTrial, Trial
 
 DRIVER_RETRIES = 5
 """How often a trial resumes from its checkpoint after its driver died. Most often its node was
@@ -366,5 +366,5 @@ class Launch:
 
 
 def _trial_name(tune_trial: Any) -> str:
-    trial: Trial = tune_trial.config["trial"]
+    trial: PackedTrial = tune_trial.config["trial"]
     return trial.trial_id

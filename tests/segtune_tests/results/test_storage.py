@@ -15,7 +15,8 @@ import pytest
 from segtune.cli import main
 from segtune.doctor.storage import check_storage
 from segtune.execution import lock
-from segtune.execution.checkpoints import on_this_machine, trial_folder
+from segtune.execution.checkpoints import on_this_machine
+from segtune.execution.job import trial_folder
 from segtune.execution.lock import AlreadyRunning, only_run
 from segtune.execution.preflight import check_store
 from segtune.report.serve import fingerprint
