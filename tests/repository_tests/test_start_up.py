@@ -46,7 +46,7 @@ def loaded_by_command(*words: str) -> set[str]:
 
 
 def loaded_after(code: str) -> set[str]:
-    """Every module that a fresh process has loaded when it has run some code, but for those that the
+    """Every module that a fresh process has loaded when it has run some code, less those that the
     code has put into the set `before`."""
     done = subprocess.run(
         [sys.executable, "-c", f"before = set()\n{code}{_TELL}"],
