@@ -11,22 +11,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from segtune.results.storage import Place, Storage
 
+if TYPE_CHECKING:
+    from segtune.results.conditional import ConditionalFile
+
 LOCK = "running.lock"
 HOLDER = "running.txt"
 RUNS = "running"
-"""In an object store: the folder in which each run rewrites a file of its own at intervals."""
+"""In an object store: the folder of the object that the run rewrites at intervals."""
+LEASE = "lease"
+"""Its name where the store makes conditional writes; else each run has one of its own."""
 RENEWED = 15.0
-"""Seconds between two writes of that file."""
+"""Seconds between two writes of that object."""
 GONE = timedelta(seconds=60)
-"""A run whose file is older, by the store's own clock, was killed."""
+"""A run whose object is older, by the store's own clock, was killed."""
 
 LOOKS, BETWEEN_LOOKS = 5, 0.1
-"""How often, and with how many seconds between, one that is refused looks for who holds a study."""
+"""How often, and on a file system with how many seconds between, one that is refused looks for who
+holds a study."""
 
 
 class AlreadyRunning(ValueError):
@@ -38,7 +45,7 @@ def only_run(storage: Storage, study: str) -> Iterator[None]:
     """Hold a study for as long as this process runs it.
 
     On a file system the operating system releases the lock when the process ends, however it ends.
-    An object store has no locks: there a run whose file is too old counts as killed. A run that
+    An object store has no locks: there a run whose object is too old counts as killed. A run that
     was only suspended, as a sleeping laptop is, looks for another run when it wakes up, and
     interrupts itself if there is one.
 
@@ -69,40 +76,113 @@ def _lock(folder: Path, study: str) -> Iterator[None]:
 
 @contextmanager
 def _lease(folder: Place, study: str) -> Iterator[None]:
-    """Hold a study in an object store.
+    """Hold a study in an object store: by one object that all runs contend for, or, in a store that
+    makes no conditional writes, by one of each run."""
+    # Brings boto3: half a second, for runs on object stores alone.
+    from segtune.results.conditional import ConditionalFile, NotOffered
 
-    A run writes its file before it looks for others. So of two that start at once at least one
-    sees the other, and gives up; it may be both. That exactly one wins takes a write that fails
-    where the object is there (`If-None-Match: *`), which S3 has and pyarrow's file system does not.
-    """
-    mine = folder / f"{_processes()}+{os.getpid()}+{uuid.uuid4().hex}"
-    content = _this_run().encode()
-    mine.write(content)
+    try:
+        mine: _Claimed | _Announced = _Claimed(ConditionalFile(folder / LEASE), study)
+    except NotOffered:
+        mine = _Announced(folder)
     ended = threading.Event()
-    renewing = threading.Thread(target=_renew, args=(mine, folder, content, ended), daemon=True)
+    renewing = threading.Thread(target=_renew, args=(mine, folder, ended), daemon=True)
     renewing.start()
     try:
-        if others := _alive(folder, mine):
-            raise AlreadyRunning(
-                f"{_refusal(study, others[0])} If that run was killed on another machine, wait "
-                f"{GONE.seconds} seconds."
-            )
+        if others := _alive(folder, mine.place):
+            raise AlreadyRunning(_refusal_elsewhere(study, others[0]))
         yield
     finally:
         ended.set()
         renewing.join()
         with suppress(OSError):  # if not removed, it is soon too old to count
-            mine.remove()
+            mine.release()
 
 
-def _renew(mine: Place, folder: Place, content: bytes, ended: threading.Event) -> None:
+class _Claimed:
+    """An object that is written only where no other run has it, so that of runs that start at once
+    exactly one gets it (`If-None-Match` and `If-Match`, which S3 has)."""
+
+    def __init__(self, file: "ConditionalFile", study: str) -> None:
+        """Take it.
+
+        Raises:
+            AlreadyRunning: another run has it.
+            NotOffered: the store makes no conditional writes.
+        """
+        self.place, self._file = file.place, file
+        self._name, self._writes = f"{_processes()}+{os.getpid()}+{uuid.uuid4().hex}", 0
+        for _ in range(LOOKS):
+            if self._file.create(self._content()):
+                self._file.check_that_conditions_count(self._content())
+                return
+            found = self._file.look()
+            if found is None:  # it has just been given up
+                continue
+            holder, _, name = found.content.decode().partition("\n")
+            if name.startswith(self._name):  # our own write, whose answer was lost
+                self._file.version = found.version
+                return
+            if not (found.age > GONE or _died_here(name)):
+                raise AlreadyRunning(_refusal_elsewhere(study, holder))
+            if self._file.replace(self._content(), found.version):
+                return
+        raise AlreadyRunning(_refusal_elsewhere(study, "it has just begun"))
+
+    def renew(self) -> str | None:
+        """Write it again; returns who has it if it is not this run any more."""
+        if self._file.replace(self._content(), self._file.version):
+            return None
+        found = self._file.look()
+        if found is None:
+            return None if self._file.create(self._content()) else self.renew()
+        holder, _, name = found.content.decode().partition("\n")
+        if not name.startswith(self._name):
+            return holder
+        self._file.version = found.version  # our own write, whose answer was lost
+        return None
+
+    def release(self) -> None:
+        """Give it up, unless another run has it."""
+        found = self._file.look()
+        if found is not None and found.version == self._file.version:
+            self.place.remove()
+
+    def _content(self) -> bytes:
+        """Another one for each write, as `ConditionalFile` asks."""
+        self._writes += 1
+        return f"{_this_run()}\n{self._name}+{self._writes}".encode()
+
+
+class _Announced:
+    """An object of this run's own, which it writes before it looks for those of others. So of two
+    that start at once at least one sees the other, and gives up; it may be both."""
+
+    def __init__(self, folder: Place) -> None:
+        """Write it."""
+        self.place = folder / f"{_processes()}+{os.getpid()}+{uuid.uuid4().hex}"
+        self._content = _this_run().encode()
+        self.place.write(self._content)
+
+    def renew(self) -> None:
+        """Write it again."""
+        self.place.write(self._content)
+
+    def release(self) -> None:
+        """Remove it."""
+        self.place.remove()
+
+
+def _renew(mine: _Claimed | _Announced, folder: Place, ended: threading.Event) -> None:
     written = time.time()  # unlike time.monotonic, it goes on while the machine sleeps
     while not ended.wait(RENEWED):
         with suppress(OSError):  # the network may come back
-            mine.write(content)
+            other = mine.renew()
             silent, written = time.time() - written, time.time()
-            if silent > GONE.total_seconds() and (others := _alive(folder, mine)):
-                print(f"segtune: {others[0]} has taken the place of this run", file=sys.stderr)
+            if other is None and silent > GONE.total_seconds():
+                other = next(iter(_alive(folder, mine.place)), None)
+            if other is not None:
+                print(f"segtune: {other} has taken the place of this run", file=sys.stderr)
                 # A script that starts a program in the background has it ignore the first.
                 ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
                 os.kill(os.getpid(), signal.SIGTERM if ignored else signal.SIGINT)
@@ -122,7 +202,7 @@ def _alive(folder: Place, mine: Place) -> list[str]:
             other.remove()
         else:
             with suppress(FileNotFoundError):  # it has just ended
-                found.append(other.read().decode())
+                found.append(other.read().decode().partition("\n")[0])
     return found
 
 
@@ -160,6 +240,13 @@ def _this_run() -> str:
 def _refusal(study: str, holder: str) -> str:
     return (
         f"{study} is being run already ({holder}). Watch that run, or give this one another --name."
+    )
+
+
+def _refusal_elsewhere(study: str, holder: str) -> str:
+    return (
+        f"{_refusal(study, holder)} If that run was killed on another machine, wait "
+        f"{GONE.seconds} seconds."
     )
 
 

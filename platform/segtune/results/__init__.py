@@ -1,5 +1,6 @@
 """A study's results on disk: where they lie, their tables, and what is read back from them.
 
+conditional  Writes to an object store that are made only where nobody else has written meanwhile.
 data_facts  `data.json`: what the data of a study hold, counted once.
 evaluations  Scores of networks and masks that were evaluated afterwards: written and read.
 folds       A seed's folds as one trial: means over the parts of a cross-validation.

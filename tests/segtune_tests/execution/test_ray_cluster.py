@@ -34,7 +34,7 @@ def test_teams_need_a_dashboard(monkeypatch: pytest.MonkeyPatch, url: str | None
 TOKEN = "0123456789abcdef" * 2
 
 
-class Guarded(grpc.GenericRpcHandler):
+class Guarded(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """Answers whoever brings the token."""
 
     def service(self, handler_call_details: Any) -> Any:
