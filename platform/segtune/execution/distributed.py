@@ -1,4 +1,4 @@
-"""A trial of several workers: a Ray Train run, driven by a Tune trial."""
+"""A trial as a Ray Train run of one or more workers, driven by a Tune trial."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -100,7 +100,7 @@ def cause(error: BaseException) -> str:
 
 @dataclass
 class RayRuntime(Runtime):
-    """One of several workers, which communicate by torch.distributed as Ray Train sets it up."""
+    """One of the workers, which communicate by torch.distributed as Ray Train sets it up."""
 
     def reduce(self, gradients: Iterable[Tensor]) -> None:
         """Sum over the workers in one message per dtype."""

@@ -15,7 +15,7 @@ class Resources:
     """How a study runs. It does not change what its trials compute."""
 
     workers: int = 1
-    """Workers of one trial: one trains in a process of its own, several in a Ray Train run."""
+    """Workers of one trial."""
     max_workers: int | None = None
     """A trial has `workers` at least and this many at most, as nodes come and go; None means always
     `workers`. The workers of the moment share each batch, so that a step computes the same."""
@@ -30,6 +30,16 @@ class Resources:
     def most(self) -> int:
         """Workers of a trial where there is room for all of them."""
         return self.workers if self.max_workers is None else self.max_workers
+
+    @property
+    def in_train_run(self) -> bool:
+        """Whether a trial's workers are those of a Ray Train run, as several and those on GPUs are.
+
+        One worker on CPUs trains in a process that is forked for it, which starts at once. On a GPU
+        the seconds that a Ray Train run takes to start are little beside a training, and Ray's
+        dashboard shows each worker with the GPU that it has.
+        """
+        return self.most > 1 or self.gpus_per_worker > 0
 
 
 def check_resources(resources: Resources, nodes: Sequence[Mapping[str, float]], where: str) -> None:
