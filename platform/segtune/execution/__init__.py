@@ -20,7 +20,8 @@ runner              Run a study: what is left of it, through Ray Tune, until eve
 stages              The trials of a study: all at once, or look by look where seeds are added.
 subprocess_trainer  A training on CPUs in a process of its own, forked from one that has imported
                     everything.
-trainable           A trial of a study as Ray Tune runs it: a Ray Train run, or a process of its own.
+trainable           A trial of a study as Ray Tune runs it: a Ray Train run, or a process
+                    of its own.
 trial_log           What a trial's training printed: `train/<trial>/log.txt`.
 worker              What one worker of a training does: train, keep checkpoints, write the tables.
 """
