@@ -32,6 +32,7 @@ def trainable(study: str, storage: Storage, origin: Origin, resources: Resources
         origin=origin,
         patience=resources.patience,
         on_gpu=resources.gpus_per_worker > 0,
+        price=resources.price_per_hour,
     )
     if resources.most > 1:
         driver = partial(distributed.drive, job=job, resources=resources)
