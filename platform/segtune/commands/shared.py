@@ -70,7 +70,8 @@ def storage_argument(parser: argparse.ArgumentParser) -> None:
         "--storage",
         type=folder,
         default=DEFAULT_STORAGE,
-        help="folder that holds the studies' results, or s3://BUCKET/FOLDER (default: %(default)s)",
+        help="folder that holds the studies' results, or a URI of a store: s3://, gs://, abfs://, "
+        "hdfs:// (default: %(default)s)",
     )
 
 
@@ -171,7 +172,9 @@ def folder(text: str) -> "Place":
     from segtune.results.storage import Place
 
     if not text.strip():
-        raise argparse.ArgumentTypeError("give a folder, or s3://BUCKET/FOLDER, not an empty word")
+        raise argparse.ArgumentTypeError(
+            "give a folder, or a URI such as s3://BUCKET/FOLDER: this is empty"
+        )
     try:
         return Place.of(text)
     except ValueError as error:

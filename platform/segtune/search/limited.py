@@ -48,3 +48,8 @@ class LimitedSearcher(ConcurrencyLimiter):
     def get_state(self) -> dict[str, Any]:
         """Nothing: a study resumes from its tables."""
         return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles searchers for a restore that segtune never uses, and a connection
+        can't be pickled."""
+        return {}
