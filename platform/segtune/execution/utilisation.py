@@ -68,7 +68,7 @@ class Meter:
     def _cpu_seconds(self) -> float:
         """Of this process, of those that it started, and of those of them that have ended."""
         own = self._process.cpu_times()
-        seconds = own.user + own.system
+        seconds = float(own.user + own.system)
         seconds += getattr(own, "children_user", 0.0) + getattr(own, "children_system", 0.0)
         for child in self._process.children(recursive=True):
             try:
