@@ -23,5 +23,7 @@ subprocess_trainer  A training on CPUs in a process of its own, forked from one 
 trainable           A trial of a study as Ray Tune runs it: a Ray Train run, or a process
                     of its own.
 trial_log           What a trial's training printed: `train/<trial>/log.txt`.
+utilisation         How much of a machine a training uses: its CPUs, and the GPU that it was
+                    given.
 worker              What one worker of a training does: train, keep checkpoints, write the tables.
 """

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from segtune.study.money import Money
 from segtune.study.overrides import SpecError
 
 SMALLEST = 0.0001
@@ -25,6 +26,9 @@ class Resources:
     """Most trials at a time; None means as many as fit."""
     patience: float = 30 * 60
     """Seconds without a step or a predicted batch after which a worker is given up as hanging."""
+    price_per_hour: Money | None = None
+    """Of one trial: of the share of a machine that its workers take, whatever else runs there. A
+    trial that goes on elsewhere has the price of each part. None: nothing is told in money."""
 
     @property
     def most(self) -> int:
@@ -94,6 +98,11 @@ def check_amounts(resources: Resources) -> None:
         faults.append(f"GPUs per worker = {gpus}: above 1 they can't be shared: give whole ones")
     if resources.concurrent is not None and resources.concurrent < 1:
         faults.append(f"concurrent = {resources.concurrent}: give at least 1")
+    if resources.price_per_hour is not None and resources.most != resources.workers:
+        faults.append(
+            f"a price per hour with workers = {resources.workers}:{resources.most}: what a trial "
+            "costs is not known where its workers come and go: give one number of workers"
+        )
     if not 0 < resources.patience < math.inf:
         faults.append(f"patience = {resources.patience / 60:g} minutes: give more than 0")
     if faults:

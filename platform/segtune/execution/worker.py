@@ -16,8 +16,10 @@ from segcore.training.runtime import Runtime
 from segtune.execution import checkpoints
 from segtune.execution.recorder import Metrics, Recorder, TrialStopped
 from segtune.execution.trial_log import kept_output
+from segtune.execution.utilisation import Meter
 from segtune.results.provenance import Origin
 from segtune.results.storage import Place, Storage, local_folder
+from segtune.study.money import Money
 from segtune.study.trial import TESTED, Trial
 
 
@@ -31,6 +33,8 @@ class Job:
     origin: Origin
     patience: float
     """Seconds without a step or a predicted batch after which a worker counts as hanging."""
+    price: Money | None = None
+    """Of an hour of the trial, as `Resources.price_per_hour`."""
 
     @property
     def folder(self) -> Place:
@@ -71,20 +75,26 @@ def _work(
     alive: Callable[[], None] | None,
 ) -> None:
     first = runtime.rank == 0
-    recorder = Recorder(job.storage, job.study, job.trial, job.origin, runtime.world)
+    recorder = Recorder(job.storage, job.study, job.trial, job.origin, runtime.world, job.price)
     if first:
         recorder.start()
     runtime.test = job.trial.role in TESTED
-    stacks = job.stacks(recorder.attempt)
+    stacks, meter = job.stacks(recorder.attempt), Meter(runtime.device)
     newest = checkpoints.newest(job.folder)
     restored = checkpoints.on_this_machine(newest) if newest else contextlib.nullcontext()
     try:
         with (
-            _watched(stacks, job.patience, runtime.rank, alive) as runtime.beat,
+            _watched(stacks, job.patience, runtime.rank, alive) as lives,
             restored as runtime.restore_from,
         ):
+
+            def beat() -> None:
+                lives()
+                meter.look()
+
+            runtime.beat = beat
             for evaluation in train(job.trial.config, runtime):
-                metrics: Metrics = recorder.add(evaluation) if first else {}
+                metrics: Metrics = recorder.add(evaluation, meter.take()) if first else {}
                 if first and not evaluation.final:
                     checkpoints.keep(evaluation, job.folder)
                 tell(metrics)

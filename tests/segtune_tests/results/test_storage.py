@@ -9,8 +9,10 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from pyarrow.fs import LocalFileSystem
 
 from segtune.cli import main
 from segtune.doctor.storage import check_storage
@@ -69,9 +71,98 @@ def test_names_of_storages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert str(Place.of("s3://b/c?region=eu-west-1") / "d") == "s3://b/c/d?region=eu-west-1"
     assert Place.of("s3://b/c/").local is None
     assert str(Place.of("/tmp/a?b") / "c") == "/tmp/a?b/c"
-    for wrong in ("gs://b/c", Path("s3://b/c"), "s3://", "s3:///c", "s3://b/c#d"):
-        with pytest.raises(ValueError, match=r"give a folder, or s3://BUCKET/FOLDER"):
+    assert Place.of("gs://b/c/").store == Place.of("gcs://b").store
+    assert Place.of("abfs://c@a.dfs.core.windows.net/x").local is None
+    for wrong in (Path("s3://b/c"), "s3://", "s3:///c", "s3://b/c#d"):
+        with pytest.raises(ValueError, match=r"give s3://BUCKET/FOLDER"):
             Place.of(wrong)
+    for wrong, form in (("gs://", "gs://BUCKET"), ("abfs:///x", "abfs://CONTAINER@ACCOUNT"),
+                        ("hdfs:///x", "hdfs://HOST"), ("ftp://h/x", "a folder, or s3://BUCKET"),
+                        ("https://b/c", "abfs://CONTAINER")):  # fmt: skip
+        with pytest.raises(ValueError, match=f"can't be kept under {wrong}: give .*{form}"):
+            Place.of(wrong)
+
+
+def test_a_file_uri_is_a_folder(tmp_path: Path) -> None:
+    given = f"file://{tmp_path}/with%20room"
+    assert Place.of(given) == Place.of(f"file://localhost{tmp_path}/with room")
+    assert Place.of(given).local == tmp_path / "with room"
+    for wrong in ("file://elsewhere/x", "file:///x?a=b"):
+        with pytest.raises(ValueError, match="give file:///FOLDER"):
+            Place.of(wrong)
+
+
+@pytest.mark.parametrize("uri", ["s3://me:secret@b/c", "abfs://c:secret@a.dfs.core.windows.net/x"])
+def test_a_password_is_refused_and_not_repeated(uri: str) -> None:
+    with pytest.raises(ValueError, match=r"//\.\.\.@.*a password does not belong there") as refused:
+        Place.of(uri)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("s3://b/x?nonsense=1", "pyarrow can't open .*nonsense.*AWS_ACCESS_KEY_ID"),
+        ("gs://b/x?nonsense=1", "pyarrow can't open .*nonsense.*GOOGLE_APPLICATION_CREDENTIALS"),
+        ("abfs://c/x", "pyarrow can't open .*account name.*AZURE_CLIENT_ID"),
+        (
+            "gs://anonymous@b/x?endpoint_override=127.0.0.1:9&scheme=http&retry_limit_seconds=0.1",
+            "can't write to gs://.*connect to server.*GOOGLE_APPLICATION_CREDENTIALS",
+        ),
+    ],
+)
+def test_a_store_that_can_not_be_opened_or_reached_says_so_in_seconds(uri: str, told: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(SpecError, match=told) as refused:
+        check_store(Place.of(uri))
+    assert len(refused.value.faults) == 1
+    assert len(str(refused.value)) < 700
+    assert "\n" not in str(refused.value)
+    assert time.monotonic() - began < 10
+    with pytest.raises(OSError, match=r"b/x|c/x"):
+        Place.of(uri).folders()
+
+
+def test_googles_client_is_told_to_give_up() -> None:
+    filesystem = Place.of("gs://anonymous@b/x").filesystem
+    assert filesystem == Place.of("gs://anonymous@b/x?retry_limit_seconds=5").filesystem
+    assert filesystem != Place.of("gs://anonymous@b/x?retry_limit_seconds=6").filesystem
+
+
+def test_without_java_hdfs_says_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_driver(uri: str) -> None:
+        raise OSError("Unable to load libjvm\ndlopen(/usr/lib/...) failed")
+
+    monkeypatch.setattr("segtune.results.storage.FileSystem", SimpleNamespace(from_uri=no_driver))
+    with pytest.raises(
+        SpecError, match=r"Unable to load libjvm\. Every node needs Java"
+    ) as refused:
+        check_store(Place.of("hdfs://nowhere:9000/x"))
+    assert "dlopen" not in str(refused.value)
+
+
+def test_where_a_file_grows_in_sight_it_is_renamed_into_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = (LocalFileSystem(), str(tmp_path / "x"))  # in the place of HDFS
+    monkeypatch.setattr("segtune.results.storage._opened", lambda root: opened)
+    file = Place.of("hdfs://host:9000/x") / "tables" / "a.parquet"
+    moved: list[Path] = []
+    move = LocalFileSystem.move
+
+    class Watched(LocalFileSystem):
+        def move(self, source: str, target: str) -> None:
+            moved.append(Path(source))
+            assert Path(source).read_bytes() == b"two"
+            assert Path(target).read_bytes() == b"one", "a reader sees the whole one before"
+            move(self, source, target)
+
+    file.write(b"one")
+    opened = (Watched(), str(tmp_path / "x"))
+    file.write(b"two")
+    assert (file.read(), len(moved)) == (b"two", 1)
+    assert [f.name for f in (Place.of("hdfs://host:9000/x") / "tables").files()] == ["a.parquet"]
+    assert not moved[0].exists()
 
 
 def test_files_that_need_a_file_system_lie_on_one(
@@ -248,5 +339,5 @@ def test_a_store_that_can_not_be_written_to_is_told_at_once(
     assert main(["status", "demo", "--storage", "s3://nowhere/x"]) == 2
     assert "no study 'demo' under s3://nowhere/x" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main(["status", "demo", "--storage", "gs://nowhere/x"])
+        main(["status", "demo", "--storage", "ftp://nowhere/x"])
     assert "s3://BUCKET/FOLDER" in capsys.readouterr().err
