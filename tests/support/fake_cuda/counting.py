@@ -64,12 +64,18 @@ class Counting(TorchDispatchMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        name = func.name().split("::")[-1].split(".")[0]
+        if torch.is_inference_mode_enabled() and func.namespace == "aten":
+            # There, composite operators come in one piece.
+            with self:
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
         inputs = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor)]
         named = kwargs.get("device")
         there = any(isinstance(x, FakeTensor) for x in inputs)
         if not there and (named is None or torch.device(named).type != "cuda"):
             return func(*args, **kwargs)
-        name = func.name().split("::")[-1].split(".")[0]
         if name in ("_local_scalar_dense", "is_nonzero", "equal"):
             self.counts.waits[place_of_ours()] += 1
             return _one(inputs[0].dtype) if name == "_local_scalar_dense" else True

@@ -78,6 +78,7 @@ def fake_cuda() -> Iterator[FakeCuda]:
         ("torch.cuda.reset_peak_memory_stats", lambda *a: None),
         ("torch.cuda.get_rng_state", lambda *a: torch.get_rng_state()),
         ("torch.cuda.set_rng_state", lambda *a: None),
+        ("torch.Generator", lambda *a: torch.default_generator.clone_state()),
         ("torch.cuda.amp.common.amp_definitely_not_available", lambda: False),
         ("torch.nn.functional.scaled_dot_product_attention", _attention),
         ("torch.tensor", _made_on_the_host(torch.tensor)),
