@@ -43,6 +43,13 @@ def memory(model: nn.Module, optimizer: Optimizer, device: torch.device) -> Memo
     )
 
 
+def forget_peak(device: torch.device) -> None:
+    """Let the peak count from now on, so that a process's earlier trainings are not in it. A CPU's
+    is the process's own and cannot be forgotten."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def _bytes(tensors: list[Tensor]) -> int:
     return sum(t.untyped_storage().nbytes() for t in tensors)
 

@@ -18,11 +18,11 @@ from segcore.metrics.table import METRICS
 from segcore.training import checkpoint
 from segcore.training.averaging import RunningMean
 from segcore.training.checkpoint import Checkpoint
-from segcore.training.costs import Stopwatch, memory
+from segcore.training.costs import Stopwatch, forget_peak, memory
 from segcore.training.evaluation import better
 from segcore.training.events import Evaluation, Facts, Score, Seconds, Step
 from segcore.training.recompute import recompute_blocks
-from segcore.training.runtime import Runtime, autocast, device_name
+from segcore.training.runtime import Runtime, autocast, be_deterministic, device_name
 from segcore.training.splits import ScoredSplits
 
 
@@ -35,6 +35,9 @@ class Training:
 
     def __init__(self, config: TrainConfig, runtime: Runtime) -> None:
         self.config, self.runtime = config, runtime
+        forget_peak(runtime.device)
+        if config.deterministic:
+            be_deterministic()
         self.dataset, self.external = config.open_data()
         torch.manual_seed(config.seed)
         self.system = config.system.build(self.dataset.classes)
@@ -260,9 +263,15 @@ class Training:
             "best_epoch": self.best_epoch,
             "best_value": self.best_value,
             "rng": torch.get_rng_state(),
+            "device_rng": self._device_rng(),
             "mean": None if self.mean is None else [x.cpu() for x in self.mean.tensors],
         }
         return Checkpoint(self._description(), self.best_tensors, last)
+
+    def _device_rng(self) -> Tensor | None:
+        """State of the GPU's own random generator; None where there is no GPU."""
+        device = self.runtime.device
+        return torch.cuda.get_rng_state(device) if device.type == "cuda" else None
 
     def _restore(self, folder: Path) -> None:
         found = checkpoint.load(folder, self._description())
@@ -272,5 +281,8 @@ class Training:
         self.best_epoch, self.best_value = found.last["best_epoch"], found.last["best_value"]
         self.best_tensors = dict(found.best)
         torch.set_rng_state(found.last["rng"])
+        device_rng = found.last.get("device_rng")  # written on a CPU, there is none
+        if device_rng is not None and self.runtime.device.type == "cuda":
+            torch.cuda.set_rng_state(device_rng, self.runtime.device)
         if self.mean is not None:
             self.mean.restore(found.last["mean"])

@@ -12,7 +12,7 @@ import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
-from segcore.training.runtime import Runtime, local_runtime
+from segcore.training.runtime import Runtime, limit_memory, local_runtime
 from segtune.execution.recorder import Metrics
 from segtune.execution.worker import Job, cause_of, work
 from segtune.results.tables import next_attempt
@@ -134,9 +134,19 @@ def _train(job: Job, connection: Connection, beats: "ctypes.c_uint64") -> None:
         beats.value += 1
 
     try:
-        work(job, local_runtime() if job.on_gpu else Runtime(), tell, alive)
+        work(job, runtime_of(job), tell, alive)
     except Exception as error:
         connection.send({"error": cause_of(error)})
+
+
+def runtime_of(job: Job) -> Runtime:
+    """Where the training computes: on the CPU unless Ray gave it a GPU, or a share of one."""
+    if not job.gpus:
+        return Runtime()
+    runtime = local_runtime()
+    if job.gpus < 1:
+        limit_memory(runtime.device, job.gpus)
+    return runtime
 
 
 def _is_last(metrics: Metrics) -> bool:

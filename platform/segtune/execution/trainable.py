@@ -31,7 +31,7 @@ def trainable(study: str, storage: Storage, origin: Origin, resources: Resources
         storage=storage,
         origin=origin,
         patience=resources.patience,
-        on_gpu=resources.gpus_per_worker > 0,
+        gpus=resources.gpus_per_worker,
     )
     if resources.most > 1:
         driver = partial(distributed.drive, job=job, resources=resources)

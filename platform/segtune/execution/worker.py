@@ -31,8 +31,9 @@ class Job:
     origin: Origin
     patience: float
     """Seconds without a step or a predicted batch after which a worker counts as hanging."""
-    on_gpu: bool
-    """Whether Ray gave it a GPU. Ray does not hide GPUs from a trial that asked for none."""
+    gpus: float
+    """GPUs that Ray gave its worker, or a share of one. Ray does not hide GPUs from a trial that
+    asked for none."""
 
     @property
     def folder(self) -> Place:

@@ -1,9 +1,16 @@
 """Trainings on a GPU that is not there: that they run, and what they ask of it."""
 
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
+import torch
 from support.fake_cuda import fake_cuda
 from support.fake_cuda.training import begun
 from support.pairs import ours, smallest
+from torch import Tensor
 
 from segcore.config import TrainConfig
 from segcore.data.prompts import PromptConfig
@@ -11,6 +18,11 @@ from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.methods import METHODS
 from segcore.methods.method import Method
 from segcore.systems import SYSTEMS
+from segcore.systems.rgb_encoders.dinov3 import Dinov3Config
+from segcore.systems.rgb_encoders.sam2 import build_hiera, build_nano
+from segcore.training import checkpoint
+from segcore.training.loop import Training
+from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
 
 
@@ -27,6 +39,11 @@ def one_step(system_name: str, method_name: str) -> TrainConfig:
     )
 
 
+def dinov3() -> object:
+    """One of the encoders with a pyramid."""
+    return Dinov3Config().build(64)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("system_name", ours(SYSTEMS))
 def test_every_system_trains_and_is_scored_with_every_method(system_name: str) -> None:
@@ -35,3 +52,50 @@ def test_every_system_trains_and_is_scored_with_every_method(system_name: str) -
             with fake_cuda() as cuda:
                 evaluation = begun(one_step(system_name, method_name), cuda, images=2).advance()
             assert len(evaluation.steps) == 1, method_name
+
+
+@pytest.mark.parametrize(
+    "build",
+    [build_nano, lambda: build_hiera("hiera_tiny"), dinov3],
+    ids=["nano", "hiera_tiny", "dinov3"],
+)
+def test_no_encoder_touches_a_gpu_before_it_is_moved_to_one(
+    build: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def touched() -> None:
+        raise AssertionError("something was computed on the GPU")
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda._lazy_init", touched)
+    build()
+
+
+def test_a_checkpoint_has_the_gpus_own_random_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, state = one_step("hiera_unet", "frozen"), torch.full((16,), 7).byte()
+    given: list[Tensor] = []
+    on_a_cpu = Training(config, Runtime()).advance()
+    with fake_cuda() as cuda:
+        monkeypatch.setattr("torch.cuda.get_rng_state", lambda device: state)
+        monkeypatch.setattr("torch.cuda.set_rng_state", lambda state, device: given.append(state))
+        assert begun(config, cuda)._checkpoint().last["device_rng"] is state
+        on_a_cpu.save(tmp_path)
+        found = checkpoint.load(tmp_path, json.loads((tmp_path / checkpoint.CONFIG).read_text()))
+        monkeypatch.setattr(checkpoint, "load", lambda *_: found)
+        begun(config, cuda, restore_from=tmp_path)
+        assert not given  # one from a CPU goes on with what the GPU has
+        found.last["device_rng"] = state
+        begun(config, cuda, restore_from=tmp_path)
+        assert given == [state]
+
+
+def test_deterministic_asks_torch_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr("torch.use_deterministic_algorithms", asked.append)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    with fake_cuda() as cuda:
+        begun(one_step("hiera_unet", "frozen"), cuda)
+        assert not asked
+        begun(replace(one_step("hiera_unet", "frozen"), deterministic=True), cuda)
+    assert asked == [True]

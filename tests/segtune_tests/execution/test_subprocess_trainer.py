@@ -48,7 +48,7 @@ def job(storage: Storage, scenes: Path, name: str = "a-s0", patience: float = 60
         schedule=Schedule(epochs=EPOCHS, batch_size=4, warmup_steps=1),
     )
     trial = Trial(name, "arm", 0, apply(config, {"method": "frozen"}), {}, "a")
-    return Job(trial, "study", storage, find_origin(), patience, on_gpu=False)
+    return Job(trial, "study", storage, find_origin(), patience, gpus=0)
 
 
 @pytest.fixture
@@ -326,3 +326,16 @@ def test_what_a_scheduler_stopped_stays_stopped(tmp_path: Path, scenes: Path) ->
     (trial,) = rows(tmp_path, "trials")
     assert (trial["status"], trial["stopped_epoch"]) == ("pruned", 1)
     assert {r["epoch"] for r in rows(tmp_path, "steps")} == {1}
+
+
+@pytest.mark.parametrize(("gpus", "shares"), [(0, []), (0.25, [0.25]), (1, []), (2, [])])
+def test_a_trial_with_a_share_of_a_gpu_takes_that_share_of_its_memory(
+    gpus: float, shares: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[float] = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr(
+        "torch.cuda.set_per_process_memory_fraction", lambda share, device: limits.append(share)
+    )
+    runtime = subprocess_trainer.runtime_of(replace(job("anywhere", Path("scenes")), gpus=gpus))
+    assert (runtime.device.type, limits) == ("cuda" if gpus else "cpu", shares)

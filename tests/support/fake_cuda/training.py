@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -32,11 +33,15 @@ def undrawn() -> Iterator[None]:
         yield
 
 
-def begun(config: TrainConfig, cuda: FakeCuda, *, images: int = 8) -> Training:
+def begun(
+    config: TrainConfig, cuda: FakeCuda, *, images: int = 8, restore_from: Path | None = None
+) -> Training:
     """A training on the device, of a few rendered scenes in the place of its own data."""
     data = SyntheticLiver(train=images, val=1, test=1, size=64)
     with undrawn():
-        return Training(replace(config, data=data), Runtime(device=cuda.device))
+        return Training(
+            replace(config, data=data), Runtime(device=cuda.device, restore_from=restore_from)
+        )
 
 
 def counted_parts(config: TrainConfig, cuda: FakeCuda) -> dict[str, Counts]:

@@ -103,7 +103,7 @@ class PyramidEncoder(RgbEncoder):
         super().__init__()
         self.vit = vit
         self.pyramid = FeaturePyramid(channels, width, stride_of(patch))
-        self._codes = PositionEmbeddingSine(width)
+        self._codes = PositionEmbeddingSine(width, warmup_cache=False)
         self._side, self._mean, self._std = side_seen(side, patch), mean, std
 
     @abstractmethod

@@ -115,7 +115,7 @@ def build_nano() -> nn.Module:
         window_pos_embed_bkg_spatial_size=(7, 7),
     )
     neck = FpnNeck(
-        position_encoding=PositionEmbeddingSine(num_pos_feats=WIDTHS["nano"]),
+        position_encoding=PositionEmbeddingSine(num_pos_feats=WIDTHS["nano"], warmup_cache=False),
         d_model=WIDTHS["nano"],
         backbone_channel_list=trunk.channel_list,
         fpn_top_down_levels=[2, 3],
@@ -130,7 +130,9 @@ def build_hiera(size: Size) -> nn.Module:
     path = resources.files("sam2") / "configs" / "sam2.1" / CONFIGS[size]
     with path.open() as file:
         node = OmegaConf.load(file).model.image_encoder
-    encoder: nn.Module = instantiate(node)
+    # Else it computes position codes on a GPU wherever there is one, and so takes memory there, in
+    # processes too that only look whether a study is in order.
+    encoder: nn.Module = instantiate(node, neck={"position_encoding": {"warmup_cache": False}})
     return encoder
 
 
