@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -176,12 +177,6 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._accumulate(batch, made, watch)
         norm = self.updater.reduce_and_clip(loss, self.runtime, self.config.optim.clip_norm)
-        for what, value in (("loss", loss), ("gradient's norm", norm)):
-            if not torch.isfinite(value):
-                raise TrainingDiverged(
-                    f"the {what} is {value.item()} at step {self.step + 1} (epoch {epoch}): "
-                    "lower optim.lr or method.lr, or look at the data"
-                )
         watch.split("backward")
         self.updater.refresh()
         watch.split("refresh")
@@ -192,16 +187,24 @@ class Training:
         if self.mean is not None:
             self.mean.add(self.step)
         watch.split("optimizer")
+        # All that the host reads of a step, at once and last: until here it only launched.
+        loss_value, norm_value = torch.stack([loss, norm]).tolist()
+        for what, value in (("loss", loss_value), ("gradient's norm", norm_value)):
+            if not math.isfinite(value):
+                raise TrainingDiverged(
+                    f"the {what} is {value} at step {self.step} (epoch {epoch}): "
+                    "lower optim.lr or method.lr, or look at the data"
+                )
         self.runtime.beat()
         return Step(
             step=self.step,
             epoch=epoch,
-            loss=loss.item(),
+            loss=loss_value,
             lr=self.config.optim.lr * lr_ratio,
-            gradient_norm=norm.item(),
+            gradient_norm=norm_value,
             images=len(batch),
             reduced_bytes=self.runtime.reduced_bytes - reduced_before,
-            seconds=Seconds(**watch.seconds),
+            seconds=Seconds(**watch.seconds()),
         )
 
     def _accumulate(self, batch: Sequence[int], made: Iterator[Batch], watch: Stopwatch) -> Tensor:

@@ -21,6 +21,7 @@ from segcore.systems import SYSTEMS
 from segcore.systems.rgb_encoders.dinov3 import Dinov3Config
 from segcore.systems.rgb_encoders.sam2 import build_hiera, build_nano
 from segcore.training import checkpoint
+from segcore.training.events import Seconds
 from segcore.training.loop import Training
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
@@ -99,3 +100,22 @@ def test_deterministic_asks_torch_for_it(monkeypatch: pytest.MonkeyPatch) -> Non
         assert not asked
         begun(replace(one_step("hiera_unet", "frozen"), deterministic=True), cuda)
     assert asked == [True]
+
+
+@pytest.mark.parametrize("method_name", ["full", "lora"])
+def test_the_host_waits_once_a_step(method_name: str) -> None:
+    config = replace(
+        one_step("dual_encoder", method_name),
+        schedule=Schedule(epochs=1, batch_size=4, microbatch_size=2),
+    )
+    with fake_cuda() as cuda:
+        training = begun(config, cuda, images=12)
+        steps = training._train_epoch(1)
+        next(steps)  # the optimizer's state is made, and what a frozen encoder sees kept
+        with cuda.counting() as counts:
+            step = next(steps)
+    assert counts.waits.total() == 1, counts.waits
+    # By the clock of a device on which a millisecond lies between any two events.
+    assert step.seconds == Seconds(
+        data=0.002, forward=0.002, backward=0.003, optimizer=0.001, refresh=0.001
+    )

@@ -72,6 +72,7 @@ def fake_cuda() -> Iterator[FakeCuda]:
         ("torch.cuda._lazy_init", lambda: None),
         ("torch.cuda.synchronize", fake.wait),
         ("torch.cuda.Event", event),
+        ("torch.cuda.current_stream", lambda *a: None),
         ("torch.cuda.is_bf16_supported", lambda *a, **k: True),
         ("torch.cuda.get_device_name", lambda *a: "a GPU that is not there"),
         ("torch.cuda.max_memory_allocated", lambda *a: 0),
