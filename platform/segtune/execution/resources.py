@@ -22,6 +22,8 @@ class Resources:
     `workers`. The workers of the moment share each batch, so that a step computes the same."""
     cpus_per_worker: float = 1
     gpus_per_worker: float = 0
+    """Below 1, a trial of one worker shares its GPU with others: it may take this share of the
+    GPU's memory and no more. Above 1, the worker computes on the first of them."""
     concurrent: int | None = None
     """Most trials at a time; None means as many as fit."""
     patience: float = 30 * 60
@@ -96,6 +98,11 @@ def check_amounts(resources: Resources) -> None:
         faults.append(f"GPUs per worker = {gpus}: give 0, or at least {SMALLEST}")
     elif gpus > 1 and gpus != int(gpus):
         faults.append(f"GPUs per worker = {gpus}: above 1 they can't be shared: give whole ones")
+    elif 0 < gpus < 1 and resources.most > 1:
+        faults.append(
+            f"GPUs per worker = {gpus} for {resources.most} workers: NCCL, by which they sum "
+            "gradients, wants a GPU for each of them: give 1, or one worker"
+        )
     if resources.concurrent is not None and resources.concurrent < 1:
         faults.append(f"concurrent = {resources.concurrent}: give at least 1")
     if resources.price_per_hour is not None and resources.most != resources.workers:

@@ -31,6 +31,7 @@ def trainable(study: str, storage: Storage, origin: Origin, resources: Resources
         storage=storage,
         origin=origin,
         patience=resources.patience,
+        gpus=resources.gpus_per_worker,
         price=resources.price_per_hour,
     )
     if resources.in_train_run:

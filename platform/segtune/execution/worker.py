@@ -33,6 +33,8 @@ class Job:
     origin: Origin
     patience: float
     """Seconds without a step or a predicted batch after which a worker counts as hanging."""
+    gpus: float
+    """GPUs that Ray gave each of its workers, or a share of one."""
     price: Money | None = None
     """Of an hour of the trial, as `Resources.price_per_hour`."""
 
