@@ -8,13 +8,13 @@ from torch import Tensor
 
 from .entries import Entry
 
+ONE_BY_ONE = ("cpu",)
+"""Types of devices on which copying gradients into a stack costs more than it saves."""
+
 
 def takes_batches(device: torch.device) -> bool:
-    """Whether tensors of one shape are handled as one stack on a device.
-
-    On a CPU, copying gradients into a stack costs more than it saves.
-    """
-    return device.type != "cpu"
+    """Whether parameters are handled together on a device, and not one by one."""
+    return device.type not in ONE_BY_ONE
 
 
 def alike(entries: Sequence[Entry], more: Sequence[Hashable]) -> Iterator[list[Entry]]:

@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from .attachment import Attachment
+from .banked import Banks, is_banked
 from .entries import Entry, Place, places
 from .groups import PROJECTION_DEFAULTS, check_edited, check_released, complete_group
 from .one_by_one import update_one_by_one
@@ -91,6 +92,7 @@ class GaLoreAdamW(Optimizer):
     def _start_anew(self) -> None:
         self._counts = StepCounts()
         self._strategies = Strategies(self._with_state)
+        self._banks = Banks(self._with_state, self._counts)
         self._loading: dict[str, Any] | None = None
         self.reduced_bytes = 0
         """Bytes of the tensors that `reduce` had summed so far, on this rank."""
@@ -159,7 +161,8 @@ class GaLoreAdamW(Optimizer):
                 check_alone()
             entries = self._received()
             self._strategies.refresh(entries)
-            update_one_by_one(entries, self._strategies)
+            self._banks.update([e for e in entries if is_banked(e)], self._strategies)
+            update_one_by_one([e for e in entries if not is_banked(e)], self._strategies)
             self._strategies.previous.clear()
         return loss
 
@@ -293,7 +296,8 @@ class GaLoreAdamW(Optimizer):
     def state_bytes(self) -> int:
         """Bytes of storage that the state's tensors hold now, on all devices together."""
         tensors = (tensor for state in self.state.values() for tensor in state.values())
-        return sum(tensor.untyped_storage().nbytes() for tensor in tensors)
+        storages = {s.data_ptr(): s.nbytes() for s in (t.untyped_storage() for t in tensors)}
+        return sum(storages.values())
 
     def _with_state(self) -> Iterator[Entry]:
         for parameter, place in places(self.param_groups):

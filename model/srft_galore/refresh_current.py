@@ -44,7 +44,7 @@ class RefreshFromCurrent(RefreshStrategy):
             )
             change_basis(batch, bases_SR)
 
-    def clippable(self, entry: Entry) -> Tensor | None:
+    def unprojected(self, entry: Entry) -> Tensor | None:
         """The gradient itself."""
         return entry.parameter.grad
 

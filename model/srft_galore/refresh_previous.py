@@ -92,7 +92,7 @@ class RefreshFromPrevious(RefreshStrategy):
         """
         self._compute(self._usable(entries))
 
-    def clippable(self, entry: Entry) -> Tensor | None:
+    def unprojected(self, entry: Entry) -> Tensor | None:
         """The projected gradient."""
         return self.gradient(entry)
 

@@ -16,10 +16,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-
 _KEPT = 16
-"""Operators that are kept until `forget_operators`: weights of one shape that are refreshed together
-share one, and so do the microbatches of a step. A network has fewer shapes than this."""
+"""Operators that are kept until `forget_operators`: weights of one shape that are refreshed
+together share one, and so do the microbatches of a step. A network has fewer shapes than this."""
 
 
 class FourierSketch(NamedTuple):

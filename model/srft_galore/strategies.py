@@ -101,7 +101,7 @@ class Strategies:
         total: Tensor = torch.linalg.vector_norm(torch.stack([norm.to(norms[0]) for norm in norms]))
         factor = (max_norm / (total + 1e-6)).clamp(max=1.0)
         for entry in entries:
-            kept = self.of(entry).clippable(entry)
+            kept = self.of(entry).unprojected(entry)
             if kept is not None:
                 kept.mul_(factor.to(kept))
         return total
