@@ -14,9 +14,9 @@ from segtune.study.overrides import SpecError
 
 
 @pytest.mark.parametrize("url", [None, ""])
-@pytest.mark.parametrize("asked", [{"workers": 2}, {"gpus_per_worker": 1}])
+@pytest.mark.parametrize("asked", [Resources(workers=2), Resources(gpus_per_worker=1)])
 def test_ray_train_runs_need_a_dashboard(
-    monkeypatch: pytest.MonkeyPatch, url: str | None, asked: dict[str, int]
+    monkeypatch: pytest.MonkeyPatch, url: str | None, asked: Resources
 ) -> None:
     nodes = [{"Alive": True, "Resources": {"CPU": 2.0, "GPU": 2.0}}]
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -25,7 +25,7 @@ def test_ray_train_runs_need_a_dashboard(
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     with (
         pytest.raises(SpecError, match="free --dashboard-port"),
-        cluster(None, Resources(**asked)),
+        cluster(None, asked),
     ):
         pytest.fail("the next trial would wait for ever")
     with cluster(None, Resources(workers=1)) as found:
