@@ -8,6 +8,7 @@ from pathlib import Path
 
 from segtune.results.provenance import Origin
 from segtune.results.storage import Place, Storage, local_folder
+from segtune.study.money import Money
 from segtune.study.trial import PackedTrial
 
 Metrics = dict[str, float | int | bool | str]
@@ -29,8 +30,10 @@ class Job:
     origin: Origin
     patience: float
     """Seconds without a step or a predicted batch after which a worker counts as hanging."""
-    on_gpu: bool
-    """Whether Ray gave it a GPU. Ray does not hide GPUs from a trial that asked for none."""
+    gpus: float
+    """GPUs that Ray gave each of its workers, or a share of one."""
+    price: Money | None = None
+    """Of an hour of the trial, as `Resources.price_per_hour`."""
 
     @property
     def folder(self) -> Place:

@@ -3,9 +3,11 @@
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Self
 
 import grpc
 import ray
@@ -20,6 +22,8 @@ _RAY_SETTINGS = {
     # A trial has six helper processes that hardly compute: more than Ray expects for two cores.
     "RAY_worker_maximum_startup_concurrency": "16",
 }
+LOOK = 5.0
+"""Seconds between two looks at which nodes there are."""
 
 
 _ASKED = "/ray.rpc.NodeInfoGcsService/GetClusterId"
@@ -47,13 +51,58 @@ def cluster(address: str | None, resources: Resources) -> Iterator[Sequence[Mapp
         _check_answers(address)
     context = ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR)
     try:
-        if resources.most > 1:
+        if resources.in_train_run:
             _check_dashboard(context.dashboard_url)
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        nodes = _nodes()
         check_resources(resources, nodes, "the cluster" if address else "this machine")
         yield nodes
     finally:
         ray.shutdown()
+
+
+class SharedCluster:
+    """A connection to Ray that several studies use one after another, made when the first of them
+    needs it."""
+
+    def __init__(self, address: str | None) -> None:
+        self._address = address
+        self._open = ExitStack()
+        self._seen: Sequence[Mapping[str, float]] = ()
+        self._looked: float | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def connect(self, resources: Resources) -> None:
+        """Connect, unless it is done already, and see that a trial fits.
+
+        Raises:
+            SpecError: as of `cluster`.
+        """
+        if self._looked is None:
+            self._seen = self._open.enter_context(cluster(self._address, resources))
+            self._looked = time.monotonic()
+        else:
+            check_resources(resources, self.nodes(), "the cluster")
+
+    def nodes(self) -> Sequence[Mapping[str, float]]:
+        """The resources of each node that is there now, or was there some seconds ago."""
+        assert self._looked is not None
+        if time.monotonic() - self._looked > LOOK:
+            self._seen, self._looked = _nodes(), time.monotonic()
+        return self._seen
+
+    def close(self) -> None:
+        """Leave it; one that was started here ends, and its trials with it."""
+        self._open.close()
+        self._looked = None
+
+
+def _nodes() -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def this_machine() -> dict[str, float]:
@@ -66,15 +115,15 @@ def this_machine() -> dict[str, float]:
 
 
 def _check_dashboard(url: str | None) -> None:
-    """Ray Train asks the dashboard whether a run is over. Without it, the workers' CPUs stay taken
-    when a scheduler stops a trial of several workers, and the next trial waits for ever."""
+    """Ray Train asks the dashboard whether a run is over. Without it, the workers' CPUs and GPUs
+    stay taken when a scheduler stops a trial, and the next one waits for ever."""
     if url:
         return
     raise SpecError(
         [
-            "this Ray has no dashboard, which trials of several workers need: without it their "
-            "CPUs and GPUs stay taken when they are stopped. Start the head again with a free "
-            "--dashboard-port (its log says why there is none), or give --workers 1"
+            "this Ray has no dashboard, which trials of several workers or on GPUs need: without "
+            "it their CPUs and GPUs stay taken when they are stopped. Start the head again with a "
+            "free --dashboard-port (its log says why there is none), or give --workers 1 on CPUs"
         ]
     )
 

@@ -16,6 +16,7 @@ from segtune.execution import checkpoints
 from segtune.execution.job import Job, Metrics
 from segtune.execution.recorder import Recorder, TrialStopped
 from segtune.execution.trial_log import kept_output
+from segtune.execution.utilisation import Meter
 from segtune.study.trial import TESTED
 
 
@@ -47,21 +48,29 @@ def _work(
     alive: Callable[[], None] | None,
 ) -> None:
     first, trial = runtime.rank == 0, job.trial.unpack()
-    recorder = Recorder(job.storage, job.study, trial, job.origin, runtime.world)
+    recorder = Recorder(job.storage, job.study, trial, job.origin, runtime.world, job.price)
     if first:
         recorder.start()
     runtime.test = trial.role in TESTED
-    stacks = job.stacks(recorder.attempt)
-    newest = checkpoints.newest(job.folder)
+    stacks, meter = job.stacks(recorder.attempt), Meter(runtime.device)
+    newest = checkpoints.newest(job.folder, to_go_on=True)
     restored = checkpoints.on_this_machine(newest) if newest else contextlib.nullcontext()
     try:
         with (
-            _watched(stacks, job.patience, runtime.rank, alive) as runtime.beat,
+            _watched(stacks, job.patience, runtime.rank, alive) as lives,
             restored as runtime.restore_from,
         ):
+
+            def beat() -> None:
+                lives()
+                meter.look()
+
+            runtime.beat = beat
             for evaluation in train(trial.config, runtime):
-                metrics: Metrics = recorder.add(evaluation) if first else {}
-                if first and not evaluation.final:
+                metrics: Metrics = recorder.add(evaluation, meter.take()) if first else {}
+                if first and evaluation.final:
+                    checkpoints.end(job.folder)
+                elif first:
                     checkpoints.keep(evaluation, job.folder)
                 tell(metrics)
     except TrialStopped:

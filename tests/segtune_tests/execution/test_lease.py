@@ -10,9 +10,9 @@ import pytest
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from segtune.execution import lock
-from segtune.execution.lock import LEASE, RUNS, AlreadyRunning, only_run
-from segtune.results.conditional import ConditionalFile
+from segtune.execution.lock import AlreadyRunning, lease, only_run
+from segtune.execution.lock.conditional import ConditionalFile
+from segtune.execution.lock.lease import LEASE, RUNS
 from segtune.results.storage import Place
 
 Answer = Callable[[dict[str, Any], Any], Any]
@@ -91,14 +91,14 @@ def test_of_runs_that_start_at_once_exactly_one_gets_the_study(storage: Place) -
 def test_of_runs_that_find_a_killed_one_exactly_one_takes_its_place(
     storage: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lease = storage / "demo" / RUNS / LEASE
-    lease.write(b"process 1 on elsewhere\nelsewhere+1+1")
+    held = storage / "demo" / RUNS / LEASE
+    held.write(b"process 1 on elsewhere\nelsewhere+1+1")
     with pytest.raises(AlreadyRunning, match=r"\(process 1 on elsewhere\).*wait 60 seconds"):
         contend_alone(storage)
-    assert lease.read().startswith(b"process 1 on elsewhere"), "it still has the study"
-    monkeypatch.setattr(lock, "_died_here", lambda name: name.startswith("elsewhere"))
+    assert held.read().startswith(b"process 1 on elsewhere"), "it still has the study"
+    monkeypatch.setattr(lease, "died_here", lambda name: name.startswith("elsewhere"))
     for _ in range(10):
-        lease.write(b"process 1 on elsewhere\nelsewhere+1+1")
+        held.write(b"process 1 on elsewhere\nelsewhere+1+1")
         assert contend(storage, 3) == 1
 
 
@@ -110,13 +110,13 @@ def contend_alone(storage: Place) -> None:
 def test_a_run_whose_place_was_taken_ends_itself(
     storage: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(lock, "RENEWED", 0.05)
-    lease = storage / "demo" / RUNS / LEASE
+    monkeypatch.setattr(lease, "RENEWED", 0.05)
+    held = storage / "demo" / RUNS / LEASE
     with pytest.raises(KeyboardInterrupt), only_run(storage, "demo"):  # noqa: PT012
-        lease.write(b"process 1 on elsewhere\nelsewhere+1+1")
+        held.write(b"process 1 on elsewhere\nelsewhere+1+1")
         threading.Event().wait(20)
     assert "process 1 on elsewhere has taken the place of this run" in capfd.readouterr().err
-    assert lease.is_file(), "it is not this run's any more"
+    assert held.is_file(), "it is not this run's any more"
 
 
 @pytest.mark.parametrize("storage", [refusing, ignoring], indirect=True)
@@ -132,7 +132,7 @@ def test_without_conditional_writes_a_second_run_is_refused(storage: Place) -> N
 
 def test_a_lease_that_is_too_old_is_taken(storage: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     (storage / "demo" / RUNS / LEASE).write(b"process 1 on elsewhere\nelsewhere+1+1")
-    monkeypatch.setattr(lock, "GONE", timedelta(seconds=-5))
+    monkeypatch.setattr(lease, "GONE", timedelta(seconds=-5))
     with only_run(storage, "demo"):
         assert (storage / "demo" / RUNS / LEASE).read().startswith(b"process ")
 
@@ -140,14 +140,11 @@ def test_a_lease_that_is_too_old_is_taken(storage: Place, monkeypatch: pytest.Mo
 def test_the_store_is_the_one_that_tables_go_to(
     storage: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Address and credentials of the URI, not those of the environment."""
+    """At the address in the URI, not at that of the environment."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nobody listens there
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    told = Place.of(storage.root.replace("s3://", "s3://someone:else%2Fs@"))
-    assert ConditionalFile(told / "file").create(b"1")
-    assert (told / "file").read() == b"1"
-    found = ConditionalFile(told / "file").look()
+    assert ConditionalFile(storage / "file").create(b"1")
+    assert (storage / "file").read() == b"1"
+    found = ConditionalFile(storage / "file").look()
     assert found is not None
     assert found.age < timedelta(seconds=30)
-    assert not ConditionalFile(told / "file").create(b"2")
+    assert not ConditionalFile(storage / "file").create(b"2")

@@ -1,86 +1,43 @@
-"""One run of a study at a time: two would train the same trials into the same files."""
+"""A study that is kept in an object store, held by a run. A store has no locks."""
 
 import os
 import signal
-import socket
 import sys
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING
+from datetime import timedelta
 
-from filelock import FileLock, Timeout
+from segtune.execution.lock.conditional import ConditionalFile, NotOffered
+from segtune.execution.lock.holders import AlreadyRunning, died_here, processes, refusal, this_run
+from segtune.results.storage import Place
 
-from segtune.results.storage import Place, Storage
-
-if TYPE_CHECKING:
-    from segtune.results.conditional import ConditionalFile
-
-LOCK = "running.lock"
-HOLDER = "running.txt"
 RUNS = "running"
-"""In an object store: the folder of the object that the run rewrites at intervals."""
+"""The folder, in the study's, of the object that a run rewrites at intervals."""
 LEASE = "lease"
 """Its name where the store makes conditional writes; else each run has one of its own."""
 RENEWED = 15.0
 """Seconds between two writes of that object."""
 GONE = timedelta(seconds=60)
 """A run whose object is older, by the store's own clock, was killed."""
-
-LOOKS, BETWEEN_LOOKS = 5, 0.1
-"""How often, and on a file system with how many seconds between, one that is refused looks for who
-holds a study."""
-
-
-class AlreadyRunning(ValueError):
-    """Another process runs this study now."""
+TRIES = 5
+"""How often a run tries to take what another one has just given up."""
 
 
 @contextmanager
-def only_run(storage: Storage, study: str) -> Iterator[None]:
-    """Hold a study for as long as this process runs it.
+def lease(folder: Place, study: str) -> Iterator[None]:
+    """Hold a study in an object store: by one object that all runs contend for, or, in a store that
+    makes no conditional writes, by one of each run.
 
-    On a file system the operating system releases the lock when the process ends, however it ends.
-    An object store has no locks: there a run whose object is too old counts as killed. A run that
-    was only suspended, as a sleeping laptop is, looks for another run when it wakes up, and
-    interrupts itself if there is one.
+    Args:
+        folder: of these objects.
+        study: its name.
 
     Raises:
-        AlreadyRunning: another process runs it; the message names it and says what to do.
+        AlreadyRunning: another run holds it.
     """
-    folder = Place.of(storage) / study
-    held = _lease(folder / RUNS, study) if folder.local is None else _lock(folder.local, study)
-    with held:
-        yield
-
-
-@contextmanager
-def _lock(folder: Path, study: str) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise AlreadyRunning(_refusal(study, _holder(folder))) from None
-    try:
-        (Place.of(folder) / HOLDER).write(f"{_this_run()}\n{_processes()}+{os.getpid()}".encode())
-        yield
-    finally:
-        (folder / HOLDER).unlink(missing_ok=True)
-        lock.release()
-
-
-@contextmanager
-def _lease(folder: Place, study: str) -> Iterator[None]:
-    """Hold a study in an object store: by one object that all runs contend for, or, in a store that
-    makes no conditional writes, by one of each run."""
-    # Brings boto3: half a second, for runs on object stores alone.
-    from segtune.results.conditional import ConditionalFile, NotOffered
-
     try:
         mine: _Claimed | _Announced = _Claimed(ConditionalFile(folder / LEASE), study)
     except NotOffered:
@@ -103,7 +60,7 @@ class _Claimed:
     """An object that is written only where no other run has it, so that of runs that start at once
     exactly one gets it (`If-None-Match` and `If-Match`, which S3 has)."""
 
-    def __init__(self, file: "ConditionalFile", study: str) -> None:
+    def __init__(self, file: ConditionalFile, study: str) -> None:
         """Take it.
 
         Raises:
@@ -111,8 +68,8 @@ class _Claimed:
             NotOffered: the store makes no conditional writes.
         """
         self.place, self._file = file.place, file
-        self._name, self._writes = f"{_processes()}+{os.getpid()}+{uuid.uuid4().hex}", 0
-        for _ in range(LOOKS):
+        self._name, self._writes = f"{processes()}+{os.getpid()}+{uuid.uuid4().hex}", 0
+        for _ in range(TRIES):
             if self._file.create(self._content()):
                 self._file.check_that_conditions_count(self._content())
                 return
@@ -123,7 +80,7 @@ class _Claimed:
             if name.startswith(self._name):  # our own write, whose answer was lost
                 self._file.version = found.version
                 return
-            if not (found.age > GONE or _died_here(name)):
+            if not (found.age > GONE or died_here(name)):
                 raise AlreadyRunning(_refusal_elsewhere(study, holder))
             if self._file.replace(self._content(), found.version):
                 return
@@ -151,7 +108,7 @@ class _Claimed:
     def _content(self) -> bytes:
         """Another one for each write, as `ConditionalFile` asks."""
         self._writes += 1
-        return f"{_this_run()}\n{self._name}+{self._writes}".encode()
+        return f"{this_run()}\n{self._name}+{self._writes}".encode()
 
 
 class _Announced:
@@ -160,8 +117,8 @@ class _Announced:
 
     def __init__(self, folder: Place) -> None:
         """Write it."""
-        self.place = folder / f"{_processes()}+{os.getpid()}+{uuid.uuid4().hex}"
-        self._content = _this_run().encode()
+        self.place = folder / f"{processes()}+{os.getpid()}+{uuid.uuid4().hex}"
+        self._content = this_run().encode()
         self.place.write(self._content)
 
     def renew(self) -> None:
@@ -198,7 +155,7 @@ def _alive(folder: Place, mine: Place) -> list[str]:
         written = other.modified()
         if other == mine or written is None:
             continue
-        if now - written > GONE or _died_here(other.name):
+        if now - written > GONE or died_here(other.name):
             other.remove()
         else:
             with suppress(FileNotFoundError):  # it has just ended
@@ -206,59 +163,8 @@ def _alive(folder: Place, mine: Place) -> list[str]:
     return found
 
 
-def _died_here(name: str) -> bool:
-    processes, _, rest = name.partition("+")
-    pid = rest.partition("+")[0]
-    if processes != _processes() or not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass
-    return False
-
-
-def _processes() -> str:
-    """Identifies the machine or container, and its start, within which process ids are comparable.
-
-    The name of the host is not enough: two containers may share one.
-    """
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{socket.gethostname()}-{boot}-{Path('/proc/self/ns/pid').readlink()}"
-    except OSError:  # no Linux
-        return f"{socket.gethostname()}-{uuid.uuid4().hex}"
-
-
-def _this_run() -> str:
-    since = datetime.now(UTC).isoformat(" ", "seconds")
-    return f"process {os.getpid()} on {socket.gethostname()} since {since}"
-
-
-def _refusal(study: str, holder: str) -> str:
-    return (
-        f"{study} is being run already ({holder}). Watch that run, or give this one another --name."
-    )
-
-
 def _refusal_elsewhere(study: str, holder: str) -> str:
     return (
-        f"{_refusal(study, holder)} If that run was killed on another machine, wait "
+        f"{refusal(study, holder)} If that run was killed on another machine, wait "
         f"{GONE.seconds} seconds."
     )
-
-
-def _holder(folder: Path) -> str:
-    """Who holds a study: not who held it before, and was killed before it could say that it ended.
-
-    A run holds the lock for a moment before its name is written.
-    """
-    for _ in range(LOOKS):
-        with suppress(FileNotFoundError):
-            holder, _, process = (folder / HOLDER).read_text().partition("\n")
-            if not _died_here(process):
-                return holder
-        time.sleep(BETWEEN_LOOKS)
-    return "it has just begun"

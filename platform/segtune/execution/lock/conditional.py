@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from pyarrow.fs import S3FileSystem
 
 from segtune.results.storage import Place
 
@@ -38,7 +39,8 @@ class Found:
 
 @dataclass
 class ConditionalFile:
-    """An object of a store. Contents must differ from write to write: versions are told by them."""
+    """An object of S3, or of a store that speaks its language. Contents must differ from write to
+    write: versions are told by them."""
 
     place: Place
     version: str = ""
@@ -47,6 +49,8 @@ class ConditionalFile:
     _key: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.place.filesystem, S3FileSystem):
+            raise NotOffered(f"{self.place} is not in S3")
         bucket, _, key = self.place.path.partition("/")
         self._key = {"Bucket": bucket, "Key": key}
         self._client = boto3.client("s3", **_as_pyarrow(self.place))
@@ -124,9 +128,6 @@ def _as_pyarrow(place: Place) -> dict[str, Any]:
     if endpoint := options.get("endpoint_override"):
         scheme = options.get("scheme", "https")
         found["endpoint_url"] = endpoint if "://" in endpoint else f"{scheme}://{endpoint}"
-    if uri.username and uri.password:
-        found["aws_access_key_id"] = unquote(uri.username)
-        found["aws_secret_access_key"] = unquote(uri.password)
     found["config"] = Config(
         # Stores other than AWS's need not know checksums.
         request_checksum_calculation="when_required",
