@@ -41,7 +41,9 @@ def instances_of(predicted: Predicted, file_name: str) -> CocoImage:
         count, regions_HW, stats, _ = cv2.connectedComponentsWithStats(
             mask_HW.astype(np.uint8), connectivity=8
         )
-        for region, runs in zip(range(1, count), _run_lengths(regions_HW), strict=True):
+        for region, runs in zip(
+            range(1, count), _run_lengths(regions_HW.astype(np.int32)), strict=True
+        ):
             found.append(
                 {
                     "category_id": category,

@@ -64,6 +64,9 @@ def test_the_exit_code_is_the_worst(trained: list[str], monkeypatch: pytest.Monk
     monkeypatch.setattr(runner, "train", lambda order, *_: outcomes[order.name])
     assert main(["run", "a.py", "b.py", "c.py"]) == 1
     assert main(["run", "a.py", "c.py"]) == 0
+    outcomes["a"] = runner.Outcome(1, (), 2, out_of_budget=True)
+    assert main(["run", "a.py", "c.py", "--budget", "1h"]) == 4
+    assert main(["run", "a.py", "b.py", "--budget", "1h"]) == 1
 
 
 def test_what_nobody_foresaw_in_one_is_reported_after_the_others(

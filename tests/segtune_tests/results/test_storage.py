@@ -150,7 +150,7 @@ def test_where_a_file_grows_in_sight_it_is_renamed_into_place(
     moved: list[Path] = []
     move = LocalFileSystem.move
 
-    class Watched(LocalFileSystem):
+    class Watched(LocalFileSystem):  # type: ignore[misc]  # pyarrow has no types
         def move(self, source: str, target: str) -> None:
             moved.append(Path(source))
             assert Path(source).read_bytes() == b"two"
