@@ -53,6 +53,11 @@ class TrainConfig:
     """Whether the transformer blocks of pretrained encoders keep no activations for the backward
     pass, which computes them again (Chen et al., arXiv 1604.06174): less memory, more time, the
     same numbers."""
+    deterministic: bool = False
+    """Whether torch takes algorithms alone that give the same digits each time: slower on a GPU,
+    where sums of many threads differ in their last digits from run to run otherwise. An operator
+    that has no such algorithm then ends the training, and is named. A CPU needs it for nothing that
+    is used here."""
     fold: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=2)]] | None = None
     """Part of a cross-validation: its number from 0, and how many there are. The patients of train
     and val are dealt out to so many parts; this one is val, the others are train. None: the data

@@ -22,7 +22,9 @@ __all__ = ["TrainingDiverged", "train"]
 def train(config: TrainConfig, runtime: Runtime) -> Iterator[Evaluation]:
     """Train, evaluating on val every so many epochs; test the best of them once, at the end.
 
-    Goes on from `runtime.restore_from` with the same losses as an uninterrupted run.
+    Goes on from `runtime.restore_from` with the same losses as an uninterrupted run: on a CPU to
+    the last digit, on a GPU only with `config.deterministic`. Without it two runs on a GPU differ
+    in their last digits, whether one of them was interrupted or not.
 
     Yields:
         One evaluation after each `config.evaluation.every` epochs, then the final one

@@ -42,7 +42,7 @@ def instances_of(predicted: Predicted, file_name: str) -> CocoImage:
             mask_HW.astype(np.uint8), connectivity=8
         )
         for region, runs in zip(
-            range(1, count), _run_lengths(regions_HW.astype(np.int32)), strict=True
+            range(1, count), _run_lengths(regions_HW.astype(np.int32, copy=False)), strict=True
         ):
             found.append(
                 {

@@ -235,7 +235,7 @@ class Predictor:
                     depth_HW=None if used is None else used[place],
                 )
             watch.split("post")
-        for stage, seconds in watch.seconds.items():
+        for stage, seconds in watch.seconds().items():
             self.seconds[stage] += seconds
         return [predicted[i] for i in range(len(images))]
 

@@ -42,7 +42,7 @@ from segcore.systems.blocks import (
     loss_with_sides,
     side_heads,
 )
-from segcore.systems.pixels import enlarge, logits_at, resize, standardise
+from segcore.systems.pixels import Standardise, enlarge, logits_at, resize
 from segcore.systems.rgb_encoders.convolutional import EncoderConfig, keep_statistics
 from segcore.systems.rgb_encoders.sam_model import SamWeights
 from segcore.systems.system import LARGEST_SIDE, Part, System, SystemConfig, Targets, projections
@@ -113,6 +113,7 @@ class D2gpland(System):
         super().__init__()
         self._config = config
         self._loss = config.loss.build(classes)
+        self.standardise = Standardise()
         self.sam: nn.Module = config.sam.build(config.image_size).vision_encoder
         encoder: Any = config.encoder.build("group")
         self.encoder: nn.Module = encoder
@@ -151,8 +152,9 @@ class D2gpland(System):
             raise ValueError(f"the dataset has no depth maps: {advice}")
         shape = self._config.input_size
         depth_B3HW = self.colour(resize(batch.depth_B1HW, shape))
+        image_B3HW = self.standardise(resize(batch.image_B3HW, shape))
         depth_BChw: Tensor = self.sam(depth_B3HW).last_hidden_state
-        *_, finest, finer, fine, coarse = self.encoder(standardise(resize(batch.image_B3HW, shape)))
+        *_, finest, finer, fine, coarse = self.encoder(image_B3HW)
         seen = F.interpolate(depth_BChw, coarse.shape[-2:], mode="area")
         x_BChw = self.context(self.mix(torch.cat((coarse, seen), dim=1)))
         extras: dict[str, Tensor] = {}

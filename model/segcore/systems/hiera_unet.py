@@ -27,7 +27,7 @@ from segcore.systems.blocks import (
     loss_with_sides,
     side_heads,
 )
-from segcore.systems.pixels import AS_IT_IS, logits_at, resize, standardise, taken_out
+from segcore.systems.pixels import AS_IT_IS, Standardise, logits_at, resize, taken_out
 from segcore.systems.rgb_encoders.sam2 import SIZE_MULTIPLE, Sam2Config
 from segcore.systems.system import (
     LARGEST_SIDE,
@@ -89,6 +89,7 @@ class HieraUnet(System):
         super().__init__()
         self._config = config
         self._loss = config.loss.build(classes)
+        self.standardise = Standardise()
         trunk: Any = config.sam2.build().image_encoder.trunk
         self.trunk: nn.Module = trunk
         width = config.width
@@ -108,7 +109,7 @@ class HieraUnet(System):
         `side_weight`."""
         image_B3HW = resize(batch.image_B3HW, self._config.input_size)
         if self._config.sam2.standardise:
-            image_B3HW = standardise(image_B3HW)
+            image_B3HW = self.standardise(image_B3HW)
         with torch.set_grad_enabled(moves(self.trunk)):
             scales = self.trunk(image_B3HW)  # finest first
         narrowed = [narrow(x) for narrow, x in zip(self.narrow, scales, strict=True)]

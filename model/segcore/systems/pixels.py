@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segcore.batch import Size
@@ -48,20 +48,34 @@ def logits_at(native_BKhw: Tensor, size: Size, how: Enlarging = "bilinear") -> T
     return enlarge(native_BKhw.float(), size)
 
 
-def standardise(
-    image_B3HW: Tensor,
-    mean: Sequence[float] = IMAGENET_MEAN,
-    std: Sequence[float] = IMAGENET_STD,
-) -> Tensor:
-    """An image in [0, 1] with a mean and a standard deviation taken out, ImageNet's if no others
-    are given."""
-    mean_311 = torch.tensor(mean, device=image_B3HW.device).view(3, 1, 1)
-    std_311 = torch.tensor(std, device=image_B3HW.device).view(3, 1, 1)
-    return (image_B3HW - mean_311) / std_311
+class Standardise(nn.Module):
+    """Takes a mean and a standard deviation out of images in [0, 1], ImageNet's if no others are
+    given. They lie where the network does: sent along with each batch, a GPU would be waited for.
+    """
+
+    mean_311: Tensor
+    std_311: Tensor
+
+    def __init__(
+        self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean_311", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std_311", torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    def forward(self, image_B3HW: Tensor) -> Tensor:
+        """The images, standardised."""
+        return (image_B3HW - self.mean_311) / self.std_311
+
+
+def standardise(image_B3HW: Tensor) -> Tensor:
+    """What `Standardise` does, with ImageNet's numbers, to images on the CPU."""
+    out: Tensor = Standardise()(image_B3HW)
+    return out
 
 
 def taken_out(mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> str:
-    """What `standardise` does, in words."""
+    """What `Standardise` does, in words."""
     if (tuple(mean), tuple(std)) == (IMAGENET_MEAN, IMAGENET_STD):
         return "ImageNet's mean and standard deviation taken out"
     numbers = (", ".join(f"{x:g}" for x in values) for values in (mean, std))

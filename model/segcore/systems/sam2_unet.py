@@ -32,7 +32,7 @@ from segcore.systems.blocks import (
     loss_with_sides,
     side_heads,
 )
-from segcore.systems.pixels import logits_at, resize, standardise
+from segcore.systems.pixels import Standardise, logits_at, resize
 from segcore.systems.rgb_encoders.sam2 import SIZE_MULTIPLE, Sam2Config
 from segcore.systems.system import LARGEST_SIDE, Part, System, SystemConfig, Targets, projections
 from segcore.systems.weights import from_elsewhere, tensors_hash
@@ -87,6 +87,7 @@ class Sam2Unet(System):
         super().__init__()
         self._config = config
         self._loss = config.loss.build(classes)
+        self.standardise = Standardise()
         trunk: Any = config.sam2.build().image_encoder.trunk
         self.trunk: nn.Module = trunk
         width, outputs = config.width, len(classes.names)
@@ -113,7 +114,7 @@ class Sam2Unet(System):
         that at stride 16 and `extras["side 1"]` that at stride 8, for the loss."""
         image_B3HW = resize(batch.image_B3HW, self._config.input_size)
         if self._config.sam2.standardise:
-            image_B3HW = standardise(image_B3HW)
+            image_B3HW = self.standardise(image_B3HW)
         scales = self.trunk(image_B3HW)  # finest first
         narrowed = [narrow(x) for narrow, x in zip(self.narrow, scales, strict=True)]
         x_BChw = narrowed.pop()

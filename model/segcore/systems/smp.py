@@ -22,7 +22,7 @@ from segcore.losses.dice_ce import DiceCe
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
 from segcore.systems.norms import Norm
-from segcore.systems.pixels import logits_at, resize, standardise
+from segcore.systems.pixels import Standardise, logits_at, resize
 from segcore.systems.rgb_encoders.convolutional import (
     WHOLE,
     EncoderConfig,
@@ -141,6 +141,7 @@ class Smp(System):
         super().__init__()
         self._config = config
         self._loss = config.loss.build(classes)
+        self.standardise = Standardise()
         self.network = config.network(len(classes.names))
         encoder = self.network.get_submodule("encoder")
         self._weights_hash = tensors_hash(encoder) if config.encoder.from_file else "none"
@@ -158,7 +159,7 @@ class Smp(System):
             ValueError: depth is to be a channel and the batch has none.
         """
         shape = self._config.input_size
-        x_BCHW = standardise(resize(batch.image_B3HW, shape))
+        x_BCHW = self.standardise(resize(batch.image_B3HW, shape))
         if self._config.needs_depth:
             if batch.depth_B1HW is None:
                 raise ValueError(

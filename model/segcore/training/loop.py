@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -18,11 +19,11 @@ from segcore.metrics.table import METRICS
 from segcore.training import checkpoint
 from segcore.training.averaging import RunningMean
 from segcore.training.checkpoint import Checkpoint
-from segcore.training.costs import Stopwatch, memory
+from segcore.training.costs import Stopwatch, forget_peak, memory
 from segcore.training.evaluation import better
 from segcore.training.events import Evaluation, Facts, Score, Seconds, Step
 from segcore.training.recompute import recompute_blocks
-from segcore.training.runtime import Runtime, autocast, device_name
+from segcore.training.runtime import Runtime, autocast, be_deterministic, device_name
 from segcore.training.splits import ScoredSplits
 
 
@@ -35,6 +36,9 @@ class Training:
 
     def __init__(self, config: TrainConfig, runtime: Runtime) -> None:
         self.config, self.runtime = config, runtime
+        forget_peak(runtime.device)
+        if config.deterministic:
+            be_deterministic()
         self.dataset, self.external = config.open_data()
         torch.manual_seed(config.seed)
         self.system = config.system.build(self.dataset.classes)
@@ -173,12 +177,6 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._accumulate(batch, made, watch)
         norm = self.updater.reduce_and_clip(loss, self.runtime, self.config.optim.clip_norm)
-        for what, value in (("loss", loss), ("gradient's norm", norm)):
-            if not torch.isfinite(value):
-                raise TrainingDiverged(
-                    f"the {what} is {value.item()} at step {self.step + 1} (epoch {epoch}): "
-                    "lower optim.lr or method.lr, or look at the data"
-                )
         watch.split("backward")
         self.updater.refresh()
         watch.split("refresh")
@@ -189,16 +187,24 @@ class Training:
         if self.mean is not None:
             self.mean.add(self.step)
         watch.split("optimizer")
+        # All that the host reads of a step, at once and last: until here it only launched.
+        loss_value, norm_value = torch.stack([loss, norm]).tolist()
+        for what, value in (("loss", loss_value), ("gradient's norm", norm_value)):
+            if not math.isfinite(value):
+                raise TrainingDiverged(
+                    f"the {what} is {value} at step {self.step} (epoch {epoch}): "
+                    "lower optim.lr or method.lr, or look at the data"
+                )
         self.runtime.beat()
         return Step(
             step=self.step,
             epoch=epoch,
-            loss=loss.item(),
+            loss=loss_value,
             lr=self.config.optim.lr * lr_ratio,
-            gradient_norm=norm.item(),
+            gradient_norm=norm_value,
             images=len(batch),
             reduced_bytes=self.runtime.reduced_bytes - reduced_before,
-            seconds=Seconds(**watch.seconds),
+            seconds=Seconds(**watch.seconds()),
         )
 
     def _accumulate(self, batch: Sequence[int], made: Iterator[Batch], watch: Stopwatch) -> Tensor:
@@ -260,9 +266,15 @@ class Training:
             "best_epoch": self.best_epoch,
             "best_value": self.best_value,
             "rng": torch.get_rng_state(),
+            "device_rng": self._device_rng(),
             "mean": None if self.mean is None else [x.cpu() for x in self.mean.tensors],
         }
         return Checkpoint(self._description(), self.best_tensors, last)
+
+    def _device_rng(self) -> Tensor | None:
+        """State of the GPU's own random generator; None where there is no GPU."""
+        device = self.runtime.device
+        return torch.cuda.get_rng_state(device) if device.type == "cuda" else None
 
     def _restore(self, folder: Path) -> None:
         found = checkpoint.load(folder, self._description())
@@ -272,5 +284,8 @@ class Training:
         self.best_epoch, self.best_value = found.last["best_epoch"], found.last["best_value"]
         self.best_tensors = dict(found.best)
         torch.set_rng_state(found.last["rng"])
+        device_rng = found.last.get("device_rng")  # written on a CPU, there is none
+        if device_rng is not None and self.runtime.device.type == "cuda":
+            torch.cuda.set_rng_state(device_rng, self.runtime.device)
         if self.mean is not None:
             self.mean.restore(found.last["mean"])

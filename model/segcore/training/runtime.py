@@ -1,5 +1,6 @@
 """Where a training runs: its device, its peers, and where it goes on from."""
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,25 @@ def choose_device(name: str | None) -> torch.device:
     if name not in here and not (name == "cuda" and len(here) > 1):
         raise ValueError(f"no device {name!r} on this machine: choose {' or '.join(here)}")
     return torch.device(name)
+
+
+def limit_memory(device: torch.device, share: float) -> None:
+    """Let this process take a share of a GPU's memory and no more: what is above it fails here, not
+    in the trials that share the GPU. On a CPU nothing is done.
+
+    Args:
+        device: what it computes on.
+        share: of that device; 1 or more is all of it.
+    """
+    if device.type == "cuda" and share < 1:
+        torch.cuda.set_per_process_memory_fraction(share, device)
+
+
+def be_deterministic() -> None:
+    """Let torch take deterministic algorithms alone, from here on in this process."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS refuses
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False  # it may choose another algorithm each time
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:

@@ -18,10 +18,10 @@ repair              Before a study goes on: what is lost is made ready to be tra
 resources           How a study runs, and whether there is enough for it.
 runner              Run a study: what is left of it, through Ray Tune, until every trial is done.
 stages              The trials of a study: all at once, or look by look where seeds are added.
-subprocess_trainer  A training in a process of its own, forked from one that has imported
+subprocess_trainer  A training on CPUs in a process of its own, forked from one that has imported
                     everything.
-trainable           A trial of a study as Ray Tune runs it: in a process of its own, or on several
-                    workers.
+trainable           A trial of a study as Ray Tune runs it: a Ray Train run, or a process
+                    of its own.
 trial_log           What a trial's training printed: `train/<trial>/log.txt`.
 utilisation         How much of a machine a training uses: its CPUs, and the GPU that it was
                     given.

@@ -1,4 +1,4 @@
-"""A trial of several workers: a Ray Train run, driven by a Tune trial."""
+"""A trial as a Ray Train run of one or more workers, driven by a Tune trial."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +15,7 @@ from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 from torch import Tensor
 
-from segcore.training.runtime import Runtime
+from segcore.training.runtime import Runtime, limit_memory
 from segtune.execution.resources import Resources
 from segtune.execution.subprocess_trainer import GRACE
 from segtune.execution.worker import Job, cause_of, work
@@ -84,6 +84,7 @@ def train_together(config: dict[str, Any]) -> None:
     """One worker of a Ray Train run: `config["job"]` is a `Job`."""
     context = ray.train.get_context()
     device = ray.train.torch.get_device()
+    limit_memory(device, config["job"].gpus)
     runtime = RayRuntime(
         device=device,
         rank=context.get_world_rank(),
@@ -100,7 +101,7 @@ def cause(error: BaseException) -> str:
 
 @dataclass
 class RayRuntime(Runtime):
-    """One of several workers, which communicate by torch.distributed as Ray Train sets it up."""
+    """One of the workers, which communicate by torch.distributed as Ray Train sets it up."""
 
     def reduce(self, gradients: Iterable[Tensor]) -> None:
         """Sum over the workers in one message per dtype."""

@@ -43,7 +43,7 @@ def cluster(address: str | None, resources: Resources) -> Iterator[Sequence[Mapp
         _check_answers(address)
     context = ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR)
     try:
-        if resources.most > 1:
+        if resources.in_train_run:
             _check_dashboard(context.dashboard_url)
         nodes = _nodes()
         check_resources(resources, nodes, "the cluster" if address else "this machine")
@@ -107,15 +107,15 @@ def this_machine() -> dict[str, float]:
 
 
 def _check_dashboard(url: str | None) -> None:
-    """Ray Train asks the dashboard whether a run is over. Without it, the workers' CPUs stay taken
-    when a scheduler stops a trial of several workers, and the next trial waits for ever."""
+    """Ray Train asks the dashboard whether a run is over. Without it, the workers' CPUs and GPUs
+    stay taken when a scheduler stops a trial, and the next one waits for ever."""
     if url:
         return
     raise SpecError(
         [
-            "this Ray has no dashboard, which trials of several workers need: without it their "
-            "CPUs and GPUs stay taken when they are stopped. Start the head again with a free "
-            "--dashboard-port (its log says why there is none), or give --workers 1"
+            "this Ray has no dashboard, which trials of several workers or on GPUs need: without "
+            "it their CPUs and GPUs stay taken when they are stopped. Start the head again with a "
+            "free --dashboard-port (its log says why there is none), or give --workers 1 on CPUs"
         ]
     )
 

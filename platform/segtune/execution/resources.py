@@ -16,12 +16,14 @@ class Resources:
     """How a study runs. It does not change what its trials compute."""
 
     workers: int = 1
-    """Workers of one trial: one trains in a process of its own, several in a Ray Train run."""
+    """Workers of one trial."""
     max_workers: int | None = None
     """A trial has `workers` at least and this many at most, as nodes come and go; None means always
     `workers`. The workers of the moment share each batch, so that a step computes the same."""
     cpus_per_worker: float = 1
     gpus_per_worker: float = 0
+    """Below 1, a trial of one worker shares its GPU with others: it may take this share of the
+    GPU's memory and no more. Above 1, the worker computes on the first of them."""
     concurrent: int | None = None
     """Most trials at a time; None means as many as fit."""
     patience: float = 30 * 60
@@ -34,6 +36,16 @@ class Resources:
     def most(self) -> int:
         """Workers of a trial where there is room for all of them."""
         return self.workers if self.max_workers is None else self.max_workers
+
+    @property
+    def in_train_run(self) -> bool:
+        """Whether a trial's workers are those of a Ray Train run, as several and those on GPUs are.
+
+        One worker on CPUs trains in a process that is forked for it, which starts at once. On a GPU
+        the seconds that a Ray Train run takes to start are little beside a training, and Ray's
+        dashboard shows each worker with the GPU that it has.
+        """
+        return self.most > 1 or self.gpus_per_worker > 0
 
 
 def check_resources(resources: Resources, nodes: Sequence[Mapping[str, float]], where: str) -> None:
@@ -86,6 +98,11 @@ def check_amounts(resources: Resources) -> None:
         faults.append(f"GPUs per worker = {gpus}: give 0, or at least {SMALLEST}")
     elif gpus > 1 and gpus != int(gpus):
         faults.append(f"GPUs per worker = {gpus}: above 1 they can't be shared: give whole ones")
+    elif 0 < gpus < 1 and resources.most > 1:
+        faults.append(
+            f"GPUs per worker = {gpus} for {resources.most} workers: NCCL, by which they sum "
+            "gradients, wants a GPU for each of them: give 1, or one worker"
+        )
     if resources.concurrent is not None and resources.concurrent < 1:
         faults.append(f"concurrent = {resources.concurrent}: give at least 1")
     if resources.price_per_hour is not None and resources.most != resources.workers:

@@ -430,7 +430,7 @@ class Launch:
                 num_samples=total - done,
                 trial_name_creator=_trial_name,
                 trial_dirname_creator=_trial_name,
-                reuse_actors=self.resources.most == 1,
+                reuse_actors=not self.resources.in_train_run,
             ),
             run_config=ray.tune.RunConfig(
                 name="tune",

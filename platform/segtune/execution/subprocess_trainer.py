@@ -1,4 +1,4 @@
-"""A training in a process of its own, forked from one that has imported everything.
+"""A training on CPUs in a process of its own, forked from one that has imported everything.
 
 Such a process starts in a fraction of a second and shares no memory with the training before it.
 When it dies, only it dies: the process that started it reads why, and starts the training again
@@ -12,7 +12,7 @@ import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
-from segcore.training.runtime import Runtime, local_runtime
+from segcore.training.runtime import Runtime
 from segtune.execution.recorder import Metrics
 from segtune.execution.worker import Job, cause_of, work
 from segtune.results.tables import next_attempt
@@ -134,7 +134,7 @@ def _train(job: Job, connection: Connection, beats: "ctypes.c_uint64") -> None:
         beats.value += 1
 
     try:
-        work(job, local_runtime() if job.on_gpu else Runtime(), tell, alive)
+        work(job, Runtime(), tell, alive)
     except Exception as error:
         connection.send({"error": cause_of(error)})
 
@@ -144,7 +144,7 @@ def _is_last(metrics: Metrics) -> bool:
 
 
 def _die_with_parent() -> None:
-    """End this process when its driver is killed, so that it does not keep the GPU."""
+    """End this process when its driver is killed, so that it does not keep the CPUs."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -33,8 +33,8 @@ class Job:
     origin: Origin
     patience: float
     """Seconds without a step or a predicted batch after which a worker counts as hanging."""
-    on_gpu: bool
-    """Whether Ray gave it a GPU. Ray does not hide GPUs from a trial that asked for none."""
+    gpus: float
+    """GPUs that Ray gave each of its workers, or a share of one."""
     price: Money | None = None
     """Of an hour of the trial, as `Resources.price_per_hour`."""
 

@@ -257,6 +257,7 @@ def test_a_study_that_can_not_be(capsys: pytest.CaptureFixture[str], made: str) 
     [
         (("--cpus-per-worker", "1e-9"), "CPUs per worker = 1e-09: give at least 0.0001"),
         (("--gpus-per-worker", "1.5"), "above 1 they can't be shared"),
+        (("--gpus-per-worker", "0.5", "--workers", "2"), "wants a GPU for each of them"),
         (("--name", ""), "'' can't name a study"),
     ],
 )

@@ -48,7 +48,7 @@ def job(storage: Storage, scenes: Path, name: str = "a-s0", patience: float = 60
         schedule=Schedule(epochs=EPOCHS, batch_size=4, warmup_steps=1),
     )
     trial = Trial(name, "arm", 0, apply(config, {"method": "frozen"}), {}, "a")
-    return Job(trial, "study", storage, find_origin(), patience, on_gpu=False)
+    return Job(trial, "study", storage, find_origin(), patience, gpus=0)
 
 
 @pytest.fixture

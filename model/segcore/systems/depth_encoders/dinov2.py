@@ -8,7 +8,7 @@ from transformers import Dinov2Config
 from transformers.models.dinov2 import Dinov2Backbone
 
 from segcore.systems.depth_encoders.depth_encoder import DepthEncoder
-from segcore.systems.pixels import Resampling, resize, standardise
+from segcore.systems.pixels import Resampling, Standardise, resize
 
 SIDE, PATCH = 518, 14
 """Of the image that Depth Anything's encoders see and of the square that becomes one token,
@@ -64,7 +64,7 @@ class Dinov2DepthEncoder(DepthEncoder):
             shifted: whether the class token is kept and the last patch left out.
         """
         super().__init__()
-        self.backbone = Dinov2Backbone(config)
+        self.backbone, self.standardise = Dinov2Backbone(config), Standardise()
         side, patch = config.image_size, config.patch_size
         assert isinstance(side, int)
         assert isinstance(patch, int)
@@ -74,7 +74,7 @@ class Dinov2DepthEncoder(DepthEncoder):
 
     def look(self, image_B3HW: Tensor) -> Tensor:
         """The class token and all patches, (B, 1 + h * w, C)."""
-        x_B3HW = standardise(resize(image_B3HW, (self._input, self._input), self._resampling))
+        x_B3HW = self.standardise(resize(image_B3HW, (self._input, self._input), self._resampling))
         tokens_BLC: Tensor = self.backbone(x_B3HW).feature_maps[-1]
         return tokens_BLC
 

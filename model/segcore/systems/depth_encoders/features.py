@@ -62,10 +62,18 @@ class KeptFeatures:
                 row_LC = encode(image_BCHW[i : i + 1])[0]
                 self._keep(key, row_LC, most_bytes)
             else:
-                row_LC = self._kept[key].to(device)
+                row_LC = self._kept[key].to(device, non_blocking=True)
             rows.append(row_LC)
         return torch.stack(rows)
 
     def _keep(self, key: Key, row_LC: Tensor, most_bytes: int) -> None:
         if (len(self._kept) + 1) * row_LC.nbytes <= most_bytes:
-            self._kept[key] = row_LC.cpu()
+            self._kept[key] = _on_the_host(row_LC)
+
+
+def _on_the_host(x: Tensor) -> Tensor:
+    """A copy in memory that a GPU reads and writes by itself, so that nobody waits for it: what is
+    sent back later comes after it on the GPU's stream. On a CPU the tensor itself."""
+    if x.device.type == "cpu":
+        return x
+    return torch.empty_like(x, device="cpu").pin_memory().copy_(x, non_blocking=True)

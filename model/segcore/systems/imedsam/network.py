@@ -25,7 +25,7 @@ from segcore.systems.imedsam.drawing import Drawing, too_large
 from segcore.systems.imedsam.field import FieldConfig
 from segcore.systems.imedsam.frequency import FrequencyAdapter, FrequencyConfig, spectrum
 from segcore.systems.imedsam.uncertainty import SamplingConfig, generator_of
-from segcore.systems.pixels import AS_IT_IS, logits_at, resize, standardise, taken_out
+from segcore.systems.pixels import AS_IT_IS, Standardise, logits_at, resize, taken_out
 from segcore.systems.rgb_encoders.sam_model import SamWeights
 from segcore.systems.system import (
     LARGEST_SIDE,
@@ -117,6 +117,7 @@ class IMedSam(System):
         self._config, self._exclusive = config, classes.exclusive
         self._classes = len(classes.foreground)
         self._loss = config.loss.build(classes)
+        self.standardise = Standardise()
         self.sam = config.sam.build(config.image_size)
         self._weights_hash = tensors_hash(self.sam)
         encoder, width = self.sam.vision_encoder, config.sam.width
@@ -166,7 +167,7 @@ class IMedSam(System):
     def _encode(self, image_B3HW: Tensor) -> Tensor:
         """The image embedding (B, C, h, w)."""
         encoder, config = self.sam.vision_encoder, self._config
-        seen = standardise(image_B3HW) if config.standardise else image_B3HW
+        seen = self.standardise(image_B3HW) if config.standardise else image_B3HW
         trained = self.training and self.adapters is not None
         with torch.set_grad_enabled(torch.is_grad_enabled() and (trained or moves(encoder))):
             x_BhwC = encoder.patch_embed(seen) + encoder.pos_embed

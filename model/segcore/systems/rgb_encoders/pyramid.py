@@ -13,7 +13,7 @@ from sam2.modeling.position_encoding import PositionEmbeddingSine
 from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
 
-from segcore.systems.pixels import IMAGENET_MEAN, IMAGENET_STD, resize, standardise, taken_out
+from segcore.systems.pixels import IMAGENET_MEAN, IMAGENET_STD, Standardise, resize, taken_out
 from segcore.systems.rgb_encoders.rgb_encoder import STRIDES, Levels, RgbEncoder
 from segcore.systems.system import Part, Published
 from segcore.systems.weights import moves
@@ -103,8 +103,9 @@ class PyramidEncoder(RgbEncoder):
         super().__init__()
         self.vit = vit
         self.pyramid = FeaturePyramid(channels, width, stride_of(patch))
-        self._codes = PositionEmbeddingSine(width)
-        self._side, self._mean, self._std = side_seen(side, patch), mean, std
+        self._codes = PositionEmbeddingSine(width, warmup_cache=False)
+        self._side, self._pixels = side_seen(side, patch), taken_out(mean, std)
+        self.standardise = Standardise(mean, std)
 
     @abstractmethod
     def look(self, pixels_B3HW: Tensor) -> Tensor:
@@ -114,7 +115,7 @@ class PyramidEncoder(RgbEncoder):
         """See `RgbEncoder.forward`."""
         with torch.set_grad_enabled(moves(self.vit)):
             seen_B3HW = resize(image_B3HW, (self._side, self._side))
-            x_BChw = self.look(standardise(seen_B3HW, self._mean, self._std))
+            x_BChw = self.look(self.standardise(seen_B3HW))
         levels = self.pyramid(x_BChw)
         return levels, {stride: self._codes(level) for stride, level in levels.items()}
 
@@ -129,4 +130,4 @@ class PyramidEncoder(RgbEncoder):
             model: as they load it.
             name: for a person.
         """
-        return Published(model, name, taken_out(self._mean, self._std), (self._side, self._side))
+        return Published(model, name, self._pixels, (self._side, self._side))

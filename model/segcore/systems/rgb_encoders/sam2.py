@@ -20,7 +20,7 @@ from sam2.modeling.position_encoding import PositionEmbeddingSine
 from torch import Tensor, nn
 
 from segcore.registry import STRICT
-from segcore.systems.pixels import AS_IT_IS, standardise, taken_out
+from segcore.systems.pixels import AS_IT_IS, Standardise, taken_out
 from segcore.systems.rgb_encoders.rgb_encoder import STRIDES, Levels, RgbEncoder, RgbEncoderConfig
 from segcore.systems.system import Published
 from segcore.systems.weights import (
@@ -115,7 +115,7 @@ def build_nano() -> nn.Module:
         window_pos_embed_bkg_spatial_size=(7, 7),
     )
     neck = FpnNeck(
-        position_encoding=PositionEmbeddingSine(num_pos_feats=WIDTHS["nano"]),
+        position_encoding=PositionEmbeddingSine(num_pos_feats=WIDTHS["nano"], warmup_cache=False),
         d_model=WIDTHS["nano"],
         backbone_channel_list=trunk.channel_list,
         fpn_top_down_levels=[2, 3],
@@ -130,7 +130,9 @@ def build_hiera(size: Size) -> nn.Module:
     path = resources.files("sam2") / "configs" / "sam2.1" / CONFIGS[size]
     with path.open() as file:
         node = OmegaConf.load(file).model.image_encoder
-    encoder: nn.Module = instantiate(node)
+    # Else it computes position codes on a GPU wherever there is one, and so takes memory there, in
+    # processes too that only look whether a study is in order.
+    encoder: nn.Module = instantiate(node, neck={"position_encoding": {"warmup_cache": False}})
     return encoder
 
 
@@ -175,12 +177,12 @@ class Sam2Encoder(RgbEncoder):
         super().__init__()
         # The attribute's name makes ours the names of Meta's checkpoint.
         self.image_encoder = build_nano() if config.size == "nano" else build_hiera(config.size)
-        self._standardise = config.standardise
+        self.standardise = Standardise() if config.standardise else None
 
     def forward(self, image_B3HW: Tensor) -> tuple[Levels, Levels]:
         """See `RgbEncoder.forward`; of any size whose sides are multiples of 32."""
         with torch.set_grad_enabled(moves(self)):
-            x = standardise(image_B3HW) if self._standardise else image_B3HW
+            x = image_B3HW if self.standardise is None else self.standardise(image_B3HW)
             output = self.image_encoder(x)
         features = dict(zip(STRIDES, output["backbone_fpn"], strict=True))
         positions = dict(zip(STRIDES, output["vision_pos_enc"], strict=True))
@@ -188,5 +190,5 @@ class Sam2Encoder(RgbEncoder):
 
     def published(self) -> Published:
         """All of it, under the names of Meta's checkpoints."""
-        pixels = taken_out() if self._standardise else AS_IT_IS
+        pixels = AS_IT_IS if self.standardise is None else taken_out()
         return Published(self, "SAM2's image encoder", pixels)

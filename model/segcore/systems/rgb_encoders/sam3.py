@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import Sam3VisionConfig, Sam3VisionModel, Sam3ViTConfig
 
 from segcore.registry import STRICT
-from segcore.systems.pixels import resize, standardise, taken_out
+from segcore.systems.pixels import Standardise, resize, taken_out
 from segcore.systems.rgb_encoders.pyramid import multiple_for, side_seen, stride_of
 from segcore.systems.rgb_encoders.rgb_encoder import STRIDES, Levels, RgbEncoder, RgbEncoderConfig
 from segcore.systems.system import Published
@@ -190,13 +190,13 @@ class Sam3Encoder(RgbEncoder):
     def __init__(self, size: Size, side: int) -> None:
         super().__init__()
         self._side = side_seen(side, _patch(size))
-        self.model = build_sam3(size, self._side)
+        self.model, self.standardise = build_sam3(size, self._side), Standardise(MEAN, STD)
 
     def forward(self, image_B3HW: Tensor) -> tuple[Levels, Levels]:
         """See `RgbEncoder.forward`."""
         with torch.set_grad_enabled(moves(self)):
             seen_B3HW = resize(image_B3HW, (self._side, self._side))
-            output = self.model(standardise(seen_B3HW, MEAN, STD))
+            output = self.model(self.standardise(seen_B3HW))
         features = dict(zip(STRIDES, output.fpn_hidden_states, strict=True))
         return features, dict(zip(STRIDES, output.fpn_position_encoding, strict=True))
 

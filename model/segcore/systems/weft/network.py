@@ -21,7 +21,7 @@ from segcore.losses.loss import Loss
 from segcore.losses.query_matching import QueryMatching
 from segcore.registry import STRICT
 from segcore.systems.norms import Norm, norm_of
-from segcore.systems.pixels import enlarge, resize, standardise
+from segcore.systems.pixels import Standardise, enlarge, resize
 from segcore.systems.rgb_encoders.vit import VitWeights, embed
 from segcore.systems.system import LARGEST_SIDE, Part, System, SystemConfig, Targets, projections
 from segcore.systems.weft.adapter import STAGES, AdapterConfig, Stage, check_width, flat
@@ -108,6 +108,7 @@ class Weft(System):
         super().__init__()
         self._config, self._exclusive = config, classes.exclusive
         self._loss = config.loss.build(classes)
+        self.standardise = Standardise()
         self._by_queries = config.loss.needs_queries
         self.vit = config.vit.build(config.image_size)
         self._weights_hash = tensors_hash(self.vit)
@@ -129,7 +130,7 @@ class Weft(System):
         """Predict logits of a size; `extras["native"]` is the map of them at the head's own size,
         `extras["query_classes"]` and `extras["query_masks"]` what they are made of, after each of
         the head's layers, and `extras["experts"]` the experts' weights (B, scales, experts)."""
-        image_B3HW = standardise(resize(batch.image_B3HW, self._config.input_size))
+        image_B3HW = self.standardise(resize(batch.image_B3HW, self._config.input_size))
         choices: list[Choice] = []
         if self.pyramid is None:
             seen = self._unguided(image_B3HW)
