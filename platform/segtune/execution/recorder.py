@@ -109,9 +109,8 @@ class Recorder:
     def _stopped(self) -> bool:
         """Whether a scheduler has stopped the trial: its workers go on until Ray has ended the
         driver."""
-        trial_id = self.trial.trial_id
-        rows = tables.read(self.storage, self.study, "trials", trial_id=trial_id).to_pylist()
-        return bool(rows) and rows[0]["status"] == "pruned"
+        row = tables.read_attempt(self.storage, self.study, self.trial.trial_id, self.attempt)
+        return row is not None and row["status"] == "pruned"
 
     def _report(self, evaluation: Evaluation) -> Metrics:
         macro: dict[str, float] = {}

@@ -82,7 +82,7 @@ def _work(
         recorder.start()
     runtime.test = job.trial.role in TESTED
     stacks, meter = job.stacks(recorder.attempt), Meter(runtime.device)
-    newest = checkpoints.newest(job.folder)
+    newest = checkpoints.newest(job.folder, to_go_on=True)
     restored = checkpoints.on_this_machine(newest) if newest else contextlib.nullcontext()
     try:
         with (
@@ -97,7 +97,9 @@ def _work(
             runtime.beat = beat
             for evaluation in train(job.trial.config, runtime):
                 metrics: Metrics = recorder.add(evaluation, meter.take()) if first else {}
-                if first and not evaluation.final:
+                if first and evaluation.final:
+                    checkpoints.end(job.folder)
+                elif first:
                     checkpoints.keep(evaluation, job.folder)
                 tell(metrics)
     except TrialStopped:

@@ -162,6 +162,16 @@ def read_attempts(
     return _rows(study, files, "trials", damaged)
 
 
+def read_attempt(
+    storage: Storage, study: str, trial_id: str, attempt: int
+) -> dict[str, Any] | None:
+    """The row of `trials` of one attempt, without a look at which files there are; None where it
+    has none."""
+    for row in read_file(storage, study, "trials", _file(trial_id, attempt)).to_pylist():
+        return dict(row)
+    return None
+
+
 def read_file(storage: Storage, study: str, table: TableName, name: str) -> pa.Table:
     """The rows of one file of a table; none where there is no such file."""
     file = table_dir(storage, study, table) / name

@@ -110,7 +110,10 @@ def test_a_killed_training_goes_on_from_its_checkpoint(
     }
     assert len(keys) == len(images)
     folder = checkpoints.trial_folder(storage, "study", "a-s0")
-    assert [p.name for p in folder.folders()] == ["epoch-3"]
+    (kept,) = folder.folders()
+    assert kept.name == "epoch-3"
+    used = {"best.safetensors", "config.json"}
+    assert {file.name for file in kept.files()} == used, "nothing will go on from it"
 
 
 def test_a_frozen_training_is_killed_and_goes_on(
@@ -253,11 +256,16 @@ def test_out_of_memory_says_what_to_do(
 
 
 def test_a_half_written_checkpoint_is_not_gone_on_from(tmp_path: Path) -> None:
-    (tmp_path / "epoch-2").mkdir()
-    (tmp_path / "epoch-1").mkdir()
-    (tmp_path / "epoch-1" / "last.pt").touch()
-    assert checkpoints.newest(Place.of(tmp_path)) == Place.of(tmp_path) / "epoch-1"
-    assert checkpoints.newest(Place.of(tmp_path / "nothing")) is None
+    folder = Place.of(tmp_path)
+    (folder / "epoch-2" / "last.pt").write(b"")
+    (folder / "epoch-1" / "last.pt").write(b"")
+    (folder / "epoch-1" / "config.json").write(b"")
+    assert checkpoints.newest(folder) == folder / "epoch-1"
+    assert checkpoints.newest(folder, to_go_on=True) == folder / "epoch-1"
+    checkpoints.end(folder)
+    assert checkpoints.newest(folder) == folder / "epoch-1"
+    assert checkpoints.newest(folder, to_go_on=True) is None
+    assert checkpoints.newest(folder / "nothing") is None
 
 
 def test_a_checkpoint_stays_until_the_next_is_whole(tmp_path: Path, scenes: Path) -> None:

@@ -218,11 +218,11 @@ def test_a_table_is_read_whole_while_it_is_rewritten(storage: Place) -> None:
 
 def test_a_checkpoint_in_a_store_is_an_epochs_or_a_trials(bucket: str, tmp_path: Path) -> None:
     trial = trial_folder(f"s3://{bucket}/{tmp_path.name}", "s", "a-s0")
-    (trial / "epoch-1" / "last.pt").write(b"one")
+    (trial / "epoch-1" / "config.json").write(b"one")
     (trial / "epoch-2" / "best.safetensors").write(b"half")
     for given in (trial, trial / "epoch-1"):
         with on_this_machine(given) as folder:
-            assert (folder / "last.pt").read_bytes() == b"one"
+            assert (folder / "config.json").read_bytes() == b"one"
     with (
         pytest.raises(ValueError, match="give a trial's folder"),
         on_this_machine(Place.of("s3://studies")),
