@@ -147,6 +147,13 @@ def test_a_callback_that_cannot_tell_stops_nothing(capsys: pytest.CaptureFixture
     assert "gone for a second" in capsys.readouterr().err
 
 
+def test_currencies_are_not_added() -> None:
+    euros, dollars = Spent(1.0, TWO_EUROS), Spent(2.0, Money(5.0, "USD"))
+    assert (euros + euros).money == Money(4.0, "EUR")
+    assert (Spent() + euros).money == TWO_EUROS
+    assert (euros + dollars) == Spent(3.0)
+
+
 def test_studies_share_a_budget(tmp_path: Path) -> None:
     write(tmp_path, row(0, 1, 1.5))
     tables.write(tmp_path, "other", "trials", [row(0, 1, 1.5)])
