@@ -15,6 +15,7 @@ _DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "hydra": "hydra-core",
     "mlflow": "mlflow-skinny",
+    "pynvml": "nvidia-ml-py",
     "skimage": "scikit-image",
 }
 """Module -> the distribution that brings it, where the two have different names."""

@@ -44,7 +44,7 @@ def address_argument(parser: argparse.ArgumentParser, *, required: bool = True) 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Submit it and follow it to its end; the exit code is the job's."""
-    from segtune.execution.part import Part, check_part
+    from segtune.execution.order import Part, check_part
     from segtune.jobs.connect import connect
     from segtune.jobs.job import provenance_variables, submit_job
     from segtune.jobs.request import Request, check_request

@@ -8,7 +8,8 @@ estimate            What a study would cost, before it runs: counted where it ca
                     from its tables.
 lock                One run of a study at a time: two would train the same trials into the same
                     files.
-part                Part of an ablation: some of its arms, some of its seeds.
+order               A study that is to be run: how, which part of it, and whether anything is
+                    wrong or left.
 preflight           Check what a run depends on before anything starts: study, storage, data and
                     weights.
 ray_cluster         A connection to Ray: the cluster at hand, or one started on this machine.
