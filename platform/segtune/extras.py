@@ -13,6 +13,7 @@ TRAINING = ("torch", "ray")
 """Modules, and distributions, without which nothing is trained."""
 _DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
+    "grpc": "grpcio",
     "hydra": "hydra-core",
     "mlflow": "mlflow-skinny",
     "pynvml": "nvidia-ml-py",

@@ -15,7 +15,7 @@ from segtune.commands.shared import DEFAULT_STORAGE, TRACKERS, study_file
 from segtune.commands.status import duration
 from segtune.execution import runner
 from segtune.execution.estimate import measured
-from segtune.execution.order import Order, Part, Ready
+from segtune.execution.order import Order, Ready
 from segtune.execution.ray_cluster import SharedCluster
 from segtune.execution.resources import Resources
 from segtune.observers import trackers
@@ -25,10 +25,10 @@ from segtune.observers.links import LinksObserver
 from segtune.observers.prometheus import PrometheusObserver
 from segtune.observers.tracking import Tracker, TrackingObserver
 from segtune.observers.webhook import Message
-from segtune.report.evidence.sequential.looks import undecided
 from segtune.results.spending import Allowance
-from segtune.results.storage import Place
+from segtune.results.storage import Place, Storage
 from segtune.study.catalog import Named
+from segtune.study.part import Part
 from segtune.study.rates import unusual_rates
 from segtune.study.spec import Search
 
@@ -68,13 +68,21 @@ def order(
         named.name,
         args.storage,
         resources,
-        undecided,
+        _undecided,
         Part(arms=args.arms, seeds=args.seeds),
         study_file(args),
         shared,
     )
     tools = trackers.make(args.log or TRACKERS[:1], args.storage, named.name)
     return OneStudy(named, ordered, tools, {tool.name: tool.check() for tool in tools})
+
+
+def _undecided(storage: Storage, study: str, seeds: int) -> Collection[str]:
+    """See `segtune.report.evidence.sequential.looks.undecided`."""
+    # It takes the report, a second, which studies that look but once need not wait for.
+    from segtune.report.evidence.sequential.looks import undecided
+
+    return undecided(storage, study, seeds)
 
 
 def train(

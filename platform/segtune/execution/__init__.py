@@ -6,7 +6,8 @@ duplicate_arms      Arms whose configuration differs and whose training does not
                     changes nothing.
 estimate            What a study would cost, before it runs: counted where it can be counted, else
                     from its tables.
-lock                One run of a study at a time: two would train the same trials into the same
+job                 A trial to be trained, as it is handed from process to process.
+lock/               One run of a study at a time: two would train the same trials into the same
                     files.
 order               A study that is to be run: how, which part of it, and whether anything is
                     wrong or left.

@@ -17,13 +17,8 @@ from pyarrow.fs import LocalFileSystem, copy_files
 from segcore.training.checkpoint import CONFIG, LAST
 from segcore.training.events import Evaluation
 from segtune.results.evaluations import trial_of
-from segtune.results.storage import Place, Storage
+from segtune.results.storage import Place
 from segtune.study.trial import ARM_TRIAL, arm_trial_id
-
-
-def trial_folder(storage: Storage, study: str, trial_id: str) -> Place:
-    """Where a trial's checkpoints lie."""
-    return Place.of(storage) / study / "train" / trial_id
 
 
 def newest(folder: Place, *, to_go_on: bool = False) -> Place | None:

@@ -12,9 +12,7 @@ import ray.tune
 
 from segtune.execution.lock import only_run
 from segtune.execution.order import (
-    WHOLE,
     Order,
-    Part,
     Ready,
     finalists_of,
     finished_of,
@@ -43,9 +41,10 @@ from segtune.search.searchers import ListSearcher, OptunaSearcher
 from segtune.search.trial_history import read_past
 from segtune.study import definition
 from segtune.study.overrides import Changes
+from segtune.study.part import WHOLE, Part
 from segtune.study.scores import is_better, selection
 from segtune.study.spec import Ablation, Search, Study
-from segtune.study.trial import Trial
+from segtune.study.trial import PackedTrial, Trial
 
 DRIVER_RETRIES = 5
 """How often a trial resumes from its checkpoint after its driver died. Most often its node was
@@ -371,5 +370,5 @@ class Launch:
 
 
 def _trial_name(tune_trial: Any) -> str:
-    trial: Trial = tune_trial.config["trial"]
+    trial: PackedTrial = tune_trial.config["trial"]
     return trial.trial_id
