@@ -16,6 +16,7 @@ _DISTRIBUTIONS = {
     "grpc": "grpcio",
     "hydra": "hydra-core",
     "mlflow": "mlflow-skinny",
+    "pynvml": "nvidia-ml-py",
     "skimage": "scikit-image",
 }
 """Module -> the distribution that brings it, where the two have different names."""

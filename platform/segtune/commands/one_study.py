@@ -15,6 +15,7 @@ from segtune.commands.shared import DEFAULT_STORAGE, TRACKERS, study_file
 from segtune.commands.status import duration
 from segtune.execution import runner
 from segtune.execution.estimate import measured
+from segtune.execution.order import Order, Ready
 from segtune.execution.ray_cluster import SharedCluster
 from segtune.execution.resources import Resources
 from segtune.observers import trackers
@@ -40,7 +41,7 @@ class OneStudy:
     """A study that is to be run."""
 
     named: Named
-    order: runner.Order
+    order: Order
     tools: list[Tracker]
     """That its trials are logged to."""
     where: dict[str, str]
@@ -62,7 +63,7 @@ def order(
         ValueError: a tracking tool does not answer.
     """
     shared = None if args.budget is None else Allowance(args.budget, args.storage, names)
-    ordered = runner.Order(
+    ordered = Order(
         named.study,
         named.name,
         args.storage,
@@ -86,7 +87,7 @@ def _undecided(storage: Storage, study: str, seeds: int) -> Collection[str]:
 
 def train(
     one: OneStudy,
-    ready: runner.Ready,
+    ready: Ready,
     shared: SharedCluster,
     console: Console,
     others: Collection[str],
@@ -187,7 +188,7 @@ def _told(one: OneStudy, outcome: runner.Outcome, console: Console) -> int:
     return OUT_OF_BUDGET if outcome.out_of_budget else FINISHED
 
 
-def _missing(order: runner.Order) -> str:
+def _missing(order: Order) -> str:
     """What a budget was spent on, and what it would take to go on."""
     assert order.allowance is not None
     took, budget = order.allowance.spent(), order.allowance.budget

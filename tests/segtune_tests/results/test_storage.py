@@ -92,11 +92,18 @@ def test_a_file_uri_is_a_folder(tmp_path: Path) -> None:
             Place.of(wrong)
 
 
-@pytest.mark.parametrize("uri", ["s3://me:secret@b/c", "abfs://c:secret@a.dfs.core.windows.net/x"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://me:hidden@b/c",
+        "abfs://c:hidden@a.dfs.core.windows.net/x",
+        "abfs://c@a.dfs.core.windows.net/x?client_id=i&client_secret=hidden",
+    ],
+)
 def test_a_password_is_refused_and_not_repeated(uri: str) -> None:
-    with pytest.raises(ValueError, match=r"//\.\.\.@.*a password does not belong there") as refused:
+    with pytest.raises(ValueError, match="a password does not belong there") as refused:
         Place.of(uri)
-    assert "secret" not in str(refused.value)
+    assert "hidden" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +157,7 @@ def test_where_a_file_grows_in_sight_it_is_renamed_into_place(
     moved: list[Path] = []
     move = LocalFileSystem.move
 
-    class Watched(LocalFileSystem):
+    class Watched(LocalFileSystem):  # type: ignore[misc]  # pyarrow has no types
         def move(self, source: str, target: str) -> None:
             moved.append(Path(source))
             assert Path(source).read_bytes() == b"two"
