@@ -99,7 +99,7 @@ def test_a_run_that_only_checks_its_study_builds_nothing(tmp_path: Path) -> None
         f"assert main(['run', 'demo', '--storage', {str(tmp_path)!r}]) == 130\n"
     )
     assert {"ray", "torch"} <= loaded
-    assert not loaded & {*OF_NETWORKS, "boto3", "jinja2", "matplotlib", "plotly", "ray.train.torch"}
+    assert not loaded & {*OF_NETWORKS, "jinja2", "matplotlib", "plotly", "ray.train.torch"}
 
 
 def test_what_passes_a_trial_on_imports_no_torch() -> None:

@@ -34,7 +34,7 @@ def only_run(storage: Storage, study: str) -> Iterator[None]:
         with _lock(folder.local, study):
             yield
         return
-    # Brings boto3: half a second, for runs on object stores alone.
+    # Brings boto3, which runs on object stores alone take.
     from segtune.execution.lock.lease import RUNS, lease
 
     with lease(folder / RUNS, study):
