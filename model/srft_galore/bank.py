@@ -18,6 +18,7 @@ from .entries import Entry
 from .layout import WIDTH, Slot, consecutive, owners, portions
 from .projection import Projection
 from .rates import Rates, RateTable
+from .sending import send
 from .state import moment_dtype
 
 _AT_ONCE = 2**25
@@ -63,6 +64,8 @@ class Bank:
         """Updates of each parameter, int64."""
         self._skipped_n = _gathered([e.state["skipped"] for e in members], device)
         self._rates = RateTable(len(members), device)
+        self._part: list[int] = []
+        self._part_n = torch.zeros(len(members), dtype=torch.bool, device=device)
         self._states = self._take_over(members)
 
     @property
@@ -102,10 +105,9 @@ class Bank:
         g_EK = self._projected({n: g for n, (_, g) in zip(numbers, ready, strict=True)})
         ok_n = self._finite(g_EK)
         if len(ready) < len(self._states):
-            there = set(numbers)
-            there_n = _sent([n in there for n in range(len(self._states))], ok_n.device)
-            self._skipped_n += there_n & ~ok_n
-            ok_n &= there_n
+            self._say_who_takes_part(numbers)
+            self._skipped_n += self._part_n & ~ok_n
+            ok_n &= self._part_n
         else:
             self._skipped_n += ~ok_n
         kept_n = self._adam(g_EK, ok_n, rates)
@@ -114,6 +116,13 @@ class Bank:
         for begin, end in self._portions:
             self._add_back(moved, begin, end, g_EK, kept_n)
         return ok_n
+
+    def _say_who_takes_part(self, numbers: Sequence[int]) -> None:
+        if numbers != self._part:
+            there = set(numbers)
+            flags = torch.tensor([n in there for n in range(len(self._states))], device="cpu")
+            send(flags, self._part_n)
+            self._part = list(numbers)
 
     def _projected(self, given: Mapping[int, Tensor]) -> Tensor:
         """The gradients in the rows of the moments, (E, K); zeros where there is none."""
@@ -290,11 +299,3 @@ def _gathered(counters: Sequence[Tensor], device: torch.device) -> Tensor:
     if all(counter.device.type == "cpu" for counter in counters):
         return torch.stack(list(counters)).to(device)
     return torch.stack([counter.to(device) for counter in counters])
-
-
-def _sent(flags: Sequence[bool], device: torch.device) -> Tensor:
-    """Known to the host, on a device, without a wait."""
-    made = torch.tensor(flags, device="cpu")
-    if device.type == "cuda":
-        made = made.pin_memory()
-    return made.to(device, non_blocking=True)

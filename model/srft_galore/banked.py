@@ -66,10 +66,14 @@ class Banks:
             if bank is not None:
                 wanted.update(bank.members)
             everyone = [e for e in self._peers() if e.parameter in wanted and is_banked(e)]
-            bank = self._banks[kind] = Bank(everyone)
+            bound = {e.parameter: self._counts.bound(e.state["step"]) for e in everyone}
+            bank = Bank(everyone)
+            others = [one for key, one in self._banks.items() if key != kind]
+            known = [(one, [self._counts.bound(c) for c in one.counts]) for one in others]
             self._counts.clear()
-            for one in self._banks.values():
-                self._counts.follow(one.counts, one.steps_n)
+            for one, bounds in (*known, (bank, [bound[p] for p in bank.members])):
+                self._counts.follow(one.counts, one.steps_n, bounds)
+            self._banks[kind] = bank
         return bank
 
 

@@ -26,7 +26,7 @@ from .entries import Entry, Place, places
 from .groups import PROJECTION_DEFAULTS, check_edited, check_released, complete_group
 from .one_by_one import update_one_by_one
 from .parallel import check_alone
-from .state import check_loadable, copied_states, plan
+from .state import apart, check_loadable, copied_states, plan
 from .step_counts import StepCounts
 from .strategies import Strategies
 from .torch_options import check_arguments
@@ -269,6 +269,13 @@ class GaLoreAdamW(Optimizer):
         broadcast(sent)
         for tensor, received in zip(tensors, sent, strict=True):
             tensor.copy_(received)
+        self._counts.doubt()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state and the options of the groups, as tensors with storage of their own."""
+        saved = super().state_dict()
+        states = saved["state"].items()
+        return {**saved, "state": {key: apart(state, self._counts) for key, state in states}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a saved state and the options of its groups, lr included.
@@ -310,4 +317,5 @@ class GaLoreAdamW(Optimizer):
     def _received(self) -> list[Entry]:
         for group in self.param_groups:
             check_edited(group)
+        self._counts.begin()
         return self._strategies.receive(self.param_groups, self.state, self._counts)

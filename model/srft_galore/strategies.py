@@ -8,12 +8,11 @@ from torch import Tensor
 
 from .attachment import Attachment, is_overflow_mark
 from .entries import Entry, places
-from .gradients import check_gradient
+from .gradients import check_gradient, norms_of, scale_all
 from .refresh_current import RefreshFromCurrent
 from .refresh_previous import RefreshFromPrevious
 from .refresh_strategy import RefreshStrategy
 from .sketch import forget_operators
-from .state import moment_dtype
 from .step_counts import StepCounts
 
 
@@ -92,18 +91,13 @@ class Strategies:
 
     def clip(self, entries: Sequence[Entry], max_norm: float) -> Tensor:
         """Scale the gradients down to a global norm of `max_norm`; the norm before, a scalar."""
-        norms = [
-            torch.linalg.vector_norm(gradient, dtype=moment_dtype(gradient))
-            for _, gradient in self.gradients(entries)
-        ]
+        norms = norms_of([gradient for _, gradient in self.gradients(entries)])
         if not norms:
             return torch.zeros((), device="cpu")
         total: Tensor = torch.linalg.vector_norm(torch.stack([norm.to(norms[0]) for norm in norms]))
         factor = (max_norm / (total + 1e-6)).clamp(max=1.0)
-        for entry in entries:
-            kept = self.of(entry).unprojected(entry)
-            if kept is not None:
-                kept.mul_(factor.to(kept))
+        kept = [g for entry in entries if (g := self.of(entry).unprojected(entry)) is not None]
+        scale_all(kept, factor)
         return total
 
     def sum_over_ranks(
