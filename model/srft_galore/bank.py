@@ -83,7 +83,11 @@ class Bank:
         number = self._numbers.get(entry.parameter)
         if number is None or self._kinds[entry.parameter] != _kind(entry):
             return False
-        return all(entry.state[key] is view for key, view in self._states[number].items())
+        state = entry.state
+        for key, view in self._states[number].items():
+            if state[key] is not view:
+                return False
+        return True
 
     @torch.no_grad()
     def update(self, ready: Sequence[tuple[Entry, Tensor]]) -> Tensor:

@@ -48,7 +48,7 @@ class Banks:
                 continue
             moved_n = bank.update(ready)
             self._counts.advance([entry.state["step"] for entry, _ in ready])
-            if any(strategies.of(entry).has_new_basis(entry) for entry, _ in ready):
+            if any(strategies.previous.has_new_basis(entry) for entry, _ in ready):
                 moved = dict(zip(bank.members, moved_n.cpu().tolist(), strict=True))
                 unmoved += [entry for entry, _ in ready if not moved[entry.parameter]]
         for entry in entries:

@@ -26,7 +26,7 @@ from .entries import Entry, Place, places
 from .groups import PROJECTION_DEFAULTS, check_edited, check_released, complete_group
 from .one_by_one import update_one_by_one
 from .parallel import check_alone
-from .state import apart, check_loadable, copied_states, plan
+from .state import check_loadable, copied_states, own_storage, plan
 from .step_counts import StepCounts
 from .strategies import Strategies
 from .torch_options import check_arguments
@@ -161,8 +161,12 @@ class GaLoreAdamW(Optimizer):
                 check_alone()
             entries = self._received()
             self._strategies.refresh(entries)
-            self._banks.update([e for e in entries if is_banked(e)], self._strategies)
-            update_one_by_one([e for e in entries if not is_banked(e)], self._strategies)
+            together: list[Entry] = []
+            apart: list[Entry] = []
+            for entry in entries:
+                (together if is_banked(entry) else apart).append(entry)
+            self._banks.update(together, self._strategies)
+            update_one_by_one(apart, self._strategies)
             self._strategies.previous.clear()
         return loss
 
@@ -275,7 +279,7 @@ class GaLoreAdamW(Optimizer):
         """The state and the options of the groups, as tensors with storage of their own."""
         saved = super().state_dict()
         states = saved["state"].items()
-        return {**saved, "state": {key: apart(state, self._counts) for key, state in states}}
+        return {**saved, "state": {key: own_storage(state, self._counts) for key, state in states}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a saved state and the options of its groups, lr included.

@@ -112,9 +112,8 @@ class RefreshFromPrevious(RefreshStrategy):
         return pending is not None and pending.next_basis is not None
 
     def finish(self, entries: Sequence[Entry]) -> None:
-        """Put the next bases that were computed into the states."""
-        new = [entry for entry in entries if self.has_new_basis(entry)]
-        for batch in alike(new, [(entry.has_basis, entry.step) for entry in new]):
+        """Put the next bases into the states of parameters that have one and did not skip."""
+        for batch in alike(entries, [(entry.has_basis, entry.step) for entry in entries]):
             waiting = [self._pending[entry.parameter].next_basis for entry in batch]
             change_basis(batch, stack([basis for basis in waiting if basis is not None]))
 

@@ -120,7 +120,7 @@ def copied_states(
     return states
 
 
-def apart(state: Mapping[str, Tensor], counts: StepCounts) -> dict[str, Tensor]:
+def own_storage(state: Mapping[str, Tensor], counts: StepCounts) -> dict[str, Tensor]:
     """A state whose tensors have storage of their own and are where `new_state` has them.
 
     Args:

@@ -76,8 +76,7 @@ class Strategies:
 
     def finish(self, entries: Sequence[Entry]) -> None:
         """End a step of the parameters that did not skip it."""
-        for name, strategy in self._by_name.items():
-            strategy.finish([entry for entry in entries if entry.refresh_from == name])
+        self.previous.finish([entry for entry in entries if self.previous.has_new_basis(entry)])
 
     def gradients(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Tensor]]:
         """The gradients that AdamW takes, without those of parameters that stay as they are.
