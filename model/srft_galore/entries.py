@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from .projection import Projection, derive_seed
-from .schedule import is_due, staggered_phases
+from .refresh.schedule import is_due, staggered_phases
 from .state import moment_dtype, new_state, plan
 from .step_counts import StepCounts
 

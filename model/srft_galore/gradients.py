@@ -79,7 +79,7 @@ def norms_of(tensors: Sequence[Tensor]) -> list[Tensor]:
         some = [tensors[i] for i in numbers]
         dtype = moment_dtype(some[0])
         if takes_batches(some[0].device):
-            found = torch._foreach_norm(some, 2, dtype)
+            found = list(torch._foreach_norm(some, 2, dtype))
         else:
             found = [torch.linalg.vector_norm(tensor, dtype=dtype) for tensor in some]
         for i, norm in zip(numbers, found, strict=True):

@@ -1,6 +1,6 @@
 """The state of a parameter, and whether a saved one fits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -131,6 +131,12 @@ def own_storage(state: Mapping[str, Tensor], counts: StepCounts) -> dict[str, Te
         return dict(state)
     step = torch.tensor(counts.exact(state), dtype=torch.int64, device="cpu")
     return {**{key: tensor.clone() for key, tensor in state.items()}, "step": step}
+
+
+def held_bytes(states: Iterable[Mapping[str, Tensor]]) -> int:
+    """Bytes of storage that the tensors of states hold, each storage once."""
+    storages = (tensor.untyped_storage() for state in states for tensor in state.values())
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
 def _check_state(name: str, expected: Mapping[str, Tensor], found: Mapping[str, Any]) -> None:

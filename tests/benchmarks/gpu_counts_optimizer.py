@@ -107,7 +107,7 @@ def projected(
                 for parameter in reversed(ours):
                     parameter.grad = torch.empty_like(parameter)
                     if frees:
-                        for hook in parameter._post_accumulate_grad_hooks.values():  # type: ignore[attr-defined]
+                        for hook in parameter._post_accumulate_grad_hooks.values():
                             hook(parameter)
             give_gradients(others)
             return counts
@@ -124,10 +124,7 @@ def projected(
         if frees:
             yield row(name, "microbatch", hooks)
         yield row(name, "step", step())
-        due = 1 if frees else 0
-        while not optimizer.param_groups[0]["update_proj_gap"] == 1:
-            optimizer.param_groups[0]["update_proj_gap"] = 1  # from now on a basis is always due
-        del due
+        optimizer.param_groups[0]["update_proj_gap"] = 1  # from now on a basis is always due
         if frees:
             yield row(name, "microbatch, basis due", backward())
             yield row(name, "second microbatch, basis due", backward())

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from srft_galore import GaLoreAdamW, range_finder
 from srft_galore import batches as batches_module
-from srft_galore.gram import leading_left, nearest_rotation
+from srft_galore.basis.gram import leading_left, nearest_rotation
 
 OPTIONS: list[dict[str, Any]] = [
     {},

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .batches import alike, stack, unstack
-from .entries import Entry
-from .gradients import extremes
+from srft_galore.basis.orthonormal import orthonormalise
+from srft_galore.basis.range_finder import range_finder, range_of_sketch, sketch
+from srft_galore.basis.sketch import times
+from srft_galore.batches import alike, stack, unstack
+from srft_galore.entries import Entry
+from srft_galore.gradients import extremes
+
 from .moments import change_basis
-from .orthonormal import orthonormalise
-from .range_finder import range_finder, range_of_sketch, sketch
-from .refresh_strategy import RefreshStrategy
-from .sketch import times
+from .strategy import RefreshStrategy
 
 
 @dataclass

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .entries import Entry
-from .groups import check_rate
-from .sending import send
+from srft_galore.entries import Entry
+from srft_galore.groups import check_rate
+from srft_galore.sending import send
 
 
 class Rates(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from .entries import Entry
+from srft_galore.entries import Entry
 
 
 class RefreshStrategy:

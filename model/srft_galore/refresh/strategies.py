@@ -6,14 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from srft_galore.basis.sketch import forget_operators
+from srft_galore.entries import Entry, places
+from srft_galore.gradients import check_gradient, norms_of, scale_all
+from srft_galore.step_counts import StepCounts
+
 from .attachment import Attachment, is_overflow_mark
-from .entries import Entry, places
-from .gradients import check_gradient, norms_of, scale_all
-from .refresh_current import RefreshFromCurrent
-from .refresh_previous import RefreshFromPrevious
-from .refresh_strategy import RefreshStrategy
-from .sketch import forget_operators
-from .step_counts import StepCounts
+from .current import RefreshFromCurrent
+from .previous import RefreshFromPrevious
+from .strategy import RefreshStrategy
 
 
 class Strategies:
@@ -98,6 +99,13 @@ class Strategies:
         kept = [g for entry in entries if (g := self.of(entry).unprojected(entry)) is not None]
         scale_all(kept, factor)
         return total
+
+    def give_zeros(self, parameters: Iterable[Tensor]) -> None:
+        """A gradient of zeros for each parameter that is trained and has none."""
+        for parameter in parameters:
+            missing = parameter.grad is None and parameter not in self.previous
+            if missing and parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter)
 
     def sum_over_ranks(
         self,
