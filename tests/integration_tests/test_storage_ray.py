@@ -11,7 +11,7 @@ from optuna.storages.journal import JournalFileBackend
 from support.tiny_studies import SEARCH
 
 from segtune.cli import main
-from segtune.execution.checkpoints import trial_folder
+from segtune.execution.job import trial_folder
 from segtune.execution.resources import Resources
 from segtune.results import tables
 from segtune.results.storage import Place, local_folder

@@ -15,7 +15,7 @@ from segtune.commands.shared import DEFAULT_STORAGE, TRACKERS, study_file
 from segtune.commands.status import duration
 from segtune.execution import runner
 from segtune.execution.estimate import measured
-from segtune.execution.part import Part
+from segtune.execution.order import Order, Ready
 from segtune.execution.ray_cluster import SharedCluster
 from segtune.execution.resources import Resources
 from segtune.observers import trackers
@@ -25,10 +25,10 @@ from segtune.observers.links import LinksObserver
 from segtune.observers.prometheus import PrometheusObserver
 from segtune.observers.tracking import Tracker, TrackingObserver
 from segtune.observers.webhook import Message
-from segtune.report.evidence.sequential.looks import undecided
 from segtune.results.spending import Allowance
-from segtune.results.storage import Place
+from segtune.results.storage import Place, Storage
 from segtune.study.catalog import Named
+from segtune.study.part import Part
 from segtune.study.rates import unusual_rates
 from segtune.study.spec import Search
 
@@ -41,7 +41,7 @@ class OneStudy:
     """A study that is to be run."""
 
     named: Named
-    order: runner.Order
+    order: Order
     tools: list[Tracker]
     """That its trials are logged to."""
     where: dict[str, str]
@@ -63,12 +63,12 @@ def order(
         ValueError: a tracking tool does not answer.
     """
     shared = None if args.budget is None else Allowance(args.budget, args.storage, names)
-    ordered = runner.Order(
+    ordered = Order(
         named.study,
         named.name,
         args.storage,
         resources,
-        undecided,
+        _undecided,
         Part(arms=args.arms, seeds=args.seeds),
         study_file(args),
         shared,
@@ -77,9 +77,17 @@ def order(
     return OneStudy(named, ordered, tools, {tool.name: tool.check() for tool in tools})
 
 
+def _undecided(storage: Storage, study: str, seeds: int) -> Collection[str]:
+    """See `segtune.report.evidence.sequential.looks.undecided`."""
+    # It takes the report, a second, which studies that look but once need not wait for.
+    from segtune.report.evidence.sequential.looks import undecided
+
+    return undecided(storage, study, seeds)
+
+
 def train(
     one: OneStudy,
-    ready: runner.Ready,
+    ready: Ready,
     shared: SharedCluster,
     console: Console,
     others: Collection[str],
@@ -180,7 +188,7 @@ def _told(one: OneStudy, outcome: runner.Outcome, console: Console) -> int:
     return OUT_OF_BUDGET if outcome.out_of_budget else FINISHED
 
 
-def _missing(order: runner.Order) -> str:
+def _missing(order: Order) -> str:
     """What a budget was spent on, and what it would take to go on."""
     assert order.allowance is not None
     took, budget = order.allowance.spent(), order.allowance.budget

@@ -18,8 +18,8 @@ from segtune.commands.shared import (
 
 if TYPE_CHECKING:
     from segtune.commands.one_study import OneStudy
+    from segtune.execution.order import Ready
     from segtune.execution.resources import Resources
-    from segtune.execution.runner import Ready
     from segtune.observers.webhook import Message
     from segtune.study.catalog import Named
 
@@ -144,7 +144,7 @@ def _look_over(args: argparse.Namespace) -> "list[tuple[OneStudy, Ready]]":
     """
     from segtune.commands import one_study
     from segtune.commands.shared import changed_study
-    from segtune.execution import runner
+    from segtune.execution.order import look_over
     from segtune.study.money import check_budget
     from segtune.study.overrides import SpecError
 
@@ -176,7 +176,7 @@ def _look_over(args: argparse.Namespace) -> "list[tuple[OneStudy, Ready]]":
     for named, one in found.values():
         try:
             ordered = one_study.order(named, one, asked(one), tuple(found))
-            ready.append((ordered, runner.look_over(ordered.order, args.address)))
+            ready.append((ordered, look_over(ordered.order, args.address)))
         except ValueError as error:
             collect(named.name, error)
     if faults:

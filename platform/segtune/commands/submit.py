@@ -44,13 +44,13 @@ def address_argument(parser: argparse.ArgumentParser, *, required: bool = True) 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Submit it and follow it to its end; the exit code is the job's."""
-    from segtune.execution.part import Part, check_part
     from segtune.jobs.connect import connect
     from segtune.jobs.job import provenance_variables, submit_job
     from segtune.jobs.request import Request, check_request
     from segtune.jobs.upload import archive
     from segtune.results.provenance import find_origin
     from segtune.study.money import check_budget
+    from segtune.study.part import Part, check_part
 
     named = changed_study(args)
     check_budget(args.budget, args.price_per_hour)

@@ -6,9 +6,11 @@ duplicate_arms      Arms whose configuration differs and whose training does not
                     changes nothing.
 estimate            What a study would cost, before it runs: counted where it can be counted, else
                     from its tables.
-lock                One run of a study at a time: two would train the same trials into the same
+job                 A trial to be trained, as it is handed from process to process.
+lock/               One run of a study at a time: two would train the same trials into the same
                     files.
-part                Part of an ablation: some of its arms, some of its seeds.
+order               A study that is to be run: how, which part of it, and whether anything is
+                    wrong or left.
 preflight           Check what a run depends on before anything starts: study, storage, data and
                     weights.
 ray_cluster         A connection to Ray: the cluster at hand, or one started on this machine.

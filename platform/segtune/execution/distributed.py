@@ -16,12 +16,13 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from torch import Tensor
 
 from segcore.training.runtime import Runtime, limit_memory
+from segtune.execution.job import Job
 from segtune.execution.resources import Resources
 from segtune.execution.subprocess_trainer import GRACE
-from segtune.execution.worker import Job, cause_of, work
+from segtune.execution.worker import cause_of, work
 from segtune.results.storage import Place
 from segtune.results.trial_rows import failure, record_failure
-from segtune.study.trial import Trial
+from segtune.study.trial import PackedTrial
 
 T = TypeVar("T")
 RETRIES = 1
@@ -31,7 +32,9 @@ ELASTIC_RETRIES = 3
 training itself raises, which a restart would only repeat."""
 
 
-def drive(config: dict[str, Any], *, job: Callable[[Trial], Job], resources: Resources) -> None:
+def drive(
+    config: dict[str, Any], *, job: Callable[[PackedTrial], Job], resources: Resources
+) -> None:
     """Train `config["trial"]`; a failure is written to the tables and reported as `error`."""
     training = job(config["trial"])
     # A frozen worker does not answer Ray Train's controller, which takes this variable over.
@@ -44,7 +47,7 @@ def drive(config: dict[str, Any], *, job: Callable[[Trial], Job], resources: Res
         record_failure(
             training.storage,
             training.study,
-            training.trial,
+            training.trial.unpack(),
             training.origin,
             resources.workers,
             error,

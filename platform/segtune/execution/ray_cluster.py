@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
+import grpc
 import ray
 
 from segtune.execution.resources import Resources, check_resources
@@ -25,6 +26,12 @@ LOOK = 5.0
 """Seconds between two looks at which nodes there are."""
 
 
+_ASKED = "/ray.rpc.NodeInfoGcsService/GetClusterId"
+"""What every client of a cluster asks its head first."""
+_ANSWERING = 5.0
+"""Seconds that a head has for that."""
+
+
 @contextmanager
 def cluster(address: str | None, resources: Resources) -> Iterator[Sequence[Mapping[str, float]]]:
     """Connect to Ray; a cluster that is started here is stopped at the end.
@@ -33,7 +40,8 @@ def cluster(address: str | None, resources: Resources) -> Iterator[Sequence[Mapp
         The resources of each node.
 
     Raises:
-        SpecError: a trial asks for more than there is, or nobody answers at the address.
+        SpecError: a trial asks for more than there is, nobody answers at the address, or the head
+            there refuses the token.
     """
     os.environ.update(_RAY_SETTINGS)
     if cache := os.environ.get("SEGTUNE_CACHE"):  # workers run in folders of their own
@@ -120,8 +128,38 @@ def _check_dashboard(url: str | None) -> None:
     )
 
 
+def authorization(environment: Mapping[str, str], home: Path) -> dict[str, str]:
+    """The header with the token, from where Ray looks for it; empty where there is no token.
+
+    Ray's own clients send a token only where RAY_AUTH_MODE says so; a head asks for one as soon as
+    it has one.
+    """
+    if environment.get("RAY_AUTH_MODE", "token").lower() == "disabled":
+        return {}
+    token = environment.get("RAY_AUTH_TOKEN")
+    file = Path(environment.get("RAY_AUTH_TOKEN_PATH") or home / ".ray" / "auth_token")
+    if not token and file.is_file():
+        token = file.read_text()
+    return {"Authorization": f"Bearer {token.strip()}"} if token else {}
+
+
+def refused_token(address: str, *, sent: bool) -> str:
+    """What to do about a cluster that does not let this user in.
+
+    Args:
+        address: of the cluster.
+        sent: whether it was sent a token.
+    """
+    what = "refuses the token that was sent" if sent else "asks for a token, and none was found"
+    return (
+        f"the cluster at {address} {what}: bring the head's token into ~/.ray/auth_token or "
+        "RAY_AUTH_TOKEN, and leave RAY_AUTH_MODE unset or at token"
+    )
+
+
 def _check_answers(address: str) -> None:
-    """Check that something listens at an address: Ray itself would wait for minutes."""
+    """Check that something listens at an address and takes the token: Ray itself would try for
+    minutes, or twenty seconds, and not say why it failed."""
     host, colon, port = address.rpartition("://")[2].rpartition(":")
     if not (colon and port.isdigit()):
         return  # "auto" and the like: Ray knows where to look
@@ -134,3 +172,15 @@ def _check_answers(address: str) -> None:
                 "`ray start --head`, or leave --address out to start one on this machine"
             ]
         ) from error
+    if "://" in address:  # Ray Client, which has another server
+        return
+    header = authorization(os.environ, Path.home())
+    direct = [("grpc.enable_http_proxy", 0)]  # as Ray connects
+    with grpc.insecure_channel(address, direct) as channel:
+        # The answer does not matter: of another version of Ray, or one with TLS, Ray will tell.
+        ask = channel.unary_unary(_ASKED)
+        try:
+            ask(b"", _ANSWERING, [(name.lower(), value) for name, value in header.items()])
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                raise SpecError([refused_token(address, sent=bool(header))]) from error

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from segcore.training.events import Evaluation, ImageScore, Score, Step
+from segtune.execution.job import Metrics
 from segtune.execution.utilisation import Utilisation
 from segtune.results import tables
 from segtune.results.provenance import Origin
@@ -21,9 +22,6 @@ from segtune.results.trial_rows import (
 from segtune.study.money import Money
 from segtune.study.overrides import config_hash
 from segtune.study.trial import Trial
-
-Metrics = dict[str, float | int | bool | str]
-"""What is reported of an evaluation: see `Recorder.add`."""
 
 
 class TrialStopped(Exception):

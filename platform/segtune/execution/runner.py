@@ -2,29 +2,33 @@
 
 import logging
 import math
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
 import ray.tune
 
 from segtune.execution.lock import only_run
-from segtune.execution.part import WHOLE, Part, check_part
-from segtune.execution.preflight import check_data_and_weights, check_study
-from segtune.execution.ray_cluster import SharedCluster, this_machine
+from segtune.execution.order import (
+    Order,
+    Ready,
+    finalists_of,
+    finished_of,
+    is_unfinished,
+    look_over,
+    searched_of,
+)
+from segtune.execution.ray_cluster import SharedCluster
 from segtune.execution.relay import Relay
 from segtune.execution.repair import begin_again, remove_leftovers
-from segtune.execution.resources import Resources, check_resources, fitting_trials
+from segtune.execution.resources import Resources, fitting_trials
 from segtune.execution.stages import stages, stages_of_finalists
 from segtune.execution.trainable import trainable
 from segtune.results import study_file, tables
 from segtune.results.integrity.damage import find_damage
 from segtune.results.provenance import Origin, find_origin
-from segtune.results.spending import Allowance, check_currency
 from segtune.results.storage import Place, Storage, local_folder
 from segtune.results.trial_rows import record_cancelled, selected_value
 from segtune.search import finalists
@@ -37,9 +41,10 @@ from segtune.search.searchers import ListSearcher, OptunaSearcher
 from segtune.search.trial_history import read_past
 from segtune.study import definition
 from segtune.study.overrides import Changes
+from segtune.study.part import WHOLE, Part
 from segtune.study.scores import is_better, selection
 from segtune.study.spec import Ablation, Search, Study
-from segtune.study.trial import Trial
+from segtune.study.trial import PackedTrial, Trial
 
 DRIVER_RETRIES = 5
 """How often a trial resumes from its checkpoint after its driver died. Most often its node was
@@ -85,45 +90,6 @@ class Outcome:
     """Whether trials are left because the budget is spent."""
 
 
-@dataclass(frozen=True)
-class Order:
-    """A study that is to be run, and how."""
-
-    study: Study
-    name: str
-    """The same name goes on where an earlier run stopped."""
-    storage: Place
-    """The folder that holds the studies; every node must reach it."""
-    resources: Resources
-    undecided: Callable[[Storage, str, int], Collection[str]]
-    """Of (storage, study, seeds of a look) the arms that get further seeds, and what they are
-    compared with; asked where a study has `Sequential` seeds
-    (`segtune.report.evidence.sequential.looks.undecided`)."""
-    part: Part = WHOLE
-    """Of an ablation, which of its trials are trained."""
-    file: Path | None = None
-    """The study's file, whose commit is noted; None for a study that comes with segtune."""
-    allowance: Allowance | None = None
-    """What its trials may take; None: whatever they take."""
-
-    def ask(self, look: int) -> Collection[str]:
-        """The arms that get further seeds after so many."""
-        return self.undecided(self.storage, self.name, look)
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A study that was looked over: nothing is wrong with it."""
-
-    order: Order
-    kept: Mapping[str, Any]
-    """Its definition, to be written to its `study.json`."""
-    lost: Mapping[str, str]
-    """Trial -> what of its results is lost."""
-    finished: bool
-    """Whether nothing is left to be trained."""
-
-
 def run(
     study: Study,
     name: str,
@@ -157,26 +123,6 @@ def run(
     order = Order(study, name, Place.of(storage), resources, undecided, part, file)
     with SharedCluster(address) as shared:
         return train(look_over(order, address), observer, shared)
-
-
-def look_over(order: Order, address: str | None) -> Ready:
-    """Look a study over before anything starts.
-
-    Raises:
-        ValueError: something is wrong with the study, data, resources or storage.
-    """
-    study, name, storage, resources = order.study, order.name, order.storage, order.resources
-    check_part(study, order.part)
-    kept = check_study(study, name, storage, resources)
-    check_currency(storage, name, resources.price_per_hour)
-    lost = find_damage(storage, name)
-    rows = [] if lost else tables.read(storage, name, "trials").to_pylist()
-    if not lost and not _unfinished(order, rows):
-        return Ready(order, kept, lost, finished=True)
-    if address is None and "RAY_ADDRESS" not in os.environ:
-        check_resources(resources, [this_machine()], "this machine")
-    check_data_and_weights(study, resources)
-    return Ready(order, kept, lost, finished=False)
 
 
 def train(ready: Ready, observer: Observer, shared: SharedCluster) -> Outcome:
@@ -226,7 +172,7 @@ def train(ready: Ready, observer: Observer, shared: SharedCluster) -> Outcome:
         tuple(sorted(failed)),
         len(known),
         _lacking(study, name, storage),
-        out_of_budget=_out_of_budget(order) and _unfinished(order, rows),
+        out_of_budget=_out_of_budget(order) and is_unfinished(order, rows),
     )
 
 
@@ -242,7 +188,7 @@ def _look_at_finished(study: Study, name: str, storage: Storage, kept: Mapping[s
     if isinstance(study, Search):
         _correct_journal(study, name, storage)
         if study.finalists:
-            wanted[definition.CHOSEN] = list(_chosen(study, name, storage))
+            wanted[definition.CHOSEN] = list(finalists_of(study, name, storage))
     if any(wanted.get(k) != old.get(k) for k in (definition.MARGIN_BEFORE, definition.CHOSEN)):
         with only_run(storage, name):
             study_file.write(storage, name, wanted)
@@ -253,13 +199,6 @@ def _correct_journal(study: Search, name: str, storage: Storage) -> None:
     with survived(JOURNAL):
         past = read_past(study, storage, name)
         correct(study, name, local_folder(storage, name) / JOURNAL, past)
-
-
-def _chosen(study: Search, name: str, storage: Storage) -> Mapping[int, Changes]:
-    """The finalists of a search; none before all of its trials have ended."""
-    if not study.finalists:
-        return {}
-    return finalists.choose_finalists(study, read_past(study, storage, name)) or {}
 
 
 def _run_ablation(study: Ablation, launch: "Launch") -> None:
@@ -292,31 +231,6 @@ def _lacking(study: Study, name: str, storage: Storage) -> int:
     return 0 if chosen is None else max(0, study.finalists - len(chosen))
 
 
-def _unfinished(order: Order, rows: Sequence[Mapping[str, Any]]) -> bool:
-    done, study = _finished(rows), order.study
-    if isinstance(study, Ablation):
-        listed = chain([list(study.tuning_trials())], stages(study, {}, order.ask))
-        return any(t.trial_id not in done for trials in listed for t in trials if t in order.part)
-    if len(_searched(rows) & done) < study.num_samples:
-        return True
-    if not study.finalists:
-        return False
-    chosen = _chosen(study, order.name, order.storage)
-    return any(
-        t.trial_id not in done
-        for trials in stages_of_finalists(study, chosen, order.ask)
-        for t in trials
-    )
-
-
-def _finished(rows: Sequence[Mapping[str, Any]]) -> set[str]:
-    return {r["trial_id"] for r in rows if r["status"] in ("finished", "pruned")}
-
-
-def _searched(rows: Sequence[Mapping[str, Any]]) -> set[str]:
-    return {r["trial_id"] for r in rows if r["role"] == "search"}
-
-
 @dataclass(frozen=True)
 class Launch:
     """One run of a study on a cluster."""
@@ -345,7 +259,7 @@ class Launch:
 
     def train_listed(self, trials: Sequence[Trial]) -> None:
         """Train those of the given trials that are not finished."""
-        done = _finished(self._rows())
+        done = finished_of(self._rows())
         pending = [t for t in trials if t.trial_id not in done]
         if pending and not _out_of_budget(self.order):
             self._tune(ListSearcher(pending), len(trials), len(trials) - len(pending))
@@ -355,14 +269,14 @@ class Launch:
         depend on which trial failed."""
         for trials in listed:
             self.train_listed(trials)
-            done = _finished(self._rows())
+            done = finished_of(self._rows())
             if any(t.trial_id not in done for t in trials):
                 break
 
     def train_suggested(self, study: Search) -> None:
         """Train the trials that Optuna suggests."""
         rows = self._rows()
-        done = len(_searched(rows) & _finished(rows))
+        done = len(searched_of(rows) & finished_of(rows))
         if done >= study.num_samples:
             return
         past = read_past(study, self.storage, self.name)
@@ -456,5 +370,5 @@ class Launch:
 
 
 def _trial_name(tune_trial: Any) -> str:
-    trial: Trial = tune_trial.config["trial"]
+    trial: PackedTrial = tune_trial.config["trial"]
     return trial.trial_id

@@ -6,13 +6,12 @@ from typing import Any
 
 import ray.tune
 
-from segtune.execution import distributed
+from segtune.execution.job import Job
 from segtune.execution.resources import Resources
 from segtune.execution.subprocess_trainer import TrainingProcess
-from segtune.execution.worker import Job
 from segtune.results.provenance import Origin
 from segtune.results.storage import Storage
-from segtune.study.trial import Trial
+from segtune.study.trial import PackedTrial
 
 DRIVER_MEMORY = 500 * 2**20
 """Bytes that the driver of a Ray Train run asks Ray for. It asks for nothing else: with
@@ -35,6 +34,9 @@ def trainable(study: str, storage: Storage, origin: Origin, resources: Resources
         price=resources.price_per_hour,
     )
     if resources.in_train_run:
+        # Ray Train brings torch.distributed: seconds, which trials on CPUs need not wait.
+        from segtune.execution import distributed
+
         driver = partial(distributed.drive, job=job, resources=resources)
         return ray.tune.with_resources(driver, {"CPU": 0, "memory": DRIVER_MEMORY})
     one_process = ray.tune.with_parameters(OneProcessTrial, job=job)
@@ -48,10 +50,12 @@ class OneProcessTrial(ray.tune.Trainable):
     trial. A Ray Train run of one worker would start six processes, each of which imports torch.
     """
 
-    _job: Callable[[Trial], Job]
+    _job: Callable[[PackedTrial], Job]
     _training: TrainingProcess
 
-    def setup(self, config: dict[str, Any], job: Callable[[Trial], Job] | None = None) -> None:
+    def setup(
+        self, config: dict[str, Any], job: Callable[[PackedTrial], Job] | None = None
+    ) -> None:
         """Start training `config["trial"]`; `ray.tune.with_parameters` passes `job`."""
         assert job is not None
         self._job = job

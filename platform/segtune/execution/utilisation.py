@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import psutil
 import torch
+from pynvml import NVMLError
 
 LOOK = 5.0
 """Seconds between two looks at the GPU."""
@@ -20,7 +21,7 @@ class Utilisation:
     half."""
     gpu_utilisation: float | None
     """Mean share of the time in which the GPU computed anything, for whomever; None without one, or
-    where nothing can tell (it takes `nvidia-ml-py`)."""
+    where its driver does not tell."""
     gpu_memory_bytes: int | None
     """Most memory of the GPU that was taken, by whomever."""
 
@@ -62,7 +63,7 @@ class Meter:
     def _look_at_gpu(self) -> None:
         free, total = torch.cuda.mem_get_info(self._device)
         self._memory = max(self._memory or 0, total - free)
-        with suppress(ModuleNotFoundError, RuntimeError):  # no nvidia-ml-py, no word from a driver
+        with suppress(NVMLError, RuntimeError):  # a part of a GPU (MIG) has none, say
             self._shares.append(torch.cuda.utilization(self._device) / 100)
 
     def _cpu_seconds(self) -> float:

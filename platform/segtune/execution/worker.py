@@ -8,45 +8,16 @@ import contextlib
 import errno
 import faulthandler
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from segcore.train import TrainingDiverged, train
 from segcore.training.runtime import Runtime
 from segtune.execution import checkpoints
-from segtune.execution.recorder import Metrics, Recorder, TrialStopped
+from segtune.execution.job import Job, Metrics
+from segtune.execution.recorder import Recorder, TrialStopped
 from segtune.execution.trial_log import kept_output
 from segtune.execution.utilisation import Meter
-from segtune.results.provenance import Origin
-from segtune.results.storage import Place, Storage, local_folder
-from segtune.study.money import Money
-from segtune.study.trial import TESTED, Trial
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a worker needs to train a trial."""
-
-    trial: Trial
-    study: str
-    storage: Storage
-    origin: Origin
-    patience: float
-    """Seconds without a step or a predicted batch after which a worker counts as hanging."""
-    gpus: float
-    """GPUs that Ray gave each of its workers, or a share of one."""
-    price: Money | None = None
-    """Of an hour of the trial, as `Resources.price_per_hour`."""
-
-    @property
-    def folder(self) -> Place:
-        """Where the trial's checkpoints lie."""
-        return checkpoints.trial_folder(self.storage, self.study, self.trial.trial_id)
-
-    def stacks(self, attempt: int) -> Path:
-        """The file to which the stacks of all threads are written if an attempt hangs."""
-        folder = local_folder(self.storage, self.study) / "train" / self.trial.trial_id
-        return folder / f"hang-a{attempt}.txt"
+from segtune.study.trial import TESTED
 
 
 def work(
@@ -76,13 +47,13 @@ def _work(
     tell: Callable[[Metrics], None],
     alive: Callable[[], None] | None,
 ) -> None:
-    first = runtime.rank == 0
-    recorder = Recorder(job.storage, job.study, job.trial, job.origin, runtime.world, job.price)
+    first, trial = runtime.rank == 0, job.trial.unpack()
+    recorder = Recorder(job.storage, job.study, trial, job.origin, runtime.world, job.price)
     if first:
         recorder.start()
-    runtime.test = job.trial.role in TESTED
+    runtime.test = trial.role in TESTED
     stacks, meter = job.stacks(recorder.attempt), Meter(runtime.device)
-    newest = checkpoints.newest(job.folder)
+    newest = checkpoints.newest(job.folder, to_go_on=True)
     restored = checkpoints.on_this_machine(newest) if newest else contextlib.nullcontext()
     try:
         with (
@@ -95,9 +66,11 @@ def _work(
                 meter.look()
 
             runtime.beat = beat
-            for evaluation in train(job.trial.config, runtime):
+            for evaluation in train(trial.config, runtime):
                 metrics: Metrics = recorder.add(evaluation, meter.take()) if first else {}
-                if first and not evaluation.final:
+                if first and evaluation.final:
+                    checkpoints.end(job.folder)
+                elif first:
                     checkpoints.keep(evaluation, job.folder)
                 tell(metrics)
     except TrialStopped:

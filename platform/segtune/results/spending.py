@@ -22,17 +22,17 @@ class Spent:
     seconds: float = 0.0
     """Of all trials, one after another."""
     money: Money | None = None
-    """None where no attempt had a price."""
+    """None where no attempt had a price, or studies were priced in several currencies."""
     unpriced_seconds: float = 0.0
     """Those of `seconds` that had no price: they are not in `money`."""
     price: Money | None = None
     """Of an hour, of the newest attempt; None where that had none."""
 
     def __add__(self, other: "Spent") -> "Spent":
-        ours, theirs = self.money, other.money
-        both = ours or theirs
-        if ours is not None and theirs is not None:
-            both = Money(ours.amount + theirs.amount, ours.currency)
+        amounts = [m for m in (self.money, other.money) if m is not None]
+        both = None
+        if len({m.currency for m in amounts}) == 1:
+            both = Money(sum(m.amount for m in amounts), amounts[0].currency)
         return Spent(
             self.seconds + other.seconds,
             both,

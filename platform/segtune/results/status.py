@@ -43,7 +43,7 @@ SILENT_UNKNOWN = timedelta(minutes=15)
 """The same while no trial of the study has finished an epoch: reading data and weights takes
 time."""
 
-_OF_MACHINE = ["cpus_used", "gpu_utilisation", "gpu_memory_bytes"]
+_OF_MACHINE = {"cpus_used": float, "gpu_utilisation": float, "gpu_memory_bytes": int}
 _OF_STEPS = ["trial_id", "attempt", "epoch", "peak_memory_bytes", *_OF_MACHINE]
 _NOT_MEASURED = dict.fromkeys(_OF_MACHINE)
 
@@ -301,7 +301,8 @@ def _worked(rows: StudyRows) -> _Worked:
         },
         machine={
             str(row["trial_id"]): {
-                name: None if pd.isna(row[name]) else row[name] for name in _OF_MACHINE
+                name: None if pd.isna(row[name]) else number(row[name])
+                for name, number in _OF_MACHINE.items()
             }
             for row in newest[["trial_id", *_OF_MACHINE]].to_dict("records")
         },

@@ -102,11 +102,11 @@ class Place:
         match = re.fullmatch(r"[a-z0-9]+://([^/?#]+)[^#]*", text)
         if match is None:
             raise ValueError(f"results can't be kept under {text}: give {form}")
-        if ":" in match[1].rpartition("@")[0]:
-            shown = text.replace(f"{match[1].rpartition('@')[0]}@", "...@")
+        if ":" in match[1].rpartition("@")[0] or re.search(r"[?&]client_secret=", text):
             raise ValueError(
-                f"results can't be kept under {shown}: a password does not belong there, where "
-                f"tables and logs would keep it. Give {form}. {STORES[found[1]].needs}"
+                f"results can't be kept under this URI of {found[1]}://: a password does not "
+                f"belong there, where tables and logs would keep it. Give {form}. "
+                f"{STORES[found[1]].needs}"
             )
         return cls(text.rstrip("/"))
 

@@ -11,6 +11,7 @@ from support.tiny_studies import ABLATION, SEARCH
 from segtune.cli import main
 from segtune.commands import one_study
 from segtune.execution import ray_cluster, runner
+from segtune.execution.order import Order
 from segtune.execution.ray_cluster import SharedCluster
 from segtune.execution.resources import Resources
 from segtune.results import study_file, tables
@@ -32,9 +33,9 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the studies that were trained, in their order; nothing is."""
     names: list[str] = []
-    monkeypatch.setattr(runner, "look_over", lambda order, _: order)
+    monkeypatch.setattr("segtune.execution.order.look_over", lambda order, _: order)
 
-    def train(order: runner.Order, *_: object) -> runner.Outcome:
+    def train(order: Order, *_: object) -> runner.Outcome:
         names.append(order.name)
         if order.name == "b":
             raise ValueError("b is being run already")
@@ -64,12 +65,15 @@ def test_the_exit_code_is_the_worst(trained: list[str], monkeypatch: pytest.Monk
     monkeypatch.setattr(runner, "train", lambda order, *_: outcomes[order.name])
     assert main(["run", "a.py", "b.py", "c.py"]) == 1
     assert main(["run", "a.py", "c.py"]) == 0
+    outcomes["a"] = runner.Outcome(1, (), 2, out_of_budget=True)
+    assert main(["run", "a.py", "c.py", "--budget", "1h"]) == 4
+    assert main(["run", "a.py", "b.py", "--budget", "1h"]) == 1
 
 
 def test_what_nobody_foresaw_in_one_is_reported_after_the_others(
     trained: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def train(order: runner.Order, *_: object) -> runner.Outcome:
+    def train(order: Order, *_: object) -> runner.Outcome:
         trained.append(order.name)
         if order.name == "a":
             raise RuntimeError("surprise")
@@ -119,7 +123,7 @@ def test_a_budget_that_is_spent_starts_nothing_and_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(ray_cluster, "cluster", lambda *_: pytest.fail("Ray was started"))
-    monkeypatch.setattr(runner, "check_data_and_weights", lambda *_: None)
+    monkeypatch.setattr("segtune.execution.order.check_data_and_weights", lambda *_: None)
     study = catalog.find("a.py").study
     study_file.write(Path("results"), "a", define("a", study))
     now = datetime.now(UTC)

@@ -1,8 +1,12 @@
 """What is asked of a Ray before a study starts on it."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import grpc
 import pytest
 import ray
 
@@ -46,3 +50,64 @@ def test_what_a_trial_asks_tune_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked(Resources(gpus_per_worker=0.5)) == driver
     assert asked(Resources(workers=2)) == driver
     assert asked(Resources(max_workers=2)) == driver
+
+
+TOKEN = "0123456789abcdef" * 2
+
+
+class Guarded(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """Answers whoever brings the token."""
+
+    def service(self, handler_call_details: Any) -> Any:
+        told = dict(handler_call_details.invocation_metadata)
+
+        def answer(request: bytes, context: Any) -> bytes:
+            if told.get("authorization") != f"Bearer {TOKEN}":
+                context.abort(grpc.StatusCode.UNAUTHENTICATED, "InvalidAuthToken")
+            return b""
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+@pytest.fixture
+def guarded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """The address of a head that asks for a token, which this user does not have."""
+    for variable in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    server = grpc.server(ThreadPoolExecutor(1), [Guarded()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(None)
+
+
+def connects(address: str, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether Ray is asked to connect, which it would try for 20 seconds with a wrong token."""
+    asked: list[str] = []
+
+    def init(address: str, **_: Any) -> SimpleNamespace:
+        asked.append(address)
+        return SimpleNamespace(dashboard_url="")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}])
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    with cluster(address, Resources()):
+        return asked == [address]
+    return False
+
+
+def test_a_token_that_is_refused_is_told_at_once(
+    guarded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SpecError, match=f"{guarded} asks for a token, and none was found: bring"):
+        connects(guarded, monkeypatch)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "no")
+    with pytest.raises(SpecError, match="refuses the token that was sent: bring the head's token"):
+        connects(guarded, monkeypatch)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    assert connects(guarded, monkeypatch)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with pytest.raises(SpecError, match="asks for a token"):
+        connects(guarded, monkeypatch)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from pynvml import NVML_ERROR_NOT_SUPPORTED, NVMLError
 
 from segtune.execution import utilisation
 from segtune.execution.utilisation import Meter, Utilisation
@@ -71,7 +72,7 @@ def test_a_gpu_is_looked_at_every_few_seconds(
     assert meter.take().gpu_utilisation == 0.2, "an epoch that is shorter than a look has one too"
 
 
-@pytest.mark.parametrize("error", [ModuleNotFoundError("pynvml"), RuntimeError("no driver")])
+@pytest.mark.parametrize("error", [NVMLError(NVML_ERROR_NOT_SUPPORTED), RuntimeError("no driver")])
 def test_a_gpu_that_nobody_can_ask_has_its_memory(gpu: FakeGpu, error: Exception) -> None:
     gpu.busy, gpu.used = error, 2 * GB
     meter = Meter(torch.device("cuda"))

@@ -17,8 +17,8 @@ import ray
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient, JobType
 
 from segtune.cli import _parser, main
+from segtune.execution.ray_cluster import authorization
 from segtune.jobs import job as jobs
-from segtune.jobs.connect import authorization
 from segtune.jobs.request import Request
 from segtune.jobs.upload import archive, check_size
 from segtune.study.overrides import SpecError

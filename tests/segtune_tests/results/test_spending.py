@@ -47,11 +47,14 @@ def write(storage: Path, *rows: dict[str, Any]) -> None:
 
 
 def test_every_attempt_counts_at_its_own_price(tmp_path: Path) -> None:
-    write(tmp_path, row(0, 1, 1.5), row(0, 2, 1.0, price=4.0), row(1, 1, 0.5, price=None))
+    write(tmp_path, row(0, 1, 1.5), row(0, 2, 1.0, price=4.0))
+    write(tmp_path, row(1, 1, 0.5, price=None), row(1, 2, 1.0))
     took = read_spent(tmp_path, "mine")
-    assert took == Spent(3 * 3600, Money(7.0, "EUR"), 0.5 * 3600, Money(4.0, "EUR"))
+    assert took == Spent(4 * 3600, Money(9.0, "EUR"), 0.5 * 3600, TWO_EUROS)
     attempts = tables.read_attempts(tmp_path, "mine").to_pylist()
-    assert costs_of_trials(attempts) == {TRIALS[0].trial_id: 7.0}, "a trial without a price: none"
+    assert costs_of_trials(attempts) == {TRIALS[0].trial_id: 7.0}, (
+        "what the other cost is not known"
+    )
     assert read_spent(tmp_path, "other") == Spent()
 
 
@@ -112,7 +115,8 @@ def test_nothing_is_handed_out_once_the_budget_is_spent() -> None:
     searcher = limited(lambda: 2, lambda: spent[0])
     assert searcher.suggest("a") == {"trial": TRIALS[0]}
     spent[0] = True
-    assert searcher.suggest("b") == Searcher.FINISHED
+    given: Any = searcher.suggest("b")
+    assert given == Searcher.FINISHED
     assert (searcher.handed_out, searcher.closed) == (1, True)
 
 
@@ -141,6 +145,13 @@ def test_a_callback_that_cannot_tell_stops_nothing(capsys: pytest.CaptureFixture
     assert searcher.suggest("a") == {"trial": TRIALS[0]}
     assert searcher.max_concurrent == 2
     assert "gone for a second" in capsys.readouterr().err
+
+
+def test_currencies_are_not_added() -> None:
+    euros, dollars = Spent(1.0, TWO_EUROS), Spent(2.0, Money(5.0, "USD"))
+    assert (euros + euros).money == Money(4.0, "EUR")
+    assert (Spent() + euros).money == TWO_EUROS
+    assert (euros + dollars) == Spent(3.0)
 
 
 def test_studies_share_a_budget(tmp_path: Path) -> None:

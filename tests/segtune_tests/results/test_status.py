@@ -102,6 +102,7 @@ def test_what_a_trial_uses_of_its_machine(tmp_path: Path) -> None:
         tables.write(tmp_path, "mine", "steps", [row | used for row in steps])
     trial = seen(tmp_path)["lora-s0"]
     assert {name: getattr(trial, name) for name in machine} == machine
+    assert isinstance(trial.gpu_memory_bytes, int)
     text = shown(read_status(tmp_path, "mine", NOW), 120)
     rows = {words[0]: words for words in map(str.split, text.splitlines()) if words}
     assert " ".join(rows["trial"]).endswith("memory CPUs GPU GPU mem try")

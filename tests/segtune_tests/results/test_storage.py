@@ -16,9 +16,9 @@ from pyarrow.fs import LocalFileSystem
 
 from segtune.cli import main
 from segtune.doctor.storage import check_storage
-from segtune.execution import lock
-from segtune.execution.checkpoints import on_this_machine, trial_folder
-from segtune.execution.lock import AlreadyRunning, only_run
+from segtune.execution.checkpoints import on_this_machine
+from segtune.execution.job import trial_folder
+from segtune.execution.lock import AlreadyRunning, lease, only_run
 from segtune.execution.preflight import check_store
 from segtune.report.serve import fingerprint
 from segtune.results import study_file, tables
@@ -92,11 +92,18 @@ def test_a_file_uri_is_a_folder(tmp_path: Path) -> None:
             Place.of(wrong)
 
 
-@pytest.mark.parametrize("uri", ["s3://me:secret@b/c", "abfs://c:secret@a.dfs.core.windows.net/x"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://me:hidden@b/c",
+        "abfs://c:hidden@a.dfs.core.windows.net/x",
+        "abfs://c@a.dfs.core.windows.net/x?client_id=i&client_secret=hidden",
+    ],
+)
 def test_a_password_is_refused_and_not_repeated(uri: str) -> None:
-    with pytest.raises(ValueError, match=r"//\.\.\.@.*a password does not belong there") as refused:
+    with pytest.raises(ValueError, match="a password does not belong there") as refused:
         Place.of(uri)
-    assert "secret" not in str(refused.value)
+    assert "hidden" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +157,7 @@ def test_where_a_file_grows_in_sight_it_is_renamed_into_place(
     moved: list[Path] = []
     move = LocalFileSystem.move
 
-    class Watched(LocalFileSystem):
+    class Watched(LocalFileSystem):  # type: ignore[misc]  # pyarrow has no types
         def move(self, source: str, target: str) -> None:
             moved.append(Path(source))
             assert Path(source).read_bytes() == b"two"
@@ -218,11 +225,11 @@ def test_a_table_is_read_whole_while_it_is_rewritten(storage: Place) -> None:
 
 def test_a_checkpoint_in_a_store_is_an_epochs_or_a_trials(bucket: str, tmp_path: Path) -> None:
     trial = trial_folder(f"s3://{bucket}/{tmp_path.name}", "s", "a-s0")
-    (trial / "epoch-1" / "last.pt").write(b"one")
+    (trial / "epoch-1" / "config.json").write(b"one")
     (trial / "epoch-2" / "best.safetensors").write(b"half")
     for given in (trial, trial / "epoch-1"):
         with on_this_machine(given) as folder:
-            assert (folder / "last.pt").read_bytes() == b"one"
+            assert (folder / "config.json").read_bytes() == b"one"
     with (
         pytest.raises(ValueError, match="give a trial's folder"),
         on_this_machine(Place.of("s3://studies")),
@@ -261,15 +268,15 @@ def test_a_run_that_was_killed_elsewhere_holds_a_store_no_longer_than_said(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = Place.of(f"s3://{bucket}/{tmp_path.name}")
-    other = storage / "demo" / lock.RUNS / "elsewhere+1+1"
+    other = storage / "demo" / lease.RUNS / "elsewhere+1+1"
     other.write(b"process 1 on elsewhere")
     with pytest.raises(AlreadyRunning, match="process 1 on elsewhere.*wait 60 seconds"):  # noqa: SIM117
         with only_run(storage, "demo"):
             pass
-    assert (storage / "demo" / lock.RUNS).files() == [other], "who gave way left nothing"
-    monkeypatch.setattr(lock, "GONE", timedelta(seconds=-1))
+    assert (storage / "demo" / lease.RUNS).files() == [other], "who gave way left nothing"
+    monkeypatch.setattr(lease, "GONE", timedelta(seconds=-1))
     with only_run(storage, "demo"):
-        assert other not in (storage / "demo" / lock.RUNS).files()
+        assert other not in (storage / "demo" / lease.RUNS).files()
 
 
 @pytest.mark.parametrize("in_background", [False, True])
@@ -297,24 +304,24 @@ def test_a_run_that_was_silent_for_too_long_looks_who_took_its_place(
 def _wait_for_its_interruption(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "RENEWED", 0.2)
+    monkeypatch.setattr(lease, "RENEWED", 0.2)
     hours = itertools.count(0, 3600)
     storage = Place.of(f"s3://{bucket}/{tmp_path.name}")
     with pytest.raises(KeyboardInterrupt), only_run(storage, "demo"):  # noqa: PT012
         time.sleep(1)
-        monkeypatch.setattr("segtune.execution.lock.time.time", lambda: next(hours))
+        monkeypatch.setattr("segtune.execution.lock.lease.time.time", lambda: next(hours))
         time.sleep(1)  # nobody did
-        (storage / "demo" / lock.RUNS / "elsewhere+1+1").write(b"process 1 on elsewhere")
+        (storage / "demo" / lease.RUNS / "elsewhere+1+1").write(b"process 1 on elsewhere")
         time.sleep(20)
 
 
 def test_a_run_shows_that_it_lives(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "RENEWED", 0.05)
+    monkeypatch.setattr(lease, "RENEWED", 0.05)
     storage = Place.of(f"s3://{bucket}/{tmp_path.name}")
     with only_run(storage, "demo"):
-        (mine,) = (storage / "demo" / lock.RUNS).files()
+        (mine,) = (storage / "demo" / lease.RUNS).files()
         mine.remove()
         deadline = datetime.now(UTC) + timedelta(seconds=30)
         while not mine.is_file():
