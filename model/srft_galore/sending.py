@@ -1,4 +1,4 @@
-"""Small tensors of the host's, to a device, without a wait; and CUDA graphs, which know no host."""
+"""Tensors of the host's, to a device without a wait; and CUDA graphs, which know no host."""
 
 import torch
 from torch import Tensor
@@ -7,6 +7,13 @@ from torch import Tensor
 def is_captured(device: torch.device) -> bool:
     """Whether what is launched on a device now goes into a CUDA graph."""
     return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+
+
+def moved(values: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host's on a device."""
+    if device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
 
 
 def send(values: Tensor, target: Tensor) -> None:
@@ -22,6 +29,4 @@ def send(values: Tensor, target: Tensor) -> None:
             "gradient are others than in the step before: make a step like it first. A learning "
             "rate that is to change between replays has to be a tensor on the GPU."
         )
-    if target.device.type == "cuda":
-        values = values.pin_memory()
-    target.copy_(values, non_blocking=True)
+    target.copy_(moved(values, target.device))
