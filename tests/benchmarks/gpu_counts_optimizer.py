@@ -18,9 +18,8 @@ from typing import Any
 from unittest import mock
 
 import torch
-from torch import nn
-
 from support.fake_cuda import Counts, fake_cuda
+from torch import nn
 
 from segcore.classes import ClassSpec
 from segcore.methods.method import Method
