@@ -1,6 +1,7 @@
 """One training: its schedule, its state, and what it tells of itself.
 
 averaging   A running mean of the trained weights, which is scored and kept in their place.
+casts       Fewer casts on a GPU that computes in bfloat16.
 checkpoint  Checkpoints: `best.safetensors` + `config.json` to use, `last.pt` to go on from.
 costs       Measured seconds and bytes of a training.
 ensemble    Several trainings of one network as a network: their probabilities are averaged.

@@ -18,6 +18,7 @@ from segcore.metrics.aggregate import aggregate
 from segcore.metrics.table import METRICS
 from segcore.training import checkpoint
 from segcore.training.averaging import RunningMean
+from segcore.training.casts import spare_casts
 from segcore.training.checkpoint import Checkpoint
 from segcore.training.costs import Stopwatch, forget_peak, memory
 from segcore.training.evaluation import better
@@ -47,6 +48,7 @@ class Training:
         if config.gradient_checkpointing:
             recompute_blocks(self.system)
         self.system.to(runtime.device)
+        spare_casts(self.system, runtime.device, config.precision)
         self.updater = config.method.updater(self.system, config.optim)
         self.optimizer = self.updater.optimizer
         self.peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
