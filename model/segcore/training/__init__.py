@@ -10,6 +10,7 @@ events      What a training tells the world after each epoch.
 inference   A network on one batch, and what it says of each image: labels, probabilities,
             pictures.
 loop        The loop of one training, and the state that it carries from step to step.
+microbatch  The largest microbatch that a GPU holds.
 recompute   Gradient checkpointing: activations that are computed again in place of being kept.
 restore     A checkpoint folder as the network that it describes, with nothing of its training
             left.

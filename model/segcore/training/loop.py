@@ -23,6 +23,7 @@ from segcore.training.checkpoint import Checkpoint
 from segcore.training.costs import Stopwatch, forget_peak, memory
 from segcore.training.evaluation import better
 from segcore.training.events import Evaluation, Facts, Score, Seconds, Step
+from segcore.training.microbatch import largest_that_fits
 from segcore.training.recompute import recompute_blocks
 from segcore.training.runtime import Runtime, autocast, be_deterministic, device_name
 from segcore.training.splits import ScoredSplits
@@ -37,7 +38,6 @@ class Training:
 
     def __init__(self, config: TrainConfig, runtime: Runtime) -> None:
         self.config, self.runtime = config, runtime
-        forget_peak(runtime.device)
         if config.deterministic:
             be_deterministic()
         self.dataset, self.external = config.open_data()
@@ -49,6 +49,8 @@ class Training:
             recompute_blocks(self.system)
         self.system.to(runtime.device)
         spare_casts(self.system, runtime.device, config.precision)
+        self.microbatch_size = self._microbatch_size()
+        forget_peak(runtime.device)
         self.updater = config.method.updater(self.system, config.optim)
         self.optimizer = self.updater.optimizer
         self.peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
@@ -60,7 +62,9 @@ class Training:
         self.mean = None if decay is None else RunningMean(self.system, decay)
         self.order = self.dataset.ids("train")
         self.total_steps = config.schedule.epochs * config.schedule.steps_per_epoch(len(self.order))
-        self.splits = ScoredSplits(config, self.dataset, self.external, self.system, runtime)
+        self.splits = ScoredSplits(
+            config, self.dataset, self.external, self.system, runtime, self.microbatch_size
+        )
         self.facts = Facts(
             trainable_parameters=sum(p.numel() for p in self.updater.trained),
             total_parameters=sum(p.numel() for p in self.system.parameters()),
@@ -167,8 +171,26 @@ class Training:
 
     def _share(self, batch: Sequence[int]) -> list[list[int]]:
         """This worker's microbatches of a global batch."""
-        microbatch_size = self.config.schedule.microbatch_size
-        return shares(batch, self.runtime.world, microbatch_size)[self.runtime.rank]
+        return shares(batch, self.runtime.world, self.microbatch_size)[self.runtime.rank]
+
+    def _microbatch_size(self) -> int | None:
+        """Most samples in memory at once; None: this worker's whole share."""
+        config, runtime = self.config, self.runtime
+        wanted = config.schedule.microbatch_size
+        if wanted != "largest":
+            return wanted
+        if runtime.device.type == "cpu":
+            return 1
+        system, method = to_json(config.system, locations=False), to_json(config.method)
+        return largest_that_fits(
+            self.system,
+            [system, method, config.gradient_checkpointing],
+            -(-config.schedule.batch_size // runtime.world),
+            size=config.system.input_size,
+            classes=self.dataset.classes,
+            device=runtime.device,
+            precision=config.precision,
+        )
 
     def _step(self, epoch: int, batch: Sequence[int], made: Iterator[Batch]) -> Step:
         """One optimizer step over a global batch, whose microbatches come next from `made`."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,12 +13,14 @@ from support.fake_cuda.training import begun, counted_parts
 from support.pairs import ours, smallest
 from torch import Tensor
 
+from segcore.batch import Batch, Prediction
 from segcore.config import TrainConfig
 from segcore.data.prompts import PromptConfig
 from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.methods import METHODS
 from segcore.methods.method import Method
 from segcore.systems import SYSTEMS
+from segcore.systems.hiera_unet import HieraUnet
 from segcore.systems.rgb_encoders.dinov3 import Dinov3Config
 from segcore.systems.rgb_encoders.sam2 import build_hiera, build_nano
 from segcore.testing.samples import LANDMARKS, noise
@@ -150,3 +153,30 @@ def test_a_step_casts_and_waits_no_more_than_it_does() -> None:
     assert parts["backward"].casts <= 98
     assert parts["forward"].waits.total() == parts["backward"].waits.total() == 0
     assert parts["whole step"].waits.total() <= 4  # three of them are the optimizer's
+
+
+def test_the_largest_microbatch_that_fits_is_tried_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGTUNE_CACHE", str(tmp_path))
+    schedule = Schedule(epochs=1, batch_size=8, microbatch_size="largest")
+    config = replace(one_step("hiera_unet", "srft_galore"), schedule=schedule)
+    tried: list[int] = []
+    real = HieraUnet.forward
+
+    def forward(self: HieraUnet, batch: Batch, *args: Any) -> Prediction:
+        tried.append(len(batch))
+        if len(batch) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, batch, *args)
+
+    monkeypatch.setattr(HieraUnet, "forward", forward)
+    with fake_cuda() as cuda:
+        monkeypatch.setattr("torch.cuda.max_memory_allocated", lambda *_: 20e9 * tried[-1])
+        training = begun(config, cuda)
+        assert (training.microbatch_size, tried) == (2, [8, 4, 2])  # 4 would take all there is
+        assert all(p.grad is None for p in training.system.parameters())
+        assert begun(config, cuda).microbatch_size == 2
+        assert len(tried) == 3
+        assert [len(part) for part in training._share(range(5))] == [2, 2, 1]
+    assert Training(config, Runtime()).microbatch_size == 1

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -76,6 +77,9 @@ def fake_cuda() -> Iterator[FakeCuda]:
         ("torch.cuda.is_bf16_supported", lambda *a, **k: True),
         ("torch.cuda.get_device_name", lambda *a: "a GPU that is not there"),
         ("torch.cuda.max_memory_allocated", lambda *a: 0),
+        ("torch.cuda.empty_cache", lambda: None),
+        ("torch.cuda.get_per_process_memory_fraction", lambda *a: 1.0),
+        ("torch.cuda.get_device_properties", lambda *a: SimpleNamespace(total_memory=80 * 10**9)),
         ("torch.cuda.reset_peak_memory_stats", lambda *a: None),
         ("torch.cuda.get_rng_state", lambda *a: torch.get_rng_state()),
         ("torch.cuda.set_rng_state", lambda *a: None),

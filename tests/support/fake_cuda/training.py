@@ -58,7 +58,7 @@ def counted_parts(config: TrainConfig, cuda: FakeCuda) -> dict[str, Counts]:
     parts: dict[str, Counts] = {}
     with cuda.counting() as parts["whole step"]:
         next(steps)
-    microbatch = config.schedule.microbatch_size or batch_size
+    microbatch = training.microbatch_size or batch_size
     batch = noise(microbatch, size, training.dataset.classes).to(cuda.device)
     training.optimizer.zero_grad(set_to_none=True)
     with cuda.counting() as parts["forward"], autocast(cuda.device, config.precision):
