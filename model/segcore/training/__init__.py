@@ -11,7 +11,7 @@ inference   A network on one batch, and what it says of each image: labels, prob
             pictures.
 loop        The loop of one training, and the state that it carries from step to step.
 microbatch  The largest microbatch that a GPU holds.
-recompute   Gradient checkpointing: activations that are computed again in place of being kept.
+recompute   Transformer blocks that keep no activations, or are compiled.
 restore     A checkpoint folder as the network that it describes, with nothing of its training
             left.
 retest      A trained network, or masks from elsewhere, tested on any data set.

@@ -23,8 +23,8 @@ from segcore.training.checkpoint import Checkpoint
 from segcore.training.costs import Stopwatch, forget_peak, memory
 from segcore.training.evaluation import better
 from segcore.training.events import Evaluation, Facts, Score, Seconds, Step
-from segcore.training.microbatch import largest_that_fits
-from segcore.training.recompute import recompute_blocks
+from segcore.training.microbatch import microbatch_size
+from segcore.training.recompute import compile_blocks, recompute_blocks
 from segcore.training.runtime import Runtime, autocast, be_deterministic, device_name
 from segcore.training.splits import ScoredSplits
 
@@ -47,9 +47,12 @@ class Training:
         config.method.adapt(self.system)
         if config.gradient_checkpointing:
             recompute_blocks(self.system)
+        if config.compile_blocks:
+            compile_blocks(self.system)
         self.system.to(runtime.device)
         spare_casts(self.system, runtime.device, config.precision)
-        self.microbatch_size = self._microbatch_size()
+        classes = self.dataset.classes
+        self.microbatch_size = microbatch_size(config, self.system, classes, runtime)
         forget_peak(runtime.device)
         self.updater = config.method.updater(self.system, config.optim)
         self.optimizer = self.updater.optimizer
@@ -172,25 +175,6 @@ class Training:
     def _share(self, batch: Sequence[int]) -> list[list[int]]:
         """This worker's microbatches of a global batch."""
         return shares(batch, self.runtime.world, self.microbatch_size)[self.runtime.rank]
-
-    def _microbatch_size(self) -> int | None:
-        """Most samples in memory at once; None: this worker's whole share."""
-        config, runtime = self.config, self.runtime
-        wanted = config.schedule.microbatch_size
-        if wanted != "largest":
-            return wanted
-        if runtime.device.type == "cpu":
-            return 1
-        system, method = to_json(config.system, locations=False), to_json(config.method)
-        return largest_that_fits(
-            self.system,
-            [system, method, config.gradient_checkpointing],
-            -(-config.schedule.batch_size // runtime.world),
-            size=config.system.input_size,
-            classes=self.dataset.classes,
-            device=runtime.device,
-            precision=config.precision,
-        )
 
     def _step(self, epoch: int, batch: Sequence[int], made: Iterator[Batch]) -> Step:
         """One optimizer step over a global batch, whose microbatches come next from `made`."""

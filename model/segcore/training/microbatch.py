@@ -10,15 +10,44 @@ import torch
 
 from segcore.batch import FINISHED, Batch, Prompts, Size
 from segcore.classes import ClassSpec
+from segcore.config import TrainConfig, to_json
 from segcore.files import cache_folder, whole
 from segcore.systems.system import System
-from segcore.training.runtime import Precision, autocast, device_name
+from segcore.training.runtime import Precision, Runtime, autocast, device_name
 
 SPARED = 0.1
 """Share of a GPU's memory that is left free: augmented batches differ, and memory falls apart."""
 STATE = 8
 """Bytes of optimizer state for each element that moves: Adam's two moments in float32. They are not
 there yet when a microbatch is tried."""
+
+
+def microbatch_size(
+    config: TrainConfig, system: System, classes: ClassSpec, runtime: Runtime
+) -> int | None:
+    """Most samples that a worker has in memory at once; None: its whole share of a batch.
+
+    Args:
+        config: of the training.
+        system: adapted, on its device, without an optimizer as yet. It stays as it is.
+        classes: of the targets.
+        runtime: the device, and how many workers share a batch.
+    """
+    wanted = config.schedule.microbatch_size
+    if wanted != "largest":
+        return wanted
+    if runtime.device.type == "cpu":
+        return 1
+    described = to_json(config.system, locations=False), to_json(config.method)
+    return largest_that_fits(
+        system,
+        [*described, config.gradient_checkpointing],
+        -(-config.schedule.batch_size // runtime.world),
+        size=config.system.input_size,
+        classes=classes,
+        device=runtime.device,
+        precision=config.precision,
+    )
 
 
 def largest_that_fits(

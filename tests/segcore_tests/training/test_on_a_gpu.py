@@ -91,7 +91,7 @@ def test_a_checkpoint_has_the_gpus_own_random_state(
         monkeypatch.setattr(checkpoint, "load", lambda *_: found)
         begun(config, cuda, restore_from=tmp_path)
         assert not given  # one from a CPU goes on with what the GPU has
-        found.last["device_rng"] = state
+        found = replace(found, last={**found.last, "device_rng": state})
         begun(config, cuda, restore_from=tmp_path)
         assert given == [state]
 
