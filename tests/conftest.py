@@ -40,6 +40,18 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_ray_token() -> Iterator[None]:
+    """Ray asks for no token, whether or not the user has one in the home folder.
+
+    A process decides once whether it asks for tokens, at its first Ray cluster. A later cluster
+    that decides otherwise takes the process for dead, and each of its actors ends at once.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        yield
+
+
 @pytest.fixture(scope="session")
 def bucket() -> Iterator[str]:
     """A bucket of an S3 server on this machine, whose address is in the environment."""

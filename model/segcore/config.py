@@ -222,7 +222,7 @@ class TrainConfig:
         """
         faults = []
         try:
-            self.system.loss.build(dataset.classes)
+            self.system.loss.check(dataset.classes)
         except ValueError as error:
             faults.append(str(error))
         images = len(dataset.ids("train"))

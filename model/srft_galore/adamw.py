@@ -9,7 +9,6 @@ from torch.optim.adamw import adamw
 
 from .entries import Entry
 from .groups import check_rate
-from .moments import adam_step_count
 from .rounding import round_stochastically
 from .state import moment_dtype
 
@@ -70,7 +69,7 @@ def _adamw(
     weight_decay: float,
 ) -> None:
     group, device = entries[0].group, moved[0].device
-    counts = [float(adam_step_count(entry.state, group)) for entry in entries]
+    counts = [float(entry.adam_step) for entry in entries]
     adamw(
         moved,
         gradients,
@@ -109,7 +108,7 @@ def _write(entry: Entry, weight: Tensor) -> None:
     if weight.data_ptr() == parameter.data_ptr():
         return
     if group["rounding"] == "stochastic" and parameter.dtype == torch.bfloat16:
-        step = int(entry.state["step"])
+        step = entry.step
         weight = round_stochastically(
             weight, seed=group.get("seed", 0), position=entry.position, step=step
         )

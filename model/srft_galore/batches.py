@@ -8,13 +8,20 @@ from torch import Tensor
 
 from .entries import Entry
 
+ONE_BY_ONE = ("cpu",)
+"""Types of devices on which copying gradients into a stack costs more than it saves."""
+
+
+def takes_batches(device: torch.device) -> bool:
+    """Whether parameters are handled together on a device, and not one by one."""
+    return device.type not in ONE_BY_ONE
+
 
 def alike(entries: Sequence[Entry], more: Sequence[Hashable]) -> Iterator[list[Entry]]:
     """Batches of parameters of one group, device, dtype and projection.
 
-    On a CPU every batch has one parameter, because copying gradients into a stack costs more there
-    than it saves. Those that would be one batch on another device still come one after the other,
-    so that they find the random matrix that `sketch` keeps.
+    On a CPU every batch has one parameter. Those that would be one batch on another device still
+    come one after the other, so that they find the random matrix that `sketch` keeps.
 
     Args:
         entries: Parameters.
@@ -26,7 +33,7 @@ def alike(entries: Sequence[Entry], more: Sequence[Hashable]) -> Iterator[list[E
         kind = (id(entry.group), parameter.device, parameter.dtype, entry.projection)
         batches[*kind, also].append(entry)
     for batch in batches.values():
-        if batch[0].parameter.device.type == "cpu":
+        if not takes_batches(batch[0].parameter.device):
             yield from ([entry] for entry in batch)
         else:
             yield batch
@@ -40,3 +47,11 @@ def stack(tensors: Sequence[Tensor]) -> Tensor:
 def unstack(tensor: Tensor, count: int) -> Sequence[Tensor]:
     """The `count` tensors that `stack` made one of."""
     return [tensor] if count == 1 else tensor.unbind()
+
+
+def copy_all(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
+    """Overwrite tensors with others of their shapes, as one operator where there are several."""
+    if len(targets) == 1:
+        targets[0].copy_(sources[0])
+    elif targets:
+        torch._foreach_copy_(list(targets), list(sources))

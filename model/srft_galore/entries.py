@@ -8,6 +8,7 @@ from torch import Tensor
 from .projection import Projection, derive_seed
 from .schedule import is_due, staggered_phases
 from .state import moment_dtype, new_state, plan
+from .step_counts import StepCounts
 
 
 class Entry(NamedTuple):
@@ -22,6 +23,25 @@ class Entry(NamedTuple):
     phase: int
     """Of its refreshes, see `schedule`."""
     state: dict[str, Tensor]
+    counts: StepCounts
+    """Of the optimizer."""
+
+    @property
+    def step(self) -> int:
+        """Updates that it made. Where a device counts them, the host may have to wait for it."""
+        return self.counts.exact(self.state)
+
+    @property
+    def adam_step(self) -> int:
+        """Updates that its moments have seen: Adam's t, before the coming one."""
+        return self.step - self.restarted_at
+
+    @property
+    def restarted_at(self) -> int:
+        """The step at which its moments were set to zero for the last time."""
+        if self.group.get("moments") == "reset" and "refreshed_at" in self.state:
+            return max(int(self.state["refreshed_at"]), 0)
+        return 0
 
     @property
     def refresh_from(self) -> str:
@@ -43,9 +63,12 @@ class Entry(NamedTuple):
         """Whether a new basis is due at the coming step, or `ahead` steps later."""
         if self.projection is None:
             return False
-        state, gap = self.state, self.group["update_proj_gap"]
-        step, refreshed_at = int(state["step"]) + ahead, int(state["refreshed_at"])
-        return is_due(step, refreshed_at, gap=gap, phase=self.phase)
+        gap, refreshed_at = self.group["update_proj_gap"], int(self.state["refreshed_at"])
+
+        def due_after(step: int) -> bool:
+            return is_due(step + ahead, refreshed_at, gap=gap, phase=self.phase)
+
+        return due_after(self.counts.at_most(self.state)) and due_after(self.step)
 
     @property
     def stored_gradient(self) -> Tensor:
@@ -78,12 +101,14 @@ class Place(NamedTuple):
         self,
         groups: Sequence[dict[str, Any]],
         states: MutableMapping[Tensor, dict[str, Tensor]],
+        counts: StepCounts,
     ) -> Entry:
         """The parameter at this place; it gets a new state where it has none.
 
         Args:
             groups: The optimizer's groups as they are now.
             states: The optimizer's states as they are now, empty where there is none yet.
+            counts: Of the optimizer.
 
         Raises:
             ValueError: The group was edited into something that does not fit the state.
@@ -104,7 +129,7 @@ class Place(NamedTuple):
         phase = 0
         if group.get("stagger"):
             phase = staggered_phases(self.costs, group["update_proj_gap"])[self.index_in_group]
-        return Entry(self.position, group, parameter, projection, phase, state)
+        return Entry(self.position, group, parameter, projection, phase, state, counts)
 
 
 def places(groups: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Tensor, Place]]:

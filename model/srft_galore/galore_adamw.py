@@ -12,7 +12,7 @@ A step of a projected weight, for a right basis (P^T G and P N for a left one):
 Where P comes from is up to the strategy that `refresh_from` names.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, overload
 
 import torch
@@ -20,13 +20,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
-from .adamw import update
 from .attachment import Attachment
+from .banked import Banks, is_banked
 from .entries import Entry, Place, places
-from .gradients import extremes
 from .groups import PROJECTION_DEFAULTS, check_edited, check_released, complete_group
+from .one_by_one import update_one_by_one
 from .parallel import check_alone
 from .state import check_loadable, copied_states, plan
+from .step_counts import StepCounts
 from .strategies import Strategies
 from .torch_options import check_arguments
 
@@ -89,7 +90,9 @@ class GaLoreAdamW(Optimizer):
             self._start_anew()
 
     def _start_anew(self) -> None:
-        self._strategies = Strategies()
+        self._counts = StepCounts()
+        self._strategies = Strategies(self._with_state)
+        self._banks = Banks(self._with_state, self._counts)
         self._loading: dict[str, Any] | None = None
         self.reduced_bytes = 0
         """Bytes of the tensors that `reduce` had summed so far, on this rank."""
@@ -158,16 +161,8 @@ class GaLoreAdamW(Optimizer):
                 check_alone()
             entries = self._received()
             self._strategies.refresh(entries)
-            ready = list(self._strategies.gradients(entries))
-            found = extremes([gradient for _, gradient in ready])
-            skipped = {e.position for (e, _), f in zip(ready, found, strict=True) if not f.finite}
-            update([pair for pair, f in zip(ready, found, strict=True) if f.finite])
-            for entry in entries:
-                strategy = self._strategies.of(entry)
-                if entry.position in skipped or strategy.is_spoiled(entry):
-                    entry.state["skipped"] += 1
-                else:
-                    strategy.finish(entry)
+            self._banks.update([e for e in entries if is_banked(e)], self._strategies)
+            update_one_by_one([e for e in entries if not is_banked(e)], self._strategies)
             self._strategies.previous.clear()
         return loss
 
@@ -301,12 +296,18 @@ class GaLoreAdamW(Optimizer):
     def state_bytes(self) -> int:
         """Bytes of storage that the state's tensors hold now, on all devices together."""
         tensors = (tensor for state in self.state.values() for tensor in state.values())
-        return sum(tensor.untyped_storage().nbytes() for tensor in tensors)
+        storages = {s.data_ptr(): s.nbytes() for s in (t.untyped_storage() for t in tensors)}
+        return sum(storages.values())
+
+    def _with_state(self) -> Iterator[Entry]:
+        for parameter, place in places(self.param_groups):
+            if parameter in self.state:
+                yield self._entry(place)
 
     def _entry(self, place: Place) -> Entry:
-        return place.entry(self.param_groups, self.state)
+        return place.entry(self.param_groups, self.state, self._counts)
 
     def _received(self) -> list[Entry]:
         for group in self.param_groups:
             check_edited(group)
-        return self._strategies.receive(self.param_groups, self.state)
+        return self._strategies.receive(self.param_groups, self.state, self._counts)

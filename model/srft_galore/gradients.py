@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .batches import takes_batches
+
 
 def check_gradient(parameter: Tensor, position: int) -> None:
     """Refuse a gradient that a step cannot handle.
@@ -58,7 +60,13 @@ def extremes(tensors: Sequence[Tensor]) -> list[Extremes]:
     for number, tensor in enumerate(tensors):
         numbers_by_kind[tensor.device, tensor.dtype].append(number)
     found = [Extremes(True, True)] * len(tensors)
-    for numbers in numbers_by_kind.values():
+    for (device, _), numbers in numbers_by_kind.items():
+        if takes_batches(device):
+            largest_ones = torch._foreach_norm([tensors[i] for i in numbers], math.inf)
+            read = torch.stack(list(largest_ones)).cpu().tolist()  # NaN and Inf stay what they are
+            for i, norm in zip(numbers, read, strict=True):
+                found[i] = Extremes(math.isfinite(norm), norm == 0)
+            continue
         pairs = [torch.stack(torch.aminmax(tensors[i])) for i in numbers]
         for i, (least, largest) in zip(numbers, torch.stack(pairs).tolist(), strict=True):
             finite = math.isfinite(least) and math.isfinite(largest)

@@ -3,56 +3,62 @@
 Shapes: S x R bases, moments of the projected gradient as in `projection`.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from .projection import Projection
+from .batches import copy_all, stack, unstack
+from .entries import Entry
+from .gram import nearest_rotation
 
 
-def change_basis(
-    state: Mapping[str, Tensor], basis_SR: Tensor, projection: Projection, group: Mapping[str, Any]
-) -> None:
-    """Put a new basis into the state of a parameter, with its moments as the group says.
+def change_basis(batch: Sequence[Entry], bases_SR: Tensor) -> None:
+    """Put new bases into the states of parameters, with their moments as their group says.
 
     - "keep": as they are, though their coordinates change their meaning. GaLore's way. Singular
       vectors, whose signs a decomposition leaves open, get those that point where the old ones did,
       unless the group's "signs" are "free".
     - "rotate": the new basis is turned within its span as near to the old one as it gets
       (orthogonal Procrustes), then the moments are carried over with C = P_new^T P_old.
-    - "reset": to zero; bias correction starts anew (`adam_step_count`).
+    - "reset": to zero; bias correction starts anew (`Entry.adam_step`).
 
     Args:
-        state: Of the parameter, changed in place.
-        basis_SR: The new basis, orthonormal.
-        projection: Of the parameter.
-        group: Its "moments", "betas", "projector" and "signs".
+        batch: Parameters of one group and projection that made as many steps, and all of which had
+            a basis, or none. Their states are changed in place.
+        bases_SR: The new bases, orthonormal, in one stack (`batches.stack`).
     """
-    had_one = int(state["refreshes"]) > 0
-    if had_one and group["moments"] == "keep":
+    group, projection, step = batch[0].group, batch[0].projection, batch[0].step
+    assert projection is not None
+    if batch[0].has_basis and group["moments"] == "keep":
         if group["projector"] == "svd" and group["signs"] == "aligned":
-            basis_SR = _signed(basis_SR, state["basis"])
-    elif had_one and group["moments"] == "rotate":
-        basis_SR = _aligned(basis_SR, state["basis"])
-        change_RR = basis_SR.mT @ state["basis"]
-        rotate(state, change_RR, right=projection.right, betas=group["betas"])
-    elif had_one and group["moments"] == "reset":
-        state["exp_avg"].zero_()
-        state["exp_avg_sq"].zero_()
-    state["basis"].copy_(basis_SR)
-    state["refreshes"] += 1
-    state["refreshed_at"].copy_(state["step"])
+            bases_SR = _signed(bases_SR, _stacked(batch, "basis"))
+    elif batch[0].has_basis and group["moments"] == "rotate":
+        old_SR = _stacked(batch, "basis")
+        bases_SR = _aligned(bases_SR, old_SR)
+        if step > 0:
+            mean, squares = rotated(
+                _stacked(batch, "exp_avg"),
+                _stacked(batch, "exp_avg_sq"),
+                bases_SR.mT @ old_SR,
+                right=projection.right,
+                corrections=[1 - beta**step for beta in group["betas"]],
+            )
+            _write(batch, "exp_avg", mean)
+            _write(batch, "exp_avg_sq", squares)
+    elif batch[0].has_basis and group["moments"] == "reset":
+        for entry in batch:
+            entry.state["exp_avg"].zero_()
+            entry.state["exp_avg_sq"].zero_()
+    _write(batch, "basis", bases_SR)
+    for entry in batch:
+        entry.state["refreshes"] += 1
+        entry.state["refreshed_at"].fill_(step)
 
 
-def rotate(
-    state: Mapping[str, Tensor],
-    change_RR: Tensor,
-    *,
-    right: bool,
-    betas: tuple[float, float],
-) -> None:
+def rotated(
+    mean: Tensor, squares: Tensor, change_RR: Tensor, *, right: bool, corrections: Sequence[float]
+) -> tuple[Tensor, Tensor]:
     """Moments in new coordinates: LDAdam's rule (Robert et al., arXiv 2410.16103, section 3).
 
     The first moment m turns with the basis, as a mean does: C m. The second is a mean of squares;
@@ -63,30 +69,29 @@ def rotate(
     on bias-corrected m and v, which are put back as they were corrected.
 
     Args:
-        state: With "step", "exp_avg" and "exp_avg_sq", changed in place.
+        mean: m, as the state holds it.
+        squares: v, likewise.
         change_RR: C = P_new^T P_old.
         right: Whether the basis is on the right, so that C acts on the moments' last dimension.
-        betas: Adam's.
+        corrections: 1 - beta^t of both.
     """
-    step = int(state["step"])
-    if step == 0:
-        return
-    corrections = [1 - beta**step for beta in betas]
-    mean = state["exp_avg"] / corrections[0]
-    variance = state["exp_avg_sq"] / corrections[1] - mean * mean
+    mean = mean / corrections[0]
+    variance = squares / corrections[1] - mean * mean
     turned_mean = mean @ change_RR.mT if right else change_RR @ mean
     squares_RR = change_RR * change_RR
     turned = variance @ squares_RR.mT if right else squares_RR @ variance
-    state["exp_avg"].copy_(turned_mean * corrections[0])
-    state["exp_avg_sq"].copy_((turned + turned_mean * turned_mean).abs() * corrections[1])
+    return (
+        turned_mean * corrections[0],
+        (turned + turned_mean * turned_mean).abs() * corrections[1],
+    )
 
 
-def adam_step_count(state: Mapping[str, Tensor], group: Mapping[str, Any]) -> int:
-    """Updates that the moments have seen: Adam's t, before the coming one."""
-    step = int(state["step"])
-    if group.get("moments") == "reset" and "refreshed_at" in state:
-        return step - max(int(state["refreshed_at"]), 0)
-    return step
+def _stacked(batch: Sequence[Entry], key: str) -> Tensor:
+    return stack([entry.state[key] for entry in batch])
+
+
+def _write(batch: Sequence[Entry], key: str, stacked: Tensor) -> None:
+    copy_all([entry.state[key] for entry in batch], unstack(stacked, len(batch)))
 
 
 def _signed(new_SR: Tensor, old_SR: Tensor) -> Tensor:
@@ -98,6 +103,9 @@ def _signed(new_SR: Tensor, old_SR: Tensor) -> Tensor:
 
 def _aligned(new_SR: Tensor, old_SR: Tensor) -> Tensor:
     """The orthonormal basis of the new span that is nearest to the old basis, S x R."""
-    U_RR, _, Vh_RR = torch.linalg.svd(new_SR.mT @ old_SR)
+    overlap_RR = new_SR.mT @ old_SR
+    if overlap_RR.device.type != "cpu":  # where an SVD is a loop over the batch
+        return new_SR @ nearest_rotation(overlap_RR)
+    U_RR, _, Vh_RR = torch.linalg.svd(overlap_RR)
     turned: Tensor = new_SR @ (U_RR @ Vh_RR)
     return turned

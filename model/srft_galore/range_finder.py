@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from .gram import leading_left
 from .orthonormal import orthonormalise
 from .published import published_basis
 from .sketch import sketch_gaussian, sketch_srft, times
@@ -39,7 +40,7 @@ def range_finder(
 
     The projectors:
 
-    - "svd": the R leading left singular vectors, exactly.
+    - "svd": the R leading left singular vectors, exactly; on other devices than a CPU by `gram`.
     - "srft": Q from the QR of G Omega, Omega a subsampled random Fourier transform with L real
       columns; see `sketch`. Halko, Martinsson and Tropp, arXiv 0909.4061, algorithm 4.5.
     - "gaussian": the same with independent normal entries in Omega (HMT algorithm 4.1).
@@ -88,6 +89,8 @@ def range_finder(
         return eye_MM.expand(*G_MN.shape[:-2], m, m).clone()
     kept = min(rank, m, n)
     if projector == "svd":
+        if G_MN.device.type != "cpu":
+            return leading_left(G_MN, kept)
         if m < n:  # LAPACK takes half as long for the tall one (3456 x 1152, CPU)
             U_MK: Tensor = torch.linalg.svd(G_MN.mT, full_matrices=False).Vh.mT
         else:
@@ -209,7 +212,10 @@ def _leading_directions(B_LN: Tensor, kept: int) -> Tensor:
 
     The triangle keeps the accuracy that the eigenvectors of B B^T, whose condition is squared,
     would lose, and its SVD is 2 to 5 times cheaper than that of B (L=148, N=576 and 3456, CPU).
+    Other devices go through the matrices of a batch one by one there: `gram` takes its place.
     """
+    if B_LN.device.type != "cpu":
+        return leading_left(B_LN, kept)
     triangle_LL = torch.linalg.qr(B_LN.mT, mode="r").R
     U_LL: Tensor = torch.linalg.svd(triangle_LL.mT).U
     return U_LL[..., :kept]

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from .batches import alike, stack, unstack
+from .batches import alike, stack
 from .entries import Entry
 from .gradients import extremes
 from .moments import change_basis
 from .range_finder import range_finder
 from .refresh_strategy import RefreshStrategy
+from .state import moment_dtype
 
 
 class RefreshFromCurrent(RefreshStrategy):
@@ -27,12 +28,13 @@ class RefreshFromCurrent(RefreshStrategy):
         waiting = [e for e in entries if e.is_due()]
         checks = extremes([entry.stored_gradient for entry in waiting])
         due = [entry for entry, check in zip(waiting, checks, strict=True) if check.usable]
-        for batch in alike(due, [entry.seed for entry in due]):
+        for batch in alike(due, [(entry.seed, entry.step) for entry in due]):
             group, projection = batch[0].group, batch[0].projection
             assert projection is not None
             warm = group["start"] == "warm" and batch[0].has_basis
+            gradients = stack([projection.fold(entry.stored_gradient) for entry in batch])
             bases_SR = range_finder(
-                projection.facing(stack([entry.gradient() for entry in batch])),
+                projection.facing(gradients.to(moment_dtype(gradients))),
                 group["rank"],
                 projector=group["projector"],
                 oversample=group["oversample"],
@@ -40,10 +42,9 @@ class RefreshFromCurrent(RefreshStrategy):
                 start=stack([entry.state["basis"] for entry in batch]) if warm else None,
                 seed=batch[0].seed,
             )
-            for entry, basis_SR in zip(batch, unstack(bases_SR, len(batch)), strict=True):
-                change_basis(entry.state, basis_SR, projection, group)
+            change_basis(batch, bases_SR)
 
-    def clippable(self, entry: Entry) -> Tensor | None:
+    def unprojected(self, entry: Entry) -> Tensor | None:
         """The gradient itself."""
         return entry.parameter.grad
 

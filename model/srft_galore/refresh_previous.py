@@ -5,7 +5,7 @@ basis, its sketch; the gradient itself is freed. Both are linear in the gradient
 microbatches and data-parallel ranks contribute adds up.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from .batches import alike, stack, unstack
 from .entries import Entry
 from .gradients import extremes
-from .moments import adam_step_count, change_basis
+from .moments import change_basis
 from .orthonormal import orthonormalise
 from .range_finder import range_finder, range_of_sketch, sketch
 from .refresh_strategy import RefreshStrategy
@@ -38,8 +38,15 @@ class Pending:
 class RefreshFromPrevious(RefreshStrategy):
     """Holds what is pending of the parameters whose gradients were freed."""
 
-    def __init__(self) -> None:
+    def __init__(self, peers: Callable[[], Iterable[Entry]]) -> None:
+        """
+        Args:
+            peers: Gives the optimizer's parameters that have a state.
+        """
+        self._peers = peers
         self._pending: dict[Tensor, Pending] = {}
+        self._ranges: dict[Tensor, Tensor] = {}
+        """Of first moments, orthonormal, by parameter."""
         self.of_this_rank_alone = False
         """Whether a hook has freed gradients that were not summed over ranks since."""
 
@@ -49,6 +56,7 @@ class RefreshFromPrevious(RefreshStrategy):
     def clear(self) -> None:
         """Forget everything that is pending."""
         self._pending.clear()
+        self._ranges.clear()
         self.of_this_rank_alone = False
 
     def receive(self, entry: Entry) -> None:
@@ -67,13 +75,13 @@ class RefreshFromPrevious(RefreshStrategy):
         G_MN = entry.gradient()
         if entry.group["projector"] == "identity" and not entry.has_basis:
             basis = range_finder(entry.projection.facing(G_MN), 1, projector="identity")
-            change_basis(entry.state, basis, entry.projection, entry.group)
+            change_basis([entry], basis)
         pending = self._pending.setdefault(entry.parameter, Pending())
         if entry.has_basis:
             part = entry.projection.project(G_MN, entry.state["basis"])
             pending.projected = _sum(pending.projected, part, scale)
         if entry.group["projector"] != "identity" and entry.is_due(ahead=1):
-            pending.sketch = _sum(pending.sketch, _sketch(entry, G_MN), scale)
+            pending.sketch = _sum(pending.sketch, self._sketch(entry, G_MN), scale)
         entry.parameter.grad = None
 
     def refresh(self, entries: Sequence[Entry]) -> None:
@@ -84,7 +92,7 @@ class RefreshFromPrevious(RefreshStrategy):
         """
         self._compute(self._usable(entries))
 
-    def clippable(self, entry: Entry) -> Tensor | None:
+    def unprojected(self, entry: Entry) -> Tensor | None:
         """The projected gradient."""
         return self.gradient(entry)
 
@@ -98,12 +106,17 @@ class RefreshFromPrevious(RefreshStrategy):
         pending = self._pending.get(entry.parameter)
         return pending is not None and pending.projected is None and pending.spoiled
 
-    def finish(self, entry: Entry) -> None:
-        """Put the next basis into the state, if one was computed."""
-        assert entry.projection is not None
-        basis_SR = self._pending[entry.parameter].next_basis
-        if basis_SR is not None:
-            change_basis(entry.state, basis_SR, entry.projection, entry.group)
+    def has_new_basis(self, entry: Entry) -> bool:
+        """Whether the next basis was computed."""
+        pending = self._pending.get(entry.parameter)
+        return pending is not None and pending.next_basis is not None
+
+    def finish(self, entries: Sequence[Entry]) -> None:
+        """Put the next bases that were computed into the states."""
+        new = [entry for entry in entries if self.has_new_basis(entry)]
+        for batch in alike(new, [(entry.has_basis, entry.step) for entry in new]):
+            waiting = [self._pending[entry.parameter].next_basis for entry in batch]
+            change_basis(batch, stack([basis for basis in waiting if basis is not None]))
 
     def kept(self, entry: Entry) -> list[Tensor]:
         """The tensors that are pending, to be summed over data-parallel ranks in place."""
@@ -157,28 +170,45 @@ class RefreshFromPrevious(RefreshStrategy):
             for pending, basis_SR in zip(waiting, bases, strict=True):
                 pending.sketch, pending.next_basis = None, basis_SR
 
+    def _sketch(self, entry: Entry, G_MN: Tensor) -> Tensor:
+        """G Omega, with G turned so that the projected side is its rows.
 
-def _sketch(entry: Entry, G_MN: Tensor) -> Tensor:
-    """G Omega, with G turned so that the projected side is its rows.
+        Omega is the same for all parts of one step. Its columns have norm 1. They are random; after
+        a warm start some span the range of the first moment m instead. m averages gradients that
+        were projected onto the old basis, so that G m^T is a power iteration on that basis.
+        """
+        assert entry.projection is not None
+        group, projection = entry.group, entry.projection
+        faced = projection.facing(G_MN)
+        size = min(projection.rank + group["oversample"], *faced.shape[-2:])
+        warm = _starts_warm(entry)
+        fresh = size - projection.rank if warm else size
+        parts = []
+        if warm:
+            parts.append(times(faced, self._range_of_mean(entry)))
+        if fresh:
+            drawn = sketch(faced, fresh, projector=group["projector"], seed=entry.seed)
+            parts.append(drawn * (fresh / faced.shape[-1]) ** 0.5)
+        return torch.cat(parts, dim=-1)
 
-    Omega is the same for all parts of one step. Its columns have norm 1. They are random; after a
-    warm start some span the range of the first moment m instead. m averages gradients that were
-    projected onto the old basis, so that G m^T is a power iteration on that basis.
-    """
-    assert entry.projection is not None
-    group, projection, state = entry.group, entry.projection, entry.state
-    faced = projection.facing(G_MN)
-    size = min(projection.rank + group["oversample"], *faced.shape[-2:])
-    warm = group["start"] == "warm" and adam_step_count(state, group) > 0
-    fresh = size - projection.rank if warm else size
-    parts = []
-    if warm:
-        mean = state["exp_avg"]
-        parts.append(times(faced, orthonormalise(mean if projection.right else mean.mT)))
-    if fresh:
-        drawn = sketch(faced, fresh, projector=group["projector"], seed=entry.seed)
-        parts.append(drawn * (fresh / faced.shape[-1]) ** 0.5)
-    return torch.cat(parts, dim=-1)
+    def _range_of_mean(self, entry: Entry) -> Tensor:
+        """Of the first moment, which is the same for all microbatches of a step; computed together
+        with those of all other parameters that are due."""
+        if entry.parameter not in self._ranges:
+            due = [e for e in self._peers() if e.is_due(ahead=1) and _starts_warm(e)]
+            for batch in alike(due, [None] * len(due)):
+                assert batch[0].projection is not None
+                means = stack([e.state["exp_avg"] for e in batch])
+                ranges = orthonormalise(means if batch[0].projection.right else means.mT)
+                parts = unstack(ranges, len(batch))
+                self._ranges.update(zip((e.parameter for e in batch), parts, strict=True))
+        return self._ranges[entry.parameter]
+
+
+def _starts_warm(entry: Entry) -> bool:
+    """Whether the sketch of a parameter has the range of its first moment."""
+    released = entry.refresh_from == "previous" and entry.group["start"] == "warm"
+    return released and entry.adam_step > 0
 
 
 def _sum(total: Tensor | None, part: Tensor, scale: Tensor | None) -> Tensor:

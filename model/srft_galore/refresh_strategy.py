@@ -10,8 +10,9 @@ from .entries import Entry
 class RefreshStrategy:
     """How the optimizer treats the parameters of one value of `refresh_from`.
 
-    In a step the optimizer calls `receive`, `refresh`, `gradient` for each parameter, and
-    `finish`. The first two may have been called before the step, more than once.
+    In a step the optimizer calls `receive` for each parameter, `refresh`, `gradient` (or
+    `unprojected`) for each, and `finish`. The first two may have been called before the step, more
+    than once.
     """
 
     def receive(self, entry: Entry) -> None:
@@ -21,17 +22,22 @@ class RefreshStrategy:
         """Compute the bases of these parameters that are due; a second call changes nothing."""
         raise NotImplementedError
 
-    def clippable(self, entry: Entry) -> Tensor | None:
-        """The tensor that clipping scales in place; None where there is nothing to scale."""
-        raise NotImplementedError
-
     def gradient(self, entry: Entry) -> Tensor | None:
         """The gradient as AdamW takes it; None where the parameter stays as it is."""
+        raise NotImplementedError
+
+    def unprojected(self, entry: Entry) -> Tensor | None:
+        """The gradient as it is kept: whole, or projected where it was freed; None where there is
+        none. Clipping scales it in place."""
         raise NotImplementedError
 
     def is_spoiled(self, entry: Entry) -> bool:
         """Whether NaN or Inf was seen that `gradient` does not show."""
         return False
 
-    def finish(self, entry: Entry) -> None:
-        """Called after a step for each parameter that did not skip it."""
+    def has_new_basis(self, entry: Entry) -> bool:
+        """Whether `finish` has a basis to put into the state of a parameter."""
+        return False
+
+    def finish(self, entries: Sequence[Entry]) -> None:
+        """Called after a step with the parameters that did not skip it."""

@@ -16,15 +16,34 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+_KEPT = 16
+"""Operators that are kept until `forget_operators`: weights of one shape that are refreshed
+together share one, and so do the microbatches of a step. A network has fewer shapes than this."""
+
 
 class FourierSketch(NamedTuple):
     """The random choices that make one SRFT operator, the same numbers on every device."""
 
     signs_N: Tensor
-    """+1 or -1 per column of the matrix, int64, on the CPU."""
+    """+1 or -1 per column of the matrix."""
     columns_L: Tensor
-    """Sampled real columns, int64, on the CPU: 2 j is the real part of bin j, 2 j + 1 the
+    """Sampled real columns, int64: 2 j is the real part of bin j, 2 j + 1 the
     imaginary part. DC and, for even N, Nyquist have no imaginary part."""
+
+    weights_L: Tensor
+    """Scale of each sampled column, float64: every column gets the norm sqrt(N / L)."""
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "FourierSketch":
+        """The same on a device, by one transfer that the host does not wait for, with signs and
+        weights in another dtype."""
+        signs, columns, weights = self
+        if device != signs.device:
+            packed = torch.cat((signs.double(), columns.double(), weights))  # exact below 2^53
+            if device.type == "cuda":
+                packed = packed.pin_memory()
+            moved = packed.to(device, non_blocking=True)
+            signs, columns, weights = moved.split([len(part) for part in self])
+        return FourierSketch(signs.to(dtype), columns.to(torch.int64), weights.to(dtype))
 
 
 def draw_fourier_sketch(n: int, sketch_size: int, generator: torch.Generator) -> FourierSketch:
@@ -44,30 +63,33 @@ def draw_fourier_sketch(n: int, sketch_size: int, generator: torch.Generator) ->
     columns_B2 = torch.stack((2 * bins_B, 2 * bins_B + 1), dim=1)
     exists_B2 = torch.ones_like(columns_B2, dtype=torch.bool)
     exists_B2[:, 1] = (2 * bins_B) % n != 0  # the sine of DC and of Nyquist is zero everywhere
-    return FourierSketch(signs_N, columns_B2[exists_B2][:sketch_size])
+    columns_L = columns_B2[exists_B2][:sketch_size]
+    # A cosine over n points has squared norm n / 2; DC and Nyquist are +-1 throughout and have n.
+    squared_L = torch.where((columns_L // 2 * 2) % n == 0, 1, 2).double()
+    return FourierSketch(signs_N, columns_L, (squared_L / sketch_size).sqrt())
 
 
 def sketch_by_fft(G_MN: Tensor, sketch: FourierSketch) -> Tensor:
     """G @ Omega (..., M, L) by a real FFT of every row: O(M N log N), whatever L is."""
-    columns_L = sketch.columns_L.to(G_MN.device)
-    spectrum_MB = torch.fft.rfft(G_MN * sketch.signs_N.to(G_MN), dim=-1)
+    sketch = sketch.to(G_MN.device, G_MN.dtype)
+    spectrum_MB = torch.fft.rfft(G_MN * sketch.signs_N, dim=-1)
     real_columns = torch.view_as_real(spectrum_MB).flatten(-2)
-    weights_L = _column_weights(sketch).to(G_MN)
-    return real_columns.index_select(-1, columns_L) * weights_L
+    return real_columns.index_select(-1, sketch.columns_L) * sketch.weights_L
 
 
 def dense_fourier_matrix(sketch: FourierSketch, like: Tensor) -> Tensor:
     """Omega (N, L) written out, in the dtype and on the device of `like`, stored by columns."""
+    sketch = sketch.to(like.device, like.dtype)
     n = sketch.signs_N.numel()
-    columns_L1 = sketch.columns_L.to(like.device)[:, None]
+    columns_L1 = sketch.columns_L[:, None]
     exact = torch.int32 if n < 2**15.5 else torch.int64  # of bin times place, below n^2 / 2
     times_N = torch.arange(n, device=like.device, dtype=exact)
     # Whole phases first, so that no error grows with n. A sine is a cosine a quarter turn on.
     phases_LN = torch.outer((columns_L1 // 2).flatten().to(exact), times_N).remainder_(n)
     angles_LN = phases_LN.to(like.dtype).mul_(2 * math.pi / n)
     angles_LN += (columns_L1 % 2).to(like.dtype) * (math.pi / 2)
-    omega_LN = angles_LN.cos_().mul_(sketch.signs_N.to(like))
-    return omega_LN.mul_(_column_weights(sketch).to(like)[:, None]).mT
+    omega_LN = angles_LN.cos_().mul_(sketch.signs_N)
+    return omega_LN.mul_(sketch.weights_L[:, None]).mT
 
 
 def prefers_dense(m: int, n: int, sketch_size: int) -> bool:
@@ -88,14 +110,13 @@ def sketch_srft(G_MN: Tensor, sketch_size: int, seed: int) -> Tensor:
     m, n = G_MN.shape[-2:]
     if prefers_dense(m, n, sketch_size):
         return times(G_MN, _fourier_matrix(n, sketch_size, seed, G_MN.dtype, G_MN.device))
-    return sketch_by_fft(G_MN, draw_fourier_sketch(n, sketch_size, _generator(seed)))
+    drawn = _fourier_sketch(n, sketch_size, seed, G_MN.dtype, G_MN.device)
+    return sketch_by_fft(G_MN, drawn)
 
 
 def sketch_gaussian(G_MN: Tensor, sketch_size: int, seed: int) -> Tensor:
     """G @ Omega (..., M, L) for Omega with independent standard normal entries."""
-    size = (G_MN.shape[-1], sketch_size)
-    omega_NL = torch.randn(size, generator=_generator(seed), device="cpu")
-    return times(G_MN, omega_NL.to(G_MN))
+    return times(G_MN, _gaussian_matrix(G_MN.shape[-1], sketch_size, seed, G_MN.dtype, G_MN.device))
 
 
 def times(A_MN: Tensor, B_NL: Tensor) -> Tensor:
@@ -108,28 +129,34 @@ def times(A_MN: Tensor, B_NL: Tensor) -> Tensor:
     return (B_NL.mT @ A_MN.mT).mT
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=_KEPT)
+def _fourier_sketch(
+    n: int, sketch_size: int, seed: int, dtype: torch.dtype, device: torch.device
+) -> FourierSketch:
+    return draw_fourier_sketch(n, sketch_size, _generator(seed)).to(device, dtype)
+
+
+@functools.lru_cache(maxsize=_KEPT)
 def _fourier_matrix(
     n: int, sketch_size: int, seed: int, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    """The last Omega, kept: weights of one shape that are refreshed together share it."""
-    drawn = draw_fourier_sketch(n, sketch_size, _generator(seed))
+    drawn = _fourier_sketch(n, sketch_size, seed, dtype, device)
     return dense_fourier_matrix(drawn, torch.empty((), dtype=dtype, device=device))
 
 
-def forget_operator() -> None:
-    """Free the Omega that was kept."""
-    _fourier_matrix.cache_clear()
+@functools.lru_cache(maxsize=_KEPT)
+def _gaussian_matrix(
+    n: int, sketch_size: int, seed: int, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    omega_NL = torch.randn((n, sketch_size), generator=_generator(seed), device="cpu")
+    return omega_NL.to(device, dtype)
+
+
+def forget_operators() -> None:
+    """Free the operators that were kept."""
+    for kept in (_fourier_sketch, _fourier_matrix, _gaussian_matrix):
+        kept.cache_clear()
 
 
 def _generator(seed: int) -> torch.Generator:
     return torch.Generator("cpu").manual_seed(seed)
-
-
-def _column_weights(sketch: FourierSketch) -> Tensor:
-    """Scale of each sampled column, float64 (L,): every column gets the norm sqrt(N / L)."""
-    n, sketch_size = sketch.signs_N.numel(), sketch.columns_L.numel()
-    # A cosine over n points has squared norm n / 2; DC and Nyquist are +-1 throughout and have n.
-    alone_L = (sketch.columns_L // 2 * 2) % n == 0
-    squared_L = torch.where(alone_L, 1, 2).double()
-    return (squared_L / sketch_size).sqrt()

@@ -1,6 +1,6 @@
 """Both refresh strategies side by side: each parameter goes to the one its group asks for."""
 
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from typing import Any
 
 import torch
@@ -12,15 +12,20 @@ from .gradients import check_gradient
 from .refresh_current import RefreshFromCurrent
 from .refresh_previous import RefreshFromPrevious
 from .refresh_strategy import RefreshStrategy
-from .sketch import forget_operator
+from .sketch import forget_operators
 from .state import moment_dtype
+from .step_counts import StepCounts
 
 
 class Strategies:
     """What an optimizer holds of gradients between the backward pass and the end of a step."""
 
-    def __init__(self) -> None:
-        self.previous = RefreshFromPrevious()
+    def __init__(self, peers: Callable[[], Iterable[Entry]]) -> None:
+        """
+        Args:
+            peers: Gives the optimizer's parameters that have a state.
+        """
+        self.previous = RefreshFromPrevious(peers)
         self._by_name: dict[str, RefreshStrategy] = {
             "current": RefreshFromCurrent(),
             "previous": self.previous,
@@ -33,7 +38,10 @@ class Strategies:
         return self._by_name[entry.refresh_from]
 
     def receive(
-        self, groups: Sequence[dict[str, Any]], states: MutableMapping[Tensor, dict[str, Tensor]]
+        self,
+        groups: Sequence[dict[str, Any]],
+        states: MutableMapping[Tensor, dict[str, Tensor]],
+        counts: StepCounts,
     ) -> list[Entry]:
         """The parameters that take part in a step, after each strategy has looked at its own.
 
@@ -42,6 +50,7 @@ class Strategies:
         Args:
             groups: Of the optimizer.
             states: Of the optimizer; a parameter that takes part gets one.
+            counts: Of the optimizer.
 
         Raises:
             ValueError: A gradient is sparse or complex, or a group was edited into something that
@@ -55,7 +64,7 @@ class Strategies:
             check_gradient(parameter, place.position)
             if released or (parameter.grad is not None and parameter.grad.numel() > 0):
                 chosen.append(place)
-        entries = [place.entry(groups, states) for place in chosen]
+        entries = [place.entry(groups, states, counts) for place in chosen]
         for entry in entries:
             self.of(entry).receive(entry)
         return entries
@@ -64,7 +73,12 @@ class Strategies:
         """Compute the bases that are due."""
         for name, strategy in self._by_name.items():
             strategy.refresh([entry for entry in entries if entry.refresh_from == name])
-        forget_operator()
+        forget_operators()
+
+    def finish(self, entries: Sequence[Entry]) -> None:
+        """End a step of the parameters that did not skip it."""
+        for name, strategy in self._by_name.items():
+            strategy.finish([entry for entry in entries if entry.refresh_from == name])
 
     def gradients(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Tensor]]:
         """The gradients that AdamW takes, without those of parameters that stay as they are.
@@ -87,7 +101,7 @@ class Strategies:
         total: Tensor = torch.linalg.vector_norm(torch.stack([norm.to(norms[0]) for norm in norms]))
         factor = (max_norm / (total + 1e-6)).clamp(max=1.0)
         for entry in entries:
-            kept = self.of(entry).clippable(entry)
+            kept = self.of(entry).unprojected(entry)
             if kept is not None:
                 kept.mul_(factor.to(kept))
         return total

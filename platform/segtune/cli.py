@@ -77,6 +77,7 @@ EXIT_CODES: Mapping[int, str] = {
     1: "trials failed, or a bundle does not hold",
     2: "a mistake in what was asked, or something that it takes is not there; nothing was started",
     3: "something unforeseen: a line says in which file the traceback lies",
+    4: "the budget is spent and trials are left: the same command with a larger one goes on",
     130: "stopped by Ctrl-C; the same command goes on",
 }
 """What the exit code says."""

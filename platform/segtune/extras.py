@@ -13,8 +13,10 @@ TRAINING = ("torch", "ray")
 """Modules, and distributions, without which nothing is trained."""
 _DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
+    "grpc": "grpcio",
     "hydra": "hydra-core",
     "mlflow": "mlflow-skinny",
+    "pynvml": "nvidia-ml-py",
     "skimage": "scikit-image",
 }
 """Module -> the distribution that brings it, where the two have different names."""

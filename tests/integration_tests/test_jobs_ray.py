@@ -55,6 +55,18 @@ def segtune(
     )
 
 
+def run_on(head: Head, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`segtune run` as a driver of the cluster."""
+    return subprocess.run(
+        [str(BIN / "segtune"), "run", "mine.py", "--address", head.gcs],
+        env={**head.environment, **environment},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+
+
 def submit(head: Head, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     storage = ("--storage", str(folder / "results"), "--python", sys.executable)
     return segtune(head, folder, "submit", "mine.py", *storage, *words)
@@ -94,6 +106,9 @@ def test_a_study_from_elsewhere_runs_as_a_job_and_is_followed(head: Head, away: 
 def test_a_job_is_stopped_and_the_same_submit_goes_on(guarded: Head, away: Path) -> None:
     wrong = segtune(guarded, away, "stop", "mine", RAY_AUTH_TOKEN_PATH="", RAY_AUTH_TOKEN="no")
     assert (wrong.returncode, "refuses the token" in wrong.stderr) == (2, True)
+    driver = run_on(guarded, away, RAY_AUTH_TOKEN_PATH="", RAY_AUTH_TOKEN="no")
+    assert (driver.returncode, driver.stderr.count("\n")) == (2, 1), driver.stderr
+    assert f"the cluster at {guarded.gcs} refuses the token" in driver.stderr
     long = ("--concurrent", "1", "--set", "schedule.epochs=30")
     detached = submit(guarded, away, *long, "--detach")
     assert detached.returncode == 0, detached.stdout + detached.stderr

@@ -69,7 +69,6 @@ def study():
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A head with two CPUs and a dashboard, without which Ray frees no stopped team's group."""
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with head_node({"RAY_AUTH_MODE": "disabled"}) as head:
         monkeypatch.setenv("RAY_ADDRESS", head.gcs)
         try:

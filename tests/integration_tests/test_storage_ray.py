@@ -11,7 +11,8 @@ from optuna.storages.journal import JournalFileBackend
 from support.tiny_studies import SEARCH
 
 from segtune.cli import main
-from segtune.execution.checkpoints import trial_folder
+from segtune.execution.job import trial_folder
+from segtune.execution.resources import Resources
 from segtune.results import tables
 from segtune.results.storage import Place, local_folder
 
@@ -68,3 +69,20 @@ def test_workers_of_one_trial_share_a_store(store: str) -> None:
     fields = ("trial_id", "split", "sample_id", "class_name", "metric", "protocol")
     keys = [tuple(r[f] for f in fields) for r in images]
     assert len(keys) == len(set(keys))
+
+
+def test_one_worker_in_a_ray_train_run_trains_as_in_a_process(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, which this machine need not have."""
+    found = []
+    for in_train_run in (False, True):
+        monkeypatch.setattr(Resources, "in_train_run", in_train_run)
+        place = f"{store}/{in_train_run}"
+        assert run(place, SEARCH, "--num-samples", "1") == 0
+        (trial,) = rows(place, "trials")
+        assert (trial["trial_id"], trial["status"], trial["workers"]) == ("t0", "finished", 1)
+        losses = [(s["step"], s["loss"], s["gradient_norm"]) for s in rows(place, "steps")]
+        scores = [(s["split"], s["metric"], s["value"]) for s in rows(place, "scores")]
+        found.append((losses, sorted(scores)))
+    assert found[0] == found[1]

@@ -61,6 +61,37 @@ def run(folder: Path, text: str, *options: str) -> int:
     return main(["run", "mine.py", "--storage", str(folder / "results"), *options])
 
 
+def test_a_budget_ends_a_run_and_a_larger_one_goes_on(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    priced = ("--price-per-hour", "3600EUR", "--concurrent", "1")  # a Euro a second
+    assert run(folder, ABLATION, *priced, "--budget", "0.01EUR") == 4
+    [first] = rows(folder, "trials")
+    assert (first["status"], first["price_per_hour"], first["currency"]) == (
+        "finished",
+        3600,
+        "EUR",
+    )
+    took = (first["ended"] - first["started"]).total_seconds()
+    assert first["seconds"] == pytest.approx(took, abs=0.5)
+    assert "Trials of mine that are missing: 1, some" in capsys.readouterr().out
+    assert run(folder, ABLATION, *priced, "--budget", "9000EUR") == 0
+    assert [r["status"] for r in rows(folder, "trials")] == ["finished"] * 2
+
+
+def test_several_studies_in_one_ray(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "other.py").write_text(SEARCH.replace("num_samples=3", "num_samples=1"))
+    (folder / "wild.py").write_text(FAILING)
+    (folder / "mine.py").write_text(ABLATION)
+    storage = ("--storage", str(folder / "results"))
+    assert main(["run", "wild.py", "other.py", "mine.py", *storage]) == 1
+    out = capsys.readouterr().out
+    assert "3 studies: wild failed, other finished, mine finished." in out
+    for study, count in (("wild", 1), ("other", 1), ("mine", 2)):
+        statuses = [r["status"] for r in rows(folder, "trials", study)]
+        assert statuses.count("finished") == count
+
+
 def rows(folder: Path, name: tables.TableName, study: str = "mine") -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = tables.read(folder / "results", study, name).to_pylist()
     return found

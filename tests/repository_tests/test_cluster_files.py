@@ -349,7 +349,7 @@ def test_slurm_starts_ray_and_the_study(slurm: Path) -> None:
     segtune = (slurm / "segtune").read_text().split("\0")[:-1]
     checks_segtune(segtune)
     args = _parser().parse_args(segtune[1:])
-    assert (args.study, args.workers, args.address) == ("demo", "2", "10.0.0.7:6379")
+    assert (args.study, args.workers, args.address) == (["demo"], "2", "10.0.0.7:6379")
     assert str(args.storage) == "/shared place/results"
 
 

@@ -241,8 +241,8 @@ def _set(dice: random.Random) -> Case:
 def _options(dice: random.Random) -> Case:
     options: Mapping[str, Sequence[str]] = {
         "run": ("--workers", "--cpus-per-worker", "--gpus-per-worker", "--concurrent", "--patience",
-                "--num-samples", "--name", "--storage", "--address"),
-        "show": ("--name", "--storage", "--num-samples"),
+                "--num-samples", "--name", "--storage", "--address", "--price-per-hour", "--budget"),
+        "show": ("--name", "--storage", "--num-samples", "--price-per-hour"),
         "status": ("--storage",),
         "plan": ("--difference", "--seed-sd", "--patient-sd", "--power", "--seeds", "--patients",
                  "--hours-per-trial", "--price-per-hour", "--metric", "--from", "--arm", "--truth"),

@@ -21,9 +21,10 @@ from torch import Tensor
 from segcore.batch import Modality
 from segcore.data.dataset import Sample
 from segcore.registry import STRICT
-from segcore.transforms import TRANSFORMS, geometry, light
+from segcore.transforms import LARGEST_SHIFT, TRANSFORMS
 from segcore.transforms.transform import Transform
 
+LIBRARIES = ("segcore.transforms.geometry", "segcore.transforms.light")
 Probability = Annotated[float, Field(ge=0, le=1)]
 STRENGTHS: Mapping[str, tuple[str, ...]] = {
     "flip": ("flip_axis",),
@@ -91,7 +92,7 @@ class Augment:
     """Largest rotation, either way."""
     elastic: Probability = 0.0
     """Probability of a smooth deformation; nothing comes in from outside."""
-    elastic_shift: Annotated[float, Field(gt=0, le=geometry.LARGEST_SHIFT)] = 0.03
+    elastic_shift: Annotated[float, Field(gt=0, le=LARGEST_SHIFT)] = 0.03
     """Largest shift of a control point along an axis, share of the shorter side; more would fold
     tissue over itself."""
     crop: Probability = 0.0
@@ -159,6 +160,8 @@ class Augment:
     def _of_light(self) -> Iterator[tuple[str, float, Callable[..., Tensor]]]:
         """What changes the image alone, beside brightness: the parts that are on, their
         probabilities, and functions of an image (3, H, W) and a generator."""
+        from segcore.transforms import light  # torchvision: seconds, for those who train alone
+
         for name, change in (
             ("contrast", partial(light.contrasted, most=self.contrast)),
             ("saturation", partial(light.saturated, most=self.saturation)),
@@ -177,6 +180,8 @@ class Augment:
 
     def apply(self, sample: Sample, *, seed: int, epoch: int, index: int) -> Sample:
         """The sample as this epoch sees it; the same arguments give the same sample."""
+        from segcore.transforms import geometry, light
+
         # A change in the order of these draws changes every training.
         rng = np.random.default_rng((seed, epoch, index))
         gain = 1 + self.brightness * rng.uniform(-1, 1)

@@ -16,6 +16,8 @@ from segcore.losses.loss import Loss
 from segcore.losses.soft_dice import soft_dice
 from segcore.registry import STRICT
 
+LIBRARIES = ("monai.losses.boundary_loss",)
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Boundary(Loss):
@@ -45,6 +47,14 @@ class Boundary(Loss):
                 "without a class; give one of them a weight"
             )
         check_weights(self.class_weights, self.ce_weight, "ce_weight")
+
+    def check(self, classes: ClassSpec) -> None:
+        """See that the classes have the names that `class_weights` has.
+
+        Raises:
+            ValueError: they have not.
+        """
+        weights_of(self.class_weights, classes)
 
     def build(self, classes: ClassSpec) -> "BorderLoss":
         """The loss for these classes: a mean over samples.

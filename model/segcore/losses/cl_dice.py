@@ -16,6 +16,8 @@ from segcore.losses.loss import Loss
 from segcore.losses.soft_dice import soft_dice
 from segcore.registry import STRICT
 
+LIBRARIES = ("monai.losses.cldice",)
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ClDice(Loss):
@@ -35,6 +37,14 @@ class ClDice(Loss):
 
     def __post_init__(self) -> None:
         check_weights(self.class_weights, self.ce_weight, "ce_weight")
+
+    def check(self, classes: ClassSpec) -> None:
+        """See that the classes have the names that `class_weights` has.
+
+        Raises:
+            ValueError: they have not.
+        """
+        weights_of(self.class_weights, classes)
 
     def build(self, classes: ClassSpec) -> "ClDiceLoss":
         """The loss for these classes: a mean over samples.

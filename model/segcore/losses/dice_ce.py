@@ -55,8 +55,8 @@ class DiceCe(Loss):
         if self.entropy != "softmax" and self.ce_weight == 0:
             raise ValueError("entropy has no effect with ce_weight=0: leave it at 'softmax'")
 
-    def build(self, classes: ClassSpec) -> "MaskLoss":
-        """The loss for these classes: a mean over samples.
+    def check(self, classes: ClassSpec) -> None:
+        """See that such a loss means something for these classes.
 
         Raises:
             ValueError: a setting needs classes that exclude one another, and these do not; or they
@@ -67,6 +67,15 @@ class DiceCe(Loss):
                 "system.loss.background and .entropy have no effect where classes overlap: there "
                 "is no background, and every class has a binary cross-entropy; leave both out"
             )
+        weights_of(self.class_weights, classes)
+
+    def build(self, classes: ClassSpec) -> "MaskLoss":
+        """The loss for these classes: a mean over samples.
+
+        Raises:
+            ValueError: as of `check`.
+        """
+        self.check(classes)
         return MaskLoss(self, classes)
 
 

@@ -19,6 +19,8 @@ from segcore.losses.loss import Loss
 from segcore.losses.soft_dice import soft_dice
 from segcore.registry import STRICT
 
+LIBRARIES = ("monai.losses.focal_loss",)
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Focal(Loss):
@@ -36,6 +38,14 @@ class Focal(Loss):
 
     def __post_init__(self) -> None:
         check_weights(self.class_weights, self.focal_weight, "focal_weight")
+
+    def check(self, classes: ClassSpec) -> None:
+        """See that the classes have the names that `class_weights` has.
+
+        Raises:
+            ValueError: they have not.
+        """
+        weights_of(self.class_weights, classes)
 
     def build(self, classes: ClassSpec) -> "FocalDiceLoss":
         """The loss for these classes: a mean over samples.

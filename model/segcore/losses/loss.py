@@ -18,6 +18,15 @@ class Loss(Choice, ABC):
     needs_queries: ClassVar[bool] = False
     """Whether it looks at the queries of a prediction, not at its logits."""
 
+    def check(self, classes: ClassSpec) -> None:
+        """See that a loss for these classes can be built. One whose library takes long to import
+        does so without it: who only checks a study need not wait.
+
+        Raises:
+            ValueError: a setting has no meaning for these classes.
+        """
+        self.build(classes)
+
     @abstractmethod
     def build(self, classes: ClassSpec) -> nn.Module:
         """A module from `(Prediction, Batch)` to a scalar.

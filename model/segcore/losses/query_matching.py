@@ -21,6 +21,7 @@ from segcore.data.prompts import seed_of
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
 
+LIBRARIES = ("transformers.models.mask2former.modeling_mask2former",)
 NOWHERE = -30.0
 """Mask logit of which nothing is left to learn in float32."""
 
@@ -53,6 +54,9 @@ class QueryMatching(Loss):
             raise ValueError(
                 "class_weight, mask_weight and dice_weight are all 0: give one of them a weight"
             )
+
+    def check(self, classes: ClassSpec) -> None:
+        """Nothing to see: it is a loss for any classes."""
 
     def build(self, classes: ClassSpec) -> "QueryLoss":
         """The loss for these classes: a mean over samples."""

@@ -15,6 +15,8 @@ from segcore.losses.class_weights import check_weights, weights_of
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
 
+LIBRARIES = ("monai.losses.tversky",)
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Tversky(Loss):
@@ -36,6 +38,14 @@ class Tversky(Loss):
 
     def __post_init__(self) -> None:
         check_weights(self.class_weights, self.ce_weight, "ce_weight")
+
+    def check(self, classes: ClassSpec) -> None:
+        """See that the classes have the names that `class_weights` has.
+
+        Raises:
+            ValueError: they have not.
+        """
+        weights_of(self.class_weights, classes)
 
     def build(self, classes: ClassSpec) -> "TverskyLoss":
         """The loss for these classes: a mean over samples.

@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar
 
-from peft import inject_adapter_in_model
-from peft.tuners.tuners_utils import BaseTunerLayer
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import nn
@@ -54,6 +52,8 @@ class PeftAdapters(Adapters):
         Raises:
             ValueError: the system has no such target.
         """
+        from peft import inject_adapter_in_model  # a second, for those who adapt a network alone
+
         freeze_pretrained(system)
         names = list(layers_to_adapt(system, self.targets))
         moved = [(p, p.requires_grad) for p in system.parameters()]
@@ -63,6 +63,8 @@ class PeftAdapters(Adapters):
 
     def merge(self, system: System) -> None:
         """Add each adapter's product to its weight and put the plain layer back."""
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
         replace_modules(
             system,
             ((name, m) for name, m in system.named_modules() if isinstance(m, BaseTunerLayer)),

@@ -7,7 +7,6 @@ GaLore: Zhao et al., arXiv 2403.03507. SRFT-GaLore: arXiv 2511.03163. What the o
 import math
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-import torch
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
@@ -26,6 +25,9 @@ from segcore.systems.system import System, Targets
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import OptimConfig
 from srft_galore import GaLoreAdamW
+from srft_galore.groups import complete_group
+
+_ADAM = {"lr": 1.0, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -38,7 +40,8 @@ class ProjectedGradient(AdaptingMethod):
 
     @model_validator(mode="after")
     def _options_go_together(self) -> Self:
-        GaLoreAdamW([{"params": [torch.zeros(0)], **self._projection()}])
+        # Not by an optimizer: torch's first one brings its compiler, a second of imports.
+        complete_group({"params": [], **self._projection()}, _ADAM)
         return self
 
     @property

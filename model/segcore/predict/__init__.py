@@ -2,6 +2,7 @@
 `predict_volumes` for files.
 
 boxes      Box prompts of images to predict, from a file of the user's.
+coco       Predictions as instances in COCO's form, which CVAT imports as masks.
 drawing    What a prediction looks like: palette masks, contours, overlays.
 export     A trained network's SAM2 as plain weights, for programs without segtune.
 files      From files to files: decode ahead, predict in batches, write behind.

@@ -113,12 +113,15 @@ class _Run:
 
         pending: deque[Future[None]] = deque()
         decoded = zip(images, _ahead(self.pool, read, images, self.most), strict=True)
-        for batch in _batches(decoded, self.batch_size):
-            results = self._predict([frame for _, frame in batch])
-            for (image, frame), predicted in zip(batch, results, strict=True):
-                pending.append(self.pool.submit(write, image, frame, predicted))
-            _settle(pending, self.most)
-        _settle(pending, 0)
+        try:
+            for batch in _batches(decoded, self.batch_size):
+                results = self._predict([frame for _, frame in batch])
+                for (image, frame), predicted in zip(batch, results, strict=True):
+                    pending.append(self.pool.submit(write, image, frame, predicted))
+                _settle(pending, self.most)
+            _settle(pending, 0)
+        finally:
+            self.outputs.finish_images(self.predictor.classes)
 
     def video(self, video: VideoFile) -> None:
         """Frames in their order: one thread reads them, all draw them, one writes them."""

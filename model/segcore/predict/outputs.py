@@ -3,11 +3,12 @@
     OUT/masks/NAME.png       labels, with a palette
     OUT/overlays/NAME.png    NAME.mp4 for a video
     OUT/contours/NAME.json   as labelme saves polygons
+    OUT/coco/instances_default.json    of all images, as CVAT imports masks
     OUT/depth/NAME.png       the depth map that the network saw
     OUT/maps/NAME-MAP.png    the network's own pictures, such as its uncertainty, as grey levels
 
-A video's masks, contours, depth and maps are folders NAME with files for each frame; its overlays
-have the time stamps of its own frames.
+A video's masks, contours, depth and maps are folders NAME with files for each frame, its instances
+a file in such a folder; its overlays have the time stamps of its own frames.
 """
 
 import os
@@ -22,12 +23,15 @@ from typing import Literal, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from segcore.classes import ClassSpec
+from segcore.files import whole
 from segcore.predict import drawing
+from segcore.predict.coco import FILE, CocoImage, dataset, instances_of
 from segcore.predict.predictor import Predicted
 from segcore.predict.sources import Frame, ImageFile, VideoFile
 from segcore.predict.video import VideoWriter
 
-Kind = Literal["masks", "overlays", "contours", "depth", "maps"]
+Kind = Literal["masks", "overlays", "contours", "coco", "depth", "maps"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -42,6 +46,8 @@ class Drawn:
     """RGB, where overlays are asked for."""
     time: Fraction | None = None
     """Of a video's frame: its time stamp, in seconds."""
+    coco: CocoImage | None = None
+    """Its instances, where they are asked for."""
 
 
 class Outputs:
@@ -54,9 +60,17 @@ class Outputs:
             raise ValueError(f"can't write to {folder}: {there} is not a folder to write to")
         self.folder = folder
         self.kinds = [kind for kind in KINDS if kind in kinds]
+        self._coco: list[CocoImage] = []
 
-    def draw(self, frame: Frame, predicted: Predicted, source: Path) -> Drawn:
-        """Encode everything that will be written about a frame but its overlay."""
+    def draw(self, frame: Frame, predicted: Predicted, source: Path, file_name: str) -> Drawn:
+        """Encode everything that will be written about a frame but its overlay.
+
+        Args:
+            frame: as it was read.
+            predicted: what was found on it.
+            source: the image or video.
+            file_name: of the frame, by which an annotation tool knows it.
+        """
         files: list[tuple[Kind, str, bytes]] = []
         overlay_HW3 = None
         borders = drawing.contours(predicted) if {"overlays", "contours"} & set(self.kinds) else []
@@ -75,11 +89,12 @@ class Outputs:
         if "maps" in self.kinds:
             for name, grey in predicted.maps.items():
                 files.append(("maps", f"{frame.name}-{name}.png", drawing.png(grey)))
-        return Drawn(frame.name, files, overlay_HW3, frame.time)
+        coco = instances_of(predicted, file_name) if "coco" in self.kinds else None
+        return Drawn(frame.name, files, overlay_HW3, frame.time, coco)
 
     def write_image(self, image: ImageFile, frame: Frame, predicted: Predicted) -> None:
         """Write all files of one image, each under a hidden name first."""
-        drawn = self.draw(frame, predicted, image.path)
+        drawn = self.draw(frame, predicted, image.path, image.path.name)
         files = [*drawn.files]
         if drawn.overlay_HW3 is not None:
             files.append(("overlays", f"{image.name}.png", drawing.png(drawn.overlay_HW3)))
@@ -92,6 +107,15 @@ class Outputs:
         finally:
             for path in unfinished:
                 path.unlink(missing_ok=True)
+        if drawn.coco is not None:
+            self._coco.append(drawn.coco)
+
+    def finish_images(self, classes: ClassSpec) -> None:
+        """Write what is of all images together; of those that were written, where it was
+        interrupted."""
+        if self._coco:
+            with whole(self.folder / "coco" / FILE) as file:
+                file.write_text(dataset(self._coco, classes))
 
     def video(self, video: VideoFile) -> "VideoOutputs":
         """The outputs of a video, to be used as a context."""
@@ -110,14 +134,17 @@ class VideoOutputs:
         self._outputs = outputs
         self._video = video
         self._writer: VideoWriter | None = None
+        self._coco: list[CocoImage] = []
+        self._classes: ClassSpec | None = None
 
     def __enter__(self) -> Self:
         self._remove()
         return self
 
     def draw(self, frame: Frame, predicted: Predicted) -> Drawn:
-        """As `Outputs.draw`; from any thread."""
-        return self._outputs.draw(frame, predicted, self._video.path)
+        """As `Outputs.draw`; from any thread. CVAT calls a video's frames `frame_000012`."""
+        self._classes = predicted.classes
+        return self._outputs.draw(frame, predicted, self._video.path, f"frame_{frame.name}.png")
 
     def add(self, drawn: Drawn) -> None:
         """Write the next frame."""
@@ -125,6 +152,8 @@ class VideoOutputs:
             folder = self._outputs.folder / kind / f".{self._video.name}"
             folder.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
+        if drawn.coco is not None:
+            self._coco.append(drawn.coco)
         if drawn.overlay_HW3 is not None:
             assert drawn.time is not None, "a video's frame has its time"
             if self._writer is None:
@@ -140,6 +169,10 @@ class VideoOutputs:
         if self._writer is not None:
             self._writer.close()
         if error is None:
+            if self._coco and self._classes is not None:
+                folder = self._outputs.folder / "coco" / f".{self._video.name}"
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / FILE).write_text(dataset(self._coco, self._classes))
             for path in self._unfinished():
                 _replace(path, path.with_name(path.name[1:]))
         self._remove()

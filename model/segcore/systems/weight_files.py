@@ -30,13 +30,13 @@ class Published:
     licence: str
     """As its authors name it. It is theirs to read: nothing here gives any right."""
     megabytes: int | None = None
-    """About, of 10^6 bytes."""
+    """About, of 10^6 bytes; None where the page was not found to say it."""
     md5: str | None = None
     """How it begins, where the file's name says so."""
 
 
 _DINOV3 = Published(
-    "https://github.com/facebookresearch/dinov3 (on request)", "DINOv3 License", 1213
+    "https://github.com/facebookresearch/dinov3 (on request)", "DINOv3 License", 1210
 )
 PUBLISHED: dict[str, Published] = {
     **{
@@ -52,7 +52,7 @@ PUBLISHED: dict[str, Published] = {
         for size, md5, megabytes in (
             ("b", "01ec64", 375),
             ("l", "0b3195", 1250),
-            ("h", "4b8939", 2564),
+            ("h", "4b8939", 2565),
         )
     },
     "vit_large_patch14_dinov2.lvd142m": Published(
@@ -72,15 +72,21 @@ PUBLISHED: dict[str, Published] = {
     "DA3MONO-LARGE": Published(f"{_HUB}/depth-anything/DA3MONO-LARGE", "Apache-2.0"),
     "DA3METRIC-LARGE": Published(f"{_HUB}/depth-anything/DA3METRIC-LARGE", "Apache-2.0"),
     "uni-perceiver-large-L24-H1024-224size-pretrained_converted.pth": Published(
-        "https://github.com/czczup/ViT-Adapter (its releases)", "Apache-2.0"
+        "https://github.com/czczup/ViT-Adapter/releases/download/v0.3.1/"
+        "uni-perceiver-large-L24-H1024-224size-pretrained_converted.pth",
+        "Apache-2.0 (of ViT-Adapter and of Uni-Perceiver)",
     ),
-    "resnet34.imagenet": Published(f"{_HUB}/smp-hub/resnet34.imagenet", "see its model card", 87),
+    "resnet34.imagenet": Published(f"{_HUB}/smp-hub/resnet34.imagenet", "see its model card"),
     "mit_b2.imagenet": Published(
-        f"{_HUB}/smp-hub/mit_b2.imagenet", "see its model card (NVIDIA's: no commercial use)", 97
+        f"{_HUB}/smp-hub/mit_b2.imagenet",
+        "other, says its model card; SegFormer's: research and evaluation, not commercial",
+        99,
     ),
 }
-"""By the name of a file, of a folder, or after the last / of a name on the hub. Sizes are rounded;
-what a licence says is decided by the page that the file comes from."""
+"""By the name of a file, of a folder, or after the last / of a name on the hub. Licences and sizes
+are those that the authors' READMEs and model cards state, looked up in November 2026; of what was
+not found there nothing is said but where to look. What a licence says is decided by the page that
+the file comes from."""
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,7 @@ def _between(begin: _Moment, end: _Moment) -> float:
         return end - begin
     assert not isinstance(begin, float)
     assert not isinstance(end, float)
-    milliseconds: float = begin.elapsed_time(end)
-    return milliseconds / 1e3
+    return float(begin.elapsed_time(end)) / 1e3
 
 
 def memory(model: nn.Module, optimizer: Optimizer, device: torch.device) -> Memory:

@@ -63,10 +63,10 @@ def limit_memory(device: torch.device, share: float) -> None:
     in the trials that share the GPU. On a CPU nothing is done.
 
     Args:
-        device: that is shared.
-        share: in (0, 1).
+        device: what it computes on.
+        share: of that device; 1 or more is all of it.
     """
-    if device.type == "cuda":
+    if device.type == "cuda" and share < 1:
         torch.cuda.set_per_process_memory_fraction(share, device)
 
 

@@ -11,5 +11,9 @@ torchvision (v2), and draws nothing.
 
 from segcore.tables import Table
 
+LARGEST_SHIFT = 0.04
+"""Of an elastic deformation, share of the image's shorter side. Each derivative of the shift stays
+below `geometry.STEEPEST` x (`geometry.POINTS` - 1) x 0.04 = 0.495, so that the determinant is
+positive: nothing folds over."""
 TRANSFORMS = Table("TRANSFORMS", "segcore.transforms", "transform")
 TRANSFORMS.add("smoke", "segcore.transforms.smoke:Smoke", "a grey veil of uneven density")

@@ -30,9 +30,6 @@ STEEPEST = 4.125
 """Bound on the slope of torch's bicubic interpolation (a = -0.75) of control points in [-1, 1], a
 unit apart: the largest sum of the weights' slopes in one direction, 3, times that of the weights in
 the other, 1.375."""
-LARGEST_SHIFT = 0.04
-"""Of an elastic deformation. Each derivative of the shift stays below STEEPEST x (POINTS - 1) x
-0.04 = 0.495, so that the determinant is positive: nothing folds over."""
 
 
 def flipped(sample: Sample, *, upside_down: bool) -> Sample:
@@ -98,7 +95,7 @@ def deformed(sample: Sample, rng: np.random.Generator, *, shift: float) -> Sampl
         sample: to deform.
         rng: of the shifts.
         shift: the largest of a point along an axis, share of the shorter side; at most
-            `LARGEST_SHIFT`.
+            `segcore.transforms.LARGEST_SHIFT`.
     """
     field = displacement(rng, sample.labels_HW.shape, shift=shift)
     return _moved(sample, lambda x, how: v2.elastic(x, field, interpolation=how))

@@ -7,11 +7,12 @@ doctor   `segtune doctor`: whether this machine has what a study needs, and what
 exchange/ `segtune export`, `publish` and `weights`: networks out, weights in.
 logs     `segtune logs`: what a trial's training printed.
 names    `segtune list`: what there is to choose from.
+one_study One study of a `segtune run`: looked over, trained, and what is told at its end.
 pairs    Which methods and data sets go with which system, for `segtune list`.
 planning/ `segtune plan`: seeds and patients that a study's verdict takes, and what they cost.
 predict  `segtune predict`: masks, overlays and contours of images and videos from a checkpoint.
 report   `segtune report`: one HTML file about studies that were run.
-run      `segtune run`: train what is left of a study.
+run      `segtune run`: train what is left of a study, or of several.
 scoring/ `segtune evaluate`: a trained network, or masks from elsewhere, scored on any data set.
 shared   Arguments that several commands take, and what they mean.
 show     `segtune show`: what a study would run, and what it would cost.

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from segcore.predict.outputs import Kind, Outputs
 
 HELP = "masks, overlays and contours of images, videos and volumes"
-KINDS: "tuple[Kind, ...]" = ("masks", "overlays", "contours", "depth", "maps")
+KINDS: "tuple[Kind, ...]" = ("masks", "overlays", "contours", "coco", "depth", "maps")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +85,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--write",
         nargs="+",
         choices=KINDS,
-        help="what to write (default: all of it; depth of networks that look at it)",
+        help="what to write: contours are labelme's, coco is what CVAT imports as masks (default: "
+        "all of it; depth of networks that look at it)",
     )
     parser.add_argument("--batch-size", type=int, default=8, help="(default: %(default)s)")
     device_arguments(parser)

@@ -3,36 +3,37 @@
 import argparse
 import os
 import re
-import shlex
 import sys
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.text import Text
 
 from segtune.commands.shared import (
-    DEFAULT_STORAGE,
-    TRACKERS,
-    changed_study,
+    budget,
     log_argument,
+    price_argument,
     storage_argument,
     study_arguments,
-    study_file,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from segtune.commands.one_study import OneStudy
+    from segtune.execution.order import Ready
     from segtune.execution.resources import Resources
     from segtune.observers.webhook import Message
+    from segtune.study.catalog import Named
 
-HELP = "train what is left of a study"
+HELP = "train what is left of a study, or of several"
+REFUSED = 2
+"""Exit code of a study that was not started."""
+ENDED = {0: "finished", 4: "is out of budget", 1: "failed", REFUSED: "was not run"}
+WORST = tuple(ENDED)
+"""Exit codes, the worst one last."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """A study, where its results go, and what it runs on."""
-    study_arguments(parser)
+    """Studies, where their results go, and what they run on."""
+    study_arguments(parser, several=True)
     storage_argument(parser)
     parser.add_argument("--address", help="a Ray cluster; default: $RAY_ADDRESS, else a local one")
     log_argument(parser)
@@ -83,10 +84,19 @@ def resource_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MINUTES",
         help="without a step, after which a worker is given up as hanging (default: %(default)s)",
     )
+    price_argument(parser)
+    parser.add_argument(
+        "--budget",
+        type=budget,
+        metavar="20h|50EUR",
+        help="start no further trial once the trials of these studies have taken so many hours, "
+        "one after another, or so much money by --price-per-hour; earlier runs count. The same "
+        "command with more goes on",
+    )
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
-    """Run the study; 1 where trials failed."""
+    """Run the studies, one after another in one Ray; the worst of their exit codes."""
     from segtune.observers import webhook
 
     url = webhook.address(args.notify)
@@ -95,110 +105,83 @@ def run(args: argparse.Namespace, console: Console) -> int:
         if url is not None and (why := webhook.send(url, message)):
             console.print(f"No notification was sent: {why}", style="yellow", highlight=False)
 
-    return _train(args, console, tell)
-
-
-def _train(args: argparse.Namespace, console: Console, tell: "Callable[[Message], None]") -> int:
-    """Run it, and tell how it ended."""
     # The imports below take seconds: say something first.
-    console.print(f"{args.study}: looking it over ...", highlight=False)
-    from segtune.commands.datasets.describe import describe_once
+    console.print(f"{', '.join(args.study)}: looking over ...", highlight=False)
+    from segtune.commands import one_study
     from segtune.doctor.processes import PROC, ray_instances
-    from segtune.execution import runner
-    from segtune.execution.part import Part
-    from segtune.observers import trackers
-    from segtune.observers.composite import CompositeObserver
-    from segtune.observers.console import ConsoleObserver
-    from segtune.observers.links import LinksObserver
-    from segtune.observers.prometheus import PrometheusObserver
-    from segtune.observers.tracking import TrackingObserver
-    from segtune.observers.webhook import Message
-    from segtune.report.evidence.sequential.looks import undecided
-    from segtune.results.storage import Place
-    from segtune.study.rates import unusual_rates
-    from segtune.study.spec import Search
+    from segtune.execution.ray_cluster import SharedCluster
 
-    named = changed_study(args)
-    resources, part = asked(args), Part(arms=args.arms, seeds=args.seeds)
+    ready = _look_over(args)
     address = args.address or os.environ.get("RAY_ADDRESS")
     others = ray_instances() if address is None and PROC.is_dir() else set()  # Linux
+    codes: dict[str, int] = {}
+    unforeseen: Exception | None = None
+    with SharedCluster(args.address) as shared:
+        for one, looked_over in ready:
+            name = one.named.name
+            try:
+                codes[name] = one_study.train(one, looked_over, shared, console, others, tell)
+            except Exception as error:
+                if len(ready) == 1:
+                    raise
+                if not isinstance(error, ValueError | OSError):
+                    unforeseen = unforeseen or error
+                print(f"segtune: {name}: {error or repr(error)}", file=sys.stderr)
+                codes[name] = REFUSED
+    if len(codes) > 1:
+        told = ", ".join(f"{name} {ENDED[code]}" for name, code in codes.items())
+        console.print(f"{len(codes)} studies: {told}.", highlight=False)
+    if unforeseen is not None:
+        raise unforeseen
+    return max(codes.values(), key=WORST.index)
 
-    def say(text: str) -> None:
-        console.print(Text(text, style="yellow"), soft_wrap=True)
 
-    for line in unusual_rates(named.study):
-        say(line)
-    tools = trackers.make(args.log or TRACKERS[:1], args.storage, named.name)
-    where = {tool.name: tool.check() for tool in tools}
-    with ExitStack() as open_ones:
-        progress = open_ones.enter_context(ConsoleObserver(console, named.name))
-        is_search = isinstance(named.study, Search)
-        logs = [
-            open_ones.enter_context(TrackingObserver(tool, args.storage, named.name, say))
-            for tool in tools
-        ]
-        observer = CompositeObserver(
-            progress,
-            LinksObserver(
-                console,
-                args.storage,
-                named.name,
-                is_search=is_search,
-                logs=where,
-                others=others,
-            ),
-            *logs,
-            PrometheusObserver(named.name),
-        )
+def _look_over(args: argparse.Namespace) -> "list[tuple[OneStudy, Ready]]":
+    """Each study, looked over.
+
+    Raises:
+        SpecError: all that is wrong with any of them.
+    """
+    from segtune.commands import one_study
+    from segtune.commands.shared import changed_study
+    from segtune.execution.order import look_over
+    from segtune.study.money import check_budget
+    from segtune.study.overrides import SpecError
+
+    several, faults = len(args.study) > 1, list[str]()
+
+    def collect(study: str, error: ValueError) -> None:
+        found = error.faults if isinstance(error, SpecError) else [str(error)]
+        faults.extend(f"{study}: {fault}" if several else fault for fault in found)
+
+    try:
+        check_budget(args.budget, args.price_per_hour)
+    except SpecError as error:
+        faults += error.faults
+    if several and args.name is not None:
+        faults.append("--name: several studies have a name each: leave it out")
+    found: dict[str, tuple[Named, argparse.Namespace]] = {}
+    for study in args.study:
+        own = {"study": study, "name": None if several else args.name}
+        one = argparse.Namespace(**{**vars(args), **own})
         try:
-            outcome = runner.run(
-                named.study,
-                named.name,
-                args.storage,
-                resources,
-                observer,
-                address=args.address,
-                file=study_file(args),
-                undecided=undecided,
-                part=part,
-            )
-        except KeyboardInterrupt:
-            tell(Message(f"{named.name} was interrupted", named.name, "interrupted"))
-            raise
-        except runner.StudyStopped as stopped:
-            tell(Message(f"{named.name} stopped: {stopped}", named.name, "stopped"))
-            print(
-                f"segtune: the study stopped: {stopped}. What its trials wrote is kept: with that "
-                "mended, the same command goes on",
-                file=sys.stderr,
-            )
-            return 1
-    text = f"{named.name} is done: {outcome.total} trials, {len(outcome.failed)} of them failed"
-    status = "failed" if outcome.failed else "finished"
-    tell(Message(text, named.name, status, outcome.total, outcome.failed))
-    if outcome.ran:
-        describe_once(named.study, named.name, args.storage, console)
-    elif part.whole:
-        console.print(f"{named.name} is finished: all {outcome.total} trials. Nothing to do.")
-    else:
-        console.print(f"This part of {named.name} is finished. Nothing to do.")
-    if outcome.failed:
-        console.print(
-            Text(f"{len(outcome.failed)} of {outcome.total} trials failed", style="red"),
-            f": {', '.join(outcome.failed)}. The same command tries them again.",
-            sep="",
-        )
-        if named.study.sequential is not None:
-            console.print("No arm gets further seeds until all trials of a look have finished.")
-    if outcome.lacking:
-        console.print(
-            f"{outcome.lacking} fewer finalists than asked for: no other trial finished within the "
-            "constraints, with other settings. More trials may: --num-samples +10, for example."
-        )
-    storage = shlex.quote(str(args.storage))
-    again = "" if args.storage == Place.of(DEFAULT_STORAGE) else f" --storage {storage}"
-    console.print(f"Now: segtune report {named.name}{again}", highlight=False)
-    return 1 if outcome.failed else 0
+            named = changed_study(one)
+        except ValueError as error:
+            collect(study, error)
+            continue
+        if named.name in found:
+            faults.append(f"{named.name} is given twice")
+        found[named.name] = (named, one)
+    ready = []
+    for named, one in found.values():
+        try:
+            ordered = one_study.order(named, one, asked(one), tuple(found))
+            ready.append((ordered, look_over(ordered.order, args.address)))
+        except ValueError as error:
+            collect(named.name, error)
+    if faults:
+        raise SpecError(list(dict.fromkeys(faults)))
+    return ready
 
 
 def asked(args: argparse.Namespace) -> "Resources":
@@ -220,4 +203,5 @@ def asked(args: argparse.Namespace) -> "Resources":
         gpus_per_worker=args.gpus_per_worker,
         concurrent=args.concurrent,
         patience=60 * args.patience,
+        price_per_hour=args.price_per_hour,
     )

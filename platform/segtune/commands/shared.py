@@ -14,6 +14,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from segtune.results.storage import Place
     from segtune.study.catalog import Named
+    from segtune.study.money import Budget, Money
     from segtune.study.spec import Search
 
 DEFAULT_STORAGE = "results"
@@ -21,12 +22,14 @@ TRACKERS = ("tensorboard", "mlflow", "wandb")
 """Tools that a study's trials can be logged to, as `segtune.observers.trackers` makes them."""
 
 
-def study_arguments(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
-    """A study, unless it may be left out, and the changes to it."""
+def study_arguments(
+    parser: argparse.ArgumentParser, *, optional: bool = False, several: bool = False
+) -> None:
+    """A study, unless it may be left out, or several, and the changes to each."""
     parser.add_argument(
         "study",
         metavar="STUDY",
-        nargs="?" if optional else None,
+        nargs="?" if optional else "+" if several else None,
         help="a name that `segtune list` shows, or a file",
     )
     parser.add_argument("--name", help="what its results are called; default: the study's own name")
@@ -67,7 +70,8 @@ def storage_argument(parser: argparse.ArgumentParser) -> None:
         "--storage",
         type=folder,
         default=DEFAULT_STORAGE,
-        help="folder that holds the studies' results, or s3://BUCKET/FOLDER (default: %(default)s)",
+        help="folder that holds the studies' results, or a URI of a store: s3://, gs://, abfs://, "
+        "hdfs:// (default: %(default)s)",
     )
 
 
@@ -79,6 +83,16 @@ def log_argument(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="where learning curves go; may be repeated (default: tensorboard). Server and "
         "account are read from the tools' own variables, such as MLFLOW_TRACKING_URI, WANDB_MODE",
+    )
+
+
+def price_argument(parser: argparse.ArgumentParser) -> None:
+    """What an hour of a trial costs."""
+    parser.add_argument(
+        "--price-per-hour",
+        type=price,
+        metavar="2.50EUR",
+        help="of one trial: of its share of a machine. Without it nothing is told in money",
     )
 
 
@@ -158,9 +172,31 @@ def folder(text: str) -> "Place":
     from segtune.results.storage import Place
 
     if not text.strip():
-        raise argparse.ArgumentTypeError("give a folder, or s3://BUCKET/FOLDER, not an empty word")
+        raise argparse.ArgumentTypeError(
+            "give a folder, or a URI such as s3://BUCKET/FOLDER: this is empty"
+        )
     try:
         return Place.of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def price(text: str) -> "Money":
+    """A price as a person writes it, with its currency."""
+    from segtune.study.money import read_money
+
+    try:
+        return read_money(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def budget(text: str) -> "Budget":
+    """A budget as a person writes it, in hours or in money."""
+    from segtune.study.money import read_budget
+
+    try:
+        return read_budget(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

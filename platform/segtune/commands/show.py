@@ -10,13 +10,19 @@ from rich.table import Table
 from rich.text import Text
 
 from segtune.as_json import json_argument, print_json
-from segtune.commands.shared import changed_study, storage_argument, study_arguments
+from segtune.commands.shared import (
+    changed_study,
+    price_argument,
+    storage_argument,
+    study_arguments,
+)
 from segtune.commands.status import duration
 
 if TYPE_CHECKING:
     from segtune.execution.estimate import Measured, Size
     from segtune.results.storage import Place
     from segtune.study.catalog import Named
+    from segtune.study.money import Money
     from segtune.study.overrides import Changes
     from segtune.study.spec import Search, Study
 
@@ -27,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """A study, changes to it, and where earlier trials of it may lie."""
     study_arguments(parser, optional=True)
     storage_argument(parser)
+    price_argument(parser)
     parser.add_argument(
         "--schema",
         action="store_true",
@@ -56,7 +63,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     validate(named.study)
     check_name(named.name)
     if args.json:
-        print_json(_as_json(named, args.storage))
+        print_json(_as_json(named, args.storage, args.price_per_hour))
         return 0
     console.print(named.description or named.study.question, "", sep="\n", highlight=False)
     with nothing_kept():
@@ -66,7 +73,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if isinstance(named.study, Search):
         for line in _rules(named.study):
             console.print(Text(line), soft_wrap=True)
-    for line in _cost(named.study, sizes, measured(named.study, named.name, args.storage)):
+    past = measured(named.study, named.name, args.storage)
+    price = _price(named.name, args.storage, args.price_per_hour)
+    for line in (*_cost(named.study, sizes, past), *_money(past, price)):
         console.print(Text(line), soft_wrap=True)
     for line in unusual_rates(named.study):
         console.print(Text(line, style="yellow"), soft_wrap=True)
@@ -83,7 +92,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _as_json(named: "Named", storage: "Place") -> dict[str, Any]:
+def _as_json(named: "Named", storage: "Place", asked: "Money | None") -> dict[str, Any]:
     """What is shown, as values."""
     from segtune.execution.estimate import measured, trials
     from segtune.execution.preflight import data_faults
@@ -91,13 +100,16 @@ def _as_json(named: "Named", storage: "Place") -> dict[str, Any]:
     from segtune.study.rates import unusual_rates
 
     sizes, _ = _sizes(named.study)
+    past, price = measured(named.study, named.name, storage), _price(named.name, storage, asked)
     return {
         "study": named.name,
         "question": named.study.question,
         "definition": define(named.name, named.study),
         "trials": len(list(trials(named.study))),
         "sizes": {arm or "baseline": one for arm, one in sizes.items()},
-        "measured": measured(named.study, named.name, storage),
+        "measured": past,
+        "price_per_hour": price,
+        "money_left": None if past is None or price is None else price * (past.seconds / 3600),
         "faults": data_faults(named.study),
         "warnings": list(unusual_rates(named.study)),
     }
@@ -214,6 +226,23 @@ def _cost(study: "Study", sizes: Mapping[str, "Size"], past: "Measured | None") 
         f"time: {past.left} trials left, {duration(past.seconds)} one after another, by the "
         f"pace of {past.trials} trials that ran; less where several run at a time"
     )
+
+
+def _price(name: str, storage: "Place", asked: "Money | None") -> "Money | None":
+    """What an hour of a trial costs: as asked, else as it did when the study last ran."""
+    from segtune.results.spending import read_spent
+
+    return asked or read_spent(storage, name).price
+
+
+def _money(past: "Measured | None", price: "Money | None") -> Iterator[str]:
+    """What the trials left cost; nothing without a price."""
+    if price is None:
+        return
+    if past is None:
+        yield f"money: {price} an hour of a trial; how many hours is not known yet"
+    else:
+        yield f"money: {price * (past.seconds / 3600)} for the trials left, at {price} an hour"
 
 
 def _span(values: Iterator[int]) -> str:

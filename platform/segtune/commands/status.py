@@ -28,6 +28,8 @@ ROOM = 24
 """Columns that errors in the table take at least; in full they stand below it."""
 LAST_LINES = 20
 """Of a job's log."""
+MACHINE = ("CPUs", "GPU", "GPU mem")
+"""Columns that are there where they were measured."""
 FEWEST = 3
 """Trials that a low screen shows."""
 _NAMES_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(: |$)")
@@ -139,12 +141,19 @@ def _grid(trials: "Sequence[TrialStatus]", shown: "Mapping[str, ScoreKind]", roo
     grid.add_column("trial", overflow="fold")
     grid.add_column("state")
     labels = [kind.label for kind in shown.values()]
-    for heading in ("epoch", *labels, "best", "s/ep", "left", "memory", "try"):
+    machine = [heading for heading in MACHINE if any(_machine(t)[heading] for t in trials)]
+    for heading in ("epoch", *labels, "best", "s/ep", "left", "memory", *machine, "try"):
         grid.add_column(heading, justify="right", no_wrap=True)
     if room:
         grid.add_column("error", no_wrap=True, overflow="ellipsis", max_width=room)
     for trial in trials:
-        grid.add_row(*_row(trial, shown), *([_short(trial.error)] if room else []))
+        used = [_machine(trial)[heading] or "-" for heading in machine]
+        grid.add_row(
+            *_row(trial, shown),
+            *used,
+            str(trial.attempt),
+            *([_short(trial.error)] if room else []),
+        )
     return grid
 
 
@@ -180,6 +189,14 @@ def _head(study: "StudyStatus") -> Text:
         head.append("; tests at the end not counted")
         if left.at_most:
             head.append("; trials may end before their last epoch")
+    if study.spent.money is not None:
+        head.append(f"\n{study.spent.money} so far", style="bold")
+        head.append(f" for {duration(study.spent.seconds)} of trials")
+        if study.money_left is not None:
+            about = "at most about" if left is not None and left.at_most else "about"
+            head.append(f", {about} {study.money_left} to come at {study.spent.price} an hour")
+        if study.spent.unpriced_seconds:
+            head.append(f"; {duration(study.spent.unpriced_seconds)} had no price: not counted")
     if study.looks:
         looks = ", ".join(map(str, study.looks))
         head.append(
@@ -216,8 +233,18 @@ def _row(trial: "TrialStatus", shown: "Mapping[str, ScoreKind]") -> list[Rendera
         _number(trial.epoch_seconds, 1),
         "-" if trial.seconds_left is None else duration(trial.seconds_left),
         "-" if trial.memory_bytes is None else f"{trial.memory_bytes / 1e9:.1f} GB",
-        str(trial.attempt),
     ]
+
+
+def _machine(trial: "TrialStatus") -> dict[str, str]:
+    """What a trial uses of its machine, by heading; empty where it was not measured."""
+    cpus, gpu, memory = trial.cpus_used, trial.gpu_utilisation, trial.gpu_memory_bytes
+    shown = (
+        "" if cpus is None else f"{cpus:.1f}",
+        "" if gpu is None else f"{100 * gpu:.0f} %",
+        "" if memory is None else f"{memory / 1e9:.1f} GB",
+    )
+    return dict(zip(MACHINE, shown, strict=True))
 
 
 def _clock(moment: datetime) -> str:

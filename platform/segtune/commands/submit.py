@@ -44,14 +44,16 @@ def address_argument(parser: argparse.ArgumentParser, *, required: bool = True) 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Submit it and follow it to its end; the exit code is the job's."""
-    from segtune.execution.part import Part, check_part
     from segtune.jobs.connect import connect
     from segtune.jobs.job import provenance_variables, submit_job
     from segtune.jobs.request import Request, check_request
     from segtune.jobs.upload import archive
     from segtune.results.provenance import find_origin
+    from segtune.study.money import check_budget
+    from segtune.study.part import Part, check_part
 
     named = changed_study(args)
+    check_budget(args.budget, args.price_per_hour)
     check_request(named.study, named.name, args.storage, asked(args))
     check_part(named.study, Part(arms=args.arms, seeds=args.seeds))
     request = Request(named.name, args.study, args.storage, run_options(args), args.python)
@@ -87,6 +89,8 @@ def run_options(args: argparse.Namespace) -> list[str]:
             "--patience": args.patience,
             "--arms": args.arms,
             "--seeds": args.seeds,
+            "--price-per-hour": args.price_per_hour and args.price_per_hour.written,
+            "--budget": args.budget and args.budget.written,
         }
     )
 

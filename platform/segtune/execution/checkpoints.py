@@ -1,4 +1,5 @@
-"""Checkpoints of a trial: `train/<trial>/epoch-<n>`, the newest one only.
+"""Checkpoints of a trial: `train/<trial>/epoch-<n>`, the newest one only, and of a trial that has
+ended what its best epoch found alone.
 
 The first worker writes them itself, not Ray Train, however many workers there are. So a trial can
 resume with another number of workers, and a killed trial leaves no additional files.
@@ -8,26 +9,31 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pyarrow.fs import LocalFileSystem, copy_files
 
-from segcore.training.checkpoint import LAST
+from segcore.training.checkpoint import CONFIG, LAST
 from segcore.training.events import Evaluation
 from segtune.results.evaluations import trial_of
-from segtune.results.storage import Place, Storage
+from segtune.results.storage import Place
 from segtune.study.trial import ARM_TRIAL, arm_trial_id
 
 
-def trial_folder(storage: Storage, study: str, trial_id: str) -> Place:
-    """Where a trial's checkpoints lie."""
-    return Place.of(storage) / study / "train" / trial_id
+def newest(folder: Place, *, to_go_on: bool = False) -> Place | None:
+    """A trial's newest whole checkpoint; None where there is none.
 
-
-def newest(folder: Place) -> Place | None:
-    """The checkpoint to go on from; None where there is none."""
-    whole = {_epoch(p): p for p in folder.folders("epoch-*") if (p / LAST).is_file()}
+    Args:
+        folder: the trial's.
+        to_go_on: whether training is to go on from it, which takes more than to use it.
+    """
+    needed = (LAST, CONFIG) if to_go_on else (CONFIG,)
+    whole = {
+        _epoch(place): place
+        for place in folder.folders("epoch-*")
+        if all((place / name).is_file() for name in needed)
+    }
     return whole[max(whole)] if whole else None
 
 
@@ -41,6 +47,13 @@ def keep(evaluation: Evaluation, folder: Place) -> None:
     for other in folder.folders("epoch-*"):
         if other != kept:
             other.remove()
+
+
+def end(folder: Place) -> None:
+    """Drop what only a training that goes on would need: optimizer, last weights, random state."""
+    with suppress(OSError):  # what can't be removed takes room, and no result is worse for it
+        for kept in folder.folders("epoch-*"):
+            (kept / LAST).remove()
 
 
 def of_all_seeds(checkpoint: Place) -> list[Place]:
@@ -73,7 +86,7 @@ def on_this_machine(checkpoint: Place) -> Iterator[Path]:
     if checkpoint.local is not None:
         yield checkpoint.local
         return
-    if not (checkpoint / LAST).is_file():
+    if not (checkpoint / CONFIG).is_file():
         found = newest(checkpoint)
         if found is None:
             raise ValueError(
@@ -109,12 +122,12 @@ def _put(evaluation: Evaluation, folder: Path, name: str) -> None:
 
 
 def _send(evaluation: Evaluation, kept: Place) -> None:
-    """Send the checkpoint. An object store renames nothing, so `last.pt`, which marks it whole, is
-    last."""
+    """Send the checkpoint. An object store renames nothing, so `config.json`, which marks it whole,
+    is last."""
     kept.remove()  # an epoch that was trained again, or of which not all was sent
     with tempfile.TemporaryDirectory(prefix="segtune-checkpoint-") as written:
         _save(evaluation, Path(written))
-        for file in sorted(Path(written).iterdir(), key=lambda f: f.name == LAST):
+        for file in sorted(Path(written).iterdir(), key=lambda f: f.name == CONFIG):
             copy_files(
                 str(file),
                 (kept / file.name).path,

@@ -1,4 +1,4 @@
-"""A trial of several workers: a Ray Train run, driven by a Tune trial."""
+"""A trial as a Ray Train run of one or more workers, driven by a Tune trial."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -15,13 +15,14 @@ from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 from torch import Tensor
 
-from segcore.training.runtime import Runtime
+from segcore.training.runtime import Runtime, limit_memory
+from segtune.execution.job import Job
 from segtune.execution.resources import Resources
 from segtune.execution.subprocess_trainer import GRACE
-from segtune.execution.worker import Job, cause_of, work
+from segtune.execution.worker import cause_of, work
 from segtune.results.storage import Place
 from segtune.results.trial_rows import failure, record_failure
-from segtune.study.trial import Trial
+from segtune.study.trial import PackedTrial
 
 T = TypeVar("T")
 RETRIES = 1
@@ -31,7 +32,9 @@ ELASTIC_RETRIES = 3
 training itself raises, which a restart would only repeat."""
 
 
-def drive(config: dict[str, Any], *, job: Callable[[Trial], Job], resources: Resources) -> None:
+def drive(
+    config: dict[str, Any], *, job: Callable[[PackedTrial], Job], resources: Resources
+) -> None:
     """Train `config["trial"]`; a failure is written to the tables and reported as `error`."""
     training = job(config["trial"])
     # A frozen worker does not answer Ray Train's controller, which takes this variable over.
@@ -44,7 +47,7 @@ def drive(config: dict[str, Any], *, job: Callable[[Trial], Job], resources: Res
         record_failure(
             training.storage,
             training.study,
-            training.trial,
+            training.trial.unpack(),
             training.origin,
             resources.workers,
             error,
@@ -84,6 +87,7 @@ def train_together(config: dict[str, Any]) -> None:
     """One worker of a Ray Train run: `config["job"]` is a `Job`."""
     context = ray.train.get_context()
     device = ray.train.torch.get_device()
+    limit_memory(device, config["job"].gpus)
     runtime = RayRuntime(
         device=device,
         rank=context.get_world_rank(),
@@ -100,7 +104,7 @@ def cause(error: BaseException) -> str:
 
 @dataclass
 class RayRuntime(Runtime):
-    """One of several workers, which communicate by torch.distributed as Ray Train sets it up."""
+    """One of the workers, which communicate by torch.distributed as Ray Train sets it up."""
 
     def reduce(self, gradients: Iterable[Tensor]) -> None:
         """Sum over the workers in one message per dtype."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from segtune.execution.resources import Resources, check_amounts
 from segtune.results import study_file
-from segtune.results.storage import Place, Storage
+from segtune.results.storage import Place, Storage, plain_message
 from segtune.study import definition
 from segtune.study.overrides import SpecError
 from segtune.study.space import ends
@@ -137,11 +137,10 @@ def check_store(place: Place) -> None:
     try:
         probe.write(b"-")
         probe.remove()
-    except (OSError, ValueError) as error:  # of an option in the URI that pyarrow does not know
-        raise SpecError(
-            [
-                f"can't write to {place}: {error}. The bucket must be there; credentials are taken "
-                "from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or ~/.aws, the address of a "
-                "store of your own from AWS_ENDPOINT_URL"
-            ]
-        ) from error
+    except OSError as error:
+        assert place.store is not None
+        needs = place.store.needs
+        said = error.strerror or plain_message(error)
+        if needs in said:  # it could not even be opened
+            raise SpecError([said]) from error
+        raise SpecError([f"can't write to {place}: {said}. {needs}"]) from error

@@ -6,15 +6,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 from segcore.training.events import Evaluation, ImageScore, Score, Step
+from segtune.execution.job import Metrics
+from segtune.execution.utilisation import Utilisation
 from segtune.results import tables
 from segtune.results.provenance import Origin
 from segtune.results.storage import Storage
-from segtune.results.trial_rows import BEST, SELECTION, VAL, best_values, trial_row
+from segtune.results.trial_rows import (
+    BEST,
+    SELECTION,
+    VAL,
+    best_values,
+    seconds_since,
+    trial_row,
+)
+from segtune.study.money import Money
 from segtune.study.overrides import config_hash
 from segtune.study.trial import Trial
-
-Metrics = dict[str, float | int | bool | str]
-"""What is reported of an evaluation: see `Recorder.add`."""
 
 
 class TrialStopped(Exception):
@@ -30,6 +37,8 @@ class Recorder:
     trial: Trial
     origin: Origin
     workers: int
+    price: Money | None = None
+    """Of an hour of the trial; None where nobody said."""
     attempt: int = 0
     _rows: dict[tables.TrialTable, list[dict[str, Any]]] = field(
         default_factory=lambda: {name: [] for name in tables.TRIAL_TABLES}
@@ -40,11 +49,16 @@ class Recorder:
     def start(self) -> None:
         """Open a new attempt."""
         self.attempt = tables.next_attempt(self.storage, self.study, self.trial.trial_id)
-        self._row = trial_row(self.trial, self.origin, self.workers) | {"attempt": self.attempt}
+        row = trial_row(self.trial, self.origin, self.workers, self.price)
+        self._row = row | {"attempt": self.attempt}
         self._write("trials", [self._row])
 
-    def add(self, evaluation: Evaluation) -> Metrics:
+    def add(self, evaluation: Evaluation, used: Utilisation | None = None) -> Metrics:
         """Write an evaluation's rows.
+
+        Args:
+            evaluation: what the training yielded.
+            used: of the machine since the evaluation before; None where nobody measured.
 
         Returns:
             What a scheduler or a person watching wants to know: epoch, loss, macro metrics on
@@ -71,26 +85,30 @@ class Recorder:
         }
         if evaluation.final or evaluation.is_best:
             self._row["best_epoch"] = evaluation.epoch
-        self._extend("steps", _step_rows(evaluation))
+        machine = {} if used is None else vars(used)
+        self._extend("steps", [row | machine for row in _step_rows(evaluation)])
         self._extend("scores", [_score_row(evaluation, s) for s in evaluation.scores])
         self._extend("images", [_image_row(i) for i in evaluation.images])
         self._extend("pictures", [vars(p) for p in evaluation.pictures])
         if evaluation.final:
             self._row |= {"status": "finished", "ended": datetime.now(UTC)}
-        self._write("trials", [self._row])
+        self._write_row()
         return self._report(evaluation)
 
     def fail(self, error: str) -> None:
         """Mark this attempt as failed."""
         self._row |= {"status": "failed", "error": error, "ended": datetime.now(UTC)}
+        self._write_row()
+
+    def _write_row(self) -> None:
+        self._row["seconds"] = seconds_since(self._row["started"])
         self._write("trials", [self._row])
 
     def _stopped(self) -> bool:
         """Whether a scheduler has stopped the trial: its workers go on until Ray has ended the
         driver."""
-        trial_id = self.trial.trial_id
-        rows = tables.read(self.storage, self.study, "trials", trial_id=trial_id).to_pylist()
-        return bool(rows) and rows[0]["status"] == "pruned"
+        row = tables.read_attempt(self.storage, self.study, self.trial.trial_id, self.attempt)
+        return row is not None and row["status"] == "pruned"
 
     def _report(self, evaluation: Evaluation) -> Metrics:
         macro: dict[str, float] = {}

@@ -33,25 +33,25 @@ class Relay(ray.tune.Callback):
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        started: Trial = trial.config["trial"]
+        started: Trial = trial.config["trial"].unpack()
         with survived(started.trial_id):
             self._launch.observer.started(started)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        reported: Trial = trial.config["trial"]
+        reported: Trial = trial.config["trial"].unpack()
         if "error" not in result:
             with survived(reported.trial_id):
                 self._launch.observer.reported(reported, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        ended: Trial = trial.config["trial"]
+        ended: Trial = trial.config["trial"].unpack()
         error = trial.last_result.get("error") or self._spoilt.get(ended.trial_id)
         self._ended(ended, error)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        launch, failed, why = self._launch, trial.config["trial"], None
+        launch, failed, why = self._launch, trial.config["trial"].unpack(), None
         with suppress(OSError, ValueError):  # of tables: the observer still hears of it
             record_failure(
                 launch.storage, launch.name, failed, launch.origin, launch.resources.workers, DIED

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from segtune.study.money import Money
 from segtune.study.overrides import SpecError
 
 SMALLEST = 0.0001
@@ -15,7 +16,7 @@ class Resources:
     """How a study runs. It does not change what its trials compute."""
 
     workers: int = 1
-    """Workers of one trial: one trains in a process of its own, several in a Ray Train run."""
+    """Workers of one trial."""
     max_workers: int | None = None
     """A trial has `workers` at least and this many at most, as nodes come and go; None means always
     `workers`. The workers of the moment share each batch, so that a step computes the same."""
@@ -27,11 +28,24 @@ class Resources:
     """Most trials at a time; None means as many as fit."""
     patience: float = 30 * 60
     """Seconds without a step or a predicted batch after which a worker is given up as hanging."""
+    price_per_hour: Money | None = None
+    """Of one trial: of the share of a machine that its workers take, whatever else runs there. A
+    trial that goes on elsewhere has the price of each part. None: nothing is told in money."""
 
     @property
     def most(self) -> int:
         """Workers of a trial where there is room for all of them."""
         return self.workers if self.max_workers is None else self.max_workers
+
+    @property
+    def in_train_run(self) -> bool:
+        """Whether a trial's workers are those of a Ray Train run, as several and those on GPUs are.
+
+        One worker on CPUs trains in a process that is forked for it, which starts at once. On a GPU
+        the seconds that a Ray Train run takes to start are little beside a training, and Ray's
+        dashboard shows each worker with the GPU that it has.
+        """
+        return self.most > 1 or self.gpus_per_worker > 0
 
 
 def check_resources(resources: Resources, nodes: Sequence[Mapping[str, float]], where: str) -> None:
@@ -91,6 +105,11 @@ def check_amounts(resources: Resources) -> None:
         )
     if resources.concurrent is not None and resources.concurrent < 1:
         faults.append(f"concurrent = {resources.concurrent}: give at least 1")
+    if resources.price_per_hour is not None and resources.most != resources.workers:
+        faults.append(
+            f"a price per hour with workers = {resources.workers}:{resources.most}: what a trial "
+            "costs is not known where its workers come and go: give one number of workers"
+        )
     if not 0 < resources.patience < math.inf:
         faults.append(f"patience = {resources.patience / 60:g} minutes: give more than 0")
     if faults:

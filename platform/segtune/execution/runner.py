@@ -2,24 +2,29 @@
 
 import logging
 import math
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
 import ray.tune
 
 from segtune.execution.lock import only_run
-from segtune.execution.part import WHOLE, Part, check_part
-from segtune.execution.preflight import check_data_and_weights, check_study
-from segtune.execution.ray_cluster import cluster, this_machine
+from segtune.execution.order import (
+    Order,
+    Ready,
+    finalists_of,
+    finished_of,
+    is_unfinished,
+    look_over,
+    searched_of,
+)
+from segtune.execution.ray_cluster import SharedCluster
 from segtune.execution.relay import Relay
 from segtune.execution.repair import begin_again, remove_leftovers
-from segtune.execution.resources import Resources, check_resources, fitting_trials
-from segtune.execution.stages import Undecided, stages, stages_of_finalists
+from segtune.execution.resources import Resources, fitting_trials
+from segtune.execution.stages import stages, stages_of_finalists
 from segtune.execution.trainable import trainable
 from segtune.results import study_file, tables
 from segtune.results.integrity.damage import find_damage
@@ -29,15 +34,17 @@ from segtune.results.trial_rows import record_cancelled, selected_value
 from segtune.search import finalists
 from segtune.search.callbacks import survived
 from segtune.search.journal import JOURNAL, correct
+from segtune.search.limited import LimitedSearcher
 from segtune.search.results_store import ParquetResultsStore
 from segtune.search.schedulers import EpochScheduler, scheduler
 from segtune.search.searchers import ListSearcher, OptunaSearcher
 from segtune.search.trial_history import read_past
 from segtune.study import definition
 from segtune.study.overrides import Changes
+from segtune.study.part import WHOLE, Part
 from segtune.study.scores import is_better, selection
 from segtune.study.spec import Ablation, Search, Study
-from segtune.study.trial import Trial
+from segtune.study.trial import PackedTrial, Trial
 
 DRIVER_RETRIES = 5
 """How often a trial resumes from its checkpoint after its driver died. Most often its node was
@@ -79,6 +86,8 @@ class Outcome:
     total: int
     lacking: int = 0
     """How many finalists fewer there are than the search asked for."""
+    out_of_budget: bool = False
+    """Whether trials are left because the budget is spent."""
 
 
 def run(
@@ -93,59 +102,82 @@ def run(
     undecided: Callable[[Storage, str, int], Collection[str]],
     part: Part = WHOLE,
 ) -> Outcome:
-    """Train every trial of a study that is not finished yet.
+    """Train every trial of one study that is not finished yet.
 
     Args:
-        study: what to run.
-        name: of the study; the same name goes on where an earlier run stopped.
-        storage: the folder that holds the studies; every node must reach it.
+        study: as of `Order`, like the others.
+        name: of the study.
+        storage: where results lie.
         resources: how to run it.
         observer: is told what happens.
         address: a Ray cluster; None takes the one that this process belongs to, else starts one
             on this machine.
-        file: the study's file, whose commit is noted; None for a study that comes with segtune.
-        undecided: of (storage, study, seeds of a look) the arms that get further seeds, and what
-            they are compared with; asked where a study has `Sequential` seeds
-            (`segtune.report.evidence.sequential.looks.undecided`).
-        part: of an ablation, which of its trials are trained.
+        file: the study's.
+        undecided: which arms get further seeds.
+        part: which trials are trained.
 
     Raises:
-        ValueError: something is wrong with the study, data, resources or storage, or another
-            process runs this study now. Nothing was started.
+        ValueError: as of `look_over` and `train`.
         StudyStopped: something outside of the trials went wrong, as a full disk may make it.
     """
-    storage = Place.of(storage)
-    check_part(study, part)
-    kept = check_study(study, name, storage, resources)
-    ask = partial(undecided, storage, name)
-    lost = find_damage(storage, name)
-    rows = [] if lost else tables.read(storage, name, "trials").to_pylist()
-    if not lost and not _unfinished(study, name, storage, rows, ask, part):
+    order = Order(study, name, Place.of(storage), resources, undecided, part, file)
+    with SharedCluster(address) as shared:
+        return train(look_over(order, address), observer, shared)
+
+
+def train(ready: Ready, observer: Observer, shared: SharedCluster) -> Outcome:
+    """Train what is left of a study.
+
+    Args:
+        ready: the study.
+        observer: is told what happens.
+        shared: where it runs; it is connected to when the first trial is to be trained.
+
+    Raises:
+        ValueError: another process runs this study now, or the cluster has too little for it.
+        StudyStopped: something outside of the trials went wrong, as a full disk may make it.
+    """
+    order, kept = ready.order, ready.kept
+    study, name, storage = order.study, order.name, order.storage
+    if ready.finished:
         _look_at_finished(study, name, storage, kept)
-        return Outcome(0, (), len(rows), _lacking(study, name, storage))
-    if address is None and "RAY_ADDRESS" not in os.environ:
-        check_resources(resources, [this_machine()], "this machine")
-    check_data_and_weights(study, resources)
+    if ready.finished or _out_of_budget(order):
+        rows = tables.read(storage, name, "trials", damaged={}).to_pylist()
+        return Outcome(
+            0, (), len(rows), _lacking(study, name, storage), out_of_budget=not ready.finished
+        )
     with only_run(storage, name):
         remove_leftovers(storage, name)
-        if lost:
+        if ready.lost:
             begin_again(storage, name, find_damage(storage, name))
         try:
-            with cluster(address, resources) as nodes:
-                study_file.write(storage, name, kept)
-                launch = Launch(name, storage, resources, find_origin(file), observer, nodes)
-                if isinstance(study, Ablation):
-                    ran = _run_ablation(study, launch, ask, part)
-                else:
-                    ran = _run_search(study, launch, kept, ask)
-        except KeyboardInterrupt:
-            record_cancelled(storage, name)
+            shared.connect(order.resources)
+            study_file.write(storage, name, dict(kept))
+            launch = Launch(order, find_origin(order.file), observer, shared)
+            if isinstance(study, Ablation):
+                _run_ablation(study, launch)
+            else:
+                _run_search(study, launch, kept)
+        except BaseException as error:
+            shared.close()  # before anything else is written: no trial may write after it
+            if isinstance(error, KeyboardInterrupt):
+                record_cancelled(storage, name)
             raise
     rows = tables.read(storage, name, "trials").to_pylist()
     failed = {r["trial_id"] for r in rows if r["status"] == "failed"}
     failed |= {trial_id for trial_id, error in launch.ended.items() if error}
     known = {r["trial_id"] for r in rows} | failed  # some may have died before they had a row
-    return Outcome(ran, tuple(sorted(failed)), len(known), _lacking(study, name, storage))
+    return Outcome(
+        len(launch.ended),
+        tuple(sorted(failed)),
+        len(known),
+        _lacking(study, name, storage),
+        out_of_budget=_out_of_budget(order) and is_unfinished(order, rows),
+    )
+
+
+def _out_of_budget(order: Order) -> bool:
+    return order.allowance is not None and order.allowance.is_spent()
 
 
 def _look_at_finished(study: Study, name: str, storage: Storage, kept: Mapping[str, Any]) -> None:
@@ -156,7 +188,7 @@ def _look_at_finished(study: Study, name: str, storage: Storage, kept: Mapping[s
     if isinstance(study, Search):
         _correct_journal(study, name, storage)
         if study.finalists:
-            wanted[definition.CHOSEN] = list(_chosen(study, name, storage))
+            wanted[definition.CHOSEN] = list(finalists_of(study, name, storage))
     if any(wanted.get(k) != old.get(k) for k in (definition.MARGIN_BEFORE, definition.CHOSEN)):
         with only_run(storage, name):
             study_file.write(storage, name, wanted)
@@ -169,35 +201,27 @@ def _correct_journal(study: Search, name: str, storage: Storage) -> None:
         correct(study, name, local_folder(storage, name) / JOURNAL, past)
 
 
-def _chosen(study: Search, name: str, storage: Storage) -> Mapping[int, Changes]:
-    """The finalists of a search; none before all of its trials have ended."""
-    if not study.finalists:
-        return {}
-    return finalists.choose_finalists(study, read_past(study, storage, name)) or {}
-
-
-def _run_ablation(study: Ablation, launch: "Launch", undecided: Undecided, part: Part) -> int:
-    ran = launch.train_listed([t for t in study.tuning_trials() if t in part])
+def _run_ablation(study: Ablation, launch: "Launch") -> None:
+    part = launch.order.part
+    launch.train_listed([t for t in study.tuning_trials() if t in part])
     tuned = launch.tuned(study, part)
     if tuned is None:
-        return ran
-    listed = stages(study, tuned, undecided)
-    return ran + launch.train_stages([t for t in trials if t in part] for trials in listed)
+        return
+    listed = stages(study, tuned, launch.order.ask)
+    launch.train_stages([t for t in trials if t in part] for trials in listed)
 
 
-def _run_search(
-    study: Search, launch: "Launch", kept: Mapping[str, Any], undecided: Undecided
-) -> int:
-    ran = launch.train_suggested(study)
+def _run_search(study: Search, launch: "Launch", kept: Mapping[str, Any]) -> None:
+    launch.train_suggested(study)
     _correct_journal(study, launch.name, launch.storage)
     if not study.finalists:
-        return ran
+        return
     past = read_past(study, launch.storage, launch.name)
     chosen = finalists.choose_finalists(study, past)
     if chosen is None:  # not all trials have ended: better ones may come
-        return ran
+        return
     study_file.write(launch.storage, launch.name, {**kept, definition.CHOSEN: list(chosen)})
-    return ran + launch.train_stages(stages_of_finalists(study, chosen, undecided))
+    launch.train_stages(stages_of_finalists(study, chosen, launch.order.ask))
 
 
 def _lacking(study: Study, name: str, storage: Storage) -> int:
@@ -207,76 +231,54 @@ def _lacking(study: Study, name: str, storage: Storage) -> int:
     return 0 if chosen is None else max(0, study.finalists - len(chosen))
 
 
-def _unfinished(
-    study: Study,
-    name: str,
-    storage: Storage,
-    rows: Sequence[Mapping[str, Any]],
-    undecided: Undecided,
-    part: Part,
-) -> bool:
-    done = _finished(rows)
-    if isinstance(study, Ablation):
-        listed = chain([list(study.tuning_trials())], stages(study, {}, undecided))
-        return any(t.trial_id not in done for trials in listed for t in trials if t in part)
-    if len(_searched(rows) & done) < study.num_samples:
-        return True
-    if not study.finalists:
-        return False
-    chosen = _chosen(study, name, storage)
-    return any(
-        t.trial_id not in done
-        for trials in stages_of_finalists(study, chosen, undecided)
-        for t in trials
-    )
-
-
-def _finished(rows: Sequence[Mapping[str, Any]]) -> set[str]:
-    return {r["trial_id"] for r in rows if r["status"] in ("finished", "pruned")}
-
-
-def _searched(rows: Sequence[Mapping[str, Any]]) -> set[str]:
-    return {r["trial_id"] for r in rows if r["role"] == "search"}
-
-
 @dataclass(frozen=True)
 class Launch:
     """One run of a study on a cluster."""
 
-    name: str
-    storage: Storage
-    resources: Resources
+    order: Order
     origin: Origin
     observer: Observer
-    nodes: Sequence[Mapping[str, float]]
+    shared: SharedCluster
     ended: dict[str, str | None] = field(default_factory=dict)
     """Trial -> why it failed, None where it did not; of those that have ended in this run."""
 
-    def train_listed(self, trials: Sequence[Trial]) -> int:
-        """Train those of the given trials that are not finished; returns how many those were."""
-        done = _finished(self._rows())
-        pending = [t for t in trials if t.trial_id not in done]
-        if pending:
-            self._tune(ListSearcher(pending), len(trials), len(trials) - len(pending))
-        return len(pending)
+    @property
+    def name(self) -> str:
+        """The study's."""
+        return self.order.name
 
-    def train_stages(self, listed: Iterable[Sequence[Trial]]) -> int:
+    @property
+    def storage(self) -> Place:
+        """Where its results lie."""
+        return self.order.storage
+
+    @property
+    def resources(self) -> Resources:
+        """How it runs."""
+        return self.order.resources
+
+    def train_listed(self, trials: Sequence[Trial]) -> None:
+        """Train those of the given trials that are not finished."""
+        done = finished_of(self._rows())
+        pending = [t for t in trials if t.trial_id not in done]
+        if pending and not _out_of_budget(self.order):
+            self._tune(ListSearcher(pending), len(trials), len(trials) - len(pending))
+
+    def train_stages(self, listed: Iterable[Sequence[Trial]]) -> None:
         """Train stage by stage, as long as all trials finish: what is decided at a look must not
-        depend on which trial failed. Returns how many were trained."""
-        ran = 0
+        depend on which trial failed."""
         for trials in listed:
-            ran += self.train_listed(trials)
-            done = _finished(self._rows())
+            self.train_listed(trials)
+            done = finished_of(self._rows())
             if any(t.trial_id not in done for t in trials):
                 break
-        return ran
 
-    def train_suggested(self, study: Search) -> int:
-        """Train the trials that Optuna suggests; returns how many those were."""
+    def train_suggested(self, study: Search) -> None:
+        """Train the trials that Optuna suggests."""
         rows = self._rows()
-        done = len(_searched(rows) & _finished(rows))
+        done = len(searched_of(rows) & finished_of(rows))
         if done >= study.num_samples:
-            return 0
+            return
         past = read_past(study, self.storage, self.name)
         curves = {p.trial_id: p.curve for p in past}
         stops = scheduler(study, curves, past)
@@ -288,7 +290,6 @@ class Launch:
         searcher = OptunaSearcher(study, self.name, journal, past, store, stopped, curves)
         self._tune(searcher, study.num_samples, done, stops)
         store.confirm(stopped)
-        return study.num_samples - done
 
     def tuned(self, study: Ablation, part: Part) -> dict[str, Changes] | None:
         """The candidate of each tuned arm that was best on val, by what chooses the best epoch.
@@ -316,6 +317,9 @@ class Launch:
                 chosen[trial.arm] = study.candidates(trial.arm)[trial.number]
         return chosen
 
+    def _room(self) -> int:
+        return fitting_trials(self.resources, self.shared.nodes())
+
     def _rows(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = tables.read(self.storage, self.name, "trials").to_pylist()
         return rows
@@ -328,20 +332,19 @@ class Launch:
         stops: EpochScheduler | None = None,
     ) -> None:
         spoilt = searcher.spoilt if isinstance(searcher, OptunaSearcher) else {}
-        concurrent = fitting_trials(self.resources, self.nodes)
-        self.observer.begin(total, done, concurrent)
+        limited = LimitedSearcher(searcher, self._room, partial(_out_of_budget, self.order))
+        self.observer.begin(total, done, limited.max_concurrent)
         before = len(self.ended)
-        folder = Place.of(self.storage) / self.name
+        folder = self.storage / self.name
         tuner = ray.tune.Tuner(
             trainable(self.name, self.storage, self.origin, self.resources),
             tune_config=ray.tune.TuneConfig(
-                search_alg=searcher,
+                search_alg=limited,
                 scheduler=stops,
                 num_samples=total - done,
-                max_concurrent_trials=concurrent,
                 trial_name_creator=_trial_name,
                 trial_dirname_creator=_trial_name,
-                reuse_actors=self.resources.most == 1,
+                reuse_actors=not self.resources.in_train_run,
             ),
             run_config=ray.tune.RunConfig(
                 name="tune",
@@ -361,10 +364,11 @@ class Launch:
             raise StudyStopped(str(error).strip().splitlines()[-1]) from error
         if isinstance(searcher, OptunaSearcher) and searcher.gave_up is not None:
             raise StudyStopped(f"no further trial could be drawn: {searcher.gave_up}")
-        if len(self.ended) - before < total - done:
+        due = limited.handed_out if limited.closed else total - done
+        if len(self.ended) - before < due:
             raise KeyboardInterrupt  # Tune handles Ctrl-C itself and returns
 
 
 def _trial_name(tune_trial: Any) -> str:
-    trial: Trial = tune_trial.config["trial"]
+    trial: PackedTrial = tune_trial.config["trial"]
     return trial.trial_id

@@ -1,4 +1,4 @@
-"""A training in a process of its own, forked from one that has imported everything.
+"""A training on CPUs in a process of its own, forked from one that has imported everything.
 
 Such a process starts in a fraction of a second and shares no memory with the training before it.
 When it dies, only it dies: the process that started it reads why, and starts the training again
@@ -12,9 +12,7 @@ import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
-from segcore.training.runtime import Runtime, limit_memory, local_runtime
-from segtune.execution.recorder import Metrics
-from segtune.execution.worker import Job, cause_of, work
+from segtune.execution.job import Job, Metrics
 from segtune.results.tables import next_attempt
 from segtune.results.trial_rows import record_failure
 
@@ -29,7 +27,6 @@ is killed from outside."""
 LOOK = 1.0
 """Seconds between two looks at whether a training is alive."""
 _FORKSERVER = multiprocessing.get_context("forkserver")
-_FORKSERVER.set_forkserver_preload(["ray", "segcore.presets", "segtune.execution.worker"])
 
 
 class ProcessDied(RuntimeError):
@@ -40,7 +37,9 @@ class TrainingProcess:
     """A trial's training in a process, which is asked for one evaluation after another."""
 
     def __init__(self, job: Job) -> None:
-        """Start the process."""
+        """Start the process, and before the first one that which it is forked from."""
+        preloaded = ["ray", "segtune.execution.worker", *job.trial.imports]
+        _FORKSERVER.set_forkserver_preload(preloaded)
         self._job, self._deaths = job, 0
         self._start()
 
@@ -66,7 +65,7 @@ class TrainingProcess:
         if "error" in metrics:
             job, error = self._job, str(metrics["error"])
             with suppress(OSError):  # the disk is full: the error is still returned
-                record_failure(job.storage, job.study, job.trial, job.origin, 1, error)
+                record_failure(job.storage, job.study, job.trial.unpack(), job.origin, 1, error)
         return metrics
 
     def end(self) -> None:
@@ -123,6 +122,11 @@ class TrainingProcess:
 
 def _train(job: Job, connection: Connection, beats: "ctypes.c_uint64") -> None:
     """Run the training; the main function of its process."""
+    # Imported by what this process was forked from. Ray's process of the trial, which has this
+    # module too, needs neither torch nor segcore.
+    from segcore.training.runtime import Runtime
+    from segtune.execution.worker import cause_of, work
+
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
     def tell(metrics: Metrics) -> None:
@@ -134,19 +138,9 @@ def _train(job: Job, connection: Connection, beats: "ctypes.c_uint64") -> None:
         beats.value += 1
 
     try:
-        work(job, runtime_of(job), tell, alive)
+        work(job, Runtime(), tell, alive)
     except Exception as error:
         connection.send({"error": cause_of(error)})
-
-
-def runtime_of(job: Job) -> Runtime:
-    """Where the training computes: on the CPU unless Ray gave it a GPU, or a share of one."""
-    if not job.gpus:
-        return Runtime()
-    runtime = local_runtime()
-    if job.gpus < 1:
-        limit_memory(runtime.device, job.gpus)
-    return runtime
 
 
 def _is_last(metrics: Metrics) -> bool:
@@ -154,7 +148,7 @@ def _is_last(metrics: Metrics) -> bool:
 
 
 def _die_with_parent() -> None:
-    """End this process when its driver is killed, so that it does not keep the GPU."""
+    """End this process when its driver is killed, so that it does not keep the CPUs."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -1,4 +1,4 @@
-"""A trial of a study as Ray Tune runs it: in a process of its own, or on several workers."""
+"""A trial of a study as Ray Tune runs it: a Ray Train run, or a process of its own."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,16 +6,15 @@ from typing import Any
 
 import ray.tune
 
-from segtune.execution import distributed
+from segtune.execution.job import Job
 from segtune.execution.resources import Resources
 from segtune.execution.subprocess_trainer import TrainingProcess
-from segtune.execution.worker import Job
 from segtune.results.provenance import Origin
 from segtune.results.storage import Storage
-from segtune.study.trial import Trial
+from segtune.study.trial import PackedTrial
 
 DRIVER_MEMORY = 500 * 2**20
-"""Bytes that the driver of a trial of several workers asks Ray for. It asks for nothing else: with
+"""Bytes that the driver of a Ray Train run asks Ray for. It asks for nothing else: with
 a share of a CPU, a trial whose workers need every CPU could never start."""
 
 
@@ -32,26 +31,31 @@ def trainable(study: str, storage: Storage, origin: Origin, resources: Resources
         origin=origin,
         patience=resources.patience,
         gpus=resources.gpus_per_worker,
+        price=resources.price_per_hour,
     )
-    if resources.most > 1:
+    if resources.in_train_run:
+        # Ray Train brings torch.distributed: seconds, which trials on CPUs need not wait.
+        from segtune.execution import distributed
+
         driver = partial(distributed.drive, job=job, resources=resources)
         return ray.tune.with_resources(driver, {"CPU": 0, "memory": DRIVER_MEMORY})
-    one_worker = ray.tune.with_parameters(OneWorkerTrial, job=job)
-    asked = {"CPU": resources.cpus_per_worker, "GPU": resources.gpus_per_worker}
-    return ray.tune.with_resources(one_worker, asked)
+    one_process = ray.tune.with_parameters(OneProcessTrial, job=job)
+    return ray.tune.with_resources(one_process, {"CPU": resources.cpus_per_worker})
 
 
-class OneWorkerTrial(ray.tune.Trainable):
-    """A trial of one worker, trained in a process of its own.
+class OneProcessTrial(ray.tune.Trainable):
+    """A trial of one worker on CPUs, trained in a process of its own.
 
     Ray keeps the trainable's process, and the one that trainings are forked from, for the next
     trial. A Ray Train run of one worker would start six processes, each of which imports torch.
     """
 
-    _job: Callable[[Trial], Job]
+    _job: Callable[[PackedTrial], Job]
     _training: TrainingProcess
 
-    def setup(self, config: dict[str, Any], job: Callable[[Trial], Job] | None = None) -> None:
+    def setup(
+        self, config: dict[str, Any], job: Callable[[PackedTrial], Job] | None = None
+    ) -> None:
         """Start training `config["trial"]`; `ray.tune.with_parameters` passes `job`."""
         assert job is not None
         self._job = job

@@ -8,42 +8,16 @@ import contextlib
 import errno
 import faulthandler
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from segcore.train import TrainingDiverged, train
 from segcore.training.runtime import Runtime
 from segtune.execution import checkpoints
-from segtune.execution.recorder import Metrics, Recorder, TrialStopped
+from segtune.execution.job import Job, Metrics
+from segtune.execution.recorder import Recorder, TrialStopped
 from segtune.execution.trial_log import kept_output
-from segtune.results.provenance import Origin
-from segtune.results.storage import Place, Storage, local_folder
-from segtune.study.trial import TESTED, Trial
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a worker needs to train a trial."""
-
-    trial: Trial
-    study: str
-    storage: Storage
-    origin: Origin
-    patience: float
-    """Seconds without a step or a predicted batch after which a worker counts as hanging."""
-    gpus: float
-    """GPUs that Ray gave its worker, or a share of one. Ray does not hide GPUs from a trial that
-    asked for none."""
-
-    @property
-    def folder(self) -> Place:
-        """Where the trial's checkpoints lie."""
-        return checkpoints.trial_folder(self.storage, self.study, self.trial.trial_id)
-
-    def stacks(self, attempt: int) -> Path:
-        """The file to which the stacks of all threads are written if an attempt hangs."""
-        folder = local_folder(self.storage, self.study) / "train" / self.trial.trial_id
-        return folder / f"hang-a{attempt}.txt"
+from segtune.execution.utilisation import Meter
+from segtune.study.trial import TESTED
 
 
 def work(
@@ -73,22 +47,30 @@ def _work(
     tell: Callable[[Metrics], None],
     alive: Callable[[], None] | None,
 ) -> None:
-    first = runtime.rank == 0
-    recorder = Recorder(job.storage, job.study, job.trial, job.origin, runtime.world)
+    first, trial = runtime.rank == 0, job.trial.unpack()
+    recorder = Recorder(job.storage, job.study, trial, job.origin, runtime.world, job.price)
     if first:
         recorder.start()
-    runtime.test = job.trial.role in TESTED
-    stacks = job.stacks(recorder.attempt)
-    newest = checkpoints.newest(job.folder)
+    runtime.test = trial.role in TESTED
+    stacks, meter = job.stacks(recorder.attempt), Meter(runtime.device)
+    newest = checkpoints.newest(job.folder, to_go_on=True)
     restored = checkpoints.on_this_machine(newest) if newest else contextlib.nullcontext()
     try:
         with (
-            _watched(stacks, job.patience, runtime.rank, alive) as runtime.beat,
+            _watched(stacks, job.patience, runtime.rank, alive) as lives,
             restored as runtime.restore_from,
         ):
-            for evaluation in train(job.trial.config, runtime):
-                metrics: Metrics = recorder.add(evaluation) if first else {}
-                if first and not evaluation.final:
+
+            def beat() -> None:
+                lives()
+                meter.look()
+
+            runtime.beat = beat
+            for evaluation in train(trial.config, runtime):
+                metrics: Metrics = recorder.add(evaluation, meter.take()) if first else {}
+                if first and evaluation.final:
+                    checkpoints.end(job.folder)
+                elif first:
                     checkpoints.keep(evaluation, job.folder)
                 tell(metrics)
     except TrialStopped:

@@ -13,6 +13,7 @@ from typing import Any
 import ray
 from ray.job_submission import JobSubmissionClient
 
+from segtune.execution.ray_cluster import authorization, refused_token
 from segtune.study.overrides import SpecError
 
 TIMEOUT = 10.0
@@ -44,21 +45,6 @@ def connect(address: str) -> JobSubmissionClient:
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return JobSubmissionClient(url, headers=headers)
-
-
-def authorization(environment: Mapping[str, str], home: Path) -> dict[str, str]:
-    """The header with the token, from where Ray looks for it; empty where there is no token.
-
-    Ray's own clients send a token only where RAY_AUTH_MODE says so; a head asks for one as soon as
-    it has one.
-    """
-    if environment.get("RAY_AUTH_MODE", "token").lower() == "disabled":
-        return {}
-    token = environment.get("RAY_AUTH_TOKEN")
-    file = Path(environment.get("RAY_AUTH_TOKEN_PATH") or home / ".ray" / "auth_token")
-    if not token and file.is_file():
-        token = file.read_text()
-    return {"Authorization": f"Bearer {token.strip()}"} if token else {}
 
 
 def _checked(address: str) -> str:
@@ -106,9 +92,5 @@ def _version(url: str, headers: Mapping[str, str]) -> str:
 
 def _refusal(url: str, status: int, sent: bool) -> str:
     if status in (401, 403):
-        what = "refuses the token that was sent" if sent else "asks for a token, and none was found"
-        return (
-            f"the cluster at {url} {what}: bring the head's token into ~/.ray/auth_token or "
-            "RAY_AUTH_TOKEN, and leave RAY_AUTH_MODE unset or at token"
-        )
+        return refused_token(url, sent=sent)
     return f"what answers at {url} is no Ray dashboard (HTTP status {status}): give its address"

@@ -147,7 +147,8 @@ class ConsoleObserver:
         running = [now - t for trial, t in self._started.items() if trial not in self._ended]
         own = [max(0.0, usual - elapsed) for elapsed in running]
         waiting = usual * max(0, left - len(running))
-        return max([(sum(own) + waiting) / self._concurrent, *own])
+        at_a_time = max(self._concurrent, len(running))  # more where a node has joined
+        return max([(sum(own) + waiting) / at_a_time, *own])
 
 
 def _unit(kind: ScoreKind) -> str:

@@ -94,6 +94,7 @@ def _trial(name: Any, parts: pd.DataFrame, folds: int) -> pd.Series:
         row["status"] = "finished" if others.empty else others.iloc[0]
     row["trial_id"], row["fold"] = name, None
     row["data_hash"] = " ".join(parts["data_hash"].dropna())
+    row["cost"] = parts["cost"].sum(skipna=False)
     row["started"], row["ended"] = parts["started"].min(), parts["ended"].max()
     if parts["best_epoch"].notna().all():
         row["best_epoch"] = int(parts["best_epoch"].median())

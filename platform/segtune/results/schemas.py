@@ -59,6 +59,9 @@ SCHEMAS: Mapping[TableName, pa.Schema] = {
             ("epochs", pa.int64()),
             ("best_epoch", pa.int64()),
             ("stopped_epoch", pa.int64()),  # after which a scheduler stopped it, else null
+            ("seconds", pa.float64()),  # of this attempt, until its last row
+            ("price_per_hour", pa.float64()),  # of the attempt's share of a machine, else null
+            ("currency", pa.string()),
             ("started", pa.timestamp("us", tz="UTC")),
             ("ended", pa.timestamp("us", tz="UTC")),
         ]
@@ -82,6 +85,9 @@ SCHEMAS: Mapping[TableName, pa.Schema] = {
             ("gradient_bytes", pa.int64()),
             ("optimizer_state_bytes", pa.int64()),
             ("peak_memory_bytes", pa.int64()),
+            ("cpus_used", pa.float64()),  # on average since the evaluation before
+            ("gpu_utilisation", pa.float64()),  # likewise, a share; null without a GPU
+            ("gpu_memory_bytes", pa.int64()),  # taken on the device, by whomever
         ]
     ),
     "scores": pa.schema(

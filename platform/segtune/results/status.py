@@ -20,9 +20,11 @@ import pyarrow.compute as pc
 from segtune.results import study_file, tables
 from segtune.results.integrity.damage import DAMAGED, lost, set_apart
 from segtune.results.measures import best_epochs, choose_measure, select
+from segtune.results.spending import Spent, read_spent
 from segtune.results.storage import Place, Storage
 from segtune.results.study_rows import MACRO, StudyRows
 from segtune.study import definition
+from segtune.study.money import Money
 from segtune.study.scores import ScoreKind, headline
 from segtune.study.trial import arm_trial_id
 
@@ -41,7 +43,9 @@ SILENT_UNKNOWN = timedelta(minutes=15)
 """The same while no trial of the study has finished an epoch: reading data and weights takes
 time."""
 
-_OF_STEPS = ["trial_id", "attempt", "epoch", "peak_memory_bytes"]
+_OF_MACHINE = {"cpus_used": float, "gpu_utilisation": float, "gpu_memory_bytes": int}
+_OF_STEPS = ["trial_id", "attempt", "epoch", "peak_memory_bytes", *_OF_MACHINE]
+_NOT_MEASURED = dict.fromkeys(_OF_MACHINE)
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,12 @@ class TrialStatus:
     """At that pace, without the test at the end; None where there is no pace, or nothing left."""
     memory_bytes: int | None
     """Largest memory of the first worker, bytes."""
+    cpus_used: float | None
+    """CPUs that the first worker kept busy in the last epoch, on average."""
+    gpu_utilisation: float | None
+    """Share of that epoch in which its GPU computed; None without a GPU."""
+    gpu_memory_bytes: int | None
+    """Of its GPU, taken by whomever."""
     written: datetime
     """When its last row was written."""
     error: str | None
@@ -75,6 +85,8 @@ class TimeLeft:
     """How long what is left will take, at the pace of what has run."""
 
     seconds: float
+    work: float
+    """The same seconds if the trials ran one after another."""
     concurrent: int
     """Trials taken to run at a time: as many as do now, at least one."""
     guessed: int
@@ -103,6 +115,11 @@ class StudyStatus:
     """The scores that stand for a trial where there is room for few, by name."""
     looks: tuple[int, ...] = ()
     """Numbers of seeds after which arms may get more; empty where all trials are known."""
+    spent: Spent = Spent()
+    """What the trials have taken so far, attempts that were gone on from included."""
+    money_left: Money | None = None
+    """What the time left costs by the newest trial's price, all trials one after another; None
+    without a price."""
 
 
 def read_status(storage: Storage, study: str, now: datetime) -> StudyStatus:
@@ -129,16 +146,19 @@ def read_status(storage: Storage, study: str, now: datetime) -> StudyStatus:
     of_definition = {trial_id: i for i, trial_id in enumerate(expected)}
     begun.sort(key=lambda t: (_rank(t.state), of_definition.get(t.trial_id, math.inf)))
     waiting = _waiting(rows.definition, expected, begun)
+    left, took = _time_left(begun, waiting, rows.definition), read_spent(storage, study)
     return StudyStatus(
         name=study,
         question=str(rows.definition.get("question") or ""),
         total=len(begun) + len(waiting),
         counts=Counter(t.state for t in begun),
         waiting=len(waiting),
-        time_left=_time_left(begun, waiting, rows.definition),
+        time_left=left,
         trials=tuple(begun),
         shown=headline(rows.score_kinds),
         looks=rows.looks,
+        spent=took,
+        money_left=None if left is None or took.price is None else took.price * (left.work / 3600),
     )
 
 
@@ -239,6 +259,7 @@ def _begun(storage: Storage, rows: StudyRows, now: datetime) -> list[TrialStatus
                 epoch_seconds=pace,
                 seconds_left=left,
                 memory_bytes=worked.memory.get(trial_id),
+                **worked.machine.get(trial_id, _NOT_MEASURED),
                 written=written[trial_id],
                 error=trial["error"],
             )
@@ -263,6 +284,8 @@ class _Worked:
     done: Mapping[tuple[str, int], int]
     """Epochs that each attempt finished."""
     memory: Mapping[str, int]
+    machine: Mapping[str, Mapping[str, Any]]
+    """Columns of `_OF_MACHINE`, of the last step."""
 
 
 def _worked(rows: StudyRows) -> _Worked:
@@ -275,6 +298,13 @@ def _worked(rows: StudyRows) -> _Worked:
         memory={
             str(t): int(b)
             for t, b in steps.groupby("trial_id")["peak_memory_bytes"].max().dropna().items()
+        },
+        machine={
+            str(row["trial_id"]): {
+                name: None if pd.isna(row[name]) else number(row[name])
+                for name, number in _OF_MACHINE.items()
+            }
+            for row in newest[["trial_id", *_OF_MACHINE]].to_dict("records")
         },
     )
 
@@ -357,7 +387,8 @@ def _time_left(
     guessed = [epochs * pace(arm) for arm, epochs in paceless]
     concurrent = max(1, sum(t.state == RUNNING for t in begun))
     seconds = max([*own, *guessed, sum(own + guessed) / concurrent])
-    return TimeLeft(seconds, concurrent, len(guessed), _may_end_early(defined))
+    work = sum(own + guessed)
+    return TimeLeft(seconds, work, concurrent, len(guessed), _may_end_early(defined))
 
 
 def _may_end_early(defined: Mapping[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from segtune.results.integrity.parquet_files import DamagedTable
 from segtune.results.label_noise import LabelNoise
 from segtune.results.patient_means import patients_alike
 from segtune.results.reported import read_reported
+from segtune.results.spending import costs_of_trials
 from segtune.results.storage import Place, Storage
 from segtune.study.definition import (
     AT_TEST,
@@ -61,7 +62,8 @@ class StudyRows:
     trials: pd.DataFrame
     """With the status `damaged` where results are lost (see `results.integrity.damage`), and
     `dirty` for a trial that finished from uncommitted code where others of its role finished from a
-    commit: see `set_dirty_apart`."""
+    commit: see `set_dirty_apart`. `cost` is that of all attempts of a trial, in `currency`; NaN
+    where no price was given."""
     steps: pd.DataFrame
     scores: pd.DataFrame
     images: pd.DataFrame
@@ -273,7 +275,8 @@ def load(storage: Storage, study: str, weights: Weights | None = None) -> StudyR
     others: tuple[tables.TrialTable, ...] = ("steps", "scores", "images", "pictures")
     read = {name: tables.read(storage, study, name, damaged=bad) for name in others}
     whole = set_apart(trials.to_pandas(), lost(trials.to_pylist(), read["scores"], bad))
-    frames = {"trials": set_dirty_apart(whole)}
+    costs = costs_of_trials(tables.read_attempts(storage, study, damaged={}).to_pylist())
+    frames = {"trials": set_dirty_apart(whole.assign(cost=whole["trial_id"].map(costs)))}
     frames |= {name: rows.to_pandas() for name, rows in read.items()}
     frames["evaluations"] = tables.read(storage, study, "evaluations").to_pandas()
     if weights is not None:

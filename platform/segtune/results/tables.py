@@ -32,6 +32,7 @@ __all__ = [
     "next_attempt",
     "put",
     "read",
+    "read_attempts",
     "read_file",
     "table_dir",
     "trial_of",
@@ -145,6 +146,30 @@ def read(
     if len({trial_of(f) for f in files}) < len(files):
         rows = _latest(rows, list(keys))
     return _pivot(rows) if wide else rows
+
+
+def read_attempts(
+    storage: Storage, study: str, damaged: dict[Place, str] | None = None
+) -> pa.Table:
+    """The rows of `trials` of every attempt, not of the latest alone: what all of them took.
+
+    Args:
+        storage: the folder that holds the studies.
+        study: its name.
+        damaged: as of `read`.
+    """
+    files = table_dir(storage, study, "trials").files("*.parquet")
+    return _rows(study, files, "trials", damaged)
+
+
+def read_attempt(
+    storage: Storage, study: str, trial_id: str, attempt: int
+) -> dict[str, Any] | None:
+    """The row of `trials` of one attempt, without a look at which files there are; None where it
+    has none."""
+    for row in read_file(storage, study, "trials", _file(trial_id, attempt)).to_pylist():
+        return dict(row)
+    return None
 
 
 def read_file(storage: Storage, study: str, table: TableName, name: str) -> pa.Table:

@@ -1,12 +1,14 @@
 """The row of a trial in `trials`: when it starts, when it ends, and how it is read."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from segtune.results import tables
 from segtune.results.provenance import Origin
 from segtune.results.storage import Storage
+from segtune.study.money import Money
 from segtune.study.overrides import nested, plain
 from segtune.study.scores import Selection
 from segtune.study.trial import Trial
@@ -19,6 +21,9 @@ BEST = "best/"
 SELECTION = "selection"
 """In a report: the value on val that the best epoch is chosen by."""
 
+_PROCESS_BEGAN = datetime.now(UTC)
+"""What a row says to have started before can be no attempt that this process watches."""
+
 
 def record_failure(
     storage: Storage, study: str, trial: Trial, origin: Origin, workers: int, error: str
@@ -27,7 +32,7 @@ def record_failure(
     rows = tables.read(storage, study, "trials", trial_id=trial.trial_id).to_pylist()
     row = rows[0] if rows else trial_row(trial, origin, workers) | {"attempt": 1}
     if row["status"] in ("running", None):
-        row |= {"status": "failed", "error": error, "ended": datetime.now(UTC)}
+        row |= {"status": "failed", "error": error, **_ends_now(row)}
         tables.write(storage, study, "trials", [row])
 
 
@@ -43,7 +48,7 @@ def record_pruned(storage: Storage, study: str, trial_id: str, epoch: int) -> No
     its workers wrote since stays in the tables."""
     (row,) = tables.read(storage, study, "trials", trial_id=trial_id).to_pylist()
     if row["status"] != "pruned":
-        row |= {"status": "pruned", "stopped_epoch": epoch, "ended": datetime.now(UTC)}
+        row |= {"status": "pruned", "stopped_epoch": epoch, **_ends_now(row)}
         tables.write(storage, study, "trials", [row])
 
 
@@ -51,7 +56,7 @@ def record_cancelled(storage: Storage, study: str) -> None:
     """Mark the trials that a person interrupted; the next run goes on with them."""
     for row in tables.read(storage, study, "trials").to_pylist():
         if row["status"] == "running":
-            row |= {"status": "cancelled", "ended": datetime.now(UTC)}
+            row |= {"status": "cancelled", **_ends_now(row)}
             tables.write(storage, study, "trials", [row])
 
 
@@ -63,9 +68,13 @@ def failure(storage: Storage, study: str, trial_id: str) -> str | None:
     return None
 
 
-def trial_row(trial: Trial, origin: Origin, workers: int) -> dict[str, Any]:
+def trial_row(
+    trial: Trial, origin: Origin, workers: int, price: Money | None = None
+) -> dict[str, Any]:
     """The row of a trial that starts now."""
+    priced = {} if price is None else {"price_per_hour": price.amount, "currency": price.currency}
     return {
+        **priced,
         "trial_id": trial.trial_id,
         "role": trial.role,
         "arm": trial.arm,
@@ -82,8 +91,22 @@ def trial_row(trial: Trial, origin: Origin, workers: int) -> dict[str, Any]:
         "versions": json.dumps(dict(origin.versions), sort_keys=True),
         "command": origin.command,
         "workers": workers,
+        "seconds": 0.0,
         "started": datetime.now(UTC),
     }
+
+
+def seconds_since(started: datetime) -> float:
+    """Of an attempt that began then and goes on."""
+    return max(0.0, (datetime.now(UTC) - started).total_seconds())
+
+
+def _ends_now(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row gets when its attempt ends. One that was killed with an earlier run has not run
+    since: it keeps the seconds of its last row."""
+    started = row.get("started")
+    took = {"seconds": seconds_since(started)} if started and started >= _PROCESS_BEGAN else {}
+    return {"ended": datetime.now(UTC), **took}
 
 
 def best_values(scores: list[dict[str, Any]], trial_id: str, epoch: int | None) -> dict[str, float]:

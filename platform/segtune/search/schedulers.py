@@ -31,7 +31,7 @@ from segtune.study.scores import scores
 from segtune.study.space import corners, distributions
 from segtune.study.spec import Search
 from segtune.study.stopping import EPOCHS, EVERY, Asha, first_decision
-from segtune.study.trial import Trial
+from segtune.study.trial import PackedTrial
 
 CONTINUE, STOP = str(TrialScheduler.CONTINUE), str(TrialScheduler.STOP)
 PAUSE = str(TrialScheduler.PAUSE)
@@ -114,7 +114,7 @@ class EpochScheduler(FIFOScheduler):
         return state
 
     def _decision(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
-        config = trial.config["trial"].config
+        config = trial.config["trial"].unpack().config
         metrics = epoch_metrics(config, result)
         if metrics is None:
             return CONTINUE
@@ -199,5 +199,5 @@ def epoch_metrics(config: Any, result: Mapping[str, Any]) -> dict[str, float] | 
 
 
 def _known(trial: Any) -> _Known:
-    ours: Trial = trial.config["trial"]
+    ours: PackedTrial = trial.config["trial"]
     return _Known(ours.trial_id)

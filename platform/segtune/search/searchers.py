@@ -28,7 +28,7 @@ from segtune.study.overrides import Changes
 from segtune.study.scores import scores
 from segtune.study.space import suggest
 from segtune.study.spec import Search
-from segtune.study.trial import Trial
+from segtune.study.trial import PackedTrial, Trial
 
 
 class ListSearcher(Searcher):
@@ -42,7 +42,7 @@ class ListSearcher(Searcher):
         """The next trial; `FINISHED` after the last."""
         if not self._trials:
             return Searcher.FINISHED  # type: ignore[return-value]  # how Ray spells the end
-        return {"trial": self._trials.popleft()}
+        return {"trial": PackedTrial.of(self._trials.popleft())}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -138,7 +138,7 @@ class OptunaSearcher(Searcher):
             return Searcher.FINISHED  # type: ignore[return-value]
         self._handed_out += 1
         self._running[trial_id] = running
-        return {"trial": running.trial}
+        return {"trial": PackedTrial.of(running.trial)}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Tell Optuna what an epoch reached, where there is one objective."""

@@ -5,8 +5,10 @@ catalog          Find a study: by its name in `search_spaces/`, or in a user's o
 costs            What a trial cost, as numbers that a search can minimize or limit.
 definition       The definition of a study as plain values, and whether a later one is the same
                  study grown.
+money            Amounts of money with their currency, and budgets.
 overrides        Change a configuration by dotted fields, lay it out flat, and name what it
                  computes.
+part             Part of an ablation: some of its arms, some of its seeds.
 plugins          A user's file whose classes a study uses: loaded here, and wherever its trials run.
 rates            Learning rates that are far from the head's: mostly a method's own, on a preset of
                  another scale.

@@ -60,21 +60,22 @@ def needed(config: Any) -> tuple[PluginFile, ...]:
         config: a dataclass. Names of what it uses besides its own fields' classes (metrics, say) it
             may give by a method `modules()`.
     """
-    names = {*_modules_of(config)}
+    names = {*modules_of(config)}
     offered = getattr(config, "modules", None)
     if offered is not None:
         names |= set(offered())
     return tuple(file for name, file in _loaded.items() if name in names)
 
 
-def _modules_of(config: Any) -> Iterable[str]:
+def modules_of(config: Any) -> Iterable[str]:
+    """Names of the modules that a configuration's classes, and those of its parts, come from."""
     yield type(config).__module__
     if isinstance(config, tuple):
         for one in config:
-            yield from _modules_of(one)
+            yield from modules_of(one)
     elif is_dataclass(config):
         for field in fields(config):
-            yield from _modules_of(getattr(config, field.name))
+            yield from modules_of(getattr(config, field.name))
 
 
 def _execute(file: PluginFile, filename: str) -> ModuleType:

@@ -1,7 +1,10 @@
 """One training of a study: a complete frozen value, with its name and its place in the study."""
 
+import pickle
 import re
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
 from segtune.study import plugins
@@ -33,6 +36,52 @@ class Trial:
         """A trial takes along the user's files that its configuration's classes come from. What
         makes the empty trial runs before its values are read, so the files are loaded by then."""
         return _empty_trial, (plugins.needed(self.config),), vars(self)
+
+
+@dataclass(frozen=True)
+class PackedTrial:
+    """A trial on its way to the process that trains it.
+
+    Those that only pass it on, as Ray's own do, would otherwise import all that its configuration
+    is made of: seconds of torch and segcore in each of them.
+    """
+
+    trial_id: str
+    content: bytes
+    imports: tuple[str, ...]
+    """Modules that its training imports; a process that others are forked from does so once."""
+
+    @classmethod
+    def of(cls, trial: Trial) -> "PackedTrial":
+        """Pack a trial."""
+        imports = tuple(dict.fromkeys(_imports(trial.config)))
+        return cls(trial.trial_id, pickle.dumps(trial), imports)
+
+    def unpack(self) -> Trial:
+        """The trial, as it was packed in a process of this run."""
+        trial: Trial = pickle.loads(self.content)
+        return trial
+
+
+def _imports(config: Any) -> Iterable[str]:
+    for name in plugins.modules_of(config):
+        if not name.startswith(plugins.PREFIX):  # a user's file, which the trial brings along
+            yield name
+    yield from _libraries(config)
+
+
+def _libraries(config: Any) -> Iterable[str]:
+    """What the classes of a configuration import only when they build: `LIBRARIES` of a module, if
+    it has that. Of its fields, those that it calls `unread` build nothing."""
+    yield from getattr(sys.modules[type(config).__module__], "LIBRARIES", ())
+    if isinstance(config, tuple):
+        for one in config:
+            yield from _libraries(one)
+    elif is_dataclass(config):
+        unread = getattr(config, "unread", ())
+        for field in fields(config):
+            if field.name not in unread:
+                yield from _libraries(getattr(config, field.name))
 
 
 def _empty_trial(files: tuple[plugins.PluginFile, ...]) -> Trial:

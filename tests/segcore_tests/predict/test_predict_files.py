@@ -98,12 +98,13 @@ def test_a_folder_of_images(
     for stage in ("decode", "preprocess", "network", "post", "write"):
         assert stage in shown
     suffixes = {"contours": "json"}
-    assert files(here / "predictions") == sorted(
+    of_each = {
         f"{kind}/frame{n}.{suffixes.get(kind, 'png')}"
         for kind in KINDS
-        if kind != "maps"  # this network draws none
+        if kind not in ("maps", "coco")  # this network draws no maps
         for n in range(5)
-    )
+    }
+    assert {*files(here / "predictions")} == of_each | {"coco/instances_default.json"}
     predictor = Predictor.load(checkpoint, device="cpu")
     for n in range(5):
         image = cv2.imread(f"images/frame{n}.jpg", cv2.IMREAD_COLOR_RGB)
@@ -137,8 +138,10 @@ def test_a_video(checkpoint: Path, here: Path) -> None:
     assert files(out) == sorted(
         [f"contours/scene/{n}.json" for n in names]
         + [f"{kind}/scene/{n}.png" for n in names for kind in ("depth", "masks")]
-        + ["overlays/scene.mp4"]
+        + ["overlays/scene.mp4", "coco/scene/instances_default.json"]
     )
+    coco = json.loads((out / "coco" / "scene" / "instances_default.json").read_text())
+    assert [i["file_name"] for i in coco["images"]] == [f"frame_{n}.png" for n in names]
     assert not list(out.rglob(".*"))
     overlays, originals = decoded(out / "overlays" / "scene.mp4"), decoded(here / "scene.mp4")
     assert len(overlays) == 7
@@ -273,7 +276,9 @@ def test_depth_of_a_network_that_sees_none(here: Path, capsys: pytest.CaptureFix
     assert "looks at no depth maps" in capsys.readouterr().err
     assert files(here) == before
     assert main(["predict", "rgb", "images"]) == 0
-    assert {p.name for p in (here / "predictions").iterdir()} == {"masks", "overlays", "contours"}
+    assert {p.name for p in (here / "predictions").iterdir()} == {
+        *("masks", "overlays", "contours", "coco"),
+    }
 
 
 def test_a_checkpoint_that_is_none(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -307,6 +312,10 @@ def test_an_interruption_leaves_whole_files_alone(checkpoint: Path, here: Path) 
     outputs = Outputs(here / "out", KINDS)
     with pytest.raises(KeyboardInterrupt):
         predict_files(predictor, images, videos, outputs, batch_size=1, advance=interrupt(8))
+    coco = here / "out" / "coco" / "instances_default.json"
+    written = [image["file_name"] for image in json.loads(coco.read_text())["images"]]
+    assert written == [f"frame{n}.jpg" for n in range(4)]
+    coco.unlink()
     assert {Path(name).stem for name in files(here / "out")} == {f"frame{n}" for n in range(4)}
     assert not list((here / "out").rglob(".*"))
     for mask in (here / "out" / "masks").iterdir():

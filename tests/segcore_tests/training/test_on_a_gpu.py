@@ -28,7 +28,7 @@ from segcore.training import checkpoint
 from segcore.training.casts import hold_frozen
 from segcore.training.events import Seconds
 from segcore.training.loop import Training
-from segcore.training.runtime import Runtime
+from segcore.training.runtime import Runtime, limit_memory
 from segcore.training.schedule import Schedule
 
 
@@ -180,3 +180,16 @@ def test_the_largest_microbatch_that_fits_is_tried_once(
         assert len(tried) == 3
         assert [len(part) for part in training._share(range(5))] == [2, 2, 1]
     assert Training(config, Runtime()).microbatch_size == 1
+
+
+@pytest.mark.parametrize(("share", "limits"), [(0.25, [0.25]), (1, []), (2, [])])
+def test_who_shares_a_gpu_takes_its_share_of_the_memory(
+    share: float, limits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_limits: list[float] = []
+    monkeypatch.setattr(
+        "torch.cuda.set_per_process_memory_fraction", lambda share, device: set_limits.append(share)
+    )
+    limit_memory(torch.device("cuda:0"), share)
+    limit_memory(torch.device("cpu"), share)
+    assert set_limits == limits

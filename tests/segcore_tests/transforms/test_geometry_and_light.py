@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from segcore.data.dataset import Sample
-from segcore.transforms import geometry, light
+from segcore.transforms import LARGEST_SHIFT, geometry, light
 from segcore.transforms.smoke import Smoke
 
 
@@ -41,12 +41,12 @@ def test_an_elastic_deformation_never_folds_nor_shows_the_outside() -> None:
     )
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        field = geometry.displacement(rng, (60, 90), shift=geometry.LARGEST_SHIFT)[0].numpy()
+        field = geometry.displacement(rng, (60, 90), shift=LARGEST_SHIFT)[0].numpy()
         # In the units of torchvision's `elastic` a pixel is 2 / 90 wide and 2 / 60 high.
         du_dy, du_dx = np.gradient(field[..., 0] * 45)
         dv_dy, dv_dx = np.gradient(field[..., 1] * 30)
         worst = min(worst, float(((1 + du_dx) * (1 + dv_dy) - du_dy * dv_dx).min()))
-        out = geometry.deformed(ones, np.random.default_rng(seed), shift=geometry.LARGEST_SHIFT)
+        out = geometry.deformed(ones, np.random.default_rng(seed), shift=LARGEST_SHIFT)
         assert out.labels_HW.all()
         assert (out.image_HW3 == 255).all()
     assert 0 < worst < 0.9

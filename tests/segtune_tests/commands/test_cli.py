@@ -347,7 +347,7 @@ def test_a_part_is_what_is_left_of_it(
     def no_ray(*_: object) -> None:
         raise ValueError("Ray would start")
 
-    monkeypatch.setattr("segtune.execution.runner.cluster", no_ray)
+    monkeypatch.setattr("segtune.execution.ray_cluster.cluster", no_ray)
     for more in (["--arms", "lora", "full"], ["--seeds", "0"], []):
         assert main(["run", "mine.py", *more]) == 2
         assert "Ray would start" in capsys.readouterr().err

@@ -126,7 +126,6 @@ def test_a_trial_in_any_storage_keeps_its_scores_there(
     row = {"trial_id": "lora-s0", "attempt": 1, "arm": "lora", "seed": 0, "status": "finished"}
     tables.write(storage, "mine", "trials", [row])
     trial = storage / "mine" / "train" / "lora-s0"
-    (checkpoint / "last.pt").write_bytes(b"")
     for file in checkpoint.iterdir():
         (trial / "epoch-3" / file.name).write(file.read_bytes())
     found = scored(capsys, str(trial), *data, "--metrics", "dice.per_case")

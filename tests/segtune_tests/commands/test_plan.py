@@ -52,7 +52,7 @@ def planned(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]
 
 def test_a_plan_from_a_stated_spread(capsys: pytest.CaptureFixture[str]) -> None:
     found = planned(capsys, *STATED, "--patients", "20", "--hours-per-trial", "0.5",
-                    "--price-per-hour", "2", "--difference", "0.02")  # fmt: skip
+                    "--price-per-hour", "2EUR", "--difference", "0.02")  # fmt: skip
     [arm] = found["arms"]
     advised = arm["seeds"]["number"]
     assert arm["seeds"] == {"number": advised, "low": advised, "high": advised}
@@ -62,7 +62,10 @@ def test_a_plan_from_a_stated_spread(capsys: pytest.CaptureFixture[str]) -> None
     # Three arms with each seed, and two tuning trials of each.
     assert rows[advised]["trials"] == 3 * advised + 6
     assert rows[advised]["hours"] == pytest.approx(0.5 * rows[advised]["trials"])
-    assert rows[advised]["money"] == pytest.approx(rows[advised]["trials"])
+    assert rows[advised]["money"] == {
+        "amount": pytest.approx(rows[advised]["trials"]),
+        "currency": "EUR",
+    }
     powers = [row["power"]["20"] for row in found["table"]]
     assert powers == sorted(powers)
 
@@ -134,7 +137,7 @@ def test_all_faults_at_once(capsys: pytest.CaptureFixture[str]) -> None:
         (("--metric", "assd"), "the study has no margin for assd"),
         (("--verdict", "better"), "say how much better with --difference D"),
         (("--truth", "-0.02"), "would not be true there"),
-        ((*STATED, "--price-per-hour", "2"), "add --hours-per-trial"),
+        ((*STATED, "--price-per-hour", "2EUR"), "add --hours-per-trial"),
         (("--seed-sd", "0", "--patient-sd", "0"), "where nothing varies there is no test"),
     ],
 )

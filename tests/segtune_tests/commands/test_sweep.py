@@ -14,7 +14,7 @@ from support.report_tables import write_ablation
 from support.sweep_cases import Case, cases
 
 from segtune.cli import main
-from segtune.execution import runner
+from segtune.execution import ray_cluster
 
 CASES = cases()
 REACHED = "all was in order, and Ray would start"
@@ -49,7 +49,7 @@ def prepared(
     folder = tmp_path_factory.mktemp("sweep")
     monkeypatch.chdir(folder)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(runner, "cluster", no_ray)
+    monkeypatch.setattr(ray_cluster, "cluster", no_ray)
     for name, content in case.files.items():
         Path(name).write_bytes(content)
     if case.spoil is not None:

@@ -11,7 +11,8 @@ import pytest
 from filelock import FileLock
 
 from segtune.cli import main
-from segtune.execution.lock import HOLDER, LOCK, AlreadyRunning, only_run
+from segtune.execution.lock import AlreadyRunning, only_run
+from segtune.execution.lock.one_run import HOLDER, LOCK
 
 HOLD = textwrap.dedent("""
     import sys, time

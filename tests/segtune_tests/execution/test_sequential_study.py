@@ -33,7 +33,7 @@ def _run(storage: Path, values: Sequence[float], monkeypatch: pytest.MonkeyPatch
     def start(*given: object) -> None:
         raise Started
 
-    monkeypatch.setattr(runner, "check_data_and_weights", start)
+    monkeypatch.setattr("segtune.execution.order.check_data_and_weights", start)
     observer = CompositeObserver()
     return runner.run(STUDY, "known", storage, Resources(), observer, undecided=undecided).ran
 

@@ -22,15 +22,14 @@ from segcore.training.events import Evaluation
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
 from segtune.execution import checkpoints, subprocess_trainer, worker
-from segtune.execution.recorder import Metrics
+from segtune.execution.job import Job, Metrics, trial_folder
 from segtune.execution.subprocess_trainer import ProcessDied, TrainingProcess, _death
-from segtune.execution.worker import Job
 from segtune.results import tables
 from segtune.results.provenance import find_origin
 from segtune.results.storage import Place, Storage
 from segtune.results.trial_rows import record_pruned, trial_row
 from segtune.study.overrides import apply
-from segtune.study.trial import Trial
+from segtune.study.trial import PackedTrial, Trial
 
 pytestmark = pytest.mark.usefixtures("bucket")  # before what trainings are forked from begins
 EPOCHS = 3
@@ -48,7 +47,7 @@ def job(storage: Storage, scenes: Path, name: str = "a-s0", patience: float = 60
         schedule=Schedule(epochs=EPOCHS, batch_size=4, warmup_steps=1),
     )
     trial = Trial(name, "arm", 0, apply(config, {"method": "frozen"}), {}, "a")
-    return Job(trial, "study", storage, find_origin(), patience, gpus=0)
+    return Job(PackedTrial.of(trial), "study", storage, find_origin(), patience, gpus=0)
 
 
 @pytest.fixture
@@ -109,8 +108,11 @@ def test_a_killed_training_goes_on_from_its_checkpoint(
         (r["split"], r["sample_id"], r["class_name"], r["metric"], r["protocol"]) for r in images
     }
     assert len(keys) == len(images)
-    folder = checkpoints.trial_folder(storage, "study", "a-s0")
-    assert [p.name for p in folder.folders()] == ["epoch-3"]
+    folder = trial_folder(storage, "study", "a-s0")
+    (kept,) = folder.folders()
+    assert kept.name == "epoch-3"
+    used = {"best.safetensors", "config.json"}
+    assert {file.name for file in kept.files()} == used, "nothing will go on from it"
 
 
 def test_a_frozen_training_is_killed_and_goes_on(
@@ -227,7 +229,7 @@ def test_stopped_between_epochs_it_leaves_everything_whole(
     started.next()
     started.end()
     assert {r["epoch"] for r in rows(storage, "steps")} == {1}
-    folder = checkpoints.trial_folder(storage, "study", "a-s0")
+    folder = trial_folder(storage, "study", "a-s0")
     assert checkpoints.newest(folder) == folder / "epoch-1"
 
 
@@ -253,11 +255,16 @@ def test_out_of_memory_says_what_to_do(
 
 
 def test_a_half_written_checkpoint_is_not_gone_on_from(tmp_path: Path) -> None:
-    (tmp_path / "epoch-2").mkdir()
-    (tmp_path / "epoch-1").mkdir()
-    (tmp_path / "epoch-1" / "last.pt").touch()
-    assert checkpoints.newest(Place.of(tmp_path)) == Place.of(tmp_path) / "epoch-1"
-    assert checkpoints.newest(Place.of(tmp_path / "nothing")) is None
+    folder = Place.of(tmp_path)
+    (folder / "epoch-2" / "last.pt").write(b"")
+    (folder / "epoch-1" / "last.pt").write(b"")
+    (folder / "epoch-1" / "config.json").write(b"")
+    assert checkpoints.newest(folder) == folder / "epoch-1"
+    assert checkpoints.newest(folder, to_go_on=True) == folder / "epoch-1"
+    checkpoints.end(folder)
+    assert checkpoints.newest(folder) == folder / "epoch-1"
+    assert checkpoints.newest(folder, to_go_on=True) is None
+    assert checkpoints.newest(folder / "nothing") is None
 
 
 def test_a_checkpoint_stays_until_the_next_is_whole(tmp_path: Path, scenes: Path) -> None:
@@ -265,7 +272,7 @@ def test_a_checkpoint_stays_until_the_next_is_whole(tmp_path: Path, scenes: Path
         (folder / "last.pt").touch()
         raise OSError(28, "No space left on device")
 
-    evaluations = list(train(job(tmp_path, scenes).trial.config, Runtime()))
+    evaluations = list(train(job(tmp_path, scenes).trial.unpack().config, Runtime()))
     folder = Place.of(tmp_path / "c")
     checkpoints.keep(evaluations[0], folder)
     with pytest.raises(OSError, match="No space left"):
@@ -287,7 +294,7 @@ def small_files(size: int) -> Iterator[None]:
 
 
 def test_a_disk_that_takes_no_more_says_so_and_nothing_stays(tmp_path: Path, scenes: Path) -> None:
-    evaluation = next(iter(train(job(tmp_path, scenes).trial.config, Runtime())))
+    evaluation = next(iter(train(job(tmp_path, scenes).trial.unpack().config, Runtime())))
     folder = tmp_path / "c"
     with (
         small_files(50_000),
@@ -308,7 +315,7 @@ def test_where_a_trial_comes_from_is_in_its_row(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("SEGTUNE_GIT_COMMIT", "abc123")
     monkeypatch.setenv("SEGTUNE_STUDY_COMMIT", "def456")
     origin = find_origin()
-    row = trial_row(job(Path("storage"), Path("scenes")).trial, origin, 1)
+    row = trial_row(job(Path("storage"), Path("scenes")).trial.unpack(), origin, 1)
     assert (row["git_commit"], row["study_commit"]) == ("abc123", "def456")
     assert row["command"] == origin.command
 
@@ -326,16 +333,3 @@ def test_what_a_scheduler_stopped_stays_stopped(tmp_path: Path, scenes: Path) ->
     (trial,) = rows(tmp_path, "trials")
     assert (trial["status"], trial["stopped_epoch"]) == ("pruned", 1)
     assert {r["epoch"] for r in rows(tmp_path, "steps")} == {1}
-
-
-@pytest.mark.parametrize(("gpus", "shares"), [(0, []), (0.25, [0.25]), (1, []), (2, [])])
-def test_a_trial_with_a_share_of_a_gpu_takes_that_share_of_its_memory(
-    gpus: float, shares: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    limits: list[float] = []
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr(
-        "torch.cuda.set_per_process_memory_fraction", lambda share, device: limits.append(share)
-    )
-    runtime = subprocess_trainer.runtime_of(replace(job("anywhere", Path("scenes")), gpus=gpus))
-    assert (runtime.device.type, limits) == ("cuda" if gpus else "cpu", shares)

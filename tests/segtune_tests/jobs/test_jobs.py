@@ -17,8 +17,8 @@ import ray
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient, JobType
 
 from segtune.cli import _parser, main
+from segtune.execution.ray_cluster import authorization
 from segtune.jobs import job as jobs
-from segtune.jobs.connect import authorization
 from segtune.jobs.request import Request
 from segtune.jobs.upload import archive, check_size
 from segtune.study.overrides import SpecError
@@ -191,13 +191,14 @@ def test_every_option_reaches_the_job() -> None:
         *("--set", "data.patient=^(a b)", "--workers", "2", "--cpus-per-worker", "3"),
         *("--gpus-per-worker", "0.5", "--concurrent", "4", "--num-samples", "+9"),
         *("--patience", "7", "--arms", "a", "b", "--seeds", "1", "2", "--log", "mlflow"),
+        *("--price-per-hour", "1234.5678EUR", "--budget", "0.25h"),
     ]
     args = _parser().parse_args(["submit", *given, "--address", "http://a"])
     request = Request("n", "/far/away/mine.py", "/shared", run_options(args), "python3")
     python, m, segtune, *words = shlex.split(request.entrypoint)
     assert (python, m, segtune) == ("python3", "-m", "segtune")
     ran, asked = (vars(_parser().parse_args(w)) for w in (words, ["run", *given]))
-    assert ran.pop("study") == "studies/mine.py"
+    assert ran.pop("study") == ["studies/mine.py"]
     asked.pop("study")
     assert ran == asked
     default = vars(_parser().parse_args(["run", "x"]))

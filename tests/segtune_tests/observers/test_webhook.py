@@ -99,7 +99,8 @@ def test_every_end_of_a_run_is_told(
             raise KeyboardInterrupt
         return runner.Outcome(0, ("frozen-s0",) if ends == "failed" else (), 2)
 
-    monkeypatch.setattr(runner, "run", run)
+    monkeypatch.setattr("segtune.execution.order.look_over", lambda *_: None)
+    monkeypatch.setattr(runner, "train", run)
     with listening() as (url, told):
         monkeypatch.setenv("SEGTUNE_NOTIFY", url)
         args = _parser().parse_args(["run", "demo", "--storage", str(tmp_path)])

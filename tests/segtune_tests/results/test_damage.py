@@ -107,7 +107,7 @@ def test_a_run_trains_what_is_lost(storage: Path, monkeypatch: pytest.MonkeyPatc
     def start(*given: object) -> None:
         raise Started
 
-    monkeypatch.setattr(runner, "check_data_and_weights", start)
+    monkeypatch.setattr("segtune.execution.order.check_data_and_weights", start)
 
     def run() -> int:
         asked = Resources(), CompositeObserver()

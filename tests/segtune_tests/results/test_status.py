@@ -90,6 +90,26 @@ def test_a_running_trial_at_its_best_epoch_and_its_own_pace(tmp_path: Path) -> N
     assert trial.memory_bytes == 10**9 + 4
 
 
+def test_what_a_trial_uses_of_its_machine(tmp_path: Path) -> None:
+    begin(tmp_path)
+    train(tmp_path, "frozen-s0", range(1, 3))
+    assert seen(tmp_path)["frozen-s0"].cpus_used is None
+    assert "CPUs" not in shown(read_status(tmp_path, "mine", NOW), 120)
+    machine = {"cpus_used": 1.74, "gpu_utilisation": 0.83, "gpu_memory_bytes": 12_300_000_000}
+    for trial_id, used in (("frozen-s1", {"cpus_used": 0.5}), ("lora-s0", machine)):
+        train(tmp_path, trial_id, range(1, 3))
+        steps = tables.read(tmp_path, "mine", "steps", trial_id=trial_id).to_pylist()
+        tables.write(tmp_path, "mine", "steps", [row | used for row in steps])
+    trial = seen(tmp_path)["lora-s0"]
+    assert {name: getattr(trial, name) for name in machine} == machine
+    assert isinstance(trial.gpu_memory_bytes, int)
+    text = shown(read_status(tmp_path, "mine", NOW), 120)
+    rows = {words[0]: words for words in map(str.split, text.splitlines()) if words}
+    assert " ".join(rows["trial"]).endswith("memory CPUs GPU GPU mem try")
+    assert " ".join(rows["lora-s0"]).endswith("1.0 GB 1.7 83 % 12.3 GB 1")
+    assert " ".join(rows["frozen-s1"]).endswith("1.0 GB 0.5 - - 1")
+
+
 def test_the_whole_definition_is_counted(tmp_path: Path) -> None:
     begin(tmp_path, tune={"lora": {"optim.lr": [1, 2, 3]}})
     train(tmp_path, "frozen-s0", range(1, 11), status="finished")

@@ -9,14 +9,16 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from pyarrow.fs import LocalFileSystem
 
 from segtune.cli import main
 from segtune.doctor.storage import check_storage
-from segtune.execution import lock
-from segtune.execution.checkpoints import on_this_machine, trial_folder
-from segtune.execution.lock import AlreadyRunning, only_run
+from segtune.execution.checkpoints import on_this_machine
+from segtune.execution.job import trial_folder
+from segtune.execution.lock import AlreadyRunning, lease, only_run
 from segtune.execution.preflight import check_store
 from segtune.report.serve import fingerprint
 from segtune.results import study_file, tables
@@ -69,9 +71,105 @@ def test_names_of_storages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert str(Place.of("s3://b/c?region=eu-west-1") / "d") == "s3://b/c/d?region=eu-west-1"
     assert Place.of("s3://b/c/").local is None
     assert str(Place.of("/tmp/a?b") / "c") == "/tmp/a?b/c"
-    for wrong in ("gs://b/c", Path("s3://b/c"), "s3://", "s3:///c", "s3://b/c#d"):
-        with pytest.raises(ValueError, match=r"give a folder, or s3://BUCKET/FOLDER"):
+    assert Place.of("gs://b/c/").store == Place.of("gcs://b").store
+    assert Place.of("abfs://c@a.dfs.core.windows.net/x").local is None
+    for wrong in (Path("s3://b/c"), "s3://", "s3:///c", "s3://b/c#d"):
+        with pytest.raises(ValueError, match=r"give s3://BUCKET/FOLDER"):
             Place.of(wrong)
+    for wrong, form in (("gs://", "gs://BUCKET"), ("abfs:///x", "abfs://CONTAINER@ACCOUNT"),
+                        ("hdfs:///x", "hdfs://HOST"), ("ftp://h/x", "a folder, or s3://BUCKET"),
+                        ("https://b/c", "abfs://CONTAINER")):  # fmt: skip
+        with pytest.raises(ValueError, match=f"can't be kept under {wrong}: give .*{form}"):
+            Place.of(wrong)
+
+
+def test_a_file_uri_is_a_folder(tmp_path: Path) -> None:
+    given = f"file://{tmp_path}/with%20room"
+    assert Place.of(given) == Place.of(f"file://localhost{tmp_path}/with room")
+    assert Place.of(given).local == tmp_path / "with room"
+    for wrong in ("file://elsewhere/x", "file:///x?a=b"):
+        with pytest.raises(ValueError, match="give file:///FOLDER"):
+            Place.of(wrong)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://me:hidden@b/c",
+        "abfs://c:hidden@a.dfs.core.windows.net/x",
+        "abfs://c@a.dfs.core.windows.net/x?client_id=i&client_secret=hidden",
+    ],
+)
+def test_a_password_is_refused_and_not_repeated(uri: str) -> None:
+    with pytest.raises(ValueError, match="a password does not belong there") as refused:
+        Place.of(uri)
+    assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("s3://b/x?nonsense=1", "pyarrow can't open .*nonsense.*AWS_ACCESS_KEY_ID"),
+        ("gs://b/x?nonsense=1", "pyarrow can't open .*nonsense.*GOOGLE_APPLICATION_CREDENTIALS"),
+        ("abfs://c/x", "pyarrow can't open .*account name.*AZURE_CLIENT_ID"),
+        (
+            "gs://anonymous@b/x?endpoint_override=127.0.0.1:9&scheme=http&retry_limit_seconds=0.1",
+            "can't write to gs://.*connect to server.*GOOGLE_APPLICATION_CREDENTIALS",
+        ),
+    ],
+)
+def test_a_store_that_can_not_be_opened_or_reached_says_so_in_seconds(uri: str, told: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(SpecError, match=told) as refused:
+        check_store(Place.of(uri))
+    assert len(refused.value.faults) == 1
+    assert len(str(refused.value)) < 700
+    assert "\n" not in str(refused.value)
+    assert time.monotonic() - began < 10
+    with pytest.raises(OSError, match=r"b/x|c/x"):
+        Place.of(uri).folders()
+
+
+def test_googles_client_is_told_to_give_up() -> None:
+    filesystem = Place.of("gs://anonymous@b/x").filesystem
+    assert filesystem == Place.of("gs://anonymous@b/x?retry_limit_seconds=5").filesystem
+    assert filesystem != Place.of("gs://anonymous@b/x?retry_limit_seconds=6").filesystem
+
+
+def test_without_java_hdfs_says_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_driver(uri: str) -> None:
+        raise OSError("Unable to load libjvm\ndlopen(/usr/lib/...) failed")
+
+    monkeypatch.setattr("segtune.results.storage.FileSystem", SimpleNamespace(from_uri=no_driver))
+    with pytest.raises(
+        SpecError, match=r"Unable to load libjvm\. Every node needs Java"
+    ) as refused:
+        check_store(Place.of("hdfs://nowhere:9000/x"))
+    assert "dlopen" not in str(refused.value)
+
+
+def test_where_a_file_grows_in_sight_it_is_renamed_into_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = (LocalFileSystem(), str(tmp_path / "x"))  # in the place of HDFS
+    monkeypatch.setattr("segtune.results.storage._opened", lambda root: opened)
+    file = Place.of("hdfs://host:9000/x") / "tables" / "a.parquet"
+    moved: list[Path] = []
+    move = LocalFileSystem.move
+
+    class Watched(LocalFileSystem):  # type: ignore[misc]  # pyarrow has no types
+        def move(self, source: str, target: str) -> None:
+            moved.append(Path(source))
+            assert Path(source).read_bytes() == b"two"
+            assert Path(target).read_bytes() == b"one", "a reader sees the whole one before"
+            move(self, source, target)
+
+    file.write(b"one")
+    opened = (Watched(), str(tmp_path / "x"))
+    file.write(b"two")
+    assert (file.read(), len(moved)) == (b"two", 1)
+    assert [f.name for f in (Place.of("hdfs://host:9000/x") / "tables").files()] == ["a.parquet"]
+    assert not moved[0].exists()
 
 
 def test_files_that_need_a_file_system_lie_on_one(
@@ -127,11 +225,11 @@ def test_a_table_is_read_whole_while_it_is_rewritten(storage: Place) -> None:
 
 def test_a_checkpoint_in_a_store_is_an_epochs_or_a_trials(bucket: str, tmp_path: Path) -> None:
     trial = trial_folder(f"s3://{bucket}/{tmp_path.name}", "s", "a-s0")
-    (trial / "epoch-1" / "last.pt").write(b"one")
+    (trial / "epoch-1" / "config.json").write(b"one")
     (trial / "epoch-2" / "best.safetensors").write(b"half")
     for given in (trial, trial / "epoch-1"):
         with on_this_machine(given) as folder:
-            assert (folder / "last.pt").read_bytes() == b"one"
+            assert (folder / "config.json").read_bytes() == b"one"
     with (
         pytest.raises(ValueError, match="give a trial's folder"),
         on_this_machine(Place.of("s3://studies")),
@@ -170,15 +268,15 @@ def test_a_run_that_was_killed_elsewhere_holds_a_store_no_longer_than_said(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = Place.of(f"s3://{bucket}/{tmp_path.name}")
-    other = storage / "demo" / lock.RUNS / "elsewhere+1+1"
+    other = storage / "demo" / lease.RUNS / "elsewhere+1+1"
     other.write(b"process 1 on elsewhere")
     with pytest.raises(AlreadyRunning, match="process 1 on elsewhere.*wait 60 seconds"):  # noqa: SIM117
         with only_run(storage, "demo"):
             pass
-    assert (storage / "demo" / lock.RUNS).files() == [other], "who gave way left nothing"
-    monkeypatch.setattr(lock, "GONE", timedelta(seconds=-1))
+    assert (storage / "demo" / lease.RUNS).files() == [other], "who gave way left nothing"
+    monkeypatch.setattr(lease, "GONE", timedelta(seconds=-1))
     with only_run(storage, "demo"):
-        assert other not in (storage / "demo" / lock.RUNS).files()
+        assert other not in (storage / "demo" / lease.RUNS).files()
 
 
 @pytest.mark.parametrize("in_background", [False, True])
@@ -206,24 +304,24 @@ def test_a_run_that_was_silent_for_too_long_looks_who_took_its_place(
 def _wait_for_its_interruption(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "RENEWED", 0.2)
+    monkeypatch.setattr(lease, "RENEWED", 0.2)
     hours = itertools.count(0, 3600)
     storage = Place.of(f"s3://{bucket}/{tmp_path.name}")
     with pytest.raises(KeyboardInterrupt), only_run(storage, "demo"):  # noqa: PT012
         time.sleep(1)
-        monkeypatch.setattr("segtune.execution.lock.time.time", lambda: next(hours))
+        monkeypatch.setattr("segtune.execution.lock.lease.time.time", lambda: next(hours))
         time.sleep(1)  # nobody did
-        (storage / "demo" / lock.RUNS / "elsewhere+1+1").write(b"process 1 on elsewhere")
+        (storage / "demo" / lease.RUNS / "elsewhere+1+1").write(b"process 1 on elsewhere")
         time.sleep(20)
 
 
 def test_a_run_shows_that_it_lives(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "RENEWED", 0.05)
+    monkeypatch.setattr(lease, "RENEWED", 0.05)
     storage = Place.of(f"s3://{bucket}/{tmp_path.name}")
     with only_run(storage, "demo"):
-        (mine,) = (storage / "demo" / lock.RUNS).files()
+        (mine,) = (storage / "demo" / lease.RUNS).files()
         mine.remove()
         deadline = datetime.now(UTC) + timedelta(seconds=30)
         while not mine.is_file():
@@ -248,5 +346,5 @@ def test_a_store_that_can_not_be_written_to_is_told_at_once(
     assert main(["status", "demo", "--storage", "s3://nowhere/x"]) == 2
     assert "no study 'demo' under s3://nowhere/x" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main(["status", "demo", "--storage", "gs://nowhere/x"])
+        main(["status", "demo", "--storage", "ftp://nowhere/x"])
     assert "s3://BUCKET/FOLDER" in capsys.readouterr().err

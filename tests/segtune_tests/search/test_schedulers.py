@@ -13,7 +13,7 @@ from segtune.search.schedulers import CONTINUE, STOP, EpochScheduler, most_epoch
 from segtune.search.trial_history import LearningCurve, PastTrial
 from segtune.study.spec import Objective, Search
 from segtune.study.stopping import Asha, MedianStopping, Scheduler
-from segtune.study.trial import Trial
+from segtune.study.trial import PackedTrial, Trial
 
 EPOCHS = 9
 
@@ -41,7 +41,7 @@ class TuneTrial:
 
     def __init__(self, name: str) -> None:
         self.trial_id = f"random-{id(self)}"
-        self.config = {"trial": Trial(name, "search", 0, Config(), {})}
+        self.config = {"trial": PackedTrial.of(Trial(name, "search", 0, Config(), {}))}
 
 
 def search(asked: Scheduler | None, **more: Any) -> Search:

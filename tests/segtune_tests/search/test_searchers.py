@@ -43,7 +43,7 @@ def is_finished(suggestion: object) -> bool:
 def trial_of(suggestion: Mapping[str, Any] | None) -> Trial:
     assert suggestion is not None
     assert not is_finished(suggestion)
-    trial: Trial = suggestion["trial"]
+    trial: Trial = suggestion["trial"].unpack()
     return trial
 
 

@@ -71,6 +71,7 @@ def fake_cuda() -> Iterator[FakeCuda]:
     event = type("Event", (_Event,), {"synchronize": lambda self: fake.wait()})
     replaced: list[tuple[str, Any]] = [
         ("torch.cuda._lazy_init", lambda: None),
+        ("torch.cuda.is_current_stream_capturing", lambda: False),
         ("torch.cuda.synchronize", fake.wait),
         ("torch.cuda.Event", event),
         ("torch.cuda.current_stream", lambda *a: None),

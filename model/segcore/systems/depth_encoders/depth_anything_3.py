@@ -9,11 +9,10 @@ project has that transformer, and they are not offered.
 import dataclasses
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 from torch import Tensor
-from transformers import Dinov2Config
 
 from segcore.registry import STRICT
 from segcore.systems.depth_encoders.depth_encoder import DepthEncoderConfig, Source
@@ -30,6 +29,10 @@ from segcore.systems.weights import (
     renamed,
 )
 
+if TYPE_CHECKING:
+    from transformers import Dinov2Config
+
+LIBRARIES = ("transformers.models.dinov2.modeling_dinov2",)
 Size = Literal["nano", "large"]
 BACKBONE = "model.backbone.pretrained."
 """What the encoder's tensors begin with in the authors' file; others are its head's, which is left
@@ -85,7 +88,7 @@ class DepthAnything3Config(DepthEncoderConfig):
         return encoder
 
 
-def encoder_config(size: Size) -> Dinov2Config:
+def encoder_config(size: Size) -> "Dinov2Config":
     """The vision transformer of a size."""
     if size == "nano":
         return backbone_config(96, 4, 3, [4], mask_token=False, side=128, patch=8)

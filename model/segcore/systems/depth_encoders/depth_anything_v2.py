@@ -4,13 +4,11 @@ transformer, by transformers."""
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
-from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
-from transformers.models.dinov2 import Dinov2Backbone
 
 from segcore.registry import STRICT
 from segcore.systems.depth_encoders.depth_encoder import DepthEncoderConfig, Source
@@ -28,6 +26,11 @@ from segcore.systems.weights import (
     refuse_misfits,
 )
 
+if TYPE_CHECKING:
+    from transformers import DepthAnythingConfig, Dinov2Config
+    from transformers.models.dinov2 import Dinov2Backbone
+
+LIBRARIES = ("transformers.models.dinov2.modeling_dinov2",)
 Size = Literal["nano", "small", "base", "large"]
 WIDTHS: Mapping[Size, int] = {"nano": 96, "small": 384, "base": 768, "large": 1024}
 """Channels of the features."""
@@ -39,7 +42,7 @@ _HEADS: Mapping[Size, Mapping[str, Any]] = {
 """What Depth Anything has behind the encoder: it is read, and left out."""
 
 
-def encoder_config(size: Size) -> Dinov2Config:
+def encoder_config(size: Size) -> "Dinov2Config":
     """The vision transformer of a size; those but `nano` are Depth Anything V2's."""
     width = WIDTHS[size]
     if size == "nano":
@@ -50,8 +53,10 @@ def encoder_config(size: Size) -> Dinov2Config:
     return backbone_config(width, 12, width // 64, [3, 6, 9, 12], mask_token=True)
 
 
-def network_config(size: Size) -> DepthAnythingConfig:
+def network_config(size: Size) -> "DepthAnythingConfig":
     """The whole network of a size."""
+    from transformers import DepthAnythingConfig  # seconds, for those who read one alone
+
     return DepthAnythingConfig(
         backbone_config=encoder_config(size), reassemble_hidden_size=WIDTHS[size], **_HEADS[size]
     )
@@ -113,7 +118,7 @@ def read_file(path: Path) -> dict[str, Tensor]:
     return read_safetensors(path)
 
 
-def read_folder(folder: Path, size: Size) -> Dinov2Backbone:
+def read_folder(folder: Path, size: Size) -> "Dinov2Backbone":
     """The encoder in a folder such as Depth-Anything-V2-Small-hf.
 
     Raises:
@@ -127,6 +132,8 @@ def read_folder(folder: Path, size: Size) -> Dinov2Backbone:
     # from_pretrained knows the names of every transformers version. The whole network is read,
     # so that a name is unused only if Depth Anything does not know it.
     read_safetensors(folder / "model.safetensors")  # says what is wrong with a damaged file
+    from transformers import DepthAnythingForDepthEstimation
+
     loaded: Any = DepthAnythingForDepthEstimation.from_pretrained(
         folder,
         config=network_config(size),

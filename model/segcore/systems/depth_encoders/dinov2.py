@@ -3,12 +3,15 @@
 Shape suffixes: B batch, H W image size, L tokens, C channels, h w token grid.
 """
 
+from typing import TYPE_CHECKING
+
 from torch import Tensor
-from transformers import Dinov2Config
-from transformers.models.dinov2 import Dinov2Backbone
 
 from segcore.systems.depth_encoders.depth_encoder import DepthEncoder
 from segcore.systems.pixels import Resampling, Standardise, resize
+
+if TYPE_CHECKING:
+    from transformers import Dinov2Config
 
 SIDE, PATCH = 518, 14
 """Of the image that Depth Anything's encoders see and of the square that becomes one token,
@@ -24,7 +27,7 @@ def backbone_config(
     mask_token: bool,
     side: int = SIDE,
     patch: int = PATCH,
-) -> Dinov2Config:
+) -> "Dinov2Config":
     """A transformer of Depth Anything's.
 
     Args:
@@ -37,6 +40,8 @@ def backbone_config(
         side: of the square image that it sees, pixels.
         patch: side of the square that becomes one token, pixels.
     """
+    from transformers import Dinov2Config  # seconds, for those who build one alone
+
     return Dinov2Config.from_dict(
         {
             "image_size": side,
@@ -55,7 +60,7 @@ def backbone_config(
 class Dinov2DepthEncoder(DepthEncoder):
     """A DINOv2 that sees images of one size."""
 
-    def __init__(self, config: Dinov2Config, resampling: Resampling, *, shifted: bool) -> None:
+    def __init__(self, config: "Dinov2Config", resampling: Resampling, *, shifted: bool) -> None:
         """Begin at random.
 
         Args:
@@ -64,6 +69,8 @@ class Dinov2DepthEncoder(DepthEncoder):
             shifted: whether the class token is kept and the last patch left out.
         """
         super().__init__()
+        from transformers.models.dinov2 import Dinov2Backbone
+
         self.backbone, self.standardise = Dinov2Backbone(config), Standardise()
         side, patch = config.image_size, config.patch_size
         assert isinstance(side, int)

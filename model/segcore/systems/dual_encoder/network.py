@@ -63,6 +63,11 @@ class DualEncoderConfig(SystemConfig):
         self.decoder.check_width(self.rgb.width)
 
     @property
+    def unread(self) -> tuple[str, ...]:
+        """Fields of which nothing is built."""
+        return ("depth",) if self.fusion.mode == "rgb_only" else ()
+
+    @property
     def needs_depth(self) -> bool:
         """Whether the depth encoder looks at depth maps, not at images."""
         return self.fusion.mode != "rgb_only" and self.depth.source == "map"

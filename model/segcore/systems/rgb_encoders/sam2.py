@@ -11,12 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from pydantic.dataclasses import dataclass
-from sam2.modeling.backbones.hieradet import Hiera
-from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
-from sam2.modeling.position_encoding import PositionEmbeddingSine
 from torch import Tensor, nn
 
 from segcore.registry import STRICT
@@ -34,6 +29,13 @@ from segcore.systems.weights import (
     renamed,
 )
 
+LIBRARIES = (
+    "hydra.utils",
+    "omegaconf",
+    "sam2.modeling.backbones.image_encoder",
+    "sam2.modeling.backbones.hieradet",
+    "sam2.modeling.position_encoding",
+)
 SIZE_MULTIPLE = 32
 """Hiera tiles an 8 x 8 position code over its grid of 4 x 4 pixel patches."""
 
@@ -106,6 +108,11 @@ class Sam2Config(RgbEncoderConfig):
 
 def build_nano() -> nn.Module:
     """A SAM2 image encoder of 1.45 M parameters."""
+    # The package takes a while to import: those who build one alone wait for it.
+    from sam2.modeling.backbones.hieradet import Hiera
+    from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
+    from sam2.modeling.position_encoding import PositionEmbeddingSine
+
     trunk = Hiera(
         embed_dim=32,
         num_heads=1,
@@ -127,6 +134,9 @@ def build_nano() -> nn.Module:
 
 def build_hiera(size: Size) -> nn.Module:
     """One of SAM2.1's image encoders, as the sam2 package describes it."""
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
     path = resources.files("sam2") / "configs" / "sam2.1" / CONFIGS[size]
     with path.open() as file:
         node = OmegaConf.load(file).model.image_encoder

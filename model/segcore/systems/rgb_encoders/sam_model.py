@@ -8,19 +8,12 @@ import dataclasses
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import (
-    SamConfig,
-    SamMaskDecoderConfig,
-    SamModel,
-    SamPromptEncoderConfig,
-    SamVisionConfig,
-)
 
 from segcore.registry import STRICT
 from segcore.systems.weights import (
@@ -33,6 +26,10 @@ from segcore.systems.weights import (
     renamed,
 )
 
+if TYPE_CHECKING:
+    from transformers import SamModel
+
+LIBRARIES = ("transformers.models.sam.modeling_sam",)
 Size = Literal["nano", "vit_b", "vit_l", "vit_h"]
 _VISION: Mapping[Size, Mapping[str, Any]] = {
     "nano": {
@@ -122,7 +119,7 @@ class SamWeights:
         """Side of a patch, pixels."""
         return PATCHES[self.size]
 
-    def build(self, side: int) -> SamModel:
+    def build(self, side: int) -> "SamModel":
         """The model on the CPU, its weights loaded.
 
         Args:
@@ -136,13 +133,22 @@ class SamWeights:
         return model
 
 
-def build_sam(size: Size, side: int) -> SamModel:
+def build_sam(size: Size, side: int) -> "SamModel":
     """A SAM for square inputs of a size, its weights random.
 
     Args:
         size: of the vision transformer.
         side: of its input, pixels.
     """
+    # Seconds to import: those who build one alone wait for it.
+    from transformers import (
+        SamConfig,
+        SamMaskDecoderConfig,
+        SamModel,
+        SamPromptEncoderConfig,
+        SamVisionConfig,
+    )
+
     width = WIDTHS[size]
     vision = SamVisionConfig(
         image_size=side, output_channels=width, num_pos_feats=width // 2, **_VISION[size]
@@ -193,7 +199,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def load_sam(model: SamModel, tensors: Mapping[str, Tensor], source: str) -> None:
+def load_sam(model: "SamModel", tensors: Mapping[str, Tensor], source: str) -> None:
     """Fill a model from tensors of its names, position codes resized to its own grid.
 
     The absolute code is resized bilinearly, the relative ones of global attention linearly, as

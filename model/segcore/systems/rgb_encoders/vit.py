@@ -8,11 +8,10 @@ import dataclasses
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic.dataclasses import dataclass
-from timm.models import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,6 +26,10 @@ from segcore.systems.weights import (
     renamed,
 )
 
+if TYPE_CHECKING:
+    from timm.models import VisionTransformer
+
+LIBRARIES = ("timm.models",)
 Size = Literal["nano", "uniperceiver_l", "dinov2_s", "dinov2_b", "dinov2_l"]
 _NORM_FIRST: Mapping[str, Any] = {"class_token": False, "pre_norm": True}
 _VIT: Mapping[Size, Mapping[str, Any]] = {
@@ -113,7 +116,7 @@ class VitWeights:
         """Side of a patch, pixels."""
         return int(_VIT[self.size]["patch_size"])
 
-    def build(self, side: int) -> VisionTransformer:
+    def build(self, side: int) -> "VisionTransformer":
         """The transformer on the CPU, its weights loaded.
 
         Args:
@@ -127,13 +130,15 @@ class VitWeights:
         return vit
 
 
-def build_vit(size: Size, side: int) -> VisionTransformer:
+def build_vit(size: Size, side: int) -> "VisionTransformer":
     """A transformer for square inputs of a size, its weights random.
 
     Args:
         size: of the transformer.
         side: of its input, pixels; a multiple of its patch's.
     """
+    from timm.models import VisionTransformer  # a second, for those who build one alone
+
     options = dict(_VIT[size])
     first_norm = options.get("pre_norm", False)
     return VisionTransformer(
@@ -151,7 +156,7 @@ def _dinov2_norm(channels: int, **options: Any) -> nn.LayerNorm:
     return nn.LayerNorm(channels, eps=1e-6, **options)
 
 
-def embed(vit: VisionTransformer, image_B3HW: Tensor) -> Tensor:
+def embed(vit: "VisionTransformer", image_B3HW: Tensor) -> Tensor:
     """The tokens that go into the first block, (B, L, C): a class token first, where there is one.
 
     Args:
@@ -229,7 +234,7 @@ def _from_transformers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def load_vit(vit: VisionTransformer, tensors: Mapping[str, Tensor], source: str) -> None:
+def load_vit(vit: "VisionTransformer", tensors: Mapping[str, Tensor], source: str) -> None:
     """Fill a transformer from tensors of timm's names, its position code resized to its own grid.
 
     The code is resized bicubically and not low-passed, as Uni-Perceiver's authors do; timm would.

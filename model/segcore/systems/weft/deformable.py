@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from transformers.models.mask2former.modeling_mask2former import multi_scale_deformable_attention
 
 from segcore.batch import Size
 
@@ -21,6 +20,10 @@ class DeformableAttention(nn.Module):
     def __init__(self, width: int, *, heads: int, scales: int, points: int, values: int) -> None:
         """`values` channels of what is looked at, all heads together."""
         super().__init__()
+        # Seconds to import: those who build such a network alone wait for it.
+        from transformers.models.mask2former import modeling_mask2former as mask2former
+
+        self._find = mask2former.multi_scale_deformable_attention
         self._heads, self._scales, self._points = heads, scales, points
         self.offsets = nn.Linear(width, heads * scales * points * 2)
         self.weights = nn.Linear(width, heads * scales * points)
@@ -61,7 +64,7 @@ class DeformableAttention(nn.Module):
         where = where_Q2[None, :, None, None, None] + offset / width_height_S12
         # Half precision would move the points, and grid_sample wants values of theirs.
         where = where.float()
-        found_BQC = multi_scale_deformable_attention(
+        found_BQC = self._find(
             value_BLMV.to(where.dtype), list(sizes), where, weight.to(where.dtype)
         )
         out: Tensor = self.out(found_BQC)

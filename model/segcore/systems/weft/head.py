@@ -12,19 +12,13 @@ import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
-from transformers import Mask2FormerConfig
-from transformers.models.mask2former.modeling_mask2former import (
-    Mask2FormerMaskedAttentionDecoderLayer,
-    Mask2FormerPixelDecoder,
-    Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention,
-    Mask2FormerTransformerModule,
-)
 
 from segcore.batch import Size
 from segcore.registry import STRICT
 from segcore.systems.pixels import logits_at
 from segcore.systems.weft.deformable import first_offsets
 
+LIBRARIES = ("transformers.models.mask2former.modeling_mask2former",)
 GROUPS = 32
 """Of every GroupNorm in the pixel decoder."""
 _SMALL = 1e-6
@@ -64,6 +58,13 @@ class QueryHead(nn.Module):
 
     def __init__(self, config: HeadConfig, inputs: int, classes: int) -> None:
         super().__init__()
+        # Seconds to import: those who build such a network alone wait for it.
+        from transformers import Mask2FormerConfig
+        from transformers.models.mask2former.modeling_mask2former import (
+            Mask2FormerPixelDecoder,
+            Mask2FormerTransformerModule,
+        )
+
         told = Mask2FormerConfig(
             feature_size=config.width,
             mask_feature_size=config.width,
@@ -100,6 +101,12 @@ class QueryHead(nn.Module):
 @torch.no_grad()
 def _begin(module: nn.Module) -> None:
     """As Mask2Former begins; transformers does this only for whole models."""
+    from transformers.models.mask2former.modeling_mask2former import (
+        Mask2FormerMaskedAttentionDecoderLayer,
+        Mask2FormerPixelDecoder,
+        Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention,
+    )
+
     for part in module.modules():
         if isinstance(part, Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention):
             begin = first_offsets(part.n_heads, part.n_levels, part.n_points)

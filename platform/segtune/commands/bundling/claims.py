@@ -171,6 +171,8 @@ def _scores(summary: Summary, arm: ArmScores) -> dict[str, JsonValue]:
             out |= _estimate(f"{summary.split} {column.key} {column.measure.protocol}", estimate)
         if (patients := arm.patients.get(column.key)) is not None:
             out |= _patients(f"{summary.split} {column.key}", patients)
+    if arm.cost is not None:
+        out |= _estimate(f"cost of a seed ({summary.currency})", arm.cost)
     return out
 
 

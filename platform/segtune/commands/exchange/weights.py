@@ -69,7 +69,7 @@ def _lines(file: "WeightFile", arms: str) -> Iterator[str]:
     yield f"    licence      {about.licence}"
     path = file.destination
     if path is None or not path.is_file():
-        size = "not known here" if about.megabytes is None else f"about {about.megabytes} MB"
+        size = "see its page" if about.megabytes is None else f"about {about.megabytes} MB"
         yield f"    size         {size}"
         yield "    SHA-256      not there, so not known"
         where = f"put it at {path}" if path is not None else f"hf download {file.place}"

@@ -85,7 +85,7 @@ def _out_of_range(args: argparse.Namespace) -> list[str]:
     faults = []
     if not 0 < args.power < 1:
         faults.append(f"--power {args.power:g}: give a share between 0 and 1, such as 0.8")
-    for option in ("difference", "hours_per_trial", "price_per_hour"):
+    for option in ("difference", "hours_per_trial"):
         value = getattr(args, option)
         if value is not None and not (math.isfinite(value) and value > 0):
             faults.append(f"--{option.replace('_', '-')} {value:g}: give a number above 0")

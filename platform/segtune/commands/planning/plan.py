@@ -5,7 +5,12 @@ import json
 
 from rich.console import Console
 
-from segtune.commands.shared import changed_study, storage_argument, study_arguments
+from segtune.commands.shared import (
+    changed_study,
+    price_argument,
+    storage_argument,
+    study_arguments,
+)
 
 HELP = "how many seeds and patients a study's verdict takes, and what they cost"
 
@@ -64,9 +69,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hours-per-trial", type=float, metavar="H", help="(default: as measured by the tables)"
     )
-    parser.add_argument(
-        "--price-per-hour", type=float, metavar="PRICE", help="of a trial's machine"
-    )
+    price_argument(parser)
     parser.add_argument("--json", action="store_true", help="print the plan as JSON")
 
 

@@ -18,6 +18,7 @@ from segtune.report.evidence.power.spread import MeasuredSpread, Spread
 from segtune.results.status import read_status, usual_pace
 from segtune.results.storage import Storage
 from segtune.results.study_rows import studies
+from segtune.study.money import Money
 from segtune.study.spec import Ablation
 
 USUAL_SEEDS = (3, 5, 10, 20)
@@ -31,7 +32,7 @@ class Cost:
     trials: int
     hours: float | None
     """One trial after another; None where no pace is known."""
-    money: float | None
+    money: Money | None
     """None without a price."""
 
 
@@ -126,7 +127,7 @@ def cost_of(
     names: tuple[str, ...],
     storage: Storage,
     hours_per_trial: float | None,
-    price: float | None,
+    price: Money | None,
 ) -> tuple[Callable[[int], Cost], str]:
     """A function from seeds to their cost, and where its hours come from.
 
@@ -148,7 +149,7 @@ def cost_of(
         of_tuning = sum(seconds(arm, epochs) for _, arm, epochs in tuning)
         of_all = sum(seconds(arm, epochs) for _, arm, epochs in once)
         hours = (of_tuning + seeds * (of_all - of_tuning)) / 3600
-        return Cost(count, hours, None if price is None else hours * price)
+        return Cost(count, hours, None if price is None else price * hours)
 
     return cost, source
 

@@ -79,8 +79,9 @@ def _plain(advice: Advice) -> dict[str, int | None]:
     return {key: int(n) if math.isfinite(n) else None for key, n in numbers.items()}
 
 
-def _plain_cost(cost: Cost) -> dict[str, float | int | None]:
-    return {"trials": cost.trials, "hours": cost.hours, "money": cost.money}
+def _plain_cost(cost: Cost) -> dict[str, Any]:
+    money = None if cost.money is None else vars(cost.money)
+    return {"trials": cost.trials, "hours": cost.hours, "money": money}
 
 
 def _unit(asked: Asked) -> str:
@@ -125,7 +126,7 @@ def _range(asked: Asked, advice: Advice) -> str:
 
 def _cost_text(cost: Cost) -> str:
     time = "hours not known" if cost.hours is None else duration(3600 * cost.hours)
-    money = "" if cost.money is None else f", {cost.money:,.2f} in money"
+    money = "" if cost.money is None else f", {cost.money}"
     return f"{count(cost.trials, 'trial')}, {time}{money}"
 
 
@@ -145,7 +146,7 @@ def _power(asked: Asked, found: Plan, title: str) -> Table:
             for x in row.power
         ]
         time = "?" if row.cost.hours is None else duration(3600 * row.cost.hours)
-        spent = [f"{row.cost.money:,.2f}"] if money and row.cost.money is not None else []
+        spent = [str(row.cost.money)] if row.cost.money is not None else []
         table.add_row(str(row.seeds), *cells, f"{row.cost.trials:,}", time, *spent)
     return table
 

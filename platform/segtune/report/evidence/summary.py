@@ -53,6 +53,8 @@ class ArmScores:
     patients: Mapping[str, PatientInterval]
     """Column key -> the same mean with its interval over test patients; without the columns that
     have no scores of single images, and without those of fewer than 6 patients."""
+    cost: Estimate | None
+    """Money that a seed's training took, in `Summary.currency`; None where no price was given."""
     left_out: Mapping[str, int]
     """Status -> trials that are in no mean: running, pruned, failed, cancelled, dirty."""
 
@@ -66,6 +68,8 @@ class Summary:
     arms: tuple[ArmScores, ...]
     weights: Weights
     """What weighs alike in them."""
+    currency: str | None
+    """Of costs; None where no arm has one."""
 
 
 def score_summary(study: StudyScores, split: str = "test") -> Summary:
@@ -75,6 +79,8 @@ def score_summary(study: StudyScores, split: str = "test") -> Summary:
     """
     rows, shown = study.rows, columns(study, split)
     planned = len(first_seeds(rows.definition))
+    priced = rows.trials[rows.trials["cost"].notna()]["currency"].unique()
+    currency = str(priced[0]) if len(priced) == 1 else None
     arms = []
     for arm in rows.arms:
         finished = rows.of("arm", arm=arm, status="finished")
@@ -96,13 +102,14 @@ def score_summary(study: StudyScores, split: str = "test") -> Summary:
                 planned=max(planned, len(rows.of("arm", arm=arm))),
                 values=estimates,
                 patients=_over_patients(study, shown, split, trials),
+                cost=None if currency is None else t_interval(finished["cost"].dropna().tolist()),
                 left_out={
                     str(status): int(n)
                     for status, n in others[others != "finished"].value_counts().items()
                 },
             )
         )
-    return Summary(split, shown, tuple(arms), rows.weights)
+    return Summary(split, shown, tuple(arms), rows.weights, currency)
 
 
 def _over_patients(

@@ -14,6 +14,9 @@ from segtune.report.page.sheet import Cell, Raw, Sheet, estimate_cell, raw_estim
 from segtune.report.page.text import DASH, listing, number, range_text
 from segtune.results.study_rows import DIRTY, MACRO
 
+_COST = (
+    " Cost: hours of a seed's training, its resumed parts included, times the price that they had."
+)
 _WORDS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
 
@@ -34,7 +37,7 @@ def scores_part(summary: Summary, comparisons: Sequence[Comparison], looks: Look
         "only; scores without a class are means over classes. "
         f"{'Patients weigh alike. ' * (summary.weights == 'patients')}"
         f"Per arm {n}; one seed alone (n=1) has no interval. Bold: best mean of a column; "
-        f"{_sign_words(comparisons)}.{_beyond(summary)}",
+        f"{_sign_words(comparisons)}.{_beyond(summary)}{_COST * (summary.currency is not None)}",
         sheet=scores_sheet(summary, comparisons, looks),
         sentences=_left_out(summary),
         missing=f"No finished, tested trial yet: {listing(waiting)}." if waiting else "",
@@ -88,6 +91,7 @@ def _left_out(summary: Summary) -> tuple[str, ...]:
 def scores_sheet(summary: Summary, comparisons: Sequence[Comparison], looks: Looks) -> Sheet:
     """Scores per arm: mean over seeds, with the intervals over seeds and over patients."""
     rows, raw = [], []
+    money_heading = [f"cost of a seed ({summary.currency})"] if summary.currency else []
     best = {c.key: _best(summary, c) for c in summary.columns}
     signs = _signs(comparisons)
     for arm in summary.arms:
@@ -107,20 +111,26 @@ def scores_sheet(summary: Summary, comparisons: Sequence[Comparison], looks: Loo
             )
             for c in summary.columns
         ]
-        rows.append((name, Cell(f"{len(arm.seeds)} of {arm.planned}"), *cells))
+        money = [estimate_cell(arm.cost, len(arm.seeds), 2)] if summary.currency else []
+        rows.append((name, Cell(f"{len(arm.seeds)} of {arm.planned}"), *cells, *money))
         raw.append(
             (
                 arm.arm,
                 len(arm.seeds),
                 *(v for c in summary.columns for v in _raw_score(arm, c.key)),
+                *(raw_estimate(arm.cost) if summary.currency else ()),
             )
         )
     return Sheet(
         "summary",
-        ("arm", "seeds", *(c.label for c in summary.columns)),
+        ("arm", "seeds", *(c.label for c in summary.columns), *money_heading),
         tuple(rows),
         frozenset(i for i, a in enumerate(summary.arms) if a.is_baseline),
-        ("arm", "seeds", *(h for c in summary.columns for h in _raw_score_header(c.key))),
+        (
+            *("arm", "seeds"),
+            *(h for c in summary.columns for h in _raw_score_header(c.key)),
+            *(raw_header_of(f"cost_{summary.currency}") if summary.currency else ()),
+        ),
         tuple(raw),
         legend=_legend(summary, comparisons, bool(signs)),
     )
