@@ -159,7 +159,7 @@ def test_forward_pass_and_loss_are_one_graph(name: str) -> None:
     def loss() -> Tensor:
         return system.loss(system(batch, config.input_size, HALFWAY), batch, HALFWAY)
 
-    torch._dynamo.reset()
+    torch.compiler.reset()
     with torch.no_grad():
         torch.compile(loss, fullgraph=True, backend="eager")()  # raises where the graph breaks
 
@@ -169,7 +169,7 @@ def test_forward_pass_and_loss_are_one_graph(name: str) -> None:
 def test_every_block_is_one_graph(name: str) -> None:
     config = smallest(name)
     system, batch = config.build(LANDMARKS).train(), noise(1, config.input_size)
-    torch._dynamo.reset()
+    torch.compiler.reset()
     for encoder in system.pretrained().values():
         for block in transformer_blocks(encoder).values():
             block.compile(fullgraph=True, backend="eager")
