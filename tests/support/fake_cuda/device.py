@@ -14,6 +14,13 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 
+class _Generator(torch.Generator):
+    """A generator of any device draws on the CPU: on the device nothing has numbers."""
+
+    def __new__(cls, device: Any = None) -> "_Generator":
+        return super().__new__(cls)
+
+
 class _Event:
     """A CUDA event: waiting for it waits for the device, asking for the time between two does not
     once they are over."""
@@ -84,7 +91,7 @@ def fake_cuda() -> Iterator[FakeCuda]:
         ("torch.cuda.reset_peak_memory_stats", lambda *a: None),
         ("torch.cuda.get_rng_state", lambda *a: torch.get_rng_state()),
         ("torch.cuda.set_rng_state", lambda *a: None),
-        ("torch.Generator", lambda *a: torch.default_generator.clone_state()),
+        ("torch.Generator", _Generator),
         ("torch.cuda.amp.common.amp_definitely_not_available", lambda: False),
         ("torch.nn.functional.scaled_dot_product_attention", _attention),
         ("torch.tensor", _made_on_the_host(torch.tensor)),
