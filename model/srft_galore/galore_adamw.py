@@ -44,13 +44,12 @@ class GaLoreAdamW(Optimizer):
     stays (zeros before the first refresh, hence no update) and remains due.
 
     State and arithmetic are float32 (float64 for float64 parameters), also for bfloat16 ones,
-    whose weights are rounded once per step. All state is plain tensors; `state.new_state` has
-    their sizes. On a GPU all parameters are updated together, without a wait (`update`).
+    whose weights are rounded once per step. All state is plain tensors (sizes: `state.new_state`).
+    On a GPU all parameters are updated together, without a wait (`update`).
 
     Args:
         params: Parameters, or groups of them.
-        lr: Learning rate, a number or a tensor of one; read again at every step. A tensor on a
-            GPU is read there, unchecked.
+        lr: Learning rate, a number or a tensor of one; read at every step. A GPU's stays there.
         betas: Decay rates of the two moments.
         eps: Added to the root of the second moment.
         weight_decay: Decoupled (arXiv 1711.05101), applied before the update as torch does.

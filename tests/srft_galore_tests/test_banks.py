@@ -187,7 +187,7 @@ HEAD = [(256,)] * 30 + [(256, 256, 3, 1)] * 12 + [(256, 256, 3, 3)] * 5 + [(768,
 """Of `paper`, as many and about as large."""
 
 
-TWINS = [shape for shape in dict.fromkeys(WEIGHTS) for _ in range(2)]
+TWINS = list(dict.fromkeys(WEIGHTS)) * 2
 """Two of each shape: a batch costs as many operators as one of thirty."""
 
 
