@@ -53,11 +53,13 @@ class TrainConfig:
     """Whether the transformer blocks of pretrained encoders keep no activations for the backward
     pass, which computes them again (Chen et al., arXiv 1604.06174): less memory, more time, the
     same numbers."""
+    compile_blocks: bool = False
+    """Whether torch.compile makes kernels of the transformer blocks of pretrained encoders, which
+    takes minutes when a training begins, and changes scores in their last digits. No GPU has run it
+    here."""
     deterministic: bool = False
-    """Whether torch takes algorithms alone that give the same digits each time: slower on a GPU,
-    where sums of many threads differ in their last digits from run to run otherwise. An operator
-    that has no such algorithm then ends the training, and is named. A CPU needs it for nothing that
-    is used here."""
+    """Whether torch takes algorithms alone that give a GPU the same digits each time, as a CPU has
+    them anyway: slower, and an operator without one ends the training, and is named."""
     fold: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=2)]] | None = None
     """Part of a cross-validation: its number from 0, and how many there are. The patients of train
     and val are dealt out to so many parts; this one is val, the others are train. None: the data
@@ -91,11 +93,12 @@ class TrainConfig:
         if self.fold is not None and self.fold[0] >= self.fold[1]:
             yield f"fold = {self.fold}: the first number must be below the second one"
         if "transformer blocks" in SYSTEMS[self.system.name].lacks:
-            if self.gradient_checkpointing:
-                yield (
-                    f"gradient_checkpointing has no effect: the system {self.system.name} has no "
-                    "transformer blocks"
-                )
+            for field in ("gradient_checkpointing", "compile_blocks"):
+                if getattr(self, field):
+                    yield (
+                        f"{field} has no effect: the system {self.system.name} has no transformer "
+                        "blocks"
+                    )
             if self.optim.layer_decay != 1:
                 yield (
                     f"optim.layer_decay has no effect: the system {self.system.name} has no "

@@ -1,7 +1,7 @@
 """AdamW on gradients projected to low rank, by SVD (GaLore) or by a random sketch (SRFT-GaLore)."""
 
+from .basis.range_finder import range_finder
 from .galore_adamw import GaLoreAdamW
 from .parallel import AllReduce, Broadcast
-from .range_finder import range_finder
 
 __all__ = ["AllReduce", "Broadcast", "GaLoreAdamW", "range_finder"]

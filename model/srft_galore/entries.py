@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from .projection import Projection, derive_seed
-from .schedule import is_due, staggered_phases
+from .refresh.schedule import is_due, staggered_phases
 from .state import moment_dtype, new_state, plan
 from .step_counts import StepCounts
 
@@ -136,8 +136,10 @@ def places(groups: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Tensor, Place]
     """Every parameter of an optimizer's groups, in order, with its place."""
     position = 0
     for number, group in enumerate(groups):
-        plans = (plan(parameter, group) for parameter in group["params"])
-        costs = tuple(0 if p is None else p.blocks * p.rows * p.cols for p in plans)
+        by_shape = {parameter.shape: parameter for parameter in group["params"]}
+        planned = {shape: plan(parameter, group) for shape, parameter in by_shape.items()}
+        cost = {s: 0 if p is None else p.blocks * p.rows * p.cols for s, p in planned.items()}
+        costs = tuple(cost[parameter.shape] for parameter in group["params"])
         for index, parameter in enumerate(group["params"]):
             yield parameter, Place(position, number, index, costs)
             position += 1

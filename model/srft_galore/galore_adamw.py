@@ -8,8 +8,6 @@ A step of a projected weight, for a right basis (P^T G and P N for a left one):
     R = G P;  m, v <- Adam's averages of R and R * R
     N = (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
     W <- (1 - lr weight_decay) W - lr scale N P^T
-
-Where P comes from is up to the strategy that `refresh_from` names.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,16 +18,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
-from .attachment import Attachment
-from .banked import Banks, is_banked
 from .entries import Entry, Place, places
 from .groups import PROJECTION_DEFAULTS, check_edited, check_released, complete_group
-from .one_by_one import update_one_by_one
-from .parallel import check_alone
-from .state import check_loadable, copied_states, plan
+from .parallel import check_alone, share
+from .refresh.attachment import Attachment
+from .refresh.strategies import Strategies
+from .state import check_loadable, copied_states, held_bytes, own_storage, plan
 from .step_counts import StepCounts
-from .strategies import Strategies
 from .torch_options import check_arguments
+from .update.banks import Banks
+from .update.one_by_one import update_one_by_one
 
 
 class GaLoreAdamW(Optimizer):
@@ -46,13 +44,12 @@ class GaLoreAdamW(Optimizer):
     stays (zeros before the first refresh, hence no update) and remains due.
 
     State and arithmetic are float32 (float64 for float64 parameters), also for bfloat16 ones,
-    whose weights are rounded once per step. All state is plain tensors; `state.new_state` has
-    their sizes.
+    whose weights are rounded once per step. All state is plain tensors (sizes: `state.new_state`).
+    On a GPU all parameters are updated together, without a wait (`update`).
 
     Args:
         params: Parameters, or groups of them.
-        lr: Learning rate, a number or a tensor of one; read again at every step. A tensor on the
-            GPU costs a synchronisation per parameter group and step.
+        lr: Learning rate, a number or a tensor of one; read at every step. A GPU's stays there.
         betas: Decay rates of the two moments.
         eps: Added to the root of the second moment.
         weight_decay: Decoupled (arXiv 1711.05101), applied before the update as torch does.
@@ -116,8 +113,7 @@ class GaLoreAdamW(Optimizer):
     @property
     def releases_gradients(self) -> bool:
         """Whether there are projected groups and all have refresh_from="previous"."""
-        modes = [group["refresh_from"] for group in self.param_groups if "rank" in group]
-        return bool(modes) and all(mode == "previous" for mode in modes)
+        return {g["refresh_from"] for g in self.param_groups if "rank" in g} == {"previous"}
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -161,8 +157,8 @@ class GaLoreAdamW(Optimizer):
                 check_alone()
             entries = self._received()
             self._strategies.refresh(entries)
-            self._banks.update([e for e in entries if is_banked(e)], self._strategies)
-            update_one_by_one([e for e in entries if not is_banked(e)], self._strategies)
+            rest = self._banks.update(entries, self._strategies)
+            update_one_by_one(rest, self._strategies)
             self._strategies.previous.clear()
         return loss
 
@@ -207,13 +203,8 @@ class GaLoreAdamW(Optimizer):
         ours = {parameter for parameter in model.parameters() if parameter.requires_grad}
         found = {p: place for p, place in places(self.param_groups) if p in ours}
         projected = [p for p in found if self._entry(found[p]).refresh_from == "previous"]
-        return Attachment(
-            projected,
-            lambda p: self._entry(found[p]),
-            self._strategies.previous,
-            self._strategies.attached,
-            scaler,
-        )
+        previous, attached = self._strategies.previous, self._strategies.attached
+        return Attachment(projected, lambda p: self._entry(found[p]), previous, attached, scaler)
 
     @torch.no_grad()
     def reduce(
@@ -238,10 +229,7 @@ class GaLoreAdamW(Optimizer):
             ValueError: A projected group has refresh_from="current".
         """
         check_released(self.param_groups)
-        for parameter, _ in places(self.param_groups):
-            missing = parameter.grad is None and parameter not in self._strategies.previous
-            if missing and parameter.requires_grad:
-                parameter.grad = torch.zeros_like(parameter)
+        self._strategies.give_zeros(parameter for parameter, _ in places(self.param_groups))
 
         def counted(tensors: list[Tensor]) -> None:
             if tensors and world > 1:
@@ -260,15 +248,15 @@ class GaLoreAdamW(Optimizer):
         Args:
             broadcast: Overwrites tensors with those of one rank, such as `Broadcast()`.
         """
-        tensors, sent = [], []
-        for parameter, place in places(self.param_groups):
-            if parameter.requires_grad:
-                for _, tensor in sorted(self._entry(place).state.items()):
-                    tensors.append(tensor)
-                    sent.append(tensor.to(parameter.device))  # NCCL sends no CPU tensor
-        broadcast(sent)
-        for tensor, received in zip(tensors, sent, strict=True):
-            tensor.copy_(received)
+        trained = [place for p, place in places(self.param_groups) if p.requires_grad]
+        share(((e.state, e.parameter.device) for e in map(self._entry, trained)), broadcast)
+        self._counts.doubt()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state and the options of the groups, as tensors with storage of their own."""
+        saved = super().state_dict()
+        states = saved["state"].items()
+        return {**saved, "state": {key: own_storage(state, self._counts) for key, state in states}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a saved state and the options of its groups, lr included.
@@ -281,8 +269,7 @@ class GaLoreAdamW(Optimizer):
                 shapes; nothing was changed.
         """
 
-        def accept(optimizer: Optimizer, saved: dict[str, Any]) -> None:
-            """Comes after the hooks of the user, who may hand in another state."""
+        def accept(optimizer: Optimizer, saved: dict[str, Any]) -> None:  # after the user's hooks
             check_loadable(self.param_groups, saved)
             self._loading = saved
 
@@ -295,9 +282,7 @@ class GaLoreAdamW(Optimizer):
 
     def state_bytes(self) -> int:
         """Bytes of storage that the state's tensors hold now, on all devices together."""
-        tensors = (tensor for state in self.state.values() for tensor in state.values())
-        storages = {s.data_ptr(): s.nbytes() for s in (t.untyped_storage() for t in tensors)}
-        return sum(storages.values())
+        return held_bytes(self.state.values())
 
     def _with_state(self) -> Iterator[Entry]:
         for parameter, place in places(self.param_groups):
@@ -310,4 +295,5 @@ class GaLoreAdamW(Optimizer):
     def _received(self) -> list[Entry]:
         for group in self.param_groups:
             check_edited(group)
+        self._counts.begin()
         return self._strategies.receive(self.param_groups, self.state, self._counts)

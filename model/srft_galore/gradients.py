@@ -3,13 +3,14 @@
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .batches import takes_batches
+from .state import moment_dtype
 
 
 def check_gradient(parameter: Tensor, position: int) -> None:
@@ -55,15 +56,12 @@ class Extremes(NamedTuple):
 
 
 def extremes(tensors: Sequence[Tensor]) -> list[Extremes]:
-    """Whether each tensor is finite, or zero throughout; one transfer to the host per device."""
-    numbers_by_kind = defaultdict(list)
-    for number, tensor in enumerate(tensors):
-        numbers_by_kind[tensor.device, tensor.dtype].append(number)
+    """Whether each tensor is finite, or zero throughout; one transfer to the host per kind."""
     found = [Extremes(True, True)] * len(tensors)
-    for (device, _), numbers in numbers_by_kind.items():
-        if takes_batches(device):
-            largest_ones = torch._foreach_norm([tensors[i] for i in numbers], math.inf)
-            read = torch.stack(list(largest_ones)).cpu().tolist()  # NaN and Inf stay what they are
+    for numbers in _by_kind(tensors):
+        if takes_batches(tensors[numbers[0]].device):
+            norms = torch._foreach_norm([tensors[i] for i in numbers], math.inf)
+            read = torch.stack(list(norms)).cpu().tolist()  # a NaN or Inf in a tensor is its norm
             for i, norm in zip(numbers, read, strict=True):
                 found[i] = Extremes(math.isfinite(norm), norm == 0)
             continue
@@ -72,3 +70,37 @@ def extremes(tensors: Sequence[Tensor]) -> list[Extremes]:
             finite = math.isfinite(least) and math.isfinite(largest)
             found[i] = Extremes(finite, least == largest == 0)
     return found
+
+
+def norms_of(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The Euclidean norm of each tensor, a scalar in the dtype of the arithmetic."""
+    norms = [torch.zeros((), device="cpu")] * len(tensors)
+    for numbers in _by_kind(tensors):
+        some = [tensors[i] for i in numbers]
+        dtype = moment_dtype(some[0])
+        if takes_batches(some[0].device):
+            found = list(torch._foreach_norm(some, 2, dtype))
+        else:
+            found = [torch.linalg.vector_norm(tensor, dtype=dtype) for tensor in some]
+        for i, norm in zip(numbers, found, strict=True):
+            norms[i] = norm
+    return norms
+
+
+def scale_all(tensors: Sequence[Tensor], factor: Tensor) -> None:
+    """Multiply tensors by a scalar in place."""
+    for numbers in _by_kind(tensors):
+        some = [tensors[i] for i in numbers]
+        if takes_batches(some[0].device):
+            torch._foreach_mul_(some, factor.to(some[0]))
+            continue
+        for tensor in some:
+            tensor.mul_(factor.to(tensor))
+
+
+def _by_kind(tensors: Sequence[Tensor]) -> Iterable[list[int]]:
+    """Numbers of the tensors of each device and dtype."""
+    numbers_by_kind = defaultdict(list)
+    for number, tensor in enumerate(tensors):
+        numbers_by_kind[tensor.device, tensor.dtype].append(number)
+    return numbers_by_kind.values()

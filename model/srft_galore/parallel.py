@@ -1,6 +1,6 @@
 """Sums over data-parallel ranks with plain torch.distributed (gloo, NCCL)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 import torch.distributed
@@ -21,6 +21,26 @@ def check_alone() -> None:
             "reduce(AllReduce(), rank=..., world=...) before step; where each rank trains a model "
             "of its own, reduce(AllReduce(), rank=0, world=1)."
         )
+
+
+def share(
+    states: Iterable[tuple[Mapping[str, Tensor], torch.device]],
+    broadcast: Callable[[list[Tensor]], object],
+) -> None:
+    """Overwrite states with those of one rank.
+
+    Args:
+        states: In the same order on all ranks, each with the device of its parameter.
+        broadcast: Overwrites tensors with those of one rank.
+    """
+    tensors, sent = [], []
+    for state, device in states:
+        for _, tensor in sorted(state.items()):
+            tensors.append(tensor)
+            sent.append(tensor.to(device))  # NCCL sends no CPU tensor
+    broadcast(sent)
+    for tensor, received in zip(tensors, sent, strict=True):
+        tensor.copy_(received)
 
 
 class AllReduce:

@@ -1,6 +1,6 @@
 """The state of a parameter, and whether a saved one fits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from .groups import ADAM_KEYS, FIXED_KEYS, PROJECTION_DEFAULTS, check_values
 from .projection import Projection, plan_projection
+from .step_counts import StepCounts
 
 
 def plan(parameter: Tensor, group: Mapping[str, Any]) -> Projection | None:
@@ -117,6 +118,25 @@ def copied_states(
                 for key, tensor in states[parameter].items():
                     tensor.copy_(saved["state"][index][key])
     return states
+
+
+def own_storage(state: Mapping[str, Tensor], counts: StepCounts) -> dict[str, Tensor]:
+    """A state whose tensors have storage of their own and are where `new_state` has them.
+
+    Args:
+        state: Of a parameter.
+        counts: Of the optimizer.
+    """
+    if all(t.untyped_storage().nbytes() == t.nbytes for t in state.values()):
+        return dict(state)
+    step = torch.tensor(counts.exact(state), dtype=torch.int64, device="cpu")
+    return {**{key: tensor.clone() for key, tensor in state.items()}, "step": step}
+
+
+def held_bytes(states: Iterable[Mapping[str, Tensor]]) -> int:
+    """Bytes of storage that the tensors of states hold, each storage once."""
+    storages = (tensor.untyped_storage() for state in states for tensor in state.values())
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
 def _check_state(name: str, expected: Mapping[str, Tensor], found: Mapping[str, Any]) -> None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
+
+from .sending import is_captured
 
 
 class StepCounts:
@@ -15,19 +16,35 @@ class StepCounts:
 
     def __init__(self) -> None:
         self._batches: list[tuple[Sequence[Tensor], Tensor]] = []
-        self._bounds: dict[Tensor, int | None] = {}
-        """Of each count that is followed; None where nothing is known."""
+        self._bounds: dict[int, int | None] = {}
+        """Of each count that is followed, by its id, which is quicker than a tensor; None where
+        nothing is known."""
         self._exact = False
+        self._replayed = False
+        """Whether steps may be made without the host: a CUDA graph holds one."""
 
-    def follow(self, counts: Sequence[Tensor], together: Tensor) -> None:
+    def begin(self) -> None:
+        """To be called before counts are asked for, at the beginning of a step or a refresh."""
+        if self._replayed and not any(is_captured(counts.device) for _, counts in self._batches):
+            self.doubt()
+
+    def follow(
+        self, counts: Sequence[Tensor], together: Tensor, known: Sequence[int | None]
+    ) -> None:
         """Follow counts of a device.
 
         Args:
             counts: One per parameter, without dimensions; views of `together`.
             together: All of them, to be read at once.
+            known: A bound of each, where there is one.
         """
         self._batches.append((counts, together))
-        self._bounds.update(dict.fromkeys(counts))
+        self._bounds.update(zip(map(id, counts), known, strict=True))
+        self._exact = False
+
+    def bound(self, count: Tensor) -> int | None:
+        """Of a count, as far as the host has one without reading."""
+        return int(count) if count.device.type == "cpu" else self._bounds.get(id(count))
 
     def clear(self) -> None:
         """Follow none any more."""
@@ -41,21 +58,18 @@ class StepCounts:
     def advance(self, counts: Sequence[Tensor]) -> None:
         """Some of the parameters made a step, or skipped it.
 
-        What a CUDA graph captures is replayed without the host: no bound holds from then on.
-
         Args:
             counts: Theirs, of one device.
         """
         self._exact = False
-        if counts and is_captured(counts[0].device):
-            self.doubt()
-        for count in counts:
-            bound = self._bounds[count]
-            self._bounds[count] = None if bound is None else bound + 1
+        self._replayed |= is_captured(counts[0].device)
+        for number in map(id, counts):
+            bound = self._bounds[number]
+            self._bounds[number] = None if bound is None else bound + 1
 
     def at_most(self, state: Mapping[str, Tensor]) -> int:
         """A bound of the steps that a parameter made, read only where nothing is known."""
-        bound = self._bounds.get(state["step"])
+        bound = self._bounds.get(id(state["step"]))
         return self.exact(state) if bound is None else bound
 
     def exact(self, state: Mapping[str, Tensor]) -> int:
@@ -65,11 +79,11 @@ class StepCounts:
             RuntimeError: A CUDA graph is being captured.
         """
         count = state["step"]
-        if count not in self._bounds:
+        if id(count) not in self._bounds:
             return int(count)
-        if not self._exact or self._bounds[count] is None:
+        if not self._exact or self._bounds[id(count)] is None:
             self._read()
-        bound = self._bounds[count]
+        bound = self._bounds[id(count)]
         assert bound is not None
         return bound
 
@@ -79,10 +93,5 @@ class StepCounts:
                 raise RuntimeError(
                     "A CUDA graph is being captured where a basis may be due: call refresh() first."
                 )
-            self._bounds.update(zip(counts, together.cpu().tolist(), strict=True))
+            self._bounds.update(zip(map(id, counts), together.cpu().tolist(), strict=True))
         self._exact = True
-
-
-def is_captured(device: torch.device) -> bool:
-    """Whether what is launched on a device now goes into a CUDA graph."""
-    return device.type == "cuda" and torch.cuda.is_current_stream_capturing()

@@ -1,7 +1,7 @@
 """What a training step of `paper` asks of a GPU, counted on one that is not there, and how long
 that would take at a GPU's published peaks.
 
-    PYTHONPATH=tests python tests/benchmarks/gpu_counts.py [--preset paper] [--json FILE]
+    python tests/benchmarks/gpu_counts.py [--microbatch 4] [--json FILE]
 
 No GPU is needed: some twenty seconds on one core. Counts are exact for the operators that torch
 hands to the device (see `tests/support/fake_cuda`). Times are an estimate, not a measurement:
@@ -10,9 +10,11 @@ hands to the device (see `tests/support/fake_cuda`). Times are an estimate, not 
 
 import argparse
 import json
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.fake_cuda import Counts, fake_cuda
 from support.fake_cuda.training import counted_parts
 
@@ -46,7 +48,7 @@ class Gpu:
 
 ASSUMED = Gpu(
     name="H100 SXM",
-    flops={"bfloat16": 989e12, "float32": 495e12},  # TF32 where it is allowed
+    flops={"bfloat16": 989e12, "float32": 67e12},  # nothing here turns TF32 on
     bytes=3.35e12,
 )
 
@@ -89,7 +91,7 @@ def figures(config: TrainConfig) -> dict[str, dict[str, float]]:
     if gap is not None:
         step += seconds(parts["refresh"])["in all"] / gap
     steps = -(-IMAGES["train"] // config.schedule.batch_size)
-    microbatch = config.schedule.microbatch_size or config.schedule.batch_size
+    microbatch = config.schedule.usual_microbatch
     val = IMAGES["val"] / microbatch * seconds(parts["forward"])["in all"]
     rows["estimate"] = {
         "step ms": round(1e3 * step, 1),
@@ -105,11 +107,13 @@ def main() -> None:
     parser.add_argument("--preset", choices=["paper", "recommended"], default="paper")
     parser.add_argument("--method", choices=sorted(METHODS), help="(default: the preset's)")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="bfloat16")
-    parser.add_argument("--waits", action="store_true", help="also where the host waits")
+    parser.add_argument("--microbatch", type=int, default=4, help="(default: %(default)s)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     chosen = parser.parse_args()
     preset = {"paper": paper, "recommended": recommended}[chosen.preset]
     config = replace(preset("L3D", pretrained="random"), precision=chosen.precision)
+    schedule = replace(config.schedule, microbatch_size=chosen.microbatch)
+    config = replace(config, schedule=schedule)
     if chosen.method is not None:
         config = replace(config, method=Method.named(chosen.method))
     rows = figures(config)

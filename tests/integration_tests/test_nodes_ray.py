@@ -7,14 +7,36 @@ from typing import Any
 import pytest
 import ray.tune
 from ray.cluster_utils import Cluster
+from ray.tune.search import Searcher
 
 from segtune.execution import ray_cluster
 from segtune.execution.ray_cluster import SharedCluster
 from segtune.execution.resources import Resources, fitting_trials
 from segtune.search.limited import LimitedSearcher
-from segtune.search.searchers import ListSearcher
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+class Waits(Searcher):
+    """Hands out seconds in the place of trials."""
+
+    def __init__(self, *seconds: int) -> None:
+        super().__init__()
+        self._seconds = [*seconds]
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        return {"seconds": self._seconds.pop(0)}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Do nothing."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Do nothing."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        raise NotImplementedError
 
 
 class Joins(ray.tune.Callback):
@@ -40,14 +62,13 @@ class Joins(ray.tune.Callback):
 
 def waits(config: dict[str, Any]) -> None:
     """A trial, for longer than it takes to start another."""
-    time.sleep(config["trial"])
+    time.sleep(config["seconds"])
     ray.tune.report({"done": 1})
 
 
 def test_a_node_that_joins_gets_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_cluster, "LOOK", 0.5)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    seconds: list[Any] = [20, 10, 1]  # in the place of trials
     try:
         with SharedCluster(cluster.address) as shared:
             shared.connect(Resources())
@@ -56,13 +77,13 @@ def test_a_node_that_joins_gets_trials(tmp_path: Path, monkeypatch: pytest.Monke
                 return fitting_trials(Resources(), shared.nodes())
 
             limited, joins = (
-                LimitedSearcher(ListSearcher(seconds), room, lambda: False),
+                LimitedSearcher(Waits(20, 10, 1), room, lambda: False),
                 Joins(cluster),
             )
             assert limited.max_concurrent == 1
             tuner = ray.tune.Tuner(
                 ray.tune.with_resources(waits, {"CPU": 1}),
-                tune_config=ray.tune.TuneConfig(search_alg=limited, num_samples=len(seconds)),
+                tune_config=ray.tune.TuneConfig(search_alg=limited, num_samples=3),
                 run_config=ray.tune.RunConfig(
                     storage_path=str(tmp_path), callbacks=[joins], verbose=0
                 ),

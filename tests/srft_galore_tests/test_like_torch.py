@@ -153,7 +153,7 @@ def test_a_default_device_changes_nothing(projector: str) -> None:
 
 
 class CastsAlive(TorchFunctionMode):
-    """How many tensors that were cast to float32 are alive at once, at most."""
+    """How many matrices that were cast to float32 are alive at once, at most."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -164,7 +164,8 @@ class CastsAlive(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        if func is Tensor.to and out is not args[0] and out.dtype == torch.float32:
+        is_cast = func is Tensor.to and out is not args[0] and out.dtype == torch.float32
+        if is_cast and out.dim() > 1:
             self._casts = [ref for ref in (*self._casts, weakref.ref(out)) if ref() is not None]
             self.peak = max(self.peak, len(self._casts))
         return out

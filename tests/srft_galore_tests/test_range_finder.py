@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from srft_galore import range_finder
-from srft_galore.orthonormal import cholesky_qr
-from srft_galore.range_finder import range_of_sketch, sketch
-from srft_galore.sketch import (
+from srft_galore.basis.orthonormal import cholesky_qr
+from srft_galore.basis.range_finder import range_of_sketch, sketch
+from srft_galore.basis.sketch import (
     dense_fourier_matrix,
     draw_fourier_sketch,
     prefers_dense,

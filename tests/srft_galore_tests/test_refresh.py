@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from srft_galore import GaLoreAdamW, range_finder
 from srft_galore.projection import derive_seed
-from srft_galore.schedule import is_due, staggered_phases
+from srft_galore.refresh.schedule import is_due, staggered_phases
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from srft_galore import GaLoreAdamW
-from srft_galore.rounding import round_stochastically
+from srft_galore.update.rounding import round_stochastically
 
 
 def neighbours(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,10 +9,11 @@ cl_dice         Dice of masks and of their centrelines (clDice, Shit et al., arX
                 MONAI: for thin structures, of which a gap costs little overlap and the whole of the
                 line.
 class_weights   Weights of classes by name, as a loss counts pixels by them.
-dice_ce         Dice + cross-entropy on masks, by MONAI.
+dice_ce         Dice + cross-entropy on masks.
 focal           Focal cross-entropy (Lin et al., arXiv 1708.02002) and Dice, by MONAI.
 loss            What every loss offers: a mean over samples.
 query_matching  Mask2Former's loss of queries that are matched with objects, by transformers.
+soft_dice       Soft Dice, as MONAI computes it.
 structure       Cross-entropy and IoU that weigh borders more (F3Net, SAM2-UNet).
 tversky         Tversky's index and cross-entropy (Salehi et al., arXiv 1706.05721; its focal form,
                 Abraham and Khan, arXiv 1810.07842), by MONAI: for structures that a network rather
@@ -22,7 +23,7 @@ tversky         Tversky's index and cross-entropy (Salehi et al., arXiv 1706.057
 from segcore.tables import Table
 
 LOSSES = Table("LOSSES", "segcore.losses", "loss")
-LOSSES.add("dice_ce", "segcore.losses.dice_ce:DiceCe", "soft Dice and cross-entropy, by MONAI")
+LOSSES.add("dice_ce", "segcore.losses.dice_ce:DiceCe", "soft Dice and cross-entropy")
 LOSSES.add(
     "query_matching",
     "segcore.losses.query_matching:QueryMatching",

@@ -13,6 +13,7 @@ from segcore.classes import ClassSpec
 from segcore.losses.at_target import at_target, cross_entropy, probabilities
 from segcore.losses.class_weights import check_weights, weights_of
 from segcore.losses.loss import Loss
+from segcore.losses.soft_dice import soft_dice
 from segcore.registry import STRICT
 
 LIBRARIES = ("monai.losses.boundary_loss",)
@@ -72,10 +73,9 @@ class BorderLoss(nn.Module):
     def __init__(self, config: Boundary, classes: ClassSpec) -> None:
         super().__init__()
         from monai.losses.boundary_loss import BoundaryLoss  # seconds to import
-        from monai.losses.dice import DiceLoss
 
         self._config, self._exclusive = config, classes.exclusive
-        self._distances, self._dice = BoundaryLoss(), DiceLoss()
+        self._distances = BoundaryLoss()
         weights_K = weights_of(config.class_weights, classes)
         self.register_buffer("_class_weights", weights_K, persistent=False)
 
@@ -85,7 +85,7 @@ class BorderLoss(nn.Module):
         shares = probabilities(logits, target, exclusive=self._exclusive)
         value: Tensor = self._config.weight / target.shape[-2] * self._distances(*shares)
         if self._config.dice_weight:
-            value = value + self._config.dice_weight * self._dice(*shares)
+            value = value + self._config.dice_weight * soft_dice(*shares)
         if self._config.ce_weight:
             entropy = cross_entropy(
                 logits, target, exclusive=self._exclusive, weights_K=self._class_weights

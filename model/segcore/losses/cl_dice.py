@@ -13,6 +13,7 @@ from segcore.classes import ClassSpec
 from segcore.losses.at_target import at_target, cross_entropy, probabilities
 from segcore.losses.class_weights import check_weights, weights_of
 from segcore.losses.loss import Loss
+from segcore.losses.soft_dice import soft_dice
 from segcore.registry import STRICT
 
 LIBRARIES = ("monai.losses.cldice",)
@@ -62,20 +63,18 @@ class ClDiceLoss(nn.Module):
     def __init__(self, config: ClDice, classes: ClassSpec) -> None:
         super().__init__()
         from monai.losses.cldice import SoftclDiceLoss  # seconds to import
-        from monai.losses.dice import DiceLoss
 
         self._config, self._exclusive = config, classes.exclusive
         weights_K = weights_of(config.class_weights, classes)
         self.register_buffer("_class_weights", weights_K, persistent=False)
         self._lines = SoftclDiceLoss(iter_=config.iterations)
-        self._masks = DiceLoss()
 
     def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
         """Scalar loss, computed in float32 at the target's size."""
         logits, target = at_target(prediction, batch, exclusive=self._exclusive)
         shares = probabilities(logits, target, exclusive=self._exclusive)
         share = self._config.share
-        value: Tensor = share * self._lines(*shares) + (1 - share) * self._masks(*shares)
+        value: Tensor = share * self._lines(*shares) + (1 - share) * soft_dice(*shares)
         if self._config.ce_weight:
             entropy = cross_entropy(
                 logits, target, exclusive=self._exclusive, weights_K=self._class_weights

@@ -1,22 +1,22 @@
-"""Dice + cross-entropy on masks, by MONAI.
+"""Dice + cross-entropy on masks.
 
 Shape suffixes: B batch, K classes, H W target size.
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from segcore.batch import Batch, Prediction
 from segcore.classes import ClassSpec
 from segcore.losses.at_target import at_target, binary_cross_entropy, cross_entropy
 from segcore.losses.class_weights import check_weights, weights_of
 from segcore.losses.loss import Loss
+from segcore.losses.soft_dice import soft_dice
 from segcore.registry import STRICT
-
-LIBRARIES = ("monai.losses.dice",)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -80,28 +80,15 @@ class DiceCe(Loss):
 
 
 class MaskLoss(nn.Module):
-    """MONAI's Dice and cross-entropy, told how the classes relate."""
+    """Dice and cross-entropy, told how the classes relate."""
 
     _class_weights: Tensor | None
 
     def __init__(self, config: DiceCe, classes: ClassSpec) -> None:
         super().__init__()
-        # Seconds to import, with much that is not needed.
-        from monai.losses.dice import DiceCELoss, DiceLoss
-
-        dice: dict[str, Any] = {
-            "include_background": config.background or not classes.exclusive,
-            "softmax": classes.exclusive,
-            "sigmoid": not classes.exclusive,
-            "squared_pred": config.squared,
-        }
         self._config, self._exclusive = config, classes.exclusive
         weights_K = weights_of(config.class_weights, classes)
         self.register_buffer("_class_weights", weights_K, persistent=False)
-        self._dice = DiceLoss(**dice)
-        self._dice_ce = DiceCELoss(
-            **dice, lambda_dice=config.dice_weight, lambda_ce=config.ce_weight
-        )
 
     def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
         """Scalar loss, computed in float32.
@@ -112,18 +99,25 @@ class MaskLoss(nn.Module):
         """
         native = self._config.resolution == "native"
         logits, target_BKHW = at_target(prediction, batch, exclusive=self._exclusive, native=native)
-        value: Tensor
-        weights_K = self._class_weights
-        if self._config.entropy == "softmax" and weights_K is None:
-            value = self._dice_ce(logits, target_BKHW)
-            return value
-        if self._config.entropy == "softmax":
-            entropy = cross_entropy(
-                logits, target_BKHW, exclusive=self._exclusive, weights_K=weights_K
-            )
-        else:
-            logged = "log_softmax" in self._config.entropy
-            binary_of = logits.log_softmax(1) if logged else logits
-            entropy = binary_cross_entropy(binary_of, target_BKHW, weights_K)
         value = self._config.dice_weight * self._dice(logits, target_BKHW)
-        return value + self._config.ce_weight * entropy
+        return value + self._config.ce_weight * self._entropy(logits, target_BKHW)
+
+    def _dice(self, logits: Tensor, target_BKHW: Tensor) -> Tensor:
+        if not self._exclusive:
+            shares = logits.sigmoid()
+        else:
+            first = 0 if self._config.background else 1
+            shares, target_BKHW = logits.softmax(1)[:, first:], target_BKHW[:, first:]
+        return soft_dice(shares, target_BKHW, squared=self._config.squared)
+
+    def _entropy(self, logits: Tensor, target_BKHW: Tensor) -> Tensor:
+        weights_K = self._class_weights
+        if self._config.entropy != "softmax":
+            logged = "log_softmax" in self._config.entropy
+            return binary_cross_entropy(
+                logits.log_softmax(1) if logged else logits, target_BKHW, weights_K
+            )
+        if weights_K is None and logits.shape[1] > 1:
+            # Of overlapping classes too, as MONAI has it: results rest on it.
+            return F.cross_entropy(logits, target_BKHW)
+        return cross_entropy(logits, target_BKHW, exclusive=self._exclusive, weights_K=weights_K)

@@ -16,6 +16,7 @@ from segcore.losses.class_weights import (
     weights_of,
 )
 from segcore.losses.loss import Loss
+from segcore.losses.soft_dice import soft_dice
 from segcore.registry import STRICT
 
 LIBRARIES = ("monai.losses.focal_loss",)
@@ -62,8 +63,7 @@ class FocalDiceLoss(nn.Module):
 
     def __init__(self, config: Focal, classes: ClassSpec) -> None:
         super().__init__()
-        from monai.losses.dice import DiceLoss  # seconds to import
-        from monai.losses.focal_loss import FocalLoss
+        from monai.losses.focal_loss import FocalLoss  # seconds to import
 
         self._config, self._exclusive = config, classes.exclusive
         weights_K = weights_of(config.class_weights, classes)
@@ -73,7 +73,6 @@ class FocalDiceLoss(nn.Module):
             use_softmax=classes.exclusive,
             reduction="mean" if weights_K is None else "none",
         )
-        self._dice = DiceLoss()
 
     def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
         """Scalar loss, computed in float32 at the target's size."""
@@ -87,5 +86,5 @@ class FocalDiceLoss(nn.Module):
         value = self._config.focal_weight * found
         if self._config.dice_weight:
             shares = probabilities(logits, target, exclusive=self._exclusive)
-            value = value + self._config.dice_weight * self._dice(*shares)
+            value = value + self._config.dice_weight * soft_dice(*shares)
         return value

@@ -20,6 +20,7 @@ from segcore.data.prompts import ImageBoxes, PromptConfig, are_by_class, given_b
 from segcore.metrics.metric import Needs
 from segcore.systems.system import SystemConfig
 from segcore.systems.weights import from_hub
+from segcore.training.casts import spare_casts
 from segcore.training.checkpoint import BEST, CONFIG
 from segcore.training.costs import Stopwatch
 from segcore.training.ensemble import Ensemble, Network, network_of
@@ -84,6 +85,7 @@ class Predictor:
     def __post_init__(self) -> None:
         # Images come with their channels last, and convolutions are quicker that way.
         self.system = self.system.eval().to(self.device).to(memory_format=torch.channels_last)
+        spare_casts(self.system, self.device, self.precision)
 
     @classmethod
     def load(

@@ -71,7 +71,7 @@ def unet_paper(
         method=Method.named("full", lr=RATE),
         optim=OptimConfig(lr=RATE, weight_decay=3e-5),
         schedule=Schedule(
-            epochs=100, batch_size=4, microbatch_size=1, warmup_steps=0, final_lr_ratio=0.02
+            epochs=100, batch_size=4, microbatch_size="largest", warmup_steps=0, final_lr_ratio=0.02
         ),
     )
 
@@ -166,7 +166,7 @@ def d2gpland_paper(
         method=Method.named("frozen"),
         optim=OptimConfig(lr=RATE, weight_decay=3e-5, clip_norm=None),
         schedule=Schedule(
-            epochs=60, batch_size=4, microbatch_size=1, warmup_steps=0, final_lr_ratio=1.0
+            epochs=60, batch_size=4, microbatch_size="largest", warmup_steps=0, final_lr_ratio=1.0
         ),
         augment=Augment(flip=0.0, brightness=0.0),
     )

@@ -149,7 +149,7 @@ def paper_scale(
         method=Method.named("srft_galore", rank=128, update_proj_gap=50),
         optim=OptimConfig(lr=5e-5, weight_decay=3e-5),
         schedule=Schedule(
-            epochs=100, batch_size=4, microbatch_size=1, warmup_steps=0, final_lr_ratio=0.02
+            epochs=100, batch_size=4, microbatch_size="largest", warmup_steps=0, final_lr_ratio=0.02
         ),
     )
 

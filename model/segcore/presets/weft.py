@@ -174,7 +174,7 @@ def _scale(data_root: str, vit_checkpoint: str | None, pretrained: Weights) -> T
         schedule=Schedule(
             epochs=343,
             batch_size=6,
-            microbatch_size=1,
+            microbatch_size="largest",
             warmup_steps=1500,
             final_lr_ratio=0.0,
             course="linear",

@@ -45,6 +45,8 @@ class EvaluationConfig:
     patience: Annotated[int, Field(ge=1)] | None = None
     """Evaluations in a row without a better one after which the training ends early; None: it goes
     through all its epochs."""
+    batch_size: Annotated[int, Field(ge=1)] | None = None
+    """Images that are predicted at once; None: as many as `schedule.microbatch_size` says."""
     size: Literal["system", "image"] = "system"
     """Whether masks are compared at the size that the system sees, or each at its own size."""
     external: DataConfig | None = None

@@ -18,11 +18,13 @@ from segcore.metrics.aggregate import aggregate
 from segcore.metrics.table import METRICS
 from segcore.training import checkpoint
 from segcore.training.averaging import RunningMean
+from segcore.training.casts import spare_casts
 from segcore.training.checkpoint import Checkpoint
 from segcore.training.costs import Stopwatch, forget_peak, memory
 from segcore.training.evaluation import better
 from segcore.training.events import Evaluation, Facts, Score, Seconds, Step
-from segcore.training.recompute import recompute_blocks
+from segcore.training.microbatch import microbatch_size
+from segcore.training.recompute import compile_blocks, recompute_blocks
 from segcore.training.runtime import Runtime, autocast, be_deterministic, device_name
 from segcore.training.splits import ScoredSplits
 
@@ -36,7 +38,6 @@ class Training:
 
     def __init__(self, config: TrainConfig, runtime: Runtime) -> None:
         self.config, self.runtime = config, runtime
-        forget_peak(runtime.device)
         if config.deterministic:
             be_deterministic()
         self.dataset, self.external = config.open_data()
@@ -46,7 +47,13 @@ class Training:
         config.method.adapt(self.system)
         if config.gradient_checkpointing:
             recompute_blocks(self.system)
+        if config.compile_blocks:
+            compile_blocks(self.system)
         self.system.to(runtime.device)
+        spare_casts(self.system, runtime.device, config.precision)
+        classes = self.dataset.classes
+        self.microbatch_size = microbatch_size(config, self.system, classes, runtime)
+        forget_peak(runtime.device)
         self.updater = config.method.updater(self.system, config.optim)
         self.optimizer = self.updater.optimizer
         self.peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
@@ -58,7 +65,9 @@ class Training:
         self.mean = None if decay is None else RunningMean(self.system, decay)
         self.order = self.dataset.ids("train")
         self.total_steps = config.schedule.epochs * config.schedule.steps_per_epoch(len(self.order))
-        self.splits = ScoredSplits(config, self.dataset, self.external, self.system, runtime)
+        self.splits = ScoredSplits(
+            config, self.dataset, self.external, self.system, runtime, self.microbatch_size
+        )
         self.facts = Facts(
             trainable_parameters=sum(p.numel() for p in self.updater.trained),
             total_parameters=sum(p.numel() for p in self.system.parameters()),
@@ -165,8 +174,7 @@ class Training:
 
     def _share(self, batch: Sequence[int]) -> list[list[int]]:
         """This worker's microbatches of a global batch."""
-        microbatch_size = self.config.schedule.microbatch_size
-        return shares(batch, self.runtime.world, microbatch_size)[self.runtime.rank]
+        return shares(batch, self.runtime.world, self.microbatch_size)[self.runtime.rank]
 
     def _step(self, epoch: int, batch: Sequence[int], made: Iterator[Batch]) -> Step:
         """One optimizer step over a global batch, whose microbatches come next from `made`."""

@@ -155,7 +155,8 @@ def doubts(restored: Restored, retest: Retest, dataset: Dataset) -> Iterator[str
 
 def usual_batch(restored: Restored) -> int:
     """Samples at once where the training scored them."""
-    return from_json(Schedule, _part(restored, "schedule")).evaluation_batch
+    chosen: int | None = _part(restored, "evaluation").get("batch_size")
+    return chosen or from_json(Schedule, _part(restored, "schedule")).usual_microbatch
 
 
 def score_network(

@@ -47,8 +47,10 @@ class Schedule:
     epochs: Annotated[int, Field(ge=1)] = 15
     batch_size: Annotated[int, Field(ge=1)] = 8
     """Samples of one optimizer step, over all workers."""
-    microbatch_size: Annotated[int, Field(ge=1)] | None = None
-    """Most samples in memory at once on a worker; None takes its whole share."""
+    microbatch_size: Annotated[int, Field(ge=1)] | Literal["largest"] | None = None
+    """Most samples in memory at once on a worker, which changes a loss in its last digits at most;
+    None takes its whole share. `largest`: as many as its GPU holds, tried once for each network and
+    kind of GPU and kept in $SEGTUNE_CACHE or ~/.cache/segtune; on a CPU one."""
     last_batch: Literal["kept", "dropped"] = "kept"
     """What becomes of an epoch's last batch where it is smaller than the others: the images left
     over sit this epoch out, or make a batch of their own."""
@@ -68,8 +70,10 @@ class Schedule:
             raise ValueError("poly_power changes nothing unless course is poly: give both")
 
     @property
-    def evaluation_batch(self) -> int:
-        """Samples at once where they are scored."""
+    def usual_microbatch(self) -> int:
+        """Most samples at once, of `largest` what a CPU takes."""
+        if self.microbatch_size == "largest":
+            return 1
         return self.microbatch_size or self.batch_size
 
     def steps_per_epoch(self, samples: int) -> int:

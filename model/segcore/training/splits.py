@@ -20,6 +20,8 @@ class ScoredSplits:
     external: Dataset | None
     system: System
     runtime: Runtime
+    microbatch_size: int | None
+    """Most samples at once in training; None: a whole batch."""
 
     def val(self, *, draw: bool) -> tuple[list[ImageScore], list[Picture]]:
         """The scores of each image and case of val, and a few pictures if asked for."""
@@ -63,12 +65,14 @@ class ScoredSplits:
         )
 
     def _evaluate(self, target: Target, *, draw: bool) -> tuple[list[ImageScore], list[Picture]]:
+        schedule, chosen = self.config.schedule, self.config.evaluation.batch_size
+        batch_size = chosen or self.microbatch_size or schedule.batch_size
         return evaluate(
             self.system,
             target,
             self.runtime,
             input_size=self.config.system.input_size,
-            batch_size=self.config.schedule.evaluation_batch,
+            batch_size=batch_size,
             precision=self.config.precision,
             prompts=self.config.boxes,
             tta=self.config.evaluation.tta,

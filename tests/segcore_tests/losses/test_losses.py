@@ -62,12 +62,33 @@ def test_value_is_that_of_the_formula(entropy: Any, background: bool) -> None:
     torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=0)
 
 
-def test_the_default_is_monais_to_the_last_digit() -> None:
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("background", [False, True])
+@pytest.mark.parametrize("classes", [LANDMARKS, ORGANS], ids=["exclusive", "overlapping"])
+def test_values_and_gradients_are_monais_to_the_last_digit(
+    classes: ClassSpec, background: bool, squared: bool
+) -> None:
+    if background and not classes.exclusive:
+        return
     logits, target = logits_and_target()
-    reference = DiceCELoss(include_background=False, softmax=True)
-    assert torch.equal(
-        DiceCe().build(LANDMARKS)(Prediction(logits), batch_of(target)), reference(logits, target)
-    )
+    logits, target = logits[:, : len(classes.names)], target[:, : len(classes.names)]
+    theirs, ours = (logits.clone().requires_grad_() for _ in range(2))
+    reference = DiceCELoss(
+        include_background=background or not classes.exclusive,
+        softmax=classes.exclusive,
+        sigmoid=not classes.exclusive,
+        squared_pred=squared,
+        lambda_dice=0.5,
+        lambda_ce=2,
+    )(theirs, target)
+    config = DiceCe(background=background, squared=squared, dice_weight=0.5, ce_weight=2)
+    value = config.build(classes)(Prediction(ours), batch_of(target))
+    assert torch.equal(value, reference)
+    value.backward()
+    reference.backward()
+    assert ours.grad is not None
+    assert theirs.grad is not None
+    assert torch.equal(ours.grad, theirs.grad)
 
 
 def test_the_native_loss_looks_at_the_networks_own_map() -> None:

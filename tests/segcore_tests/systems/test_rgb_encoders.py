@@ -27,7 +27,7 @@ from segcore.presets import nano
 from segcore.systems.depth_encoders.depth_anything_v2 import DepthAnythingV2Config
 from segcore.systems.dual_encoder.fusion import FusionConfig
 from segcore.systems.dual_encoder.network import DualEncoderConfig
-from segcore.systems.pixels import standardise
+from segcore.systems.pixels import Standardise, standardise
 from segcore.systems.rgb_encoders import dinov3, sam3
 from segcore.systems.rgb_encoders.dinov3 import Dinov3Config
 from segcore.systems.rgb_encoders.pyramid import FeaturePyramid, multiple_for, side_seen, stride_of
@@ -432,7 +432,7 @@ def test_timms_file_gives_what_timm_gives(model: str, side: int, tmp_path: Path)
         maps = vit.eval().forward_intermediates(
             pixels, indices=1, norm=True, intermediates_only=True
         )
-        close(encoder.look(standardise(image(seen_side), cfg.mean, cfg.std)), maps[-1])
+        close(encoder.look(Standardise(cfg.mean, cfg.std)(image(seen_side))), maps[-1])
     if stride_of(whole.patch_embed.patch_size[0]) == 16:
         levels, _ = encoder(image(side))
         assert {s: x.shape[-1] for s, x in levels.items()} == {s: side // s for s in STRIDES}

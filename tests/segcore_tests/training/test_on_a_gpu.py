@@ -4,23 +4,28 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from support.fake_cuda import fake_cuda
-from support.fake_cuda.training import begun
+from support.fake_cuda.training import begun, counted_parts
 from support.pairs import ours, smallest
 from torch import Tensor
 
+from segcore.batch import Batch, Prediction
 from segcore.config import TrainConfig
 from segcore.data.prompts import PromptConfig
 from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.methods import METHODS
 from segcore.methods.method import Method
 from segcore.systems import SYSTEMS
+from segcore.systems.hiera_unet import HieraUnet
 from segcore.systems.rgb_encoders.dinov3 import Dinov3Config
 from segcore.systems.rgb_encoders.sam2 import build_hiera, build_nano
+from segcore.testing.samples import LANDMARKS, noise
 from segcore.training import checkpoint
+from segcore.training.casts import hold_frozen
 from segcore.training.events import Seconds
 from segcore.training.loop import Training
 from segcore.training.runtime import Runtime, limit_memory
@@ -119,6 +124,62 @@ def test_the_host_waits_once_a_step(method_name: str) -> None:
     assert step.seconds == Seconds(
         data=0.002, forward=0.002, backward=0.003, optimizer=0.001, refresh=0.001
     )
+
+
+@pytest.mark.parametrize("method_name", ["frozen", "dora", "srft_galore"])
+def test_frozen_weights_in_bfloat16_give_the_digits_of_autocast(method_name: str) -> None:
+    config = smallest("dual_encoder")
+    torch.manual_seed(0)
+    system = config.build(LANDMARKS)
+    Method.named(method_name).adapt(system)
+    batch = noise(1, config.input_size)
+    seen = []
+    for _ in range(2):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            seen.append(system.eval()(batch, config.input_size).logits_BKhw)
+        for encoder in system.pretrained().values():
+            hold_frozen(encoder)
+    assert torch.equal(*seen)
+    held = [p for p in system.parameters() if p.dtype == torch.bfloat16]
+    assert held
+    assert not any(p.requires_grad for p in held)
+
+
+def test_a_step_casts_and_waits_no_more_than_it_does() -> None:
+    with fake_cuda() as cuda:
+        parts = counted_parts(one_step("dual_encoder", "srft_galore"), cuda)
+    # 244 and 117 while autocast did all of it, for frozen weights and norms too.
+    assert parts["forward"].casts <= 139
+    assert parts["backward"].casts <= 98
+    assert parts["forward"].waits.total() == parts["backward"].waits.total() == 0
+    assert parts["whole step"].waits.total() <= 4  # three of them are the optimizer's
+
+
+def test_the_largest_microbatch_that_fits_is_tried_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGTUNE_CACHE", str(tmp_path))
+    schedule = Schedule(epochs=1, batch_size=8, microbatch_size="largest")
+    config = replace(one_step("hiera_unet", "srft_galore"), schedule=schedule)
+    tried: list[int] = []
+    real = HieraUnet.forward
+
+    def forward(self: HieraUnet, batch: Batch, *args: Any) -> Prediction:
+        tried.append(len(batch))
+        if len(batch) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, batch, *args)
+
+    monkeypatch.setattr(HieraUnet, "forward", forward)
+    with fake_cuda() as cuda:
+        monkeypatch.setattr("torch.cuda.max_memory_allocated", lambda *_: 20e9 * tried[-1])
+        training = begun(config, cuda)
+        assert (training.microbatch_size, tried) == (2, [8, 4, 2])  # 4 would take all there is
+        assert all(p.grad is None for p in training.system.parameters())
+        assert begun(config, cuda).microbatch_size == 2
+        assert len(tried) == 3
+        assert [len(part) for part in training._share(range(5))] == [2, 2, 1]
+    assert Training(config, Runtime()).microbatch_size == 1
 
 
 @pytest.mark.parametrize(("share", "limits"), [(0.25, [0.25]), (1, []), (2, [])])

@@ -1,4 +1,4 @@
-"""Gradient checkpointing: the same numbers, and blocks that run again in the backward pass."""
+"""Transformer blocks that run again in the backward pass, to the same numbers, or are compiled."""
 
 import collections
 import dataclasses
@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 import torch
 from support.pairs import smallest
+from torch import Tensor, nn
 
 from segcore.config import TrainConfig
 from segcore.data.prompts import PromptConfig
 from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.methods.method import Method
 from segcore.systems import SYSTEMS
+from segcore.systems.smp import SmpConfig
 from segcore.systems.system import SystemConfig, transformer_blocks
+from segcore.testing.samples import HALFWAY, LANDMARKS, noise
 from segcore.training.checkpoint import trained_tensors
 from segcore.training.loop import Training
 from segcore.training.recompute import recompute_blocks
@@ -131,3 +134,44 @@ def test_a_system_without_transformer_blocks_is_refused(tiny: TrainConfig) -> No
     system = SystemConfig.named("smp").build(tiny.data.open().classes)
     with pytest.raises(ValueError, match="have no transformer blocks: leave it off"):
         recompute_blocks(system)
+
+
+def test_blocks_are_compiled_only_where_asked(
+    tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[nn.Module] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda block: compiled.append(block))
+    Training(tiny, Runtime())
+    assert not compiled
+    system = Training(dataclasses.replace(tiny, compile_blocks=True), Runtime()).system
+    blocks = [b for e in system.pretrained().values() for b in transformer_blocks(e).values()]
+    assert compiled == blocks
+    with pytest.raises(ValueError, match="compile_blocks has no effect: the system smp"):
+        dataclasses.replace(tiny, system=SmpConfig(), compile_blocks=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dual_encoder", "hiera_unet", "sam2_unet", "smp", "d2gpland"])
+def test_forward_pass_and_loss_are_one_graph(name: str) -> None:
+    config = smallest(name)
+    system, batch = config.build(LANDMARKS).train(), noise(1, config.input_size)
+
+    def loss() -> Tensor:
+        return system.loss(system(batch, config.input_size, HALFWAY), batch, HALFWAY)
+
+    torch.compiler.reset()
+    with torch.no_grad():
+        torch.compile(loss, fullgraph=True, backend="eager")()  # raises where the graph breaks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WITH_BLOCKS)
+def test_every_block_is_one_graph(name: str) -> None:
+    config = smallest(name)
+    system, batch = config.build(LANDMARKS).train(), noise(1, config.input_size)
+    torch.compiler.reset()
+    for encoder in system.pretrained().values():
+        for block in transformer_blocks(encoder).values():
+            block.compile(fullgraph=True, backend="eager")
+    with torch.no_grad():
+        system(batch, config.input_size, HALFWAY)

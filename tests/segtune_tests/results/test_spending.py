@@ -23,6 +23,7 @@ from segtune.search.limited import LimitedSearcher
 from segtune.search.searchers import ListSearcher
 from segtune.study.money import Budget, Money, read_budget, read_money
 from segtune.study.overrides import SpecError
+from segtune.study.trial import Trial
 
 TWO_EUROS = Money(2.0, "EUR")
 STUDY = Ablation(question="?", baseline=Job(), arms={"long": {"length": 3.0}}, seeds=(0, 1))
@@ -110,28 +111,35 @@ def limited(room: Callable[[], int], is_spent: Callable[[], bool]) -> LimitedSea
     return LimitedSearcher(ListSearcher(TRIALS), room, is_spent)
 
 
+def given(searcher: LimitedSearcher, name: str) -> Trial:
+    handed_out = searcher.suggest(name)
+    assert handed_out is not None
+    trial: Trial = handed_out["trial"].unpack()
+    return trial
+
+
 def test_nothing_is_handed_out_once_the_budget_is_spent() -> None:
     spent = [False]
     searcher = limited(lambda: 2, lambda: spent[0])
-    assert searcher.suggest("a") == {"trial": TRIALS[0]}
+    assert given(searcher, "a") == TRIALS[0]
     spent[0] = True
-    given: Any = searcher.suggest("b")
-    assert given == Searcher.FINISHED
+    end: Any = searcher.suggest("b")
+    assert end == Searcher.FINISHED
     assert (searcher.handed_out, searcher.closed) == (1, True)
 
 
 def test_there_are_as_many_at_a_time_as_there_is_room_for_now() -> None:
     room = [1]
     searcher = limited(lambda: room[0], lambda: False)
-    assert searcher.suggest("a") == {"trial": TRIALS[0]}
+    assert given(searcher, "a") == TRIALS[0]
     assert searcher.suggest("b") is None
     room[0] = 2  # a node joins
-    assert searcher.suggest("b") == {"trial": TRIALS[1]}
+    assert given(searcher, "b") == TRIALS[1]
     room[0] = 1  # and is lost
     searcher.on_trial_complete("a")
     assert searcher.suggest("c") is None
     searcher.on_trial_complete("b")
-    assert searcher.suggest("c") == {"trial": TRIALS[2]}
+    assert given(searcher, "c") == TRIALS[2]
     assert not searcher.closed
 
 
@@ -142,7 +150,7 @@ def test_a_callback_that_cannot_tell_stops_nothing(capsys: pytest.CaptureFixture
         raise OSError("the table is gone for a second")
 
     searcher = limited(lambda: next(calls), broken)  # raises StopIteration from then on
-    assert searcher.suggest("a") == {"trial": TRIALS[0]}
+    assert given(searcher, "a") == TRIALS[0]
     assert searcher.max_concurrent == 2
     assert "gone for a second" in capsys.readouterr().err
 

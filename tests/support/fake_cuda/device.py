@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -11,6 +12,13 @@ from support.fake_cuda.backward import backward
 from support.fake_cuda.counting import DEVICE, Counting, Counts, place_of_ours
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+
+class _Generator(torch.Generator):
+    """A generator of any device draws on the CPU: on the device nothing has numbers."""
+
+    def __new__(cls, device: Any = None) -> "_Generator":
+        return super().__new__(cls)
 
 
 class _Event:
@@ -77,10 +85,13 @@ def fake_cuda() -> Iterator[FakeCuda]:
         ("torch.cuda.is_bf16_supported", lambda *a, **k: True),
         ("torch.cuda.get_device_name", lambda *a: "a GPU that is not there"),
         ("torch.cuda.max_memory_allocated", lambda *a: 0),
+        ("torch.cuda.empty_cache", lambda: None),
+        ("torch.cuda.get_per_process_memory_fraction", lambda *a: 1.0),
+        ("torch.cuda.get_device_properties", lambda *a: SimpleNamespace(total_memory=80 * 10**9)),
         ("torch.cuda.reset_peak_memory_stats", lambda *a: None),
         ("torch.cuda.get_rng_state", lambda *a: torch.get_rng_state()),
         ("torch.cuda.set_rng_state", lambda *a: None),
-        ("torch.Generator", lambda *a: torch.default_generator.clone_state()),
+        ("torch.Generator", _Generator),
         ("torch.cuda.amp.common.amp_definitely_not_available", lambda: False),
         ("torch.nn.functional.scaled_dot_product_attention", _attention),
         ("torch.tensor", _made_on_the_host(torch.tensor)),

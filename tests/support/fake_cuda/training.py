@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 from support.fake_cuda.counting import Counts
@@ -24,7 +23,7 @@ _DRAWN = ("trunc_normal_", "kaiming_uniform_", "kaiming_normal_", "xavier_unifor
 def undrawn() -> Iterator[None]:
     """Leave new weights as they lie in memory: drawing hundreds of millions takes seconds."""
 
-    def left(tensor: Tensor, *args: Any, **options: Any) -> Tensor:
+    def left(tensor: Tensor, *args: object, **options: object) -> Tensor:
         return tensor
 
     with ExitStack() as stack:
@@ -47,18 +46,15 @@ def begun(
 def counted_parts(config: TrainConfig, cuda: FakeCuda) -> dict[str, Counts]:
     """Forward and backward pass of one microbatch, the optimizer's step and a refresh of bases that
     are there already, and a whole step of the training loop that refreshes nothing."""
-    changed: Any = config.method
-    if hasattr(changed, "update_proj_gap"):
-        changed = replace(changed, update_proj_gap=2)
     batch_size = config.schedule.batch_size
-    training = begun(replace(config, method=changed), cuda, images=3 * batch_size)
+    training = begun(config, cuda, images=3 * batch_size)
     system, size = training.system, config.system.input_size
     steps = training._train_epoch(1)
     next(steps)  # makes the optimizer's state, and bases
     parts: dict[str, Counts] = {}
     with cuda.counting() as parts["whole step"]:
         next(steps)
-    microbatch = config.schedule.microbatch_size or batch_size
+    microbatch = training.microbatch_size or batch_size
     batch = noise(microbatch, size, training.dataset.classes).to(cuda.device)
     training.optimizer.zero_grad(set_to_none=True)
     with cuda.counting() as parts["forward"], autocast(cuda.device, config.precision):
@@ -66,9 +62,12 @@ def counted_parts(config: TrainConfig, cuda: FakeCuda) -> dict[str, Counts]:
         loss = system.loss(prediction, batch, training._progress())
     with cuda.counting() as parts["backward"]:
         loss.backward()
-    with cuda.counting() as parts["refresh"]:
-        training.updater.refresh()
     with cuda.counting() as parts["optimizer step"]:
         training.optimizer.step()
+    for group in training.optimizer.param_groups:
+        if "update_proj_gap" in group:
+            group["update_proj_gap"] = 1  # always due
+    with cuda.counting() as parts["refresh"]:
+        training.updater.refresh()
     steps.close()  # type: ignore[attr-defined]
     return parts

@@ -14,6 +14,7 @@ from segcore.data.dataset import DataConfig, Dataset
 from segcore.data.masks import parse_code
 from segcore.predict.given_masks import find_masks
 from segcore.training import retest as again
+from segcore.training.casts import spare_casts
 from segcore.training.checkpoint import best_hash
 from segcore.training.ensemble import network_of
 from segcore.training.restore import Restored, find, restore
@@ -46,6 +47,7 @@ def score_networks(args: argparse.Namespace, console: Console) -> Iterator[Score
         _check_alike(members)
         network = network_of([(str(m.place), m.restored) for m in members]).to(device)
         first = members[0]
+        spare_casts(network, device, first.restored.precision)
         owner = (
             owner_of_all(args, {m.place: m.digest for m in members}, console)
             if args.ensemble

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
+from srft_galore.batches import takes_batches
+from srft_galore.entries import Entry
+from srft_galore.refresh.strategies import Strategies
+from srft_galore.state import moment_dtype
+from srft_galore.step_counts import StepCounts
+
 from .bank import Bank
-from .batches import takes_batches
-from .entries import Entry
-from .state import moment_dtype
-from .step_counts import StepCounts
-from .strategies import Strategies
 
 
 class Banks:
@@ -24,39 +25,48 @@ class Banks:
         self._peers, self._counts = peers, counts
         self._banks: dict[tuple[torch.device, torch.dtype], Bank] = {}
 
-    def update(self, entries: Sequence[Entry], strategies: Strategies) -> None:
+    def update(self, entries: Sequence[Entry], strategies: Strategies) -> list[Entry]:
         """Update parameters from the gradients that are there; bases were refreshed.
 
         The host waits only where new bases are put into the states after the update.
 
         Args:
-            entries: Those that `is_banked`.
+            entries: Parameters that take part in a step.
             strategies: Of the optimizer.
+
+        Returns:
+            Those that are in no bank, and were left alone.
 
         Raises:
             ValueError: A learning rate that the host has is no finite number.
         """
+        rest: list[Entry] = []
         by_kind: dict[tuple[torch.device, torch.dtype], list[Entry]] = {}
         for entry in entries:
+            if not is_banked(entry):
+                rest.append(entry)
+                continue
             kind = (entry.parameter.device, moment_dtype(entry.parameter))
             by_kind.setdefault(kind, []).append(entry)
-        unmoved: list[Entry] = []
         for kind, some in by_kind.items():
-            bank = self._bank(kind, some)
-            ready = [(e, g) for e in some if (g := strategies.of(e).unprojected(e)) is not None]
-            if not ready:
-                continue
+            moved = self._update(self._bank(kind, some), some, strategies)
+            strategies.finish(moved)
+        return rest
+
+    def _update(self, bank: Bank, entries: Sequence[Entry], strategies: Strategies) -> list[Entry]:
+        """Update members of a bank; all but those that are known to have skipped the step."""
+        spoiled = [entry for entry in entries if strategies.of(entry).is_spoiled(entry)]
+        for entry in spoiled:
+            entry.state["skipped"] += 1
+        skipped = {entry.position for entry in spoiled}
+        ready = [(e, g) for e in entries if (g := strategies.of(e).unprojected(e)) is not None]
+        if ready:
             moved_n = bank.update(ready)
             self._counts.advance([entry.state["step"] for entry, _ in ready])
-            if any(strategies.of(entry).has_new_basis(entry) for entry, _ in ready):
+            if any(strategies.previous.has_new_basis(entry) for entry, _ in ready):
                 moved = dict(zip(bank.members, moved_n.cpu().tolist(), strict=True))
-                unmoved += [entry for entry, _ in ready if not moved[entry.parameter]]
-        for entry in entries:
-            if strategies.of(entry).is_spoiled(entry):
-                entry.state["skipped"] += 1
-                unmoved.append(entry)
-        skipped = {entry.position for entry in unmoved}
-        strategies.finish([entry for entry in entries if entry.position not in skipped])
+                skipped |= {entry.position for entry, _ in ready if not moved[entry.parameter]}
+        return [entry for entry in entries if entry.position not in skipped]
 
     def _bank(self, kind: tuple[torch.device, torch.dtype], entries: Sequence[Entry]) -> Bank:
         """The bank of these parameters, made anew where it lacks one or a state was replaced."""
@@ -66,10 +76,14 @@ class Banks:
             if bank is not None:
                 wanted.update(bank.members)
             everyone = [e for e in self._peers() if e.parameter in wanted and is_banked(e)]
-            bank = self._banks[kind] = Bank(everyone)
+            bound = {e.parameter: self._counts.bound(e.state["step"]) for e in everyone}
+            bank = Bank(everyone)
+            others = [one for key, one in self._banks.items() if key != kind]
+            known = [(one, [self._counts.bound(c) for c in one.counts]) for one in others]
             self._counts.clear()
-            for one in self._banks.values():
-                self._counts.follow(one.counts, one.steps_n)
+            for one, bounds in (*known, (bank, [bound[p] for p in bank.members])):
+                self._counts.follow(one.counts, one.steps_n, bounds)
+            self._banks[kind] = bank
         return bank
 
 

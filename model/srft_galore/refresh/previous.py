@@ -11,14 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .batches import alike, stack, unstack
-from .entries import Entry
-from .gradients import extremes
+from srft_galore.basis.orthonormal import orthonormalise
+from srft_galore.basis.range_finder import range_finder, range_of_sketch, sketch
+from srft_galore.basis.sketch import times
+from srft_galore.batches import alike, stack, unstack
+from srft_galore.entries import Entry
+from srft_galore.gradients import extremes
+
 from .moments import change_basis
-from .orthonormal import orthonormalise
-from .range_finder import range_finder, range_of_sketch, sketch
-from .refresh_strategy import RefreshStrategy
-from .sketch import times
+from .strategy import RefreshStrategy
 
 
 @dataclass
@@ -112,9 +113,8 @@ class RefreshFromPrevious(RefreshStrategy):
         return pending is not None and pending.next_basis is not None
 
     def finish(self, entries: Sequence[Entry]) -> None:
-        """Put the next bases that were computed into the states."""
-        new = [entry for entry in entries if self.has_new_basis(entry)]
-        for batch in alike(new, [(entry.has_basis, entry.step) for entry in new]):
+        """Put the next bases into the states of parameters that have one and did not skip."""
+        for batch in alike(entries, [(entry.has_basis, entry.step) for entry in entries]):
             waiting = [self._pending[entry.parameter].next_basis for entry in batch]
             change_basis(batch, stack([basis for basis in waiting if basis is not None]))
 

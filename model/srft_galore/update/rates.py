@@ -6,9 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .entries import Entry
-from .groups import check_rate
-from .step_counts import is_captured
+from srft_galore.entries import Entry
+from srft_galore.groups import check_rate
+from srft_galore.sending import send
 
 
 class Rates(NamedTuple):
@@ -42,7 +42,7 @@ class RateTable:
         self._device = device
         self._rows: list[_Row] = [_ABSENT] * members
         self._sent: list[_Row] = []
-        self._table = torch.empty(0, device=device)
+        self._table = torch.zeros(len(_ABSENT), members, dtype=torch.float64, device=device)
 
     def of(self, entries: Sequence[Entry], numbers: Sequence[int]) -> Rates:
         """The rates of now.
@@ -88,14 +88,6 @@ class RateTable:
         return (-lr, decay, 1 - first, 1 - second, first, second, group["eps"], which)
 
     def _send(self) -> None:
-        if is_captured(self._device):
-            raise RuntimeError(
-                "Options of a group have changed since the last step, and a CUDA graph is being "
-                "captured: make a step before it, and let lr be a tensor on the GPU where it is to "
-                "change between replays."
-            )
-        table = torch.tensor(self._rows, dtype=torch.float64, device="cpu").T.contiguous()
-        if self._device.type == "cuda":
-            table = table.pin_memory()
-        self._table = table.to(self._device, non_blocking=True)
+        rows = torch.tensor(self._rows, dtype=torch.float64, device="cpu").T.contiguous()
+        send(rows, self._table)
         self._sent = list(self._rows)

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .entries import Entry
-from .gradients import check_gradient
-from .refresh_previous import RefreshFromPrevious
+from srft_galore.entries import Entry
+from srft_galore.gradients import check_gradient
+
+from .previous import RefreshFromPrevious
 
 
 class Attachment:

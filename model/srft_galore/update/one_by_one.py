@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from srft_galore.entries import Entry
+from srft_galore.gradients import extremes
+from srft_galore.refresh.strategies import Strategies
+
 from .adamw import update
-from .entries import Entry
-from .gradients import extremes
-from .strategies import Strategies
 
 
 def update_one_by_one(entries: Sequence[Entry], strategies: Strategies) -> None:

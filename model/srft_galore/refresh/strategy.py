@@ -4,15 +4,14 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from .entries import Entry
+from srft_galore.entries import Entry
 
 
 class RefreshStrategy:
     """How the optimizer treats the parameters of one value of `refresh_from`.
 
-    In a step the optimizer calls `receive` for each parameter, `refresh`, `gradient` (or
-    `unprojected`) for each, and `finish`. The first two may have been called before the step, more
-    than once.
+    In a step the optimizer calls `receive` for each parameter, `refresh`, and `gradient` (or
+    `unprojected`) for each. The first two may have been called before the step, more than once.
     """
 
     def receive(self, entry: Entry) -> None:
@@ -34,10 +33,3 @@ class RefreshStrategy:
     def is_spoiled(self, entry: Entry) -> bool:
         """Whether NaN or Inf was seen that `gradient` does not show."""
         return False
-
-    def has_new_basis(self, entry: Entry) -> bool:
-        """Whether `finish` has a basis to put into the state of a parameter."""
-        return False
-
-    def finish(self, entries: Sequence[Entry]) -> None:
-        """Called after a step with the parameters that did not skip it."""

@@ -15,8 +15,8 @@ def leading_left(A_ST: Tensor, kept: int) -> Tensor:
     Eigenvectors of the smaller Gram matrix in float64: its condition is squared, so that directions
     below 1e-8 of the largest are not told apart, which float32 would not show of A itself. One
     batched product, one batched eigendecomposition, and for a tall A one product more, made
-    orthonormal. Surplus vectors of a singular A are arbitrary but orthonormal. Signs are those that
-    the eigenvectors have.
+    orthonormal (`cholesky_qr`, which turns vectors by some 1e-7). Surplus vectors of a singular A
+    are arbitrary but orthonormal. Signs are those that the eigenvectors have.
 
     Args:
         A_ST: Finite real matrices.

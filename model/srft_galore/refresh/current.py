@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from .batches import alike, stack
-from .entries import Entry
-from .gradients import extremes
+from srft_galore.basis.range_finder import range_finder
+from srft_galore.batches import alike, stack
+from srft_galore.entries import Entry
+from srft_galore.gradients import extremes
+from srft_galore.state import moment_dtype
+
 from .moments import change_basis
-from .range_finder import range_finder
-from .refresh_strategy import RefreshStrategy
-from .state import moment_dtype
+from .strategy import RefreshStrategy
 
 
 class RefreshFromCurrent(RefreshStrategy):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .projection import derive_seed
+from srft_galore.projection import derive_seed
 
 ROUNDINGS = ("nearest", "stochastic")
 """Names accepted as `rounding` of a parameter group."""

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
-from .entries import Entry
-from .groups import check_rate
+from srft_galore.entries import Entry
+from srft_galore.groups import check_rate
+from srft_galore.state import moment_dtype
+
 from .rounding import round_stochastically
-from .state import moment_dtype
 
 _FUSED = ("cpu", "cuda")
 """Devices on which torch has AdamW as one kernel."""

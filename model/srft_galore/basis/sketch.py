@@ -16,6 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from srft_galore.sending import moved
+
 _KEPT = 16
 """Operators that are kept until `forget_operators`: weights of one shape that are refreshed
 together share one, and so do the microbatches of a step. A network has fewer shapes than this."""
@@ -39,10 +41,8 @@ class FourierSketch(NamedTuple):
         signs, columns, weights = self
         if device != signs.device:
             packed = torch.cat((signs.double(), columns.double(), weights))  # exact below 2^53
-            if device.type == "cuda":
-                packed = packed.pin_memory()
-            moved = packed.to(device, non_blocking=True)
-            signs, columns, weights = moved.split([len(part) for part in self])
+            sizes = [len(part) for part in self]
+            signs, columns, weights = moved(packed, device).split(sizes)
         return FourierSketch(signs.to(dtype), columns.to(torch.int64), weights.to(dtype))
 
 
@@ -149,7 +149,7 @@ def _gaussian_matrix(
     n: int, sketch_size: int, seed: int, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     omega_NL = torch.randn((n, sketch_size), generator=_generator(seed), device="cpu")
-    return omega_NL.to(device, dtype)
+    return moved(omega_NL, device).to(dtype)
 
 
 def forget_operators() -> None:

@@ -8,33 +8,21 @@ weights M x N.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .batches import copy_all
-from .entries import Entry
+from srft_galore.batches import copy_all
+from srft_galore.entries import Entry
+from srft_galore.sending import send
+from srft_galore.state import moment_dtype
+
 from .layout import WIDTH, Slot, consecutive, owners, portions
-from .projection import Projection
 from .rates import Rates, RateTable
-from .state import moment_dtype
+from .sections import Section, in_units, kind_of, moment_units, sections_of, weight_units
 
 _AT_ONCE = 2**25
 """Weights of which copies are there at the same time."""
-
-
-class _Section(NamedTuple):
-    """Projected members that follow one another and are alike."""
-
-    projection: Projection
-    is_whole: bool
-    """Whether their gradients come whole."""
-    begin: int
-    """The first of them."""
-    end: int
-    bases: Tensor
-    """(U, S, R), stored by columns."""
 
 
 class Bank:
@@ -44,13 +32,13 @@ class Bank:
         """Take over the states: their tensors become views of what the bank holds."""
         by_kind: dict[object, list[Entry]] = {(None, True): []}  # plain ones come first
         for entry in entries:
-            by_kind.setdefault(_kind(entry), []).append(entry)
+            by_kind.setdefault(kind_of(entry), []).append(entry)
         members = [entry for alike in by_kind.values() for entry in alike]
         device, dtype = members[0].parameter.device, moment_dtype(members[0].parameter)
-        self._kinds = {e.parameter: _kind(e) for e in members}
+        self._kinds = {e.parameter: kind_of(e) for e in members}
         self._numbers = {e.parameter: number for number, e in enumerate(members)}
-        self._weights = consecutive([_weight_units(e) for e in members])
-        self._moments = consecutive([_moment_units(e) for e in members])
+        self._weights = consecutive([weight_units(e) for e in members])
+        self._moments = consecutive([moment_units(e) for e in members])
         self._weight_owners = owners(self._weights, device)
         self._moment_owners = owners(self._moments, device)
         self._portions = portions(self._weights, _AT_ONCE)
@@ -58,11 +46,13 @@ class Bank:
         self._mean_EK = torch.zeros(shape, dtype=dtype, device=device)
         self._squares_EK = torch.zeros(shape, dtype=dtype, device=device)
         self._plain = len(by_kind[None, True])
-        self._sections = _sections(members[self._plain :], self._plain)
+        self._sections = sections_of(members[self._plain :], self._plain)
         self.steps_n = _gathered([e.state["step"] for e in members], device)
         """Updates of each parameter, int64."""
         self._skipped_n = _gathered([e.state["skipped"] for e in members], device)
         self._rates = RateTable(len(members), device)
+        self._part: list[int] = []
+        self._part_n = torch.zeros(len(members), dtype=torch.bool, device=device)
         self._states = self._take_over(members)
 
     @property
@@ -78,7 +68,7 @@ class Bank:
     def holds(self, entry: Entry) -> bool:
         """Whether a parameter is a member and its state is still what the bank made of it."""
         number = self._numbers.get(entry.parameter)
-        if number is None or self._kinds[entry.parameter] != _kind(entry):
+        if number is None or self._kinds[entry.parameter] != kind_of(entry):
             return False
         return all(entry.state[key] is view for key, view in self._states[number].items())
 
@@ -102,10 +92,9 @@ class Bank:
         g_EK = self._projected({n: g for n, (_, g) in zip(numbers, ready, strict=True)})
         ok_n = self._finite(g_EK)
         if len(ready) < len(self._states):
-            there = set(numbers)
-            there_n = _sent([n in there for n in range(len(self._states))], ok_n.device)
-            self._skipped_n += there_n & ~ok_n
-            ok_n &= there_n
+            self._say_who_takes_part(numbers)
+            self._skipped_n += self._part_n & ~ok_n
+            ok_n &= self._part_n
         else:
             self._skipped_n += ~ok_n
         kept_n = self._adam(g_EK, ok_n, rates)
@@ -114,6 +103,13 @@ class Bank:
         for begin, end in self._portions:
             self._add_back(moved, begin, end, g_EK, kept_n)
         return ok_n
+
+    def _say_who_takes_part(self, numbers: Sequence[int]) -> None:
+        if numbers != self._part:
+            there = set(numbers)
+            flags = torch.tensor([n in there for n in range(len(self._states))], device="cpu")
+            send(flags, self._part_n)
+            self._part = list(numbers)
 
     def _projected(self, given: Mapping[int, Tensor]) -> Tensor:
         """The gradients in the rows of the moments, (E, K); zeros where there is none."""
@@ -128,7 +124,7 @@ class Bank:
             base = self._weights[begin].first
             G_EK = g_EK.new_empty(self._weights[end - 1].end - base, WIDTH)
             views = [self._weights[n].single(G_EK, base=base) for n in inside]
-            copy_all(views, [_in_units(given[n], self._weights[n]) for n in inside])
+            copy_all(views, [in_units(given[n], self._weights[n]) for n in inside])
             for section, first, last in self._within(begin, end):
                 if section.is_whole:
                     G_UMN = self._stack(section, first, last, G_EK, base)
@@ -141,7 +137,8 @@ class Bank:
         """Whether a member's gradient has no NaN and no Inf, bool (n,)."""
         spoiled_E = torch.linalg.vector_norm(g_EK, torch.inf, dim=1) * 0  # NaN, or 0
         spoiled_n = spoiled_E.new_zeros(len(self._states))
-        return spoiled_n.index_add_(0, self._moment_owners, spoiled_E) == 0
+        ok_n: Tensor = spoiled_n.index_add_(0, self._moment_owners, spoiled_E) == 0
+        return ok_n
 
     def _adam(self, g_EK: Tensor, ok_n: Tensor, rates: Rates) -> Tensor:
         """Average the moments; g becomes the change of the weights, in the subspace.
@@ -161,7 +158,7 @@ class Bank:
             rates.change * root_n / corrections_2n[0],
         )
         by_row = torch.stack(columns, dim=1).to(g_EK.dtype).index_select(0, self._moment_owners)
-        first, second, keep, eps, change = by_row[..., None].unbind(1)
+        first, second, keep, eps, change = by_row[..., None].unbind(1)  # (E, 1) each
         idle = first == 0
         g_EK.masked_fill_(idle, 0)
         self._mean_EK.lerp_(g_EK, first)
@@ -184,7 +181,7 @@ class Bank:
         W_EK = change_EK.new_empty(stop - base, WIDTH)
         there = [n for n in parameters if begin <= n < end]
         views = [self._weights[n].single(W_EK, base=base) for n in there]
-        weights = [_in_units(parameters[n], self._weights[n]) for n in there]
+        weights = [in_units(parameters[n], self._weights[n]) for n in there]
         copy_all(views, weights)
         W_EK *= kept_n.index_select(0, self._weight_owners[base:stop])[:, None]
         if begin < self._plain:  # whose rows are those of their moments
@@ -197,13 +194,13 @@ class Bank:
             W_UMN.baddbmm_(*pair)
         copy_all(weights, views)
 
-    def _within(self, begin: int, end: int) -> list[tuple[_Section, int, int]]:
+    def _within(self, begin: int, end: int) -> list[tuple[Section, int, int]]:
         """The sections among the members from `begin` to `end`, each with its part of them."""
         parts = [(s, max(begin, s.begin), min(end, s.end)) for s in self._sections]
         return [part for part in parts if part[1] < part[2]]
 
     def _stack(
-        self, section: _Section, first: int, last: int, buffer_EK: Tensor, base: int
+        self, section: Section, first: int, last: int, buffer_EK: Tensor, base: int
     ) -> Tensor:
         """Folded weights or gradients of members of a section, (U, M, N)."""
         projection = section.projection
@@ -211,7 +208,7 @@ class Bank:
         return Slot(self._weights[first].first, units, shape).stack(buffer_EK, base=base)
 
     def _subspace(
-        self, section: _Section, first: int, last: int, buffer_EK: Tensor
+        self, section: Section, first: int, last: int, buffer_EK: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Bases of members of a section and their part of a buffer laid out as the moments."""
         blocks, slot = section.projection.blocks, self._moments[first]
@@ -243,58 +240,8 @@ class Bank:
         return states
 
 
-def _kind(entry: Entry) -> tuple[Projection | None, bool]:
-    """What members of one section have in common: projection, and whether gradients come whole."""
-    return entry.projection, entry.refresh_from == "current"
-
-
-def _weight_units(entry: Entry) -> tuple[int, tuple[int, ...]]:
-    projection = entry.projection
-    if projection is None or projection.blocks == 1:
-        return 1, tuple(entry.parameter.shape)
-    return projection.blocks, (projection.rows, projection.cols)
-
-
-def _moment_units(entry: Entry) -> tuple[int, tuple[int, ...]]:
-    projection = entry.projection
-    if projection is None:
-        return 1, tuple(entry.parameter.shape)
-    return projection.blocks, projection.moment_shape[-2:]
-
-
-def _sections(members: Sequence[Entry], begin: int) -> list[_Section]:
-    """Of projected members, the first of which has the number `begin`."""
-    sections = []
-    for number, entry in enumerate(members):
-        if number and _kind(entry) == _kind(members[number - 1]):
-            continue
-        projection, is_whole = _kind(entry)
-        assert projection is not None
-        count = sum(_kind(other) == _kind(entry) for other in members)
-        bases = torch.zeros(
-            (count * projection.blocks, projection.rank, projection.side),
-            dtype=moment_dtype(entry.parameter),
-            device=entry.parameter.device,
-        ).mT
-        first = begin + number
-        sections.append(_Section(projection, is_whole, first, first + count, bases))
-    return sections
-
-
-def _in_units(tensor: Tensor, slot: Slot) -> Tensor:
-    return tensor if slot.units == 1 else tensor.reshape(slot.units, *slot.shape)
-
-
 def _gathered(counters: Sequence[Tensor], device: torch.device) -> Tensor:
     """Counters, wherever they are, as one tensor on a device."""
     if all(counter.device.type == "cpu" for counter in counters):
         return torch.stack(list(counters)).to(device)
     return torch.stack([counter.to(device) for counter in counters])
-
-
-def _sent(flags: Sequence[bool], device: torch.device) -> Tensor:
-    """Known to the host, on a device, without a wait."""
-    made = torch.tensor(flags, device="cpu")
-    if device.type == "cuda":
-        made = made.pin_memory()
-    return made.to(device, non_blocking=True)

@@ -6,15 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from srft_galore.basis.sketch import forget_operators
+from srft_galore.entries import Entry, places
+from srft_galore.gradients import check_gradient, norms_of, scale_all
+from srft_galore.step_counts import StepCounts
+
 from .attachment import Attachment, is_overflow_mark
-from .entries import Entry, places
-from .gradients import check_gradient
-from .refresh_current import RefreshFromCurrent
-from .refresh_previous import RefreshFromPrevious
-from .refresh_strategy import RefreshStrategy
-from .sketch import forget_operators
-from .state import moment_dtype
-from .step_counts import StepCounts
+from .current import RefreshFromCurrent
+from .previous import RefreshFromPrevious
+from .strategy import RefreshStrategy
 
 
 class Strategies:
@@ -77,8 +77,7 @@ class Strategies:
 
     def finish(self, entries: Sequence[Entry]) -> None:
         """End a step of the parameters that did not skip it."""
-        for name, strategy in self._by_name.items():
-            strategy.finish([entry for entry in entries if entry.refresh_from == name])
+        self.previous.finish([entry for entry in entries if self.previous.has_new_basis(entry)])
 
     def gradients(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, Tensor]]:
         """The gradients that AdamW takes, without those of parameters that stay as they are.
@@ -92,19 +91,21 @@ class Strategies:
 
     def clip(self, entries: Sequence[Entry], max_norm: float) -> Tensor:
         """Scale the gradients down to a global norm of `max_norm`; the norm before, a scalar."""
-        norms = [
-            torch.linalg.vector_norm(gradient, dtype=moment_dtype(gradient))
-            for _, gradient in self.gradients(entries)
-        ]
+        norms = norms_of([gradient for _, gradient in self.gradients(entries)])
         if not norms:
             return torch.zeros((), device="cpu")
         total: Tensor = torch.linalg.vector_norm(torch.stack([norm.to(norms[0]) for norm in norms]))
         factor = (max_norm / (total + 1e-6)).clamp(max=1.0)
-        for entry in entries:
-            kept = self.of(entry).unprojected(entry)
-            if kept is not None:
-                kept.mul_(factor.to(kept))
+        kept = [g for entry in entries if (g := self.of(entry).unprojected(entry)) is not None]
+        scale_all(kept, factor)
         return total
+
+    def give_zeros(self, parameters: Iterable[Tensor]) -> None:
+        """A gradient of zeros for each parameter that is trained and has none."""
+        for parameter in parameters:
+            missing = parameter.grad is None and parameter not in self.previous
+            if missing and parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter)
 
     def sum_over_ranks(
         self,

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .batches import copy_all, stack, unstack
-from .entries import Entry
-from .gram import nearest_rotation
+from srft_galore.basis.gram import nearest_rotation
+from srft_galore.batches import copy_all, stack, unstack
+from srft_galore.entries import Entry
 
 
 def change_basis(batch: Sequence[Entry], bases_SR: Tensor) -> None:
