@@ -101,7 +101,7 @@ def run(job: tuple[Any, Path]) -> str:
     from segcore.training.loop import Training
     from segcore.training.runtime import Runtime
     from segcore.training.scoring import Target, predict, score_predictions
-    from segtune.execution.recorder import Recorder
+    from segtune.execution.training.recorder import Recorder
     from segtune.results.provenance import find_origin
 
     trial, storage = job

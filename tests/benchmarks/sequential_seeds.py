@@ -21,7 +21,7 @@ import numpy as np
 
 path.insert(0, str(Path(__file__).parents[1]))  # support
 
-from support.simulated_studies import owners, studies  # noqa: E402
+from support.studies.simulated_studies import owners, studies  # noqa: E402
 
 from segtune import Sequential  # noqa: E402
 from segtune.report.evidence.crossed import crossed  # noqa: E402

@@ -41,7 +41,7 @@ from segtune.report.evidence.patients import by_patient, own_differences
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # support
 
-from support.simulated_studies import owners, studies  # noqa: E402
+from support.studies.simulated_studies import owners, studies  # noqa: E402
 
 MARGIN = 0.01
 STUDIES = 400

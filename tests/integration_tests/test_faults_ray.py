@@ -22,12 +22,12 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 from support.ray_head import free_ports, head_node
-from support.tiny_studies import SEARCH
+from support.studies.tiny_studies import SEARCH
 
 from segcore.train import train
 from segcore.training.runtime import Runtime
 from segtune.results import tables
-from segtune.results.status import read_status
+from segtune.results.status.study import read_status
 from segtune.study import catalog
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -58,7 +58,7 @@ def study():
     )
 """
 TRIALS = {"frozen-s0", "srft_galore-s0"}
-TRAINING = "segtune.execution.worker"
+TRAINING = "segtune.execution.training.worker"
 """In the title of the process that trainings are forked from, and of theirs."""
 SECONDS = 400
 """Most that a test waits for anything."""

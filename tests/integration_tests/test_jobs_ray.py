@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.ray_head import BIN, OFF, Head, head_node
-from support.tiny_studies import JOB_STUDY
+from support.studies.tiny_studies import JOB_STUDY
 
 from segtune.results import tables
 

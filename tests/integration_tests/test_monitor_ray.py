@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from support.ray_head import BIN, OFF, free_ports, head_node
-from support.tiny_studies import JOB_STUDY
+from support.studies.tiny_studies import JOB_STUDY
 
 from segtune.observers.prometheus import SHOWN
 from segtune.results import tables

@@ -19,7 +19,7 @@ from segtune.results import tables
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-FILE = Path(__file__).parents[1] / "support" / "plugin_study.py"
+FILE = Path(__file__).parents[1] / "support" / "studies" / "plugin_study.py"
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from support.tiny_studies import SEARCH
+from support.studies.tiny_studies import SEARCH
 
 from segtune.cli import main
-from segtune.execution.job import trial_folder
 from segtune.execution.resources import Resources
+from segtune.execution.training.job import trial_folder
 from segtune.results import tables
 from segtune.results.storage import Place, local_folder
 

@@ -12,7 +12,7 @@ import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from support.tiny_studies import ABLATION, SEARCH, STUDY
+from support.studies.tiny_studies import ABLATION, SEARCH, STUDY
 
 from segtune.cli import main
 from segtune.results import tables

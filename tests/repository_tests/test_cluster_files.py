@@ -23,7 +23,7 @@ from ray.scripts.symmetric_run import symmetric_run
 from support.kuberay_schema import SCHEMAS
 
 from segtune.cli import _parser
-from segtune.execution.trainable import DRIVER_MEMORY
+from segtune.execution.training.trainable import DRIVER_MEMORY
 from segtune.observers.prometheus import BEST_SCORE, SCORE, SHOWN, STATE
 
 ROOT = Path(__file__).parents[2]

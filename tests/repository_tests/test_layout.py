@@ -73,7 +73,7 @@ def test_tables_of_names_load_no_implementation(module: str) -> None:
     assert not loaded_by(module) & {"torch", "transformers", "sam2", "peft"}
 
 
-@pytest.mark.parametrize("module", ["segtune.report", "segtune.results.status"])
+@pytest.mark.parametrize("module", ["segtune.report", "segtune.results.status.study"])
 def test_results_are_read_without_what_made_them(module: str) -> None:
     assert not loaded_by(module) & {"ray", "torch", "segcore"}
 

@@ -106,7 +106,7 @@ def test_what_passes_a_trial_on_imports_no_torch() -> None:
     """Ray's process of a trial; the one that trains is forked from another one."""
     loaded = loaded_after(
         "import pickle\n"
-        "import segtune.execution.trainable\n"
+        "import segtune.execution.training.trainable\n"
         f"packed = pickle.loads({pickle.dumps(_packed())!r})\n"
         "assert packed.trial_id == 'a-s0'\n"
     )
@@ -117,7 +117,7 @@ def test_what_trainings_are_forked_from_has_imported_what_they_build_with() -> N
     """Else each trial of a study imports it again."""
     loaded = loaded_after(
         "import importlib, pickle, sys\n"
-        "import segtune.execution.worker\n"
+        "import segtune.execution.training.worker\n"
         f"packed = pickle.loads({pickle.dumps(_packed())!r})\n"
         "for name in packed.imports: importlib.import_module(name)\n"
         "before = set(sys.modules)\n"

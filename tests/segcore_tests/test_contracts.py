@@ -46,7 +46,7 @@ from segcore.transforms import TRANSFORMS
 from segcore.transforms.transform import Transform
 from segtune.study import catalog
 
-PLUGINS = Path(__file__).parents[1] / "support" / "plugin_study.py"
+PLUGINS = Path(__file__).parents[1] / "support" / "studies" / "plugin_study.py"
 OURS = {
     "systems": tuple(SYSTEMS),
     "rgb_encoders": tuple(RGB_ENCODERS),

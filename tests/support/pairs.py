@@ -29,7 +29,7 @@ from segcore.train import train
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
 from segtune import Ablation
-from segtune.execution.recorder import Recorder
+from segtune.execution.training.recorder import Recorder
 from segtune.report.evidence.summary import score_summary
 from segtune.report.page.look import looks
 from segtune.report.parts.scores import scores_sheet

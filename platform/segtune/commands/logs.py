@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Print it."""
-    from segtune.execution import trial_log
+    from segtune.execution.training import trial_log
 
     if args.follow:
         pieces = trial_log.follow(args.storage, args.study, args.trial)

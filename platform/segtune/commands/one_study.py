@@ -15,6 +15,7 @@ from segtune.commands.shared import DEFAULT_STORAGE, TRACKERS, study_file
 from segtune.commands.status import duration
 from segtune.execution import runner
 from segtune.execution.estimate import measured
+from segtune.execution.launch import StudyStopped
 from segtune.execution.order import Order, Ready
 from segtune.execution.ray_cluster import SharedCluster
 from segtune.execution.resources import Resources
@@ -134,7 +135,7 @@ def train(
         except KeyboardInterrupt:
             tell(Message(f"{name} was interrupted", name, "interrupted"))
             raise
-        except runner.StudyStopped as stopped:
+        except StudyStopped as stopped:
             tell(Message(f"{name} stopped: {stopped}", name, "stopped"))
             print(
                 f"segtune: the study stopped: {stopped}. What its trials wrote is kept: with that "

@@ -102,7 +102,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segcore.predict import Predictor
     from segcore.predict.outputs import Outputs
     from segcore.predict.volumes import are_volumes
-    from segtune.execution.checkpoints import of_all_seeds, on_this_machine
+    from segtune.execution.training.checkpoints import of_all_seeds, on_this_machine
 
     if args.batch_size < 1:
         raise ValueError(f"--batch-size {args.batch_size}: give 1 or more")

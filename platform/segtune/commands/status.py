@@ -18,7 +18,8 @@ from segtune.commands.shared import storage_argument
 from segtune.commands.submit import address_argument, follow_to_end
 
 if TYPE_CHECKING:
-    from segtune.results.status import StudyStatus, TrialStatus
+    from segtune.results.status.study import StudyStatus
+    from segtune.results.status.trials import TrialStatus
     from segtune.study.scores import ScoreKind
 
 HELP = "where a study stands: its trials, scores, time left and errors"
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         raise ValueError("--json shows a study's tables, once: leave out --watch and --address")
     if args.address is not None:
         return _job(args, console)
-    from segtune.results.status import read_status
+    from segtune.results.status.study import read_status
 
     def now() -> "StudyStatus":
         return read_status(args.storage, args.study, datetime.now(UTC))

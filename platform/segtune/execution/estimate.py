@@ -11,7 +11,8 @@ import torch
 
 from segcore.config import TrainConfig
 from segtune.results import study_file
-from segtune.results.status import read_status, usual_pace
+from segtune.results.status.left import usual_pace
+from segtune.results.status.study import read_status
 from segtune.results.storage import Storage
 from segtune.study.spec import Ablation, Study
 

@@ -43,6 +43,10 @@ class Order:
     allowance: Allowance | None = None
     """What its trials may take; None: whatever they take."""
 
+    def out_of_budget(self) -> bool:
+        """Whether its trials, and those that share the budget, have taken all of it."""
+        return self.allowance is not None and self.allowance.is_spent()
+
     def ask(self, look: int) -> Collection[str]:
         """The arms that get further seeds after so many."""
         return self.undecided(self.storage, self.name, look)

@@ -12,7 +12,7 @@ from segtune.search.results_store import DIED
 from segtune.study.trial import Trial
 
 if TYPE_CHECKING:
-    from segtune.execution.runner import Launch
+    from segtune.execution.launch import Launch
 
 
 class Relay(ray.tune.Callback):

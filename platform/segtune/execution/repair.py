@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 
-from segtune.execution.job import trial_folder
+from segtune.execution.training.job import trial_folder
 from segtune.results import tables
 from segtune.results.integrity.parquet_files import DamagedTable, damaged
 from segtune.results.storage import Place, Storage

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from segtune.execution.runner import Observer
+from segtune.execution.launch import Observer
 from segtune.study.trial import Trial
 
 

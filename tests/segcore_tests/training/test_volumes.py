@@ -22,7 +22,7 @@ from segcore.training.runtime import Runtime
 from segcore.training.scoring import Target, predict, score_predictions
 from segtune.study import catalog
 
-PLUGINS = Path(__file__).parents[2] / "support" / "plugin_study.py"
+PLUGINS = Path(__file__).parents[2] / "support" / "studies" / "plugin_study.py"
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.known_study import STEADY, write_study
 from support.report_tables import write_finalists, write_search, write_trial
+from support.studies.known_study import STEADY, write_study
 
 from segtune.cli import main
 from segtune.commands.bundling.archive import unpack

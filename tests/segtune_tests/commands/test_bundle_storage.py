@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from support.known_study import STEADY, write_study
+from support.studies.known_study import STEADY, write_study
 
 from segtune.commands.bundling.bundle import make
 from segtune.results.storage import Place

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 from support.report_tables import write_trial
-from support.tiny_studies import ABLATION
+from support.studies.tiny_studies import ABLATION
 from support.volumes import discs, save_volume, units_of
 
 from search_spaces.augmentation_nano import GEOMETRY

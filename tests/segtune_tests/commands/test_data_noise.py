@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.report_tables import write_trial
-from support.tiny_studies import ABLATION
+from support.studies.tiny_studies import ABLATION
 
 from segtune.cli import main
 from segtune.results import label_noise

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.known_study import STEADY, write_study
 from support.light_install import Done, LightInstall
 from support.report_tables import write_search
+from support.studies.known_study import STEADY, write_study
 
 from segtune.cli import COMMANDS, main
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.known_study import write_study
+from support.studies.known_study import write_study
 
 from segtune.cli import main
 from segtune.commands.planning.shown import _enough

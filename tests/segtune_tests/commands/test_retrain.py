@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.known_study import write_study
+from support.studies.known_study import write_study
 
 from segcore.config import TrainConfig
 from segcore.train import train
@@ -17,7 +17,7 @@ from segtune import Ablation, apply
 from segtune.cli import main
 from segtune.commands.bundling.bundle import make
 from segtune.commands.bundling.retrain import Again, compare
-from segtune.execution.recorder import Recorder
+from segtune.execution.training.recorder import Recorder
 from segtune.results import study_file, tables
 from segtune.results.provenance import find_origin
 from segtune.results.storage import Place

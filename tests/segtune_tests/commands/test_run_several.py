@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from support.tiny_studies import ABLATION, SEARCH
+from support.studies.tiny_studies import ABLATION, SEARCH
 
 from segtune.cli import main
 from segtune.commands import one_study

@@ -12,7 +12,7 @@ import ray
 
 from segtune.execution.ray_cluster import cluster
 from segtune.execution.resources import Resources
-from segtune.execution.trainable import DRIVER_MEMORY, trainable
+from segtune.execution.training.trainable import DRIVER_MEMORY, trainable
 from segtune.results.provenance import find_origin
 from segtune.study.overrides import SpecError
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from support.known_study import write_study
 from support.spec_jobs import Job
+from support.studies.known_study import write_study
 
 from segtune import Ablation, Sequential
 from segtune.execution import runner

@@ -21,9 +21,9 @@ from segcore.train import train
 from segcore.training.events import Evaluation
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
-from segtune.execution import checkpoints, subprocess_trainer, worker
-from segtune.execution.job import Job, Metrics, trial_folder
-from segtune.execution.subprocess_trainer import ProcessDied, TrainingProcess, _death
+from segtune.execution.training import checkpoints, subprocess_trainer, worker
+from segtune.execution.training.job import Job, Metrics, trial_folder
+from segtune.execution.training.subprocess_trainer import ProcessDied, TrainingProcess, _death
 from segtune.results import tables
 from segtune.results.provenance import find_origin
 from segtune.results.storage import Place, Storage

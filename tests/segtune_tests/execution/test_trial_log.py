@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from segtune.cli import main
-from segtune.execution import trial_log
+from segtune.execution.training import trial_log
 from segtune.results import tables
 from segtune.results.storage import Place
 

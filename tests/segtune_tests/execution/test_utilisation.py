@@ -7,8 +7,8 @@ import pytest
 import torch
 from pynvml import NVML_ERROR_NOT_SUPPORTED, NVMLError
 
-from segtune.execution import utilisation
-from segtune.execution.utilisation import Meter, Utilisation
+from segtune.execution.training import utilisation
+from segtune.execution.training.utilisation import Meter, Utilisation
 
 GB = 10**9
 

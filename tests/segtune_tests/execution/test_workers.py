@@ -19,7 +19,7 @@ from segcore.train import train
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
 from segtune import apply
-from segtune.execution.distributed import RayRuntime
+from segtune.execution.training.distributed import RayRuntime
 
 WORLD = 2
 SHAPES = ("filled_box", "box_ellipse")

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from segtune.cli import _parser, main
 from segtune.execution import runner
+from segtune.execution.launch import StudyStopped
 from segtune.observers import webhook
 from segtune.observers.webhook import Message
 
@@ -94,7 +95,7 @@ def test_every_end_of_a_run_is_told(
 ) -> None:
     def run(*args: Any, **options: Any) -> runner.Outcome:
         if ends == "stopped":
-            raise runner.StudyStopped("disk full")
+            raise StudyStopped("disk full")
         if ends == "interrupted":
             raise KeyboardInterrupt
         return runner.Outcome(0, ("frozen-s0",) if ends == "failed" else (), 2)

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from support.known_study import STEADY, write_study
 from support.report_tables import EPOCHS, LARGER_MASKS, MASKS, SIDE, write_search, write_trial
 from support.report_values import scores
 from support.score_kinds import KINDS
+from support.studies.known_study import STEADY, write_study
 
 from segtune.report import build, summarize
 from segtune.report.parts.head.ran import banners

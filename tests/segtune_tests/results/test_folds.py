@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.known_study import caveat, write_study
 from support.score_kinds import KINDS
+from support.studies.known_study import caveat, write_study
 
 from segtune.report.parts.lookup import evaluated
 from segtune.report.summarize import StudySummary, summarize

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from support.known_study import STEADY, write_study
 from support.report_values import scores
+from support.studies.known_study import STEADY, write_study
 
 from segtune.report import build
 from segtune.report.evidence.across.same import UnlikeError, across

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from ray.tune.search import Searcher
-from support.known_study import STEADY, rewrite_trials, write_study
 from support.report_values import found
 from support.spec_jobs import Job
+from support.studies.known_study import STEADY, rewrite_trials, write_study
 
 from segtune import Ablation
 from segtune.cli import main

@@ -22,7 +22,8 @@ from support.score_kinds import KINDS
 from segtune.cli import main
 from segtune.commands.status import duration, status_screen
 from segtune.results import study_file, tables
-from segtune.results.status import SILENT_EPOCHS, StudyStatus, TrialStatus, read_status
+from segtune.results.status.study import StudyStatus, read_status
+from segtune.results.status.trials import SILENT_EPOCHS, TrialStatus
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 ARMS = {"frozen": {}, "lora": {"method": "lora", "schedule.epochs": 20}}

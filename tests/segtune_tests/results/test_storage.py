@@ -16,10 +16,10 @@ from pyarrow.fs import LocalFileSystem
 
 from segtune.cli import main
 from segtune.doctor.storage import check_storage
-from segtune.execution.checkpoints import on_this_machine
-from segtune.execution.job import trial_folder
 from segtune.execution.lock import AlreadyRunning, lease, only_run
 from segtune.execution.preflight import check_store
+from segtune.execution.training.checkpoints import on_this_machine
+from segtune.execution.training.job import trial_folder
 from segtune.report.serve import fingerprint
 from segtune.results import study_file, tables
 from segtune.results.storage import Place, local_folder

@@ -20,7 +20,7 @@ from segtune.execution.resources import Resources
 from segtune.report.evidence.sequential.looks import undecided
 from segtune.results import study_file, tables
 from segtune.results.provenance import Origin
-from segtune.results.status import read_status
+from segtune.results.status.study import read_status
 from segtune.results.storage import Place
 from segtune.search import finalists
 from segtune.search.journal import JOURNAL

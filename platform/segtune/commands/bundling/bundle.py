@@ -55,7 +55,7 @@ def make(storage: "Place", study: str, out: Path) -> "tuple[Manifest, bytes]":
     from segtune.commands.bundling import archive
     from segtune.commands.bundling.claims import claims
     from segtune.commands.bundling.manifest import FORMAT, NAME, VERSION, Manifest, to_bytes
-    from segtune.results.status import read_status
+    from segtune.results.status.study import read_status
     from segtune.results.storage import Place
     from segtune.study.validate import check_name
 

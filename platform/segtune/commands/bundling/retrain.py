@@ -16,7 +16,7 @@ from scipy import stats
 from segcore.config import TrainConfig, from_json
 from segcore.train import TrainingDiverged, train
 from segcore.training.runtime import Runtime, local_runtime
-from segtune.execution.recorder import Recorder
+from segtune.execution.training.recorder import Recorder
 from segtune.results import tables
 from segtune.results.measures import Measure
 from segtune.results.provenance import find_origin

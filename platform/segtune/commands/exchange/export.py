@@ -43,7 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Write it and say what the model expects."""
     from segcore.training.restore import restore
-    from segtune.execution.checkpoints import on_this_machine
+    from segtune.execution.training.checkpoints import on_this_machine
 
     load_plugins(args)
     with on_this_machine(args.checkpoint) as checkpoint:

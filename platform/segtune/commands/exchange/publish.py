@@ -96,7 +96,7 @@ def _write(args: argparse.Namespace, name: str, folder: Path) -> None:
     from segcore.training.restore import find, restore
     from segtune.commands.exchange.card import model_card
     from segtune.commands.exchange.on_record import on_record
-    from segtune.execution.checkpoints import on_this_machine
+    from segtune.execution.training.checkpoints import on_this_machine
 
     with on_this_machine(args.checkpoint) as checkpoint:
         restored = restore(checkpoint, locations(args))

@@ -15,7 +15,8 @@ from segtune.report.evidence.power.advice import (
 )
 from segtune.report.evidence.power.chance import chance
 from segtune.report.evidence.power.spread import MeasuredSpread, Spread
-from segtune.results.status import read_status, usual_pace
+from segtune.results.status.left import usual_pace
+from segtune.results.status.study import read_status
 from segtune.results.storage import Storage
 from segtune.results.study_rows import studies
 from segtune.study.money import Money

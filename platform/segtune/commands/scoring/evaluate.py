@@ -98,7 +98,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as for `predict`
     from segtune.commands.scoring.score import score_masks, score_networks
     from segtune.commands.scoring.shown import as_json, show
-    from segtune.execution.checkpoints import of_all_seeds
+    from segtune.execution.training.checkpoints import of_all_seeds
 
     args.checkpoints = [one for place in args.checkpoints for one in of_all_seeds(place)]
     _check(args)

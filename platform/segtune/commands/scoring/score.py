@@ -32,7 +32,7 @@ from segtune.commands.scoring.options import (
     to_measure,
 )
 from segtune.commands.scoring.shown import Scores
-from segtune.execution.checkpoints import on_this_machine
+from segtune.execution.training.checkpoints import on_this_machine
 from segtune.results.storage import Place
 
 

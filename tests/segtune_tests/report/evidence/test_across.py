@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
-from support.known_study import NANO, write_study
+from support.studies.known_study import NANO, write_study
 
 from segtune.cli import main
 from segtune.report import build

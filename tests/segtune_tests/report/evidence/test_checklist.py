@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.known_study import NANO, STEADY, rewrite_trials, write_study
 from support.report_values import found
+from support.studies.known_study import NANO, STEADY, rewrite_trials, write_study
 
 from segtune.report.evidence.checklist.item import Item
 from segtune.report.parts.lookup.checklist import checklist_part, checklist_sheet

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.known_study import write_study
+from support.studies.known_study import write_study
 
 from segtune.report import build, summarize
 

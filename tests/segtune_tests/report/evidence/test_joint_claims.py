@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.known_study import rewrite_trials, write_study
-from support.simulated_studies import owners, studies
+from support.studies.known_study import rewrite_trials, write_study
+from support.studies.simulated_studies import owners, studies
 
 from segtune.report import build, summarize
 from segtune.report.evidence.costs.joint_claims import JointClaim, joint_p

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.known_study import STEADY, caveat, verdicts, write_study
 from support.report_tables import MASKS
 from support.report_values import found
+from support.studies.known_study import STEADY, caveat, verdicts, write_study
 
 from segtune.report.evidence.objections.label_noise import floors, floors_text
 from segtune.report.page.look import looks

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from support.known_study import caveat, verdicts, write_study
+from support.studies.known_study import caveat, verdicts, write_study
 
 from segtune.report import build, summarize
 from segtune.report.evidence.crossed import Crossed, crossed

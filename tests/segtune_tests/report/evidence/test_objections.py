@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.known_study import NANO, STEADY, caveat, rewrite_trials, verdicts, write_study
 from support.report_tables import MASKS
+from support.studies.known_study import NANO, STEADY, caveat, rewrite_trials, verdicts, write_study
 
 from segtune.report import summarize
 from segtune.report.evidence.estimate import Estimate

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
-from support.simulated_studies import owners, studies
+from support.studies.simulated_studies import owners, studies
 
 from segtune.report.evidence.crossed import crossed
 from segtune.report.evidence.differences.verdicts import judge

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.known_study import IMAGES, STEADY, caveat, rewrite_trials, write_study
 from support.report_tables import write_trial
+from support.studies.known_study import IMAGES, STEADY, caveat, rewrite_trials, write_study
 
 from segtune.report import summarize
 from segtune.report.summarize import StudySummary

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
-from support.known_study import STEADY, write_study
 from support.report_tables import ARMS, DICE, IMAGES, PATIENTS
 from support.report_values import found, scores
+from support.studies.known_study import STEADY, write_study
 
 from segtune.report.evidence.resampled import (
     DRAWS,

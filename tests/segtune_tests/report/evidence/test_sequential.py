@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from support.known_study import caveat, rewrite_trials, write_study
+from support.studies.known_study import caveat, rewrite_trials, write_study
 
 from segtune.report import build, summarize
 from segtune.report.evidence.sequential.bounds import levels, price

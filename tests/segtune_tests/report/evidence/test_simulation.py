@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support import simulated_studies
-from support.simulated_studies import PATIENTS, SEEDS, owners
+from support.studies import simulated_studies
+from support.studies.simulated_studies import PATIENTS, SEEDS, owners
 
 from segtune.report.evidence.crossed import crossed, over_both
 from segtune.report.evidence.differences.verdicts import judge

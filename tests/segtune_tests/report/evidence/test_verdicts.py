@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.known_study import STEADY, caveat, rewrite_trials, verdicts, write_study
+from support.studies.known_study import STEADY, caveat, rewrite_trials, verdicts, write_study
 
 from segtune.report import summarize
 from segtune.report.page.text import MINUS

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from support.known_study import NANO, write_study
 from support.report_tables import EPOCHS, write_ablation, write_trial
 from support.report_values import markup, scores
+from support.studies.known_study import NANO, write_study
 
 from segtune.report import build, summarize
 from segtune.report.evidence.objections.tuning import candidates

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from support.known_study import STEADY, write_study
 from support.report_tables import DICE, IMAGES, PATIENTS, write_ablation
 from support.report_values import found, scores
+from support.studies.known_study import STEADY, write_study
 
 from segtune.report import build, summarize
 from segtune.report.evidence.differences.compare import compare

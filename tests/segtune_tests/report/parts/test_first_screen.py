@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.known_study import STEADY, rewrite_trials, write_study
 from support.report_tables import DICE, STATE, write_trial
 from support.report_values import markup
+from support.studies.known_study import STEADY, rewrite_trials, write_study
 
 from segtune.report import build, summarize
 from segtune.report.evidence.differences.conclusions import conclusions

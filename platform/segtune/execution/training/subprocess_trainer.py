@@ -12,7 +12,7 @@ import threading
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
-from segtune.execution.job import Job, Metrics
+from segtune.execution.training.job import Job, Metrics
 from segtune.results.tables import next_attempt
 from segtune.results.trial_rows import record_failure
 
@@ -38,7 +38,7 @@ class TrainingProcess:
 
     def __init__(self, job: Job) -> None:
         """Start the process, and before the first one that which it is forked from."""
-        preloaded = ["ray", "segtune.execution.worker", *job.trial.imports]
+        preloaded = ["ray", "segtune.execution.training.worker", *job.trial.imports]
         _FORKSERVER.set_forkserver_preload(preloaded)
         self._job, self._deaths = job, 0
         self._start()
@@ -125,7 +125,7 @@ def _train(job: Job, connection: Connection, beats: "ctypes.c_uint64") -> None:
     # Imported by what this process was forked from. Ray's process of the trial, which has this
     # module too, needs neither torch nor segcore.
     from segcore.training.runtime import Runtime
-    from segtune.execution.worker import cause_of, work
+    from segtune.execution.training.worker import cause_of, work
 
     threading.Thread(target=_die_with_parent, daemon=True).start()
 

@@ -12,7 +12,7 @@ from segtune.study.money import Money
 from segtune.study.trial import PackedTrial
 
 Metrics = dict[str, float | int | bool | str]
-"""What is reported of an evaluation: see `segtune.execution.recorder.Recorder.add`."""
+"""What is reported of an evaluation: see `segtune.execution.training.recorder.Recorder.add`."""
 
 
 def trial_folder(storage: Storage, study: str, trial_id: str) -> Place:

@@ -1,7 +1,7 @@
 """What a training step of `paper` asks of a GPU, counted on one that is not there, and how long
 that would take at a GPU's published peaks.
 
-    python tests/benchmarks/gpu_counts.py [--microbatch 4] [--json FILE]
+    PYTHONPATH=tests python tests/benchmarks/gpu/step_counts.py [--microbatch 4] [--json FILE]
 
 No GPU is needed: some twenty seconds on one core. Counts are exact for the operators that torch
 hands to the device (see `tests/support/fake_cuda`). Times are an estimate, not a measurement:
@@ -10,11 +10,9 @@ hands to the device (see `tests/support/fake_cuda`). Times are an estimate, not 
 
 import argparse
 import json
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.fake_cuda import Counts, fake_cuda
 from support.fake_cuda.training import counted_parts
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from segcore.train import TrainingDiverged, train
 from segcore.training.runtime import Runtime
-from segtune.execution import checkpoints
-from segtune.execution.job import Job, Metrics
-from segtune.execution.recorder import Recorder, TrialStopped
-from segtune.execution.trial_log import kept_output
-from segtune.execution.utilisation import Meter
+from segtune.execution.training import checkpoints
+from segtune.execution.training.job import Job, Metrics
+from segtune.execution.training.recorder import Recorder, TrialStopped
+from segtune.execution.training.trial_log import kept_output
+from segtune.execution.training.utilisation import Meter
 from segtune.study.trial import TESTED
 
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from segcore.training.events import Evaluation, ImageScore, Score, Step
-from segtune.execution.job import Metrics
-from segtune.execution.utilisation import Utilisation
+from segtune.execution.training.job import Metrics
+from segtune.execution.training.utilisation import Utilisation
 from segtune.results import tables
 from segtune.results.provenance import Origin
 from segtune.results.storage import Storage

@@ -1,14 +1,16 @@
 """What trainings, predictions and optimizers take on the GPU that is here, in one run.
 
-    PYTHONPATH=tests python tests/benchmarks/gpu.py --json FILE
-    PYTHONPATH=tests python tests/benchmarks/gpu.py --device cpu --preset nano   to see that it runs
+    PYTHONPATH=tests python tests/benchmarks/gpu/measured.py --json FILE
+    PYTHONPATH=tests python tests/benchmarks/gpu/measured.py --device cpu --preset nano
+
+The second line shows without a GPU that it runs.
 
 For each method the parts of a training step (medians of the second epoch, whose kernels are
 chosen and whose caches are warm), images a second, the share of the GPU's published peak that its
-products reach (FLOPs counted by `gpu_counts.py`), what it allocated at most, and the seconds that
+products reach (FLOPs counted by `step_counts.py`), what it allocated at most, and the seconds that
 an epoch and an evaluation take. Then frames a second of prediction, and the optimizers on the same
 weights (`optimizer`, written to FILE's name with `-optimizer`). Images are rendered: their content
-costs nothing. The estimates of `gpu_counts.py` stand beside what is measured.
+costs nothing. The estimates of `step_counts.py` stand beside what is measured.
 """
 
 import argparse
@@ -24,7 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks import gpu_counts, predict
+from benchmarks import predict
+from benchmarks.gpu import step_counts
 from support.fake_cuda import fake_cuda
 from support.fake_cuda.training import counted_parts
 
@@ -86,12 +89,12 @@ def trained(config: TrainConfig, device: torch.device) -> dict[str, Any]:
 
 
 def counted(config: TrainConfig) -> dict[str, float]:
-    """FLOPs of a step, and the milliseconds that `gpu_counts.py` expects of it on an H100."""
+    """FLOPs of a step, and the milliseconds that `step_counts.py` expects of it on an H100."""
     with fake_cuda() as cuda:
         step = counted_parts(config, cuda)["whole step"]
     return {
         "step_tflop": step.flops.total() / 1e12,
-        "estimated_step_ms": 1e3 * gpu_counts.seconds(step)["in all"],
+        "estimated_step_ms": 1e3 * step_counts.seconds(step)["in all"],
     }
 
 

@@ -1,6 +1,6 @@
 """What the optimizer asks of a GPU: operators, waits and transfers, counted without one.
 
-    PYTHONPATH=tests python tests/benchmarks/gpu_counts_optimizer.py [--json FILE]
+    PYTHONPATH=tests python tests/benchmarks/gpu/optimizer_counts.py [--json FILE]
 
 The 148 trained parameters of the `paper` preset (96 attention weights of Hiera-L, 68.55 M, and the
 head) on a device that is not there (`tests/support/fake_cuda`); half a minute on a CPU. Each method

@@ -25,7 +25,7 @@ from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
 from segtune import apply
 from segtune.cli import main
-from segtune.execution.recorder import Recorder
+from segtune.execution.training.recorder import Recorder
 from segtune.results import read
 from segtune.results.provenance import Origin
 from segtune.study.trial import Trial

@@ -6,9 +6,9 @@ from typing import Any
 
 import ray.tune
 
-from segtune.execution.job import Job
 from segtune.execution.resources import Resources
-from segtune.execution.subprocess_trainer import TrainingProcess
+from segtune.execution.training.job import Job
+from segtune.execution.training.subprocess_trainer import TrainingProcess
 from segtune.results.provenance import Origin
 from segtune.results.storage import Storage
 from segtune.study.trial import PackedTrial
@@ -35,7 +35,7 @@ def trainable(study: str, storage: Storage, origin: Origin, resources: Resources
     )
     if resources.in_train_run:
         # Ray Train brings torch.distributed: seconds, which trials on CPUs need not wait.
-        from segtune.execution import distributed
+        from segtune.execution.training import distributed
 
         driver = partial(distributed.drive, job=job, resources=resources)
         return ray.tune.with_resources(driver, {"CPU": 0, "memory": DRIVER_MEMORY})

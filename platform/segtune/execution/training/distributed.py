@@ -16,10 +16,10 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from torch import Tensor
 
 from segcore.training.runtime import Runtime, limit_memory
-from segtune.execution.job import Job
 from segtune.execution.resources import Resources
-from segtune.execution.subprocess_trainer import GRACE
-from segtune.execution.worker import cause_of, work
+from segtune.execution.training.job import Job
+from segtune.execution.training.subprocess_trainer import GRACE
+from segtune.execution.training.worker import cause_of, work
 from segtune.results.storage import Place
 from segtune.results.trial_rows import failure, record_failure
 from segtune.study.trial import PackedTrial

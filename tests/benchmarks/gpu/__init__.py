@@ -1,0 +1,7 @@
+"""What trainings and optimizers ask of a GPU, counted without one, and measured where one is.
+
+step_counts       A training step of `paper`: operators, casts, waits, copies, FLOPs, bytes, and an
+                  estimate of its time.
+optimizer_counts  The optimizer alone, by projector.
+measured          Steps, epochs, evaluations, predictions and optimizers on the GPU that is there.
+"""
