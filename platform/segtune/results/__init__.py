@@ -13,7 +13,7 @@ provenance  Which code ran, of which commit, and which command line started it.
 reported    Numbers of papers, shown next to the study's own: reported, not reproduced.
 schemas     Which tables there are, and the columns of each.
 spending    What a study's trials have taken, in time and in money.
-status      Where a study stands, computed from its tables and `study.json` alone.
+status/     Where a study stands, computed from its tables and `study.json` alone.
 storage     Where studies are kept: a folder of a file system, or of a store that pyarrow knows.
 study_file  `study.json`: the definition of a study as it was run.
 study_rows  A study's rows as the report uses them.
