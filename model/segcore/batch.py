@@ -33,10 +33,18 @@ class Prompts:
             self.present_BN.to(device, non_blocking=True),
         )
 
+    def pinned(self) -> "Prompts":
+        """The same in page-locked memory."""
+        return Prompts(self.boxes_BN4.pin_memory(), self.present_BN.pin_memory())
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples of one step, on one device."""
+    """Samples of one step, on one device.
+
+    On its way to a GPU what is float32 below may be in bytes, a quarter of the memory: levels of
+    image and depth, 0 to 255, and targets; `to` makes float32 of them.
+    """
 
     image_B3HW: Tensor
     """RGB in [0, 1], float32."""
@@ -72,7 +80,7 @@ class Batch:
         return replace(self, **{f.name: taken(getattr(self, f.name)) for f in fields(self)})
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on another device."""
+        """The same batch on another device, in float32."""
         moved: dict[str, Any] = {}
         for f in fields(self):
             value = getattr(self, f.name)
@@ -80,7 +88,30 @@ class Batch:
                 moved[f.name] = value.to(device, non_blocking=True)
             elif isinstance(value, Prompts):
                 moved[f.name] = value.to(device)
-        return replace(self, **moved)
+        return replace(self, **moved)._in_float32()
+
+    def pinned(self) -> "Batch":
+        """The same in page-locked memory, which a GPU reads by itself while the host goes on."""
+        there = {f.name: getattr(self, f.name) for f in fields(self)}
+        tensors = {n: x.pin_memory() for n, x in there.items() if isinstance(x, Tensor)}
+        prompts = None if self.prompts is None else self.prompts.pinned()
+        return replace(self, **tensors, prompts=prompts)
+
+    def _in_float32(self) -> "Batch":
+        if self.image_B3HW.dtype != torch.uint8:
+            return self
+        return replace(
+            self,
+            image_B3HW=_unit(self.image_B3HW),
+            target_BKHW=self.target_BKHW.float(),
+            depth_B1HW=None if self.depth_B1HW is None else _unit(self.depth_B1HW),
+        )
+
+
+def _unit(levels: Tensor) -> Tensor:
+    """Levels from 0 to 255 in [0, 1], with the digits of a CPU: by a number of the host a GPU does
+    not divide, it multiplies by its reciprocal."""
+    return levels.float() / torch.full((), 255.0, device=levels.device)
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ def training_batches(
     *,
     prompts: PromptConfig | None = None,
     remembers: Modality | None = None,
+    for_gpu: bool = False,
 ) -> Generator[Batch, None, None]:
     """The augmented samples of each microbatch, in order.
 
@@ -67,6 +68,7 @@ def training_batches(
         epoch: counted from 1.
         prompts: the boxes that every sample gets, once it is augmented; None: none.
         remembers: what the system keeps features of: hashed where later epochs see it again.
+        for_gpu: as of `collate`.
     """
     hashed = remembers if remembers is not None and augment.repeats(remembers) else None
     ids = dataset.ids("train")
@@ -83,7 +85,7 @@ def training_batches(
                 prompts.boxes(s, dataset.classes, key, training=True)
                 for s, key in zip(samples, drawn, strict=True)
             ]
-        return collate(samples, dataset.classes, hashed=hashed, boxes=boxes)
+        return collate(samples, dataset.classes, hashed=hashed, boxes=boxes, for_gpu=for_gpu)
 
     return ahead(partial(make, indices) for indices in microbatches)
 
@@ -98,10 +100,11 @@ def evaluation_batches(
     world: int,
     prompts: PromptConfig | None = None,
     remembers: Modality | None = None,
+    for_gpu: bool = False,
 ) -> Generator[tuple[list[Sample], Batch], None, None]:
     """A worker's share of a split: as they are, no image twice, none missing over the workers.
 
-    All slices of a case go to one worker, one after another.
+    All slices of a case go to one worker, one after another. `for_gpu` is as of `collate`.
     """
     cases = cases_of(dataset, split)
     ids = [i for case in list(cases)[rank::world] for i in cases[case]]
@@ -115,7 +118,8 @@ def evaluation_batches(
                 prompts.boxes(s, dataset.classes, seed_of(s.sample_id), training=False)
                 for s in samples
             ]
-        return samples, collate(samples, dataset.classes, hashed=remembers, boxes=boxes)
+        made = collate(samples, dataset.classes, hashed=remembers, boxes=boxes, for_gpu=for_gpu)
+        return samples, made
 
     return ahead(partial(make, start) for start in range(0, len(ids), batch_size))
 
@@ -154,6 +158,7 @@ def collate(
     *,
     hashed: Modality | None = None,
     boxes: Sequence[Boxes] | None = None,
+    for_gpu: bool = False,
 ) -> Batch:
     """Stack samples of one size into tensors.
 
@@ -162,17 +167,20 @@ def collate(
         classes: of their labels.
         hashed: what the batch brings hashes of.
         boxes: of each sample; None: no prompts.
+        for_gpu: in bytes and in page-locked memory, to be sent to one.
     """
     # In NumPy: torch would start a pool of threads of its own in each thread that makes batches.
-    image_BHW3 = _unit(np.stack([s.image_HW3 for s in samples]))
+    levels = torch.from_numpy if for_gpu else _unit
+    image_BHW3 = levels(np.stack([s.image_HW3 for s in samples]))
     labels_BHW = np.stack([s.labels_HW for s in samples])
     depths = [s.depth_HW for s in samples if s.depth_HW is not None]
     depth_B1HW = None
     if len(depths) == len(samples):
-        depth_B1HW = _unit(np.stack(depths)[:, None])
-    return Batch(
+        depth_B1HW = levels(np.stack(depths)[:, None])
+    targets_BKHW = classes.targets(labels_BHW)
+    batch = Batch(
         image_B3HW=image_BHW3.permute(0, 3, 1, 2),
-        target_BKHW=torch.from_numpy(classes.targets(labels_BHW)),
+        target_BKHW=torch.from_numpy(targets_BKHW.astype(np.uint8) if for_gpu else targets_BKHW),
         sample_ids=tuple(s.sample_id for s in samples),
         patient_ids=tuple(s.patient_id for s in samples),
         depth_B1HW=depth_B1HW,
@@ -181,6 +189,7 @@ def collate(
         image_hashes=_hashes([s.image_HW3 for s in samples]) if hashed == "image" else None,
         depth_hashes=_hashes(depths) if hashed == "depth" and depth_B1HW is not None else None,
     )
+    return batch.pinned() if for_gpu else batch
 
 
 def _hashes(arrays: Sequence[NDArray[np.uint8]]) -> tuple[str, ...]:

@@ -128,6 +128,7 @@ class Training:
             epoch,
             prompts=config.boxes,
             remembers=self.system.remembers,
+            for_gpu=self.runtime.device.type == "cuda",
         )
         with closing(made):
             yield from (self._step(epoch, batch, made) for batch in batches)

@@ -134,6 +134,7 @@ def predict(
         world=runtime.world,
         prompts=prompts,
         remembers=system.remembers,
+        for_gpu=runtime.device.type == "cuda",
     )
     for seen, batch in batches:
         samples = seen

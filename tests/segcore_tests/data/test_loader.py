@@ -22,6 +22,8 @@ from segcore.data.loader import (
 )
 from segcore.data.sets.synthetic_liver import SyntheticLiver
 
+CPU = torch.device("cpu")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
@@ -66,6 +68,28 @@ def test_classes_that_overlap_are_bits() -> None:
     labels = np.stack([s.labels_HW for s in chosen])
     for k in range(3):
         np.testing.assert_array_equal(target[:, k].numpy(), labels // 2**k % 2)
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+@pytest.mark.parametrize("depth", [True, False])
+def test_bytes_on_their_way_to_a_gpu_become_the_same_digits(
+    exclusive: bool, depth: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pinned: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda x: pinned.append(x) or x)
+    chosen = samples(exclusive=exclusive, depth=depth)
+    classes = ClassSpec(("background", "a", "b", "c")[not exclusive :], exclusive=exclusive)
+    expected, sent = collate(chosen, classes), collate(chosen, classes, for_gpu=True)
+    assert {x.dtype for x in pinned} == {torch.uint8}
+    assert len(pinned) == 2 + depth
+    arrived = sent.to(CPU)
+    for one, other in ((expected, arrived), (expected.take([0, 2]), sent.take([0, 2]).to(CPU))):
+        assert torch.equal(one.image_B3HW, other.image_B3HW)
+        assert one.image_B3HW.stride() == other.image_B3HW.stride()
+        assert torch.equal(one.target_BKHW, other.target_BKHW)
+        assert (one.depth_B1HW is None) == (other.depth_B1HW is None) == (not depth)
+        if one.depth_B1HW is not None and other.depth_B1HW is not None:
+            assert torch.equal(one.depth_B1HW, other.depth_B1HW)
 
 
 def epoch(data: Dataset, microbatches: list[list[int]]) -> list[Batch]:

@@ -126,6 +126,18 @@ def test_the_host_waits_once_a_step(method_name: str) -> None:
     )
 
 
+def test_a_batch_is_sent_in_bytes() -> None:
+    config = one_step("hiera_unet", "full")
+    with fake_cuda() as cuda:
+        training = begun(config, cuda, images=6)
+        steps = training._train_epoch(1)
+        next(steps)
+        with cuda.counting() as counts:
+            next(steps)
+    images, side, classes = 2, config.system.image_size, len(training.dataset.classes.names)
+    assert counts.copied_bytes - 8 <= images * side**2 * (3 + 1 + classes), "8: loss and norm"
+
+
 @pytest.mark.parametrize("method_name", ["frozen", "dora", "srft_galore"])
 def test_frozen_weights_in_bfloat16_give_the_digits_of_autocast(method_name: str) -> None:
     config = smallest("dual_encoder")
