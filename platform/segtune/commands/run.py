@@ -107,12 +107,15 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
     # The imports below take seconds: say something first.
     console.print(f"{', '.join(args.study)}: looking over ...", highlight=False)
+    from segtune.execution.ray_cluster import SharedCluster, check_token
+
+    address = args.address or os.environ.get("RAY_ADDRESS")
+    if address is not None:  # at once: to look the studies over takes seconds
+        check_token(address)
     from segtune.commands import one_study
     from segtune.doctor.processes import PROC, ray_instances
-    from segtune.execution.ray_cluster import SharedCluster
 
     ready = _look_over(args)
-    address = args.address or os.environ.get("RAY_ADDRESS")
     others = ray_instances() if address is None and PROC.is_dir() else set()  # Linux
     codes: dict[str, int] = {}
     unforeseen: Exception | None = None

@@ -49,6 +49,7 @@ def cluster(address: str | None, resources: Resources) -> Iterator[Sequence[Mapp
     address = address or os.environ.get("RAY_ADDRESS")
     if address is not None:
         _check_answers(address)
+        check_token(address)
     context = ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR)
     try:
         if resources.in_train_run:
@@ -158,11 +159,10 @@ def refused_token(address: str, *, sent: bool) -> str:
 
 
 def _check_answers(address: str) -> None:
-    """Check that something listens at an address and takes the token: Ray itself would try for
-    minutes, or twenty seconds, and not say why it failed."""
-    host, colon, port = address.rpartition("://")[2].rpartition(":")
-    if not (colon and port.isdigit()):
-        return  # "auto" and the like: Ray knows where to look
+    """Check that something listens at an address: Ray itself would try for minutes."""
+    host, port = _host_and_port(address)
+    if not port:
+        return
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
     except OSError as error:
@@ -172,7 +172,16 @@ def _check_answers(address: str) -> None:
                 "`ray start --head`, or leave --address out to start one on this machine"
             ]
         ) from error
-    if "://" in address:  # Ray Client, which has another server
+
+
+def check_token(address: str) -> None:
+    """Check that a cluster takes the token, if it answers: Ray itself would try for twenty seconds,
+    and not say why it failed.
+
+    Raises:
+        SpecError: it does not.
+    """
+    if "://" in address or not _host_and_port(address)[1]:  # Ray Client has another server
         return
     header = authorization(os.environ, Path.home())
     direct = [("grpc.enable_http_proxy", 0)]  # as Ray connects
@@ -184,3 +193,9 @@ def _check_answers(address: str) -> None:
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.UNAUTHENTICATED:
                 raise SpecError([refused_token(address, sent=bool(header))]) from error
+
+
+def _host_and_port(address: str) -> tuple[str, str]:
+    """Without a port for "auto" and the like: Ray knows where to look."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    return (host, port) if colon and port.isdigit() else (address, "")

@@ -10,6 +10,7 @@ import grpc
 import pytest
 import ray
 
+from segtune.cli import main
 from segtune.execution.ray_cluster import cluster
 from segtune.execution.resources import Resources
 from segtune.execution.training.trainable import DRIVER_MEMORY, trainable
@@ -111,3 +112,13 @@ def test_a_token_that_is_refused_is_told_at_once(
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with pytest.raises(SpecError, match="asks for a token"):
         connects(guarded, monkeypatch)
+
+
+def test_a_run_asks_for_the_token_before_it_looks_a_study_over(
+    guarded: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which takes seconds."""
+    assert main(["run", "no_such_study.py", "--address", guarded]) == 2
+    told = capsys.readouterr().err
+    assert "asks for a token, and none was found" in told
+    assert "no_such_study" not in told
