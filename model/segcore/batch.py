@@ -93,9 +93,12 @@ class Batch:
     def pinned(self) -> "Batch":
         """The same in page-locked memory, which a GPU reads by itself while the host goes on."""
         there = {f.name: getattr(self, f.name) for f in fields(self)}
-        tensors = {n: x.pin_memory() for n, x in there.items() if isinstance(x, Tensor)}
-        prompts = None if self.prompts is None else self.prompts.pinned()
-        return replace(self, **tensors, prompts=prompts)
+        changes: dict[str, Any] = {
+            n: x.pin_memory() for n, x in there.items() if isinstance(x, Tensor)
+        }
+        if self.prompts is not None:
+            changes["prompts"] = self.prompts.pinned()
+        return replace(self, **changes)
 
     def _in_float32(self) -> "Batch":
         if self.image_B3HW.dtype != torch.uint8:

@@ -188,6 +188,12 @@ def test_report_and_status_tell_money_beside_dice(
     summary = found(tmp_path, "known").summary.summary
     assert summary.currency == "EUR"
     assert [a.cost.mean for a in summary.arms if a.cost] == [2.5, 5.0]
+    assert all(a.cost and a.cost.low is not None for a in summary.arms)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    beside = {"started": now, "ended": now + timedelta(hours=1), "device": "cpu"}
+    rewrite_trials(tmp_path, lambda _: beside)
+    costs = [a.cost for a in found(tmp_path, "known").summary.summary.arms]
+    assert [(c.mean, c.low, c.high) for c in costs if c] == [(2.5, None, None), (5.0, None, None)]
     assert (
         main(["report", "known", "--storage", str(tmp_path), "--out", str(tmp_path / "r.html")])
         == 0

@@ -2,8 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import pandas as pd
+
+from segtune.report.evidence.costs.measured import ran_side_by_side
 from segtune.report.evidence.estimate import Estimate
 from segtune.report.evidence.patients import PatientInterval, bootstrap, by_patient
 from segtune.report.evidence.stats import t_interval
@@ -54,7 +57,9 @@ class ArmScores:
     """Column key -> the same mean with its interval over test patients; without the columns that
     have no scores of single images, and without those of fewer than 6 patients."""
     cost: Estimate | None
-    """Money that a seed's training took, in `Summary.currency`; None where no price was given."""
+    """Money that a seed's training took, in `Summary.currency`; None where no price was given.
+    Without an interval where trials ran side by side (`MeasuredCosts.side_by_side`): it is their
+    time."""
     left_out: Mapping[str, int]
     """Status -> trials that are in no mean: running, pruned, failed, cancelled, dirty."""
 
@@ -81,6 +86,7 @@ def score_summary(study: StudyScores, split: str = "test") -> Summary:
     planned = len(first_seeds(rows.definition))
     priced = rows.trials[rows.trials["cost"].notna()]["currency"].unique()
     currency = str(priced[0]) if len(priced) == 1 else None
+    side_by_side = ran_side_by_side(rows)
     arms = []
     for arm in rows.arms:
         finished = rows.of("arm", arm=arm, status="finished")
@@ -102,7 +108,7 @@ def score_summary(study: StudyScores, split: str = "test") -> Summary:
                 planned=max(planned, len(rows.of("arm", arm=arm))),
                 values=estimates,
                 patients=_over_patients(study, shown, split, trials),
-                cost=None if currency is None else t_interval(finished["cost"].dropna().tolist()),
+                cost=None if currency is None else _cost(finished["cost"], alone=not side_by_side),
                 left_out={
                     str(status): int(n)
                     for status, n in others[others != "finished"].value_counts().items()
@@ -110,6 +116,11 @@ def score_summary(study: StudyScores, split: str = "test") -> Summary:
             )
         )
     return Summary(split, shown, tuple(arms), rows.weights, currency)
+
+
+def _cost(costs: "pd.Series[float]", *, alone: bool) -> Estimate | None:
+    found = t_interval(costs.dropna().tolist())
+    return found if found is None or alone else replace(found, low=None, high=None)
 
 
 def _over_patients(

@@ -14,9 +14,6 @@ from segtune.report.page.sheet import Cell, Raw, Sheet, estimate_cell, raw_estim
 from segtune.report.page.text import DASH, listing, number, range_text
 from segtune.results.study_rows import DIRTY, MACRO
 
-_COST = (
-    " Cost: hours of a seed's training, its resumed parts included, times the price that they had."
-)
 _WORDS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
 
@@ -37,11 +34,20 @@ def scores_part(summary: Summary, comparisons: Sequence[Comparison], looks: Look
         "only; scores without a class are means over classes. "
         f"{'Patients weigh alike. ' * (summary.weights == 'patients')}"
         f"Per arm {n}; one seed alone (n=1) has no interval. Bold: best mean of a column; "
-        f"{_sign_words(comparisons)}.{_beyond(summary)}{_COST * (summary.currency is not None)}",
+        f"{_sign_words(comparisons)}.{_beyond(summary)}{_cost_words(summary)}",
         sheet=scores_sheet(summary, comparisons, looks),
         sentences=_left_out(summary),
         missing=f"No finished, tested trial yet: {listing(waiting)}." if waiting else "",
     )
+
+
+def _cost_words(summary: Summary) -> str:
+    if summary.currency is None:
+        return ""
+    text = " Cost: hours of a seed's training, its resumed parts included, times their price"
+    if any(a.cost and a.cost.n > 1 and a.cost.low is None for a in summary.arms):
+        text += " (no interval: trials ran side by side on a CPU and took time from each other)"
+    return f"{text}."
 
 
 def _sign_words(comparisons: Sequence[Comparison]) -> str:

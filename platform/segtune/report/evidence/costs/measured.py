@@ -102,8 +102,12 @@ def measure_costs(rows: StudyRows) -> MeasuredCosts:
         if len(finished):
             of_arm = by_trial.loc[finished["trial_id"]]
             arms.append(_cost(arm, of_arm, is_baseline=arm == rows.baseline))
-    on_cpu = _on_cpu(rows)
-    return MeasuredCosts(by_trial, tuple(arms), on_cpu, on_cpu and _overlapped(rows))
+    return MeasuredCosts(by_trial, tuple(arms), _on_cpu(rows), ran_side_by_side(rows))
+
+
+def ran_side_by_side(rows: StudyRows) -> bool:
+    """Whether trials ran on a CPU at the same time: see `MeasuredCosts.side_by_side`."""
+    return _on_cpu(rows) and _overlapped(rows)
 
 
 def _on_cpu(rows: StudyRows) -> bool:
