@@ -76,7 +76,12 @@ def test_bytes_on_their_way_to_a_gpu_become_the_same_digits(
     exclusive: bool, depth: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pinned: list[torch.Tensor] = []
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda x: pinned.append(x) or x)
+
+    def pin(x: torch.Tensor) -> torch.Tensor:
+        pinned.append(x)
+        return x
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
     chosen = samples(exclusive=exclusive, depth=depth)
     classes = ClassSpec(("background", "a", "b", "c")[not exclusive :], exclusive=exclusive)
     expected, sent = collate(chosen, classes), collate(chosen, classes, for_gpu=True)
