@@ -113,6 +113,7 @@ def test_what_passes_a_trial_on_imports_no_torch() -> None:
     assert not loaded & {*OF_NETWORKS, "segcore", "torch"}
 
 
+@pytest.mark.slow
 def test_what_trainings_are_forked_from_has_imported_what_they_build_with() -> None:
     """Else each trial of a study imports it again."""
     loaded = loaded_after(
