@@ -73,7 +73,6 @@ def test_prometheus_finds_a_trials_dice(prometheus: tuple[str, Path], tmp_path: 
     address, nodes = prometheus
     (tmp_path / "mine.py").write_text(JOB_STUDY)
     with head_node(OFF | OFTEN) as head:
-        nodes.symlink_to(head.temp / "prom_metrics_service_discovery.json")
         run = subprocess.Popen(
             [str(BIN / "segtune"), "run", "mine.py", "--concurrent", "1", *LONG],
             env={**head.environment, "RAY_ADDRESS": head.gcs},
@@ -85,6 +84,7 @@ def test_prometheus_finds_a_trials_dice(prometheus: tuple[str, Path], tmp_path: 
         seen: dict[str, dict[str, float]] = {}
         states: dict[str, float] = {}
         while run.poll() is None:  # the gauges go with the process
+            _bring(head.temp / "prom_metrics_service_discovery.json", nodes)
             for name in (*SHOWN, DICE):
                 seen.setdefault(name, {}).update(_last(address, f"max by (trial) (ray_{name})"))
             ended = 'max by (trial) (ray_segtune_trial_state{state="finished"} == 1)'
@@ -106,6 +106,15 @@ def test_prometheus_finds_a_trials_dice(prometheus: tuple[str, Path], tmp_path: 
     for name in SHOWN:
         assert "frozen-s0" in seen[name], name
     assert seen["segtune_trial_peak_memory_bytes"]["frozen-s0"] > 1e6
+
+
+def _bring(written: Path, read: Path) -> None:
+    """Ray lists a node some seconds after it has started: Prometheus is to see that at once, who
+    watches the file that it reads, and no other that this one may point to."""
+    text = written.read_text() if written.exists() else ""
+    if text and (not read.exists() or read.read_text() != text):
+        read.with_suffix(".new").write_text(text)
+        read.with_suffix(".new").replace(read)
 
 
 def _last(address: str, expression: str) -> dict[str, float]:

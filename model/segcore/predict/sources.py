@@ -144,7 +144,10 @@ def find_sources(
         kind = "no depth map of the same name"
         faults.extend(kind, (str(p) for p in found if not _map_of(p, maps)))
     elif depth is not None:
-        faults.add("depth maps without use", f"{depth}: this network does not look at depth")
+        faults.add(
+            "depth maps without use",
+            f"{depth}: this network does not look at depth: leave out --depth",
+        )
     given = _boxes(boxes, found, faults, prompted)
     images = [
         ImageFile(p.stem, p, _map_of(p, maps), given.get(p.name), depth_range)

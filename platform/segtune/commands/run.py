@@ -173,7 +173,10 @@ def _look_over(args: argparse.Namespace) -> "list[tuple[OneStudy, Ready]]":
             collect(study, error)
             continue
         if named.name in found:
-            faults.append(f"{named.name} is given twice")
+            faults.append(
+                f"two studies are called {named.name}, and would be one: rename a file, or run one "
+                "alone with --name"
+            )
         found[named.name] = (named, one)
     ready = []
     for named, one in found.values():

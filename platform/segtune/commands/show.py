@@ -229,9 +229,14 @@ def _cost(study: "Study", sizes: Mapping[str, "Size"], past: "Measured | None") 
 
 
 def _price(name: str, storage: "Place", asked: "Money | None") -> "Money | None":
-    """What an hour of a trial costs: as asked, else as it did when the study last ran."""
-    from segtune.results.spending import read_spent
+    """What an hour of a trial costs: as asked, else as it did when the study last ran.
 
+    Raises:
+        SpecError: it was asked in another currency than earlier trials were priced in.
+    """
+    from segtune.results.spending import check_currency, read_spent
+
+    check_currency(storage, name, asked)
     return asked or read_spent(storage, name).price
 
 

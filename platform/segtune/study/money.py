@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from segtune.study.overrides import SpecError
 
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]{3})")
-_HOURS = re.compile(r"(\d+(?:\.\d+)?)\s*h")
+_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]{3})")
+_HOURS = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*[hH]")
 
 
 @dataclass(frozen=True)

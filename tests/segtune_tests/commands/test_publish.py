@@ -119,6 +119,7 @@ def test_a_checkpoint_of_no_study_has_no_scores(tmp_path: Path) -> None:
         ("there", [], "is there already"),
         ("no/where", [], "is not a folder: make it first"),
         ("out", ["--public"], "--public is for the hub"),
+        ("out", ["--licence", " "], "--licence is empty: name one, such as mit, or leave it out"),
         ("hub:galore", [], "give owner and name, such as hub:OWNER/NAME\nno token of the Hugging"),
     ],
 )

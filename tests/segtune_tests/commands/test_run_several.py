@@ -99,7 +99,11 @@ def test_all_faults_of_all_studies_are_told_before_anything_starts(
     capsys.readouterr()
     assert main(["run", "a.py", "c.py", "a.py", "--arms", "lora"]) == 2
     told = capsys.readouterr().err
-    for fault in ("a is given twice", "a: --arms lora: choose of", "c: --arms and --seeds are for"):
+    for fault in (
+        "two studies are called a",
+        "a: --arms lora: choose of",
+        "c: --arms and --seeds are for",
+    ):
         assert fault in told
     assert not Path("results").exists()
 

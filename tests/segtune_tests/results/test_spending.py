@@ -205,3 +205,12 @@ def test_report_and_status_tell_money_beside_dice(
     assert main(["status", "known", "--storage", str(tmp_path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["spent"]["money"] == {"amount": 37.5, "currency": "EUR"}
+
+
+def test_show_prices_no_study_in_another_currency(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables.write(tmp_path, "demo", "trials", [row(0, 1, 1.5)])
+    asked = ["show", "demo", "--storage", str(tmp_path), "--price-per-hour", "2USD"]
+    assert main(asked) == 2
+    assert "earlier trials of demo were priced in EUR" in capsys.readouterr().err

@@ -45,6 +45,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     repository = args.to.removeprefix(HUB) if args.to.startswith(HUB) else None
     folder = Path(args.to).expanduser()
     faults = [*_faults(repository, folder, args.public)]
+    if args.licence is not None and not args.licence.strip():
+        faults.append("--licence is empty: name one, such as mit, or leave it out")
     if faults:
         raise ValueError("\n".join(faults))
     load_plugins(args)
