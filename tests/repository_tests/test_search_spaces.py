@@ -16,6 +16,7 @@ from segtune.study.definition import check_grown, define
 from segtune.study.overrides import apply, flatten
 from segtune.study.space import ends
 from segtune.study.spec import Ablation, Search, Study
+from segtune.study.trial import PackedTrial
 from segtune.study.validate import validate
 
 CLASSES = ClassSpec(("background", "ridge", "silhouette", "ligament"), exclusive=True)
@@ -80,7 +81,12 @@ def test_every_study_and_trial_can_be_written(name: str) -> None:
     check_grown(kept, define(name, study))
     origin = Origin(git_commit=None, git_dirty=None, versions={})
     for trial in study.trials({}) if isinstance(study, Ablation) else ():
-        assert trial_row(trial, origin, workers=1)["trial_id"] == trial.trial_id
+        row = trial_row(trial, origin, workers=1)
+        assert row["trial_id"] == trial.trial_id
+        unpacked = PackedTrial.of(trial).unpack()
+        assert unpacked.config == trial.config
+        same = {"started": row["started"]}
+        assert trial_row(unpacked, origin, workers=1) | same == row
 
 
 @pytest.mark.parametrize("name", catalog.names())

@@ -1,7 +1,6 @@
 """The command line answers at once: what a command does not need is not imported."""
 
 import json
-import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -105,9 +104,8 @@ def test_a_run_that_only_checks_its_study_builds_nothing(tmp_path: Path) -> None
 def test_what_passes_a_trial_on_imports_no_torch() -> None:
     """Ray's process of a trial; the one that trains is forked from another one."""
     loaded = loaded_after(
-        "import pickle\n"
         "import segtune.execution.training.trainable\n"
-        f"packed = pickle.loads({pickle.dumps(_packed())!r})\n"
+        f"{_packed()}"
         "assert packed.trial_id == 'a-s0'\n"
     )
     assert not loaded & {*OF_NETWORKS, "segcore", "torch"}
@@ -117,9 +115,9 @@ def test_what_passes_a_trial_on_imports_no_torch() -> None:
 def test_what_trainings_are_forked_from_has_imported_what_they_build_with() -> None:
     """Else each trial of a study imports it again."""
     loaded = loaded_after(
-        "import importlib, pickle, sys\n"
+        "import importlib, sys\n"
         "import segtune.execution.training.worker\n"
-        f"packed = pickle.loads({pickle.dumps(_packed())!r})\n"
+        f"{_packed()}"
         "for name in packed.imports: importlib.import_module(name)\n"
         "before = set(sys.modules)\n"
         "config = packed.unpack().config\n"
@@ -132,6 +130,8 @@ def test_what_trainings_are_forked_from_has_imported_what_they_build_with() -> N
     assert not [name for name in loaded if name.partition(".")[0] in libraries]
 
 
-def _packed() -> PackedTrial:
+def _packed() -> str:
+    """Python that has a trial as `packed`, in plain values."""
     config = apply(nano(), {"method": "lora"})
-    return PackedTrial.of(Trial("a-s0", "arm", 0, config, {}, "a"))
+    packed = PackedTrial.of(Trial("a-s0", "arm", 0, config, {}, "a"))
+    return f"from segtune.study.trial import PackedTrial, Trial\npacked = {packed!r}\n"

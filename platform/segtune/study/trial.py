@@ -1,14 +1,14 @@
 """One training of a study: a complete frozen value, with its name and its place in the study."""
 
-import pickle
+import importlib
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
 from segtune.study import plugins
-from segtune.study.overrides import Changes
+from segtune.study.overrides import Changes, plain
 
 Role = Literal["arm", "tune", "search", "finalist"]
 TESTED: tuple[Role, ...] = ("arm", "finalist")
@@ -40,27 +40,46 @@ class Trial:
 
 @dataclass(frozen=True)
 class PackedTrial:
-    """A trial on its way to the process that trains it.
+    """A trial on its way to the process that trains it, its configuration in plain values.
 
     Those that only pass it on, as Ray's own do, would otherwise import all that its configuration
     is made of: seconds of torch and segcore in each of them.
     """
 
-    trial_id: str
-    content: bytes
+    trial: Trial
+    """Its configuration and what that changes are in plain values, those of JSON, if there is a
+    `kind`."""
+    kind: tuple[str, str] | None
+    """Module and name of the configuration's class, where that module has `to_json` and `from_json`
+    as `segcore.config` has; None: everything is left as it is."""
+    files: tuple[plugins.PluginFile, ...]
+    """The user's files that the configuration's classes come from."""
     imports: tuple[str, ...]
     """Modules that its training imports; a process that others are forked from does so once."""
 
     @classmethod
     def of(cls, trial: Trial) -> "PackedTrial":
         """Pack a trial."""
-        imports = tuple(dict.fromkeys(_imports(trial.config)))
-        return cls(trial.trial_id, pickle.dumps(trial), imports)
+        config, kind = trial.config, None
+        to_json = getattr(sys.modules[type(config).__module__], "to_json", None)
+        if to_json is not None:
+            kind = (type(config).__module__, type(config).__name__)
+            trial = replace(trial, config=to_json(config), changes=plain(trial.changes))
+        return cls(trial, kind, plugins.needed(config), tuple(dict.fromkeys(_imports(config))))
+
+    @property
+    def trial_id(self) -> str:
+        """The trial's."""
+        return self.trial.trial_id
 
     def unpack(self) -> Trial:
-        """The trial, as it was packed in a process of this run."""
-        trial: Trial = pickle.loads(self.content)
-        return trial
+        """The trial, as it was packed."""
+        if self.kind is None:
+            return self.trial
+        plugins.ensure(self.files)
+        module: Any = importlib.import_module(self.kind[0])
+        config = module.from_json(getattr(module, self.kind[1]), self.trial.config)
+        return replace(self.trial, config=config)
 
 
 def _imports(config: Any) -> Iterable[str]:

@@ -28,6 +28,7 @@ from segtune.study.overrides import (
     plain,
 )
 from segtune.study.spec import Ablation
+from segtune.study.trial import PackedTrial
 
 TEXT = """
 from typing import ClassVar
@@ -71,6 +72,9 @@ def test_a_trial_takes_its_file_to_another_process(tmp_path: Path) -> None:
         told = attrgetter("trial_id", "config.method.name", "config.method.twice")
         assert elsewhere.submit(told, mine).result() == ("mine-s0", "travels", False)
         assert elsewhere.submit(copy.copy, mine).result() == mine, "there and back"
+        packed = PackedTrial.of(mine)
+        assert packed.files
+        assert elsewhere.submit(PackedTrial.unpack, packed).result().config == mine.config
 
 
 def test_two_files_of_one_name_are_two_modules(tmp_path: Path) -> None:
