@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from segcore.batch import Batch, Prediction
 from segcore.classes import ClassSpec
 from segcore.losses.at_target import at_target, cross_entropy, probabilities
-from segcore.losses.class_weights import check_weights, weights_of
-from segcore.losses.loss import Loss
+from segcore.losses.class_weights import ClassWeighted, check_weights, weights_of
 from segcore.losses.soft_dice import soft_dice
 from segcore.registry import STRICT
 
@@ -20,7 +19,7 @@ LIBRARIES = ("monai.losses.boundary_loss",)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Boundary(Loss):
+class Boundary(ClassWeighted):
     """The mean over pixels of a class's probability times its distance from the true border,
     negative within, beside soft Dice and cross-entropy.
 
@@ -48,19 +47,11 @@ class Boundary(Loss):
             )
         check_weights(self.class_weights, self.ce_weight, "ce_weight")
 
-    def check(self, classes: ClassSpec) -> None:
-        """See that the classes have the names that `class_weights` has.
-
-        Raises:
-            ValueError: they have not.
-        """
-        weights_of(self.class_weights, classes)
-
     def build(self, classes: ClassSpec) -> "BorderLoss":
         """The loss for these classes: a mean over samples.
 
         Raises:
-            ValueError: the classes have not the names that `class_weights` has.
+            ValueError: as of `check`.
         """
         return BorderLoss(self, classes)
 

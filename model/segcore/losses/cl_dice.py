@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from segcore.batch import Batch, Prediction
 from segcore.classes import ClassSpec
 from segcore.losses.at_target import at_target, cross_entropy, probabilities
-from segcore.losses.class_weights import check_weights, weights_of
-from segcore.losses.loss import Loss
+from segcore.losses.class_weights import ClassWeighted, check_weights, weights_of
 from segcore.losses.soft_dice import soft_dice
 from segcore.registry import STRICT
 
@@ -20,7 +19,7 @@ LIBRARIES = ("monai.losses.cldice",)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ClDice(Loss):
+class ClDice(ClassWeighted):
     """(1 - share) Dice + share clDice + cross-entropy."""
 
     name: ClassVar[str] = "cl_dice"
@@ -38,19 +37,11 @@ class ClDice(Loss):
     def __post_init__(self) -> None:
         check_weights(self.class_weights, self.ce_weight, "ce_weight")
 
-    def check(self, classes: ClassSpec) -> None:
-        """See that the classes have the names that `class_weights` has.
-
-        Raises:
-            ValueError: they have not.
-        """
-        weights_of(self.class_weights, classes)
-
     def build(self, classes: ClassSpec) -> "ClDiceLoss":
         """The loss for these classes: a mean over samples.
 
         Raises:
-            ValueError: the classes have not the names that `class_weights` has.
+            ValueError: as of `check`.
         """
         return ClDiceLoss(self, classes)
 

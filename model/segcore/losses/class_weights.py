@@ -4,11 +4,28 @@ Shape suffixes: B batch, K classes, H W size.
 """
 
 import math
+from abc import ABC
 
 import torch
 from torch import Tensor
 
 from segcore.classes import ClassSpec
+from segcore.losses.loss import Loss
+
+
+class ClassWeighted(Loss, ABC):
+    """A loss that counts pixels by class."""
+
+    class_weights: tuple[str, ...]
+    """`name=weight` each; 1 where a class is not named."""
+
+    def check(self, classes: ClassSpec) -> None:
+        """See that the classes have the names that `class_weights` has.
+
+        Raises:
+            ValueError: they have not.
+        """
+        weights_of(self.class_weights, classes)
 
 
 def check_weights(texts: tuple[str, ...], term: float, field: str) -> None:

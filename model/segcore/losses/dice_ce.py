@@ -13,14 +13,13 @@ from torch.nn import functional as F
 from segcore.batch import Batch, Prediction
 from segcore.classes import ClassSpec
 from segcore.losses.at_target import at_target, binary_cross_entropy, cross_entropy
-from segcore.losses.class_weights import check_weights, weights_of
-from segcore.losses.loss import Loss
+from segcore.losses.class_weights import ClassWeighted, check_weights, weights_of
 from segcore.losses.soft_dice import soft_dice
 from segcore.registry import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class DiceCe(Loss):
+class DiceCe(ClassWeighted):
     """Weighted sum of soft Dice and cross-entropy (binary where classes overlap)."""
 
     name: ClassVar[str] = "dice_ce"
@@ -67,7 +66,7 @@ class DiceCe(Loss):
                 "system.loss.background and .entropy have no effect where classes overlap: there "
                 "is no background, and every class has a binary cross-entropy; leave both out"
             )
-        weights_of(self.class_weights, classes)
+        super().check(classes)
 
     def build(self, classes: ClassSpec) -> "MaskLoss":
         """The loss for these classes: a mean over samples.

@@ -10,12 +10,12 @@ from segcore.batch import Batch, Prediction
 from segcore.classes import ClassSpec
 from segcore.losses.at_target import at_target, probabilities
 from segcore.losses.class_weights import (
+    ClassWeighted,
     check_weights,
     weighted_mean,
     weighted_over_classes,
     weights_of,
 )
-from segcore.losses.loss import Loss
 from segcore.losses.soft_dice import soft_dice
 from segcore.registry import STRICT
 
@@ -23,7 +23,7 @@ LIBRARIES = ("monai.losses.focal_loss",)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Focal(Loss):
+class Focal(ClassWeighted):
     """Cross-entropy in which a pixel counts by how far it is from right, and soft Dice."""
 
     name: ClassVar[str] = "focal"
@@ -39,19 +39,11 @@ class Focal(Loss):
     def __post_init__(self) -> None:
         check_weights(self.class_weights, self.focal_weight, "focal_weight")
 
-    def check(self, classes: ClassSpec) -> None:
-        """See that the classes have the names that `class_weights` has.
-
-        Raises:
-            ValueError: they have not.
-        """
-        weights_of(self.class_weights, classes)
-
     def build(self, classes: ClassSpec) -> "FocalDiceLoss":
         """The loss for these classes: a mean over samples.
 
         Raises:
-            ValueError: the classes have not the names that `class_weights` has.
+            ValueError: as of `check`.
         """
         return FocalDiceLoss(self, classes)
 

@@ -11,15 +11,14 @@ from torch import Tensor, nn
 from segcore.batch import Batch, Prediction
 from segcore.classes import ClassSpec
 from segcore.losses.at_target import at_target, cross_entropy, probabilities
-from segcore.losses.class_weights import check_weights, weights_of
-from segcore.losses.loss import Loss
+from segcore.losses.class_weights import ClassWeighted, check_weights, weights_of
 from segcore.registry import STRICT
 
 LIBRARIES = ("monai.losses.tversky",)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Tversky(Loss):
+class Tversky(ClassWeighted):
     """One minus TP / (TP + alpha FP + beta FN) of each image and class, raised to a power."""
 
     name: ClassVar[str] = "tversky"
@@ -39,19 +38,11 @@ class Tversky(Loss):
     def __post_init__(self) -> None:
         check_weights(self.class_weights, self.ce_weight, "ce_weight")
 
-    def check(self, classes: ClassSpec) -> None:
-        """See that the classes have the names that `class_weights` has.
-
-        Raises:
-            ValueError: they have not.
-        """
-        weights_of(self.class_weights, classes)
-
     def build(self, classes: ClassSpec) -> "TverskyLoss":
         """The loss for these classes: a mean over samples.
 
         Raises:
-            ValueError: the classes have not the names that `class_weights` has.
+            ValueError: as of `check`.
         """
         return TverskyLoss(self, classes)
 

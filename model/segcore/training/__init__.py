@@ -1,6 +1,7 @@
 """One training: its schedule, its state, and what it tells of itself.
 
 averaging   A running mean of the trained weights, which is scored and kept in their place.
+blocks      Transformer blocks that keep no activations, or are compiled.
 casts       Fewer casts on a GPU that computes in bfloat16.
 checkpoint  Checkpoints: `best.safetensors` + `config.json` to use, `last.pt` to go on from.
 costs       Measured seconds and bytes of a training.
@@ -11,7 +12,6 @@ inference   A network on one batch, and what it says of each image: labels, prob
             pictures.
 loop        The loop of one training, and the state that it carries from step to step.
 microbatch  The largest microbatch that a GPU holds.
-recompute   Transformer blocks that keep no activations, or are compiled.
 restore     A checkpoint folder as the network that it describes, with nothing of its training
             left.
 retest      A trained network, or masks from elsewhere, tested on any data set.

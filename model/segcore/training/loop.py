@@ -18,13 +18,13 @@ from segcore.metrics.aggregate import aggregate
 from segcore.metrics.table import METRICS
 from segcore.training import checkpoint
 from segcore.training.averaging import RunningMean
+from segcore.training.blocks import compile_blocks, recompute_blocks
 from segcore.training.casts import spare_casts
 from segcore.training.checkpoint import Checkpoint
 from segcore.training.costs import Stopwatch, forget_peak, memory
 from segcore.training.evaluation import better
 from segcore.training.events import Evaluation, Facts, Score, Seconds, Step
 from segcore.training.microbatch import microbatch_size
-from segcore.training.recompute import compile_blocks, recompute_blocks
 from segcore.training.runtime import Runtime, autocast, be_deterministic, device_name
 from segcore.training.splits import ScoredSplits
 

@@ -17,9 +17,9 @@ from segcore.systems import SYSTEMS
 from segcore.systems.smp import SmpConfig
 from segcore.systems.system import SystemConfig, transformer_blocks
 from segcore.testing.samples import HALFWAY, LANDMARKS, noise
+from segcore.training.blocks import recompute_blocks
 from segcore.training.checkpoint import trained_tensors
 from segcore.training.loop import Training
-from segcore.training.recompute import recompute_blocks
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import OptimConfig, Schedule
 from segtune.study.overrides import apply
