@@ -141,6 +141,7 @@ def check_store(place: Place) -> None:
         assert place.store is not None
         needs = place.store.needs
         said = error.strerror or plain_message(error)
-        if needs in said:  # it could not even be opened
+        if said.startswith("pyarrow can't open"):
             raise SpecError([said]) from error
+        said = said.removesuffix(f". {needs}")
         raise SpecError([f"can't write to {place}: {said}. {needs}"]) from error

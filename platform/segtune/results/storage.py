@@ -269,7 +269,7 @@ def plain_message(error: BaseException) -> str:
 
 @contextmanager
 def _told(place: Place) -> Iterator[None]:
-    """Have an error of a store name the place, and be short.
+    """Have an error of a store name the place, be short, and say what the store takes.
 
     Raises:
         OSError: in the place of an error of Arrow's; one of the operating system stays as it is.
@@ -279,7 +279,8 @@ def _told(place: Place) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise OSError(errno.EIO, f"{place}: {plain_message(error)}") from error
+        needs = "" if place.store is None else f". {place.store.needs}"
+        raise OSError(errno.EIO, f"{place}: {plain_message(error)}{needs}") from error
 
 
 def _path_of_file(uri: str) -> str:

@@ -126,8 +126,9 @@ def test_a_store_that_can_not_be_opened_or_reached_says_so_in_seconds(uri: str, 
     assert len(str(refused.value)) < 700
     assert "\n" not in str(refused.value)
     assert time.monotonic() - began < 10
-    with pytest.raises(OSError, match=r"b/x|c/x"):
+    with pytest.raises(OSError, match=r"b/x|c/x") as unread:
         Place.of(uri).folders()
+    assert "credentials are taken from" in str(unread.value)
 
 
 def test_googles_client_is_told_to_give_up() -> None:
