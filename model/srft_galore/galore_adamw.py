@@ -79,8 +79,10 @@ class GaLoreAdamW(StatefulOptimizer):
             ValueError: A key looks like a slip or has no effect, or a value is not allowed.
         """
         complete = complete_group(param_group, self.defaults)
-        for parameter in complete["params"]:  # named ones come in pairs
-            plan(parameter[1] if isinstance(parameter, tuple) else parameter, complete)
+        for named_or_not in complete["params"]:  # named ones come in pairs
+            parameter = named_or_not[1] if isinstance(named_or_not, tuple) else named_or_not
+            if isinstance(parameter, Tensor):  # torch refuses what is none
+                plan(parameter, complete)
         super().add_param_group(complete)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
