@@ -17,7 +17,8 @@ from segtune.extras import OFFERED, extra_of
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-SOURCES = ("platform/segtune", "model", "search_spaces")
+SOURCES = ("platform/segtune", "model/segcore", "search_spaces")
+EXAMPLES = ("model/srft_galore/examples",)
 SITE = ("platform/docs",)
 OWN = {"segtune", "segcore", "search_spaces", "support", "benchmarks"}
 OPTIMIZER = "srft-galore"
@@ -71,6 +72,7 @@ def brings() -> Callable[[str], str]:
     [
         (SOURCES, OFFERED),
         (SITE, ("docs",)),
+        (EXAMPLES, ("test",)),
         (("tests",), ("test",)),
     ],
 )
