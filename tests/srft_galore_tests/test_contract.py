@@ -209,7 +209,7 @@ def test_what_torch_refuses_of_parameters_is_refused(row: dict[str, Any]) -> Non
     ],
 )
 def test_keywords_of_torchs_adamw(
-    row: dict[str, Any], keyword: str, default: object, other: object
+    row: dict[str, Any], keyword: str, default: Any, other: Any
 ) -> None:
     params, optimizer = build(row, **{keyword: default})
     twins, twin = build(row)

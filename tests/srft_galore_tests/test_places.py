@@ -6,19 +6,20 @@ import pytest
 import torch
 from torch import nn
 
-from srft_galore import GaLoreAdamW, entries
+from srft_galore import GaLoreAdamW
+from srft_galore.state import plan
 
 
 @pytest.fixture
 def planned(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """How many parameters were planned since it was called last."""
-    plan, calls = entries.plan, [0]
+    calls = [0]
 
     def counted(*given: object) -> object:
         calls[0] += 1
         return plan(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(entries, "plan", counted)
+    monkeypatch.setattr("srft_galore.entries.plan", counted)
 
     def since_then() -> int:
         count, calls[0] = calls[0], 0
@@ -27,7 +28,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     return since_then
 
 
-def model() -> nn.Module:
+def model() -> nn.Sequential:
     return nn.Sequential(*(nn.Linear(6, 6) for _ in range(5)))
 
 

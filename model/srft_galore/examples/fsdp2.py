@@ -37,9 +37,9 @@ def main() -> tuple[float, float]:
     model = BagOfWords()
     options = {"refresh_from": "previous", "start": "warm", "oversample": 4, "update_proj_gap": 10}
     projected, _ = for_model(model, rank=4, targets=r"net.*weight", **options)
-    fully_shard(model, ignored_params=set(projected["params"]))
-    model.set_gradient_divide_factor(1.0)  # it would divide by the ranks what `reduce` sums
-    model.set_force_sum_reduction_for_comms(True)  # gloo has no other
+    wrapped = fully_shard(model, ignored_params=set(projected["params"]))
+    wrapped.set_gradient_divide_factor(1.0)  # it would divide by the ranks what `reduce` sums
+    wrapped.set_force_sum_reduction_for_comms(True)  # gloo has no other
 
     low_rank = GaLoreAdamW([projected], lr=0.02)
     whole = set(projected["params"])

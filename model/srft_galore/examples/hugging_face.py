@@ -7,6 +7,7 @@ and clip with `optimizer.clip_grad_norm_`.
 """
 
 import tempfile
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ STEPS = 40
 def main() -> tuple[float, float]:
     """Train a small language model to count; its loss at the beginning and at the end."""
     torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    sizes: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     model = LlamaForCausalLM(LlamaConfig(vocab_size=32, num_attention_heads=2, **sizes))
     groups = for_model(model, rank=4, targets=["self_attn", "mlp"], update_proj_gap=10)
     optimizer = GaLoreAdamW(groups, lr=0.01)

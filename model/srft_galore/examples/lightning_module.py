@@ -5,6 +5,7 @@ python lightning_module.py
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -25,7 +26,7 @@ class Regression(pl.LightningModule):
         self.losses.append(loss.item())
         return loss
 
-    def configure_optimizers(self) -> dict[str, object]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         groups = for_model(self, rank=4, targets="weight", update_proj_gap=10)
         optimizer = GaLoreAdamW(groups, lr=0.01)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 40)
