@@ -183,7 +183,8 @@ class GaLoreAdamW(StatefulOptimizer):
         check_released(self.param_groups)
         ours = {parameter for parameter in model.parameters() if parameter.requires_grad}
         places = self._places.of(self.param_groups)
-        projected = [p for p, place in places.items() if p in ours and place.projection is not None]
+        found = [self._entry(place) for p, place in places.items() if p in ours]
+        projected = [entry.parameter for entry in found if entry.refresh_from == "previous"]
         previous, attached = self._strategies.previous, self._strategies.attached
 
         def entry(parameter: Tensor) -> Entry:
