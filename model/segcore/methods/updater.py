@@ -1,6 +1,7 @@
 """What a training loop asks of an optimizer between the backward pass and the step."""
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ class Updater:
 
     A method whose optimizer needs something else overrides `Method.updater`.
     """
+
+    keeps_gradients: ClassVar[bool] = True
+    """Whether gradients stay in `grad` from the backward pass to the step."""
 
     def __init__(self, system: System, optimizer: Optimizer) -> None:
         self.optimizer: Optimizer = optimizer

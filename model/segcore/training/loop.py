@@ -25,7 +25,8 @@ from segcore.training.costs import Stopwatch, forget_peak, memory
 from segcore.training.evaluation import better
 from segcore.training.events import Evaluation, Facts, Score, Seconds, Step
 from segcore.training.microbatch import microbatch_size
-from segcore.training.runtime import Runtime, autocast, be_deterministic, device_name
+from segcore.training.passes import passes
+from segcore.training.runtime import Runtime, choose_kernels, device_name
 from segcore.training.splits import ScoredSplits
 
 
@@ -38,8 +39,7 @@ class Training:
 
     def __init__(self, config: TrainConfig, runtime: Runtime) -> None:
         self.config, self.runtime = config, runtime
-        if config.deterministic:
-            be_deterministic()
+        choose_kernels(runtime.device, deterministic=config.deterministic)
         self.dataset, self.external = config.open_data()
         torch.manual_seed(config.seed)
         self.system = config.system.build(self.dataset.classes)
@@ -56,6 +56,7 @@ class Training:
         forget_peak(runtime.device)
         self.updater = config.method.updater(self.system, config.optim)
         self.optimizer = self.updater.optimizer
+        self.passes = passes(self.system, self.updater, config, runtime)
         self.peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
         self.epoch = self.step = self.best_epoch = 0
         self.best_value = float("nan")
@@ -183,7 +184,7 @@ class Training:
         lr_ratio = self.config.schedule.lr_ratio(self.step, self.total_steps)
         for group, peak in zip(self.optimizer.param_groups, self.peak_lrs, strict=True):
             group["lr"] = peak * lr_ratio
-        self.optimizer.zero_grad(set_to_none=True)
+        self.passes.clear()
         loss = self._accumulate(batch, made, watch)
         norm = self.updater.reduce_and_clip(loss, self.runtime, self.config.optim.clip_norm)
         watch.split("backward")
@@ -222,21 +223,13 @@ class Training:
         Each microbatch counts by its samples, so that any division of a batch over microbatches
         and workers gives the same gradient.
         """
-        config, runtime = self.config, self.runtime
+        runtime = self.runtime
         self.system.train()
         total = torch.zeros((), device=runtime.device)
-        size, progress = config.system.input_size, self._progress()
         for indices in self._share(batch):
             samples = next(made).to(runtime.device)
             watch.split("data")
-            with autocast(runtime.device, config.precision):
-                prediction = self.system(samples, size, progress)
-                loss = self.system.loss(prediction, samples, progress)
-            loss = (loss + config.method.extra_loss(self.system)) * (len(indices) / len(batch))
-            watch.split("forward")
-            loss.backward()
-            total += loss.detach()
-            watch.split("backward")
+            total += self.passes.run(samples, self._progress(), len(indices) / len(batch), watch)
         return total
 
     def _progress(self) -> Progress:
