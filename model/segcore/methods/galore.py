@@ -22,7 +22,6 @@ from segcore.methods.method import (
 from segcore.methods.updater import Updater
 from segcore.registry import STRICT
 from segcore.systems.system import System, Targets
-from segcore.training.runtime import Runtime
 from segcore.training.schedule import OptimConfig
 from srft_galore import GaLoreAdamW
 from srft_galore.groups import complete_group
@@ -221,10 +220,17 @@ class ReleasingUpdater(ProjectedUpdater):
 
     def __init__(self, system: System, optimizer: GaLoreAdamW) -> None:
         super().__init__(system, optimizer)
-        optimizer.attach(system)
+        self._attachment = optimizer.attach(system)
 
-    def reduce_and_clip(self, loss: Tensor, runtime: Runtime, clip_norm: float | None) -> Tensor:
+    def reduce_and_clip(self, loss: Tensor, clip_norm: float | None) -> Tensor:
         """What is summed and clipped is the projection of a gradient."""
-        runtime.reduce([loss])
-        self.optimizer.reduce(runtime.reduce, rank=runtime.rank, world=runtime.world)
+        self.optimizer.reduce(
+            lambda tensors: self._sum([*tensors, loss]),
+            self._runtime.broadcast,
+            rank=self._runtime.rank,
+            world=self._runtime.world,
+        )
         return self.optimizer.clip_grad_norm_(clip_norm or math.inf)
+
+    def _to_send(self, parameter: Tensor) -> list[Tensor]:
+        return self._attachment.kept(parameter) or super()._to_send(parameter)

@@ -55,6 +55,7 @@ class Training:
         self.microbatch_size = microbatch_size(config, self.system, classes, runtime)
         forget_peak(runtime.device)
         self.updater = config.method.updater(self.system, config.optim)
+        self.updater.join(runtime)
         self.optimizer = self.updater.optimizer
         self.peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
         self.epoch = self.step = self.best_epoch = 0
@@ -179,13 +180,13 @@ class Training:
 
     def _step(self, epoch: int, batch: Sequence[int], made: Iterator[Batch]) -> Step:
         """One optimizer step over a global batch, whose microbatches come next from `made`."""
-        watch, reduced_before = Stopwatch(self.runtime.device), self.runtime.reduced_bytes
+        watch, sent_before = Stopwatch(self.runtime.device), self.runtime.sent_bytes
         lr_ratio = self.config.schedule.lr_ratio(self.step, self.total_steps)
         for group, peak in zip(self.optimizer.param_groups, self.peak_lrs, strict=True):
             group["lr"] = peak * lr_ratio
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._accumulate(batch, made, watch)
-        norm = self.updater.reduce_and_clip(loss, self.runtime, self.config.optim.clip_norm)
+        norm = self.updater.reduce_and_clip(loss, self.config.optim.clip_norm)
         watch.split("backward")
         self.updater.refresh()
         watch.split("refresh")
@@ -212,7 +213,7 @@ class Training:
             lr=self.config.optim.lr * lr_ratio,
             gradient_norm=norm_value,
             images=len(batch),
-            reduced_bytes=self.runtime.reduced_bytes - reduced_before,
+            reduced_bytes=self.runtime.sent_bytes - sent_before,
             seconds=Seconds(**watch.seconds()),
         )
 
@@ -226,7 +227,7 @@ class Training:
         self.system.train()
         total = torch.zeros((), device=runtime.device)
         size, progress = config.system.input_size, self._progress()
-        for indices in self._share(batch):
+        for indices in (share := self._share(batch)):
             samples = next(made).to(runtime.device)
             watch.split("data")
             with autocast(runtime.device, config.precision):
@@ -234,6 +235,8 @@ class Training:
                 loss = self.system.loss(prediction, samples, progress)
             loss = (loss + config.method.extra_loss(self.system)) * (len(indices) / len(batch))
             watch.split("forward")
+            if indices is share[-1]:
+                self.updater.before_last_backward()
             loss.backward()
             total += loss.detach()
             watch.split("backward")
