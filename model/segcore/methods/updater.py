@@ -11,6 +11,9 @@ from segcore.systems.system import System
 from segcore.training.runtime import Runtime
 from srft_galore import Reducer
 
+LOSS = 4
+"""Bytes of the loss of a batch."""
+
 
 class Updater:
     """The plain case, which serves every optimizer that reads `grad` in its `step`.
@@ -30,6 +33,15 @@ class Updater:
         self._runtime = runtime
         if runtime.world > 1:
             self._reducer = Reducer(self.trained, self._to_send, runtime.all_reduce)
+
+    @property
+    def sends_projections(self) -> bool:
+        """Whether several workers sum projections of gradients, and not the gradients."""
+        return False
+
+    def bytes_to_sum(self) -> float:
+        """Bytes that each of several workers hands over at a step, the mean over many."""
+        return sum(p.nbytes for p in self.trained) + LOSS
 
     def before_last_backward(self) -> None:
         """Called before the last backward pass of a batch: what it completes is sent to the other
