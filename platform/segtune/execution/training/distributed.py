@@ -73,9 +73,28 @@ def trainer(job: Job, resources: Resources) -> TorchTrainer:
             storage_path=folder.path,
             storage_filesystem=folder.filesystem if folder.local is None else None,
             failure_config=FailureConfig(max_failures=ELASTIC_RETRIES if elastic else RETRIES),
-            callbacks=[TuneReportCallback()],  # type: ignore[list-item]  # Ray's own pairing
+            callbacks=[EachEpochOnce()],  # type: ignore[list-item]  # Ray's own pairing
         ),
     )
+
+
+class EachEpochOnce(TuneReportCallback):
+    """Reports to Tune. Workers that start again train from the last whole checkpoint, which may be
+    of the epoch before the one that was reported: that one is not reported again."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Ray's
+        self._told = 0
+
+    def after_report(
+        self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any
+    ) -> None:
+        """Called by Ray with what each worker has reported, the first worker's first."""
+        first = metrics[0]
+        ends = "error" in first or bool(first.get("final"))
+        if ends or first["epoch"] > self._told:
+            self._told = self._told if ends else first["epoch"]
+            super().after_report(run_context, metrics, checkpoint)
 
 
 def train_together(config: dict[str, Any]) -> None:
