@@ -117,9 +117,11 @@ def test_an_error_comes_up_at_the_next_write_or_at_the_end(
         with pytest.raises(OSError, match="No space left"):
             writer.keep(after(2, small(2)))
         assert [p.name for p in tmp_path.iterdir()] == ["epoch-1"], "it stays, and nothing else"
-        writer.keep(after(2, small(2)))
+        again = small(2)
+        writer.keep(after(2, again, is_best=False))
         writer.wait()
         assert names(folder) == ["epoch-2"]
+        assert again.wrote_best == [True], "that of the first epoch is not known to be the best"
         writer.keep(after(3, broken))
         with pytest.raises(OSError, match="No space left"):
             writer.end()

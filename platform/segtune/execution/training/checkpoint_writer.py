@@ -69,6 +69,8 @@ class CheckpointWriter:
             OSError: as `wait`.
         """
         self.wait()
+        if self._newest is None:
+            return
         with suppress(OSError):  # what can't be removed takes room, and no result is worse for it
             for kept in self._others:
                 (kept / LAST if kept == self._newest else kept).remove()
@@ -90,7 +92,9 @@ class CheckpointWriter:
 
     def _write(self, copied: Checkpoint, kept: Place, is_best: bool) -> None:
         """Write a checkpoint, its best tensors only where the one before has others."""
-        same = None if is_best or self._newest is None else self._newest / BEST
+        # Where this write fails, the one after it must not take the best from the one before it.
+        before, self._newest = self._newest, None
+        same = None if is_best or before is None else before / BEST
         if kept.local is None:
             _send(copied, kept, same)
         else:
