@@ -1,13 +1,15 @@
 """Where a training runs: its device, its peers, and where it goes on from."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import torch
-from torch import Tensor
+import torch.distributed
+
+from srft_galore import AllReduce, Broadcast
 
 T = TypeVar("T")
 Precision = Literal["float32", "bfloat16"]
@@ -16,7 +18,8 @@ Precision = Literal["float32", "bfloat16"]
 
 @dataclass
 class Runtime:
-    """One process on one machine. A distributed runtime overrides `reduce` and `gather`."""
+    """One worker. Where there are several, whoever started them has set up torch.distributed's
+    default process group, by which they communicate."""
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     rank: int = 0
@@ -28,15 +31,23 @@ class Runtime:
 
     beat: Callable[[], None] = lambda: None
     """Called after each step and each predicted batch: a sign of life."""
-    reduced_bytes: int = 0
-    """Counted by `reduce`."""
+    all_reduce: AllReduce = field(default_factory=AllReduce)
+    """Sums tensors over the workers, in place."""
+    broadcast: Broadcast = field(default_factory=Broadcast)
+    """Overwrites tensors with those of one worker."""
 
-    def reduce(self, gradients: Iterable[Tensor]) -> None:
-        """Sum gradients over the workers, in place."""
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes of the tensors that this worker has handed over so far, or been given."""
+        return self.all_reduce.nbytes + self.broadcast.nbytes
 
     def gather(self, items: Sequence[T]) -> list[T]:
         """The items of all workers, in rank order, on every worker."""
-        return list(items)
+        if self.world == 1:
+            return list(items)
+        parts: list[list[T]] = [[] for _ in range(self.world)]
+        torch.distributed.all_gather_object(parts, list(items))
+        return [item for part in parts for item in part]
 
 
 def local_runtime(*, restore_from: Path | None = None, test: bool = True) -> Runtime:
