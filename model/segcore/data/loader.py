@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -101,10 +101,12 @@ def evaluation_batches(
     prompts: PromptConfig | None = None,
     remembers: Modality | None = None,
     for_gpu: bool = False,
+    masks_at: Size | Literal["input"] | None = "input",
 ) -> Generator[tuple[list[Sample], Batch], None, None]:
     """A worker's share of a split: as they are, no image twice, none missing over the workers.
 
-    All slices of a case go to one worker, one after another. `for_gpu` is as of `collate`.
+    All slices of a case go to one worker, one after another. `for_gpu` is as of `collate`;
+    `masks_at` is the size of the samples that come beside each batch, None for their own.
     """
     cases = cases_of(dataset, split)
     ids = [i for case in list(cases)[rank::world] for i in cases[case]]
@@ -119,22 +121,36 @@ def evaluation_batches(
                 for s in samples
             ]
         made = collate(samples, dataset.classes, hashed=remembers, boxes=boxes, for_gpu=for_gpu)
+        if masks_at != "input":
+            samples = [dataset.load(split, i, masks_at) for i in chosen]
         return samples, made
 
     return ahead(partial(make, start) for start in range(0, len(ids), batch_size))
 
 
-def ahead(jobs: Iterable[Callable[[], T]]) -> Generator[T, None, None]:
+def ahead(
+    jobs: Iterable[Callable[[], T]], threads: int = THREADS, most: int | None = None
+) -> Generator[T, None, None]:
     """What the jobs return, in their order; the next ones are done while the caller is busy.
 
     A job's exception is raised in its place. Close it to drop jobs that nobody waits for any more.
+
+    Args:
+        jobs: asked for one by one, in the caller's thread.
+        threads: that do them; 0: the caller does each when its result is asked for.
+        most: jobs that are at work or whose results wait; None: as many as there are threads.
     """
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="data") as pool:
+    if not threads:
+        for job in jobs:
+            yield job()
+        return
+    most = threads if most is None else most
+    with ThreadPoolExecutor(threads, thread_name_prefix="ahead") as pool:
         waiting: deque[Future[T]] = deque()
         try:
             for job in jobs:
                 waiting.append(pool.submit(job))
-                if len(waiting) > THREADS:
+                if len(waiting) > most:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -111,7 +111,8 @@ class Metric:
     unit: str
     """`fraction` (0 to 1), `px`, `mm`, or any other."""
     compute: Callable[[Pair], Value]
-    """The value of a pair. NaN where it is not defined: the image, or case, is not counted."""
+    """The value of a pair. NaN where it is not defined: the image, or case, is not counted.
+    Threads call it at the same time."""
     classes: Classes = "each"
     """`each`: every foreground class, and `pooled`: all foreground as one mask. `pooled`: that one
     alone. `stacked`: the foreground classes side by side as one mask of three dimensions."""

@@ -70,8 +70,38 @@ def infer(
         return averaged(see, moved, size, input_size=input_size, classes=classes, tta=tta)
 
 
-def masks(prediction: Prediction, classes: ClassSpec, *, also: Collection[Needs]) -> list[Masks]:
-    """A prediction image by image, on the CPU.
+@dataclass(frozen=True, eq=False)
+class Sent:
+    """What a network says of a batch, on its way from a GPU to the CPU."""
+
+    labels_BHW: Tensor
+    shares_BKHW: Tensor | None
+    greys_Bhw: Mapping[str, Tensor]
+    unsure_BHW: Tensor | None
+    there: torch.cuda.Event | None
+    """What happens when all has come; None: all is there."""
+
+    def masks(self) -> list[Masks]:
+        """Image by image, once all has come."""
+        if self.there is not None:
+            self.there.synchronize()
+        labels_BHW = self.labels_BHW.numpy()
+        shares_BKHW = None if self.shares_BKHW is None else self.shares_BKHW.numpy()
+        unsure_BHW = None if self.unsure_BHW is None else self.unsure_BHW.numpy()
+        greys = {name: grey_Bhw.numpy() for name, grey_Bhw in self.greys_Bhw.items()}
+        return [
+            Masks(
+                labels_HW,
+                None if shares_BKHW is None else shares_BKHW[i],
+                {name: grey_Bhw[i] for name, grey_Bhw in greys.items()},
+                None if unsure_BHW is None else unsure_BHW[i],
+            )
+            for i, labels_HW in enumerate(labels_BHW)
+        ]
+
+
+def sent(prediction: Prediction, classes: ClassSpec, *, also: Collection[Needs]) -> Sent:
+    """A prediction on its way to the CPU, for which nobody waits yet.
 
     Args:
         prediction: of a batch.
@@ -80,24 +110,25 @@ def masks(prediction: Prediction, classes: ClassSpec, *, also: Collection[Needs]
     """
     with torch.inference_mode():
         logits_BKHW = prediction.logits_BKhw.float()
-        labels_BHW = classes.labels(logits_BKHW)
+        labels_BHW = _to_cpu(classes.labels_there(logits_BKHW))
         shares_BKHW = None
         if "probabilities" in also:
-            shares_BKHW = classes.probabilities(logits_BKHW).cpu().numpy()
-        maps = {name: _grey(map_B1hw) for name, map_B1hw in prediction.maps.items()}
+            shares_BKHW = _to_cpu(classes.probabilities(logits_BKHW))
+        greys = {name: _to_cpu(_grey(map_B1hw)) for name, map_B1hw in prediction.maps.items()}
         unsure_B1hw = prediction.maps.get("uncertainty") if "uncertainty" in also else None
         unsure_BHW = None
         if unsure_B1hw is not None and unsure_B1hw.shape[-2:] == logits_BKHW.shape[-2:]:
-            unsure_BHW = unsure_B1hw[:, 0].float().cpu().numpy()
-    return [
-        Masks(
-            labels_HW,
-            None if shares_BKHW is None else shares_BKHW[i],
-            {name: grey_Bhw[i] for name, grey_Bhw in maps.items()},
-            None if unsure_BHW is None else unsure_BHW[i],
-        )
-        for i, labels_HW in enumerate(labels_BHW)
-    ]
+            unsure_BHW = _to_cpu(unsure_B1hw[:, 0].float())
+        there = None
+        if logits_BKHW.device.type == "cuda":
+            there = torch.cuda.Event()
+            there.record(torch.cuda.current_stream(logits_BKHW.device))
+    return Sent(labels_BHW, shares_BKHW, greys, unsure_BHW, there)
+
+
+def masks(prediction: Prediction, classes: ClassSpec, *, also: Collection[Needs]) -> list[Masks]:
+    """A prediction image by image, on the CPU. Arguments as of `sent`."""
+    return sent(prediction, classes, also=also).masks()
 
 
 def by_size(shapes: Iterable[tuple[int, ...]]) -> dict[Size, list[int]]:
@@ -108,6 +139,11 @@ def by_size(shapes: Iterable[tuple[int, ...]]) -> dict[Size, list[int]]:
     return found
 
 
-def _grey(map_B1hw: Tensor) -> NDArray[np.uint8]:
+def _grey(map_B1hw: Tensor) -> Tensor:
     """A map in [0, 1] as grey levels (B, h, w)."""
-    return (map_B1hw[:, 0].float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    return (map_B1hw[:, 0].float().clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def _to_cpu(x: Tensor) -> Tensor:
+    """From a GPU into page-locked memory, without waiting for it."""
+    return x.to("cpu", non_blocking=True)

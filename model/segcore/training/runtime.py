@@ -26,6 +26,8 @@ class Runtime:
     test: bool = True
     """Whether the best checkpoint is tested once, at the end."""
 
+    cpus: int = 1
+    """CPUs that it may keep busy."""
     beat: Callable[[], None] = lambda: None
     """Called after each step and each predicted batch: a sign of life."""
     reduced_bytes: int = 0
@@ -41,7 +43,12 @@ class Runtime:
 
 def local_runtime(*, restore_from: Path | None = None, test: bool = True) -> Runtime:
     """The best single device of this machine."""
-    return Runtime(device=choose_device(None), restore_from=restore_from, test=test)
+    return Runtime(
+        device=choose_device(None),
+        restore_from=restore_from,
+        test=test,
+        cpus=torch.get_num_threads(),
+    )
 
 
 def choose_device(name: str | None) -> torch.device:

@@ -1,0 +1,154 @@
+"""Masks are scored while the next are predicted: the same scores, errors and memory."""
+
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from support.fake_cuda import fake_cuda
+from support.fake_cuda.training import begun
+
+from segcore.config import TrainConfig
+from segcore.metrics.metric import Metric, Pair
+from segcore.training import predicting
+from segcore.training.evaluation import EvaluationConfig
+from segcore.training.inference import Sent
+from segcore.training.loop import Training
+from segcore.training.predicting import PredictedSample, Target, predict
+from segcore.training.runtime import Runtime
+from segcore.training.scoring import WAITING, score_predictions, scoring_threads
+from segcore.training.splits import ScoredSplits
+from segtune.study import catalog
+
+PLUGINS = Path(__file__).parents[2] / "support" / "studies" / "plugin_study.py"
+FAILS = 3
+"""The image that a metric fails on, from 0."""
+
+
+@pytest.fixture(scope="module")
+def plugins() -> ModuleType:
+    """Volumes, with metrics of whole cases, of probabilities, and with curves."""
+    return catalog.load_file(PLUGINS)
+
+
+@pytest.mark.parametrize("kind", ["volumes", "images"])
+def test_threads_change_no_digit_and_no_order(
+    kind: str, plugins: ModuleType, tiny: TrainConfig
+) -> None:
+    training = Training(plugins.training() if kind == "volumes" else tiny, Runtime())
+    found = []
+    for cpus in (1, 3):
+        splits = ScoredSplits(
+            training.config, training.dataset, None, training.system, Runtime(cpus=cpus), 2
+        )
+        images, pictures = splits.test()
+        scores = [(*vars(i).values(),) for i in images]
+        found.append((repr(scores), pictures))  # NaN is NaN, and every digit is told
+    assert found[0] == found[1]
+    assert ("array(" in found[0][0]) == (kind == "volumes"), "of the curves"
+
+
+def predictions(training: Training, made: list[int]) -> Iterator[PredictedSample]:
+    """The two samples of val, again and again: what is predicted is counted."""
+    target = Target(training.dataset, "val", "val", (32, 32), ())
+    samples = [*predict(training.system, target, Runtime(), input_size=(128, 128), batch_size=2)]
+    for i in range(100):
+        made.append(i)
+        yield samples[i % 2]
+
+
+@pytest.mark.parametrize("cpus", [1, 3])
+def test_a_metrics_error_is_raised_and_ends_it(tiny: TrainConfig, cpus: int) -> None:
+    training, made, scored = Training(tiny, Runtime()), list[int](), list[int]()
+    lock = threading.Lock()
+
+    def compute(pair: Pair) -> float:
+        with lock:
+            scored.append(len(scored))
+            place = scored[-1]
+        if place == FAILS:
+            raise ArithmeticError("no such distance")
+        return 0.0
+
+    metric = Metric(
+        name="mine",
+        protocol="own",
+        direction="minimize",
+        label="Mine",
+        unit="px",
+        compute=compute,
+        classes="pooled",
+    )
+    target = Target(training.dataset, "val", "val", (32, 32), [metric])
+    before = threading.active_count()
+    with pytest.raises(ArithmeticError, match="no such distance"):
+        score_predictions(predictions(training, made), target, Runtime(cpus=cpus))
+    assert threading.active_count() == before
+    waiting = 0 if cpus == 1 else WAITING * cpus
+    assert len(made) <= FAILS + 1 + waiting + 1
+
+
+def test_what_waits_to_be_scored_is_bounded(tiny: TrainConfig) -> None:
+    training, made = Training(tiny, Runtime()), list[int]()
+    go_on, seen = threading.Event(), list[int]()
+
+    def compute(pair: Pair) -> float:
+        go_on.wait(10)
+        return 0.0
+
+    def look() -> None:
+        seen.append(len(made))
+        go_on.set()
+
+    def counted() -> Iterator[PredictedSample]:
+        for predicted in predictions(training, made):
+            if len(made) == 2 * WAITING + 1:  # nobody asks for more while none is scored
+                threading.Timer(0.1, look).start()
+            yield predicted
+
+    metric = dataclasses.replace(EvaluationConfig().rows(tiny.data, test=False)[0], compute=compute)
+    target = Target(training.dataset, "val", "val", (32, 32), [metric])
+    score_predictions(counted(), target, Runtime(cpus=2))
+    assert seen == [2 * WAITING + 1]
+    assert len(made) == 100
+
+
+def test_threads_are_as_many_as_there_are_cpus() -> None:
+    cpu, gpu = torch.device("cpu"), torch.device("cuda:0")
+    asked = [(cpu, 1), (cpu, 2), (gpu, 1), (gpu, 4), (gpu, 64)]
+    found = [scoring_threads(Runtime(device=device, cpus=cpus)) for device, cpus in asked]
+    assert found == [0, 2, 1, 4, 8]
+
+
+def test_a_gpu_computes_the_next_batch_while_masks_come_over(
+    tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+
+    def noted(what: str, of: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(*given: Any) -> Any:
+            happened.append(what)
+            return of(*given)
+
+        return noting
+
+    monkeypatch.setattr(predicting, "_ask", noted("asked", predicting._ask))
+    monkeypatch.setattr(Sent, "masks", noted("came", Sent.masks))
+    with fake_cuda() as cuda:
+        training = begun(tiny, cuda)
+        target = Target(training.dataset, "train", "train", (128, 128), ())
+        runtime = Runtime(device=cuda.device)
+        ask_all = partial(predict, target=target, input_size=(128, 128), batch_size=2)
+        [*ask_all(training.system, runtime=runtime)]  # what a frozen encoder sees is kept
+        happened.clear()
+        with cuda.counting() as counts:
+            [*ask_all(training.system, runtime=runtime)]
+    assert happened == ["asked", "asked", "came", "asked", "came", "asked", "came", "came"]
+    assert counts.waits.total() == 4, counts.waits  # one a batch, for its masks
+    [*ask_all(Training(tiny, Runtime()).system, runtime=Runtime())]
+    assert happened[8:] == ["asked", "came"] * 4  # a CPU keeps no second batch
