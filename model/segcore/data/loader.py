@@ -194,6 +194,7 @@ def collate(
     if len(depths) == len(samples):
         depth_B1HW = levels(np.stack(depths)[:, None])
     targets_BKHW = classes.targets(labels_BHW)
+    ignored = ignored_of(samples)
     batch = Batch(
         image_B3HW=image_BHW3.permute(0, 3, 1, 2),
         target_BKHW=torch.from_numpy(targets_BKHW.astype(np.uint8) if for_gpu else targets_BKHW),
@@ -201,7 +202,7 @@ def collate(
         patient_ids=tuple(s.patient_id for s in samples),
         depth_B1HW=depth_B1HW,
         prompts=None if boxes is None else stack_boxes(boxes),
-        ignore_B1HW=_ignored(samples),
+        ignore_B1HW=None if ignored is None else torch.from_numpy(np.stack(ignored)[:, None]),
         image_hashes=_hashes([s.image_HW3 for s in samples]) if hashed == "image" else None,
         depth_hashes=_hashes(depths) if hashed == "depth" and depth_B1HW is not None else None,
     )
@@ -224,10 +225,10 @@ def _unit(levels: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.divide(levels, np.float32(255), dtype=np.float32))
 
 
-def _ignored(samples: Sequence[Sample]) -> Tensor | None:
-    """Where nobody knows the truth, (B, 1, H, W); None where no sample has such pixels."""
+def ignored_of(samples: Sequence[Sample]) -> list[NDArray[np.bool_]] | None:
+    """Where nobody knows the truth of each of some samples of one size; None where none has such
+    pixels."""
     if all(s.ignore_HW is None for s in samples):
         return None
     nowhere = np.zeros(samples[0].labels_HW.shape, bool)
-    masks = [nowhere if s.ignore_HW is None else s.ignore_HW for s in samples]
-    return torch.from_numpy(np.stack(masks)[:, None])
+    return [nowhere if s.ignore_HW is None else s.ignore_HW for s in samples]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcore.metrics.lines import centreline
-from segcore.metrics.overlap import Mask
+from segcore.metrics.overlap import Mask, Overlap
 from segcore.metrics.saliency import Reading, Saliency
 from segcore.metrics.surface import SurfaceDistances, surface_distances, without_surface
 
@@ -42,6 +42,15 @@ class Pair:
     truth; None where it does not say."""
     own_size: tuple[int, int] | None = None
     """Height and width of the image that the masks are of; None where it is not known."""
+    counted: Overlap | None = None
+    """Pixels of both masks, where a GPU has counted them."""
+
+    @cached_property
+    def overlap(self) -> Overlap:
+        """Pixels of both masks, counted once."""
+        if self.counted is not None:
+            return self.counted
+        return Overlap.of(self.prediction, self.truth)
 
     @cached_property
     def surface(self) -> SurfaceDistances | None:

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from segcore.batch import Batch, Prediction, Size
 from segcore.classes import ClassSpec, Labels
+from segcore.metrics.images import POOLED
 from segcore.metrics.metric import Needs
+from segcore.metrics.overlap import Overlap
 from segcore.training.ensemble import Network
 from segcore.training.runtime import Precision, autocast
 from segcore.training.tta import TtaConfig, averaged
@@ -30,6 +32,8 @@ class Masks:
     """The system's own pictures (h, w), such as its uncertainty, as grey levels."""
     uncertainty_HW: NDArray[np.float32] | None = None
     """With all its digits, only if asked for; None where it has no such map of this size."""
+    overlaps: Mapping[str, Overlap] = field(default_factory=dict)
+    """With the truth, of each foreground class and of all foreground, where a GPU counted them."""
 
 
 def infer(
@@ -78,6 +82,9 @@ class Sent:
     shares_BKHW: Tensor | None
     greys_Bhw: Mapping[str, Tensor]
     unsure_BHW: Tensor | None
+    counts_BK3: Tensor | None
+    """Pixels as of `Overlap`, of the classes in their order and of all foreground."""
+    classes: ClassSpec
     there: torch.cuda.Event | None
     """What happens when all has come; None: all is there."""
 
@@ -89,28 +96,53 @@ class Sent:
         shares_BKHW = None if self.shares_BKHW is None else self.shares_BKHW.numpy()
         unsure_BHW = None if self.unsure_BHW is None else self.unsure_BHW.numpy()
         greys = {name: grey_Bhw.numpy() for name, grey_Bhw in self.greys_Bhw.items()}
+        names = (*self.classes.foreground, POOLED)
+        counts = None if self.counts_BK3 is None else self.counts_BK3.tolist()
         return [
             Masks(
                 labels_HW,
                 None if shares_BKHW is None else shares_BKHW[i],
                 {name: grey_Bhw[i] for name, grey_Bhw in greys.items()},
                 None if unsure_BHW is None else unsure_BHW[i],
+                {}
+                if counts is None
+                else {n: Overlap(*c) for n, c in zip(names, counts[i], strict=True)},
             )
             for i, labels_HW in enumerate(labels_BHW)
         ]
 
 
-def sent(prediction: Prediction, classes: ClassSpec, *, also: Collection[Needs]) -> Sent:
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The labels that predictions are held against, on the device that counts overlaps."""
+
+    labels_BHW: Tensor
+    ignore_BHW: Tensor | None
+    """Where nobody knows them: counts as background in both."""
+
+
+def sent(
+    prediction: Prediction,
+    classes: ClassSpec,
+    *,
+    also: Collection[Needs],
+    truth: Truth | None = None,
+) -> Sent:
     """A prediction on its way to the CPU, for which nobody waits yet.
 
     Args:
         prediction: of a batch.
         classes: what its logits are of.
         also: what is handed out beside labels and maps.
+        truth: with which overlaps are counted; None: they are not.
     """
     with torch.inference_mode():
         logits_BKHW = prediction.logits_BKhw.float()
-        labels_BHW = _to_cpu(classes.labels_there(logits_BKHW))
+        found_BHW = classes.labels_there(logits_BKHW)
+        counts_BK3 = None
+        if truth is not None:
+            counts_BK3 = _to_cpu(count_overlaps(found_BHW, truth, classes))
+        labels_BHW = _to_cpu(found_BHW)
         shares_BKHW = None
         if "probabilities" in also:
             shares_BKHW = _to_cpu(classes.probabilities(logits_BKHW))
@@ -123,12 +155,27 @@ def sent(prediction: Prediction, classes: ClassSpec, *, also: Collection[Needs])
         if logits_BKHW.device.type == "cuda":
             there = torch.cuda.Event()
             there.record(torch.cuda.current_stream(logits_BKHW.device))
-    return Sent(labels_BHW, shares_BKHW, greys, unsure_BHW, there)
+    return Sent(labels_BHW, shares_BKHW, greys, unsure_BHW, counts_BK3, classes, there)
 
 
 def masks(prediction: Prediction, classes: ClassSpec, *, also: Collection[Needs]) -> list[Masks]:
     """A prediction image by image, on the CPU. Arguments as of `sent`."""
     return sent(prediction, classes, also=also).masks()
+
+
+def count_overlaps(labels_BHW: Tensor, truth: Truth, classes: ClassSpec) -> Tensor:
+    """Pixels of the labels, of the truth and of both: (B, classes and all foreground, 3)."""
+    both = [labels_BHW, truth.labels_BHW]
+    if truth.ignore_BHW is not None:
+        both = [x.masked_fill(truth.ignore_BHW, 0) for x in both]
+    numbers = [classes.names.index(name) for name in classes.foreground]
+    a_BKHW, b_BKHW = (
+        torch.stack(
+            [*(x == k if classes.exclusive else (x >> k) & 1 == 1 for k in numbers), x > 0], 1
+        )
+        for x in both
+    )
+    return torch.stack([m.sum((2, 3)) for m in (a_BKHW, b_BKHW, a_BKHW & b_BKHW)], -1)
 
 
 def by_size(shapes: Iterable[tuple[int, ...]]) -> dict[Size, list[int]]:

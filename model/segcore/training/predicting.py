@@ -6,18 +6,21 @@ Shape suffixes: B batch, K classes, H W image size.
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from segcore.batch import Batch, Size
 from segcore.data.dataset import Dataset, Sample, Split
-from segcore.data.loader import collate, evaluation_batches
+from segcore.data.loader import collate, evaluation_batches, ignored_of
 from segcore.data.prompts import PromptConfig
 from segcore.metrics.metric import Metric, Needs
 from segcore.training.ensemble import Network
 from segcore.training.events import OWN_SIZE, resolution_of
-from segcore.training.inference import Masks, Sent, by_size, infer, sent
+from segcore.training.inference import Masks, Sent, Truth, by_size, infer, sent
 from segcore.training.runtime import Precision, Runtime
 from segcore.training.tta import TtaConfig
 
@@ -112,6 +115,7 @@ def predict(
                 said.probabilities_KHW,
                 said.maps if sample.sample_id in drawn else {},
                 said.uncertainty_HW,
+                said.overlaps,
                 sample=sample,
             )
 
@@ -151,8 +155,24 @@ def _ask(
             device=device,
             precision=precision,
         )
-        parts.append((places, sent(prediction, target.dataset.classes, also=target.needs)))
+        truth = None
+        if device.type == "cuda":
+            truth = _truth([samples[i] for i in places], device)
+        parts.append(
+            (places, sent(prediction, target.dataset.classes, also=target.needs, truth=truth))
+        )
     return _Asked(samples, parts)
+
+
+def _truth(samples: Sequence[Sample], device: torch.device) -> Truth:
+    """Of samples of one size."""
+
+    def there(arrays: Sequence[NDArray[Any]]) -> Tensor:
+        together = torch.from_numpy(np.stack(arrays)).pin_memory()
+        return together.to(device, non_blocking=True)
+
+    ignored = ignored_of(samples)
+    return Truth(there([s.labels_HW for s in samples]), None if ignored is None else there(ignored))
 
 
 def _behind(items: Iterable[T], by: int) -> Iterator[T]:

@@ -131,6 +131,7 @@ def _image_scores(predicted: PredictedSample, target: Target) -> list[ImageScore
         spacing,
         predicted.uncertainty_HW,
         sample.own_size,
+        predicted.overlaps,
     )
     return _rows(scored, sample, sample.sample_id, target, "image")
 

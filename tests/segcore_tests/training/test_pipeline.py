@@ -2,22 +2,28 @@
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from support.fake_cuda import fake_cuda
 from support.fake_cuda.training import begun
 
+from segcore.batch import Prediction
+from segcore.classes import ClassSpec
 from segcore.config import TrainConfig
+from segcore.metrics.images import Scored, score
 from segcore.metrics.metric import Metric, Pair
+from segcore.metrics.overlap import Overlap
+from segcore.metrics.table import METRICS
 from segcore.training import predicting
 from segcore.training.evaluation import EvaluationConfig
-from segcore.training.inference import Sent
+from segcore.training.inference import Sent, Truth, sent
 from segcore.training.loop import Training
 from segcore.training.predicting import PredictedSample, Target, predict
 from segcore.training.runtime import Runtime
@@ -152,3 +158,34 @@ def test_a_gpu_computes_the_next_batch_while_masks_come_over(
     assert counts.waits.total() == 4, counts.waits  # one a batch, for its masks
     [*ask_all(Training(tiny, Runtime()).system, runtime=Runtime())]
     assert happened[8:] == ["asked", "came"] * 4  # a CPU keeps no second batch
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_overlaps_that_a_gpu_counts_give_the_same_digits(
+    exclusive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("background", "a", "b", "c")[not exclusive :]
+    classes, rng = ClassSpec(names, exclusive=exclusive), np.random.default_rng(0)
+    most = 4 if exclusive else 8
+    truth_BHW = rng.integers(0, most, (3, 20, 30), np.uint8)
+    truth_BHW[1] = 0  # an empty mask
+    logits_BKHW = torch.from_numpy(rng.standard_normal((3, len(names), 20, 30), np.float32))
+    ignore_BHW = rng.random((3, 20, 30)) < 0.1
+    keys = ("dice.per_image", "iou.per_image", "dice.stacked", "iou.stacked")
+    metrics: list[Metric] = [METRICS[key].load() for key in keys]
+
+    def values(overlaps: Sequence[Mapping[str, Overlap]]) -> list[str]:
+        return [
+            repr(score(Scored(said, true, ignore, overlaps=counted), classes, metrics, "image"))
+            for said, true, ignore, counted in zip(
+                labels_BHW, truth_BHW, ignore_BHW, overlaps, strict=True
+            )
+        ]
+
+    labels_BHW = classes.labels(logits_BKHW)
+    expected = values([{}] * 3)
+    truth = Truth(torch.from_numpy(truth_BHW), torch.from_numpy(ignore_BHW))
+    said = sent(Prediction(logits_BKHW), classes, also=(), truth=truth).masks()
+    monkeypatch.setattr(Overlap, "of", None)  # nothing is counted again
+    assert values([one.overlaps for one in said]) == expected
+    assert len(set(expected)) == 3
