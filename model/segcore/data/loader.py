@@ -24,7 +24,10 @@ from segcore.data.prompts import Boxes, PromptConfig, seed_of, stack_boxes
 
 T = TypeVar("T")
 THREADS = 2
-"""Batches that are made at once, and that wait at most. Decoding leaves Python's lock alone."""
+"""Batches that are made at once, and that wait at most, by a worker of up to two CPUs: it trains or
+predicts meanwhile. Decoding leaves Python's lock alone."""
+MOST_THREADS = 8
+"""The same of a worker of many CPUs: threads hold the lock for some tenth of their time."""
 
 
 def epoch_order(samples: int, *, seed: int, epoch: int) -> list[int]:
@@ -56,6 +59,7 @@ def training_batches(
     prompts: PromptConfig | None = None,
     remembers: Modality | None = None,
     for_gpu: bool = False,
+    threads: int = THREADS,
 ) -> Generator[Batch, None, None]:
     """The augmented samples of each microbatch, in order.
 
@@ -69,6 +73,7 @@ def training_batches(
         prompts: the boxes that every sample gets, once it is augmented; None: none.
         remembers: what the system keeps features of: hashed where later epochs see it again.
         for_gpu: as of `collate`.
+        threads: that make batches.
     """
     hashed = remembers if remembers is not None and augment.repeats(remembers) else None
     ids = dataset.ids("train")
@@ -87,7 +92,7 @@ def training_batches(
             ]
         return collate(samples, dataset.classes, hashed=hashed, boxes=boxes, for_gpu=for_gpu)
 
-    return ahead(partial(make, indices) for indices in microbatches)
+    return ahead((partial(make, indices) for indices in microbatches), threads)
 
 
 def evaluation_batches(
@@ -102,11 +107,13 @@ def evaluation_batches(
     remembers: Modality | None = None,
     for_gpu: bool = False,
     masks_at: Size | Literal["input"] | None = "input",
+    threads: int = THREADS,
 ) -> Generator[tuple[list[Sample], Batch], None, None]:
     """A worker's share of a split: as they are, no image twice, none missing over the workers.
 
-    All slices of a case go to one worker, one after another. `for_gpu` is as of `collate`;
-    `masks_at` is the size of the samples that come beside each batch, None for their own.
+    All slices of a case go to one worker, one after another. `for_gpu` is as of `collate`,
+    `threads` as of `training_batches`; `masks_at` is the size of the samples that come beside each
+    batch, None for their own.
     """
     cases = cases_of(dataset, split)
     ids = [i for case in list(cases)[rank::world] for i in cases[case]]
@@ -125,7 +132,42 @@ def evaluation_batches(
             samples = [dataset.load(split, i, masks_at) for i in chosen]
         return samples, made
 
-    return ahead(partial(make, start) for start in range(0, len(ids), batch_size))
+    return ahead((partial(make, start) for start in range(0, len(ids), batch_size)), threads)
+
+
+def loading_threads(cpus: int) -> int:
+    """Threads that make batches for a worker of so many CPUs."""
+    return min(max(THREADS, cpus), MOST_THREADS)
+
+
+def on_device(batches: Iterable[Batch], device: torch.device) -> Generator[Batch, None, None]:
+    """The batches in their order, on a device.
+
+    To a GPU the next one goes while this one is computed with, on a stream of its own: its copies
+    wait for none of the kernels that are launched meanwhile. What is computed with a batch waits
+    for the batch.
+    """
+    if device.type != "cuda":
+        for batch in batches:
+            yield batch.to(device)
+        return
+    beside, computing = torch.cuda.Stream(device), torch.cuda.current_stream(device)
+    coming: deque[tuple[Batch, torch.cuda.Event]] = deque()
+    for batch in batches:
+        with torch.cuda.stream(beside):
+            coming.append((batch.to(device), beside.record_event()))
+        if len(coming) > 1:
+            yield _arrived(*coming.popleft(), computing)
+    while coming:
+        yield _arrived(*coming.popleft(), computing)
+
+
+def _arrived(batch: Batch, there: torch.cuda.Event, computing: torch.cuda.Stream) -> Batch:
+    """A batch that the kernels launched from now on wait for; the host does not."""
+    computing.wait_event(there)
+    for tensor in batch.tensors():
+        tensor.record_stream(computing)  # its memory is another stream's
+    return batch
 
 
 def ahead(

@@ -13,7 +13,13 @@ from torch import Tensor
 
 from segcore.batch import Batch, Progress
 from segcore.config import TrainConfig, to_json
-from segcore.data.loader import epoch_order, shares, training_batches
+from segcore.data.loader import (
+    epoch_order,
+    loading_threads,
+    on_device,
+    shares,
+    training_batches,
+)
 from segcore.metrics.aggregate import aggregate
 from segcore.metrics.table import METRICS
 from segcore.training import checkpoint
@@ -129,9 +135,10 @@ class Training:
             prompts=config.boxes,
             remembers=self.system.remembers,
             for_gpu=self.runtime.device.type == "cuda",
+            threads=loading_threads(self.runtime.cpus),
         )
-        with closing(made):
-            yield from (self._step(epoch, batch, made) for batch in batches)
+        with closing(made), closing(on_device(made, self.runtime.device)) as there:
+            yield from (self._step(epoch, batch, there) for batch in batches)
 
     def _look_at_val(self) -> tuple[bool, Sequence[Score], float]:
         """Whether this epoch is the best one so far, its scores, and the value that decides."""
@@ -227,7 +234,7 @@ class Training:
         total = torch.zeros((), device=runtime.device)
         size, progress = config.system.input_size, self._progress()
         for indices in self._share(batch):
-            samples = next(made).to(runtime.device)
+            samples = next(made)
             watch.split("data")
             with autocast(runtime.device, config.precision):
                 prediction = self.system(samples, size, progress)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from segcore.batch import Batch, Size
 from segcore.data.dataset import Dataset, Sample, Split
-from segcore.data.loader import collate, evaluation_batches, ignored_of
+from segcore.data.loader import collate, evaluation_batches, ignored_of, loading_threads
 from segcore.data.prompts import PromptConfig
 from segcore.metrics.metric import Metric, Needs
 from segcore.training.ensemble import Network
@@ -95,6 +95,7 @@ def predict(
         prompts=prompts,
         remembers=system.remembers,
         for_gpu=on_gpu,
+        threads=loading_threads(runtime.cpus),
         masks_at="input" if target.size == input_size else target.size,
     )
 
