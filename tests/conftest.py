@@ -36,6 +36,7 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Scenes are rendered once per test session, away from the user's own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEGTUNE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("SEGTUNE_DECODED", str(tmp_path_factory.mktemp("decoded")))
         yield
 
 

@@ -13,7 +13,13 @@ from torch import Tensor
 
 from segcore.batch import Batch, Progress
 from segcore.config import TrainConfig, to_json
-from segcore.data.loader import epoch_order, shares, training_batches
+from segcore.data.loader import (
+    epoch_order,
+    loading_threads,
+    on_device,
+    shares,
+    training_batches,
+)
 from segcore.metrics.aggregate import aggregate
 from segcore.metrics.table import METRICS
 from segcore.training import checkpoint
@@ -131,9 +137,10 @@ class Training:
             prompts=config.boxes,
             remembers=self.system.remembers,
             for_gpu=self.runtime.device.type == "cuda",
+            threads=loading_threads(self.runtime.cpus),
         )
-        with closing(made):
-            yield from (self._step(epoch, batch, made) for batch in batches)
+        with closing(made), closing(on_device(made, self.runtime.device)) as there:
+            yield from (self._step(epoch, batch, there) for batch in batches)
 
     def _look_at_val(self) -> tuple[bool, Sequence[Score], float]:
         """Whether this epoch is the best one so far, its scores, and the value that decides."""
@@ -228,7 +235,7 @@ class Training:
         self.system.train()
         total = torch.zeros((), device=runtime.device)
         for indices in (share := self._share(batch)):
-            samples = next(made).to(runtime.device)
+            samples = next(made)
             watch.split("data")
             if indices is share[-1]:
                 self.updater.before_last_backward()

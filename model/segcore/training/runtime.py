@@ -29,6 +29,8 @@ class Runtime:
     test: bool = True
     """Whether the best checkpoint is tested once, at the end."""
 
+    cpus: int = 1
+    """CPUs that it may keep busy."""
     beat: Callable[[], None] = lambda: None
     """Called after each step and each predicted batch: a sign of life."""
     all_reduce: AllReduce = field(default_factory=AllReduce)
@@ -52,7 +54,12 @@ class Runtime:
 
 def local_runtime(*, restore_from: Path | None = None, test: bool = True) -> Runtime:
     """The best single device of this machine."""
-    return Runtime(device=choose_device(None), restore_from=restore_from, test=test)
+    return Runtime(
+        device=choose_device(None),
+        restore_from=restore_from,
+        test=test,
+        cpus=torch.get_num_threads(),
+    )
 
 
 def choose_device(name: str | None) -> torch.device:
