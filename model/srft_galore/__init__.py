@@ -3,6 +3,7 @@
 from .basis.range_finder import range_finder
 from .galore_adamw import GaLoreAdamW
 from .groups.for_model import for_model
-from .parallel import AllReduce, Broadcast
+from .parallel.collectives import AllReduce, Broadcast
+from .parallel.reducer import Reducer
 
-__all__ = ["AllReduce", "Broadcast", "GaLoreAdamW", "for_model", "range_finder"]
+__all__ = ["AllReduce", "Broadcast", "GaLoreAdamW", "Reducer", "for_model", "range_finder"]

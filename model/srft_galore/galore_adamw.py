@@ -20,7 +20,7 @@ from torch.optim.optimizer import ParamsT
 from .entries import Entry
 from .groups.options import PROJECTION_DEFAULTS, check_edited, check_released, complete_group
 from .groups.torch_options import check_arguments
-from .parallel import check_alone
+from .parallel.collectives import check_alone
 from .refresh.attachment import Attachment
 from .state import plan
 from .stateful_optimizer import StatefulOptimizer
@@ -194,7 +194,12 @@ class GaLoreAdamW(StatefulOptimizer):
 
     @torch.no_grad()
     def reduce(
-        self, all_reduce: Callable[[list[Tensor]], object], *, rank: int, world: int
+        self,
+        all_reduce: Callable[[list[Tensor]], object],
+        broadcast: Callable[[list[Tensor], int], object],
+        *,
+        rank: int,
+        world: int,
     ) -> None:
         """Sum the gradients over data-parallel ranks without sending those of projected weights.
 
@@ -206,8 +211,9 @@ class GaLoreAdamW(StatefulOptimizer):
         overflow in projected gradients only where it was given to `attach`.
 
         Args:
-            all_reduce: Sums tensors over all ranks in place, such as `AllReduce()`. Divide the
-                loss by `world` for a mean.
+            all_reduce: Sums tensors over all ranks in place, such as `AllReduce()`, or with a
+                head start `Reducer.finish`. Divide the loss by `world` for a mean.
+            broadcast: Overwrites tensors with those of a rank, such as `Broadcast()`.
             rank: Of this process.
             world: Number of processes.
 
@@ -216,14 +222,9 @@ class GaLoreAdamW(StatefulOptimizer):
         """
         check_released(self.param_groups)
         self._strategies.give_zeros(self._places.of(self.param_groups))
-
-        def counted(tensors: list[Tensor]) -> None:
-            if tensors and world > 1:
-                self.reduced_bytes += sum(t.numel() * t.element_size() for t in tensors)
-                all_reduce(tensors)
-
-        entries = self._receive()
-        self._strategies.sum_over_ranks(entries, counted, rank=rank, world=world)
+        self.reduced_bytes += self._strategies.sum_over_ranks(
+            self._receive(), all_reduce, broadcast, rank=rank, world=world
+        )
 
     def _receive(self) -> list[Entry]:
         """Take in the gradients that are there, once the groups are found to be in order.

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from .entries import Entry, Place, Places
-from .parallel import share
+from .parallel.collectives import share
 from .refresh.strategies import Strategies
 from .state import (
     check_loadable,
@@ -44,7 +44,7 @@ class StatefulOptimizer(Optimizer):
         self._banks = Banks(self._with_state, self._counts)
         self._loading: dict[str, Any] | None = None
         self.reduced_bytes = 0
-        """Bytes of the tensors that `GaLoreAdamW.reduce` had summed so far, on this rank."""
+        """Bytes that `GaLoreAdamW.reduce` had summed, or sent from one rank to all, so far."""
 
     def state_dict(self) -> dict[str, Any]:
         """The state and the options of the groups, as tensors with storage of their own."""

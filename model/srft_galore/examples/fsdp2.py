@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.fsdp import fully_shard
 
-from srft_galore import AllReduce, GaLoreAdamW, for_model
+from srft_galore import AllReduce, Broadcast, GaLoreAdamW, for_model
 
 
 class BagOfWords(nn.Module):
@@ -49,7 +49,7 @@ def main() -> tuple[float, float]:
     for _ in range(40):
         loss = nn.functional.mse_loss(model(words[rank::world]), targets[rank::world])
         (loss / world).backward()
-        low_rank.reduce(AllReduce(), rank=rank, world=world)
+        low_rank.reduce(AllReduce(), Broadcast(), rank=rank, world=world)
         for optimizer in (low_rank, sharded):
             optimizer.step()
             optimizer.zero_grad()
