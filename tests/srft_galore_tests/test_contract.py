@@ -96,15 +96,19 @@ def test_a_loss_falls(row: dict[str, Any]) -> None:
 # States
 
 
-@pytest.mark.parametrize("steps", [0, 1, 4])
-def test_a_saved_state_goes_on_bit_for_bit(row: dict[str, Any], steps: int) -> None:
-    params, optimizer = build(row)
+@pytest.mark.parametrize(
+    ("steps", "dtype"), [(0, torch.float32), (1, torch.float32), (4, torch.bfloat16)]
+)
+def test_a_saved_state_goes_on_bit_for_bit(
+    row: dict[str, Any], steps: int, dtype: torch.dtype
+) -> None:
+    params, optimizer = build(row, dtype)
     train(params, optimizer, range(steps))
     file = io.BytesIO()
     torch.save({"weights": params, "optimizer": optimizer.state_dict()}, file)
     file.seek(0)
     saved = torch.load(file, weights_only=True)  # noqa: TID251
-    twins, taker = build(row, lr=0.5, betas=(0.5, 0.6))
+    twins, taker = build(row, dtype, lr=0.5, betas=(0.5, 0.6))
     with torch.no_grad():
         for twin, p in zip(twins, saved["weights"], strict=True):
             twin.copy_(p)
@@ -116,14 +120,6 @@ def test_a_saved_state_goes_on_bit_for_bit(row: dict[str, Any], steps: int) -> N
     assert ours["param_groups"] == theirs["param_groups"]
     for index, state in ours["state"].items():
         assert all(torch.equal(t, theirs["state"][index][k]) for k, t in state.items())
-
-
-def test_a_state_holds_tensors_of_whole_storages_alone(row: dict[str, Any]) -> None:
-    params, optimizer = build(row)
-    train(params, optimizer, range(3))
-    tensors = [t for s in optimizer.state_dict()["state"].values() for t in s.values()]
-    assert all(isinstance(t, Tensor) and not t.requires_grad for t in tensors)
-    assert all(t.untyped_storage().nbytes() == t.nbytes for t in tensors)
 
 
 def test_a_copy_goes_on_apart(row: dict[str, Any]) -> None:
@@ -268,6 +264,7 @@ def test_zero_grad(row: dict[str, Any], set_to_none: bool) -> None:
     params, optimizer = build(row, weight_decay=0.0)
     train(params, optimizer, range(3))
     give_gradients(params, 3)
+    optimizer.refresh()  # by which "previous" has projected and freed the gradients
     optimizer.zero_grad(set_to_none)
     for p in params:
         assert p.grad is None if set_to_none else p.grad is None or not p.grad.any()
