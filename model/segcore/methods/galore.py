@@ -219,6 +219,8 @@ class ProjectedUpdater(Updater):
 class ReleasingUpdater(ProjectedUpdater):
     """A gradient is projected and freed in the backward pass, as soon as it is whole."""
 
+    keeps_gradients: ClassVar[bool] = False
+
     def __init__(self, system: System, optimizer: GaLoreAdamW) -> None:
         super().__init__(system, optimizer)
         self._attachment = optimizer.attach(system)

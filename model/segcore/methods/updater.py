@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,9 @@ class Updater:
 
     A method whose optimizer needs something else overrides `Method.updater`.
     """
+
+    keeps_gradients: ClassVar[bool] = True
+    """Whether gradients stay in `grad` from the backward pass to the step."""
 
     def __init__(self, system: System, optimizer: Optimizer) -> None:
         self.optimizer: Optimizer = optimizer

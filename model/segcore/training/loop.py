@@ -13,7 +13,13 @@ from torch import Tensor
 
 from segcore.batch import Batch, Progress
 from segcore.config import TrainConfig, to_json
-from segcore.data.loader import epoch_order, shares, training_batches
+from segcore.data.loader import (
+    epoch_order,
+    loading_threads,
+    on_device,
+    shares,
+    training_batches,
+)
 from segcore.metrics.aggregate import aggregate
 from segcore.metrics.table import METRICS
 from segcore.training import checkpoint
@@ -25,7 +31,8 @@ from segcore.training.costs import Stopwatch, forget_peak, memory
 from segcore.training.evaluation import better
 from segcore.training.events import Evaluation, Facts, Score, Seconds, Step
 from segcore.training.microbatch import microbatch_size
-from segcore.training.runtime import Runtime, autocast, be_deterministic, device_name
+from segcore.training.passes import passes
+from segcore.training.runtime import Runtime, choose_kernels, device_name
 from segcore.training.splits import ScoredSplits
 
 
@@ -38,8 +45,7 @@ class Training:
 
     def __init__(self, config: TrainConfig, runtime: Runtime) -> None:
         self.config, self.runtime = config, runtime
-        if config.deterministic:
-            be_deterministic()
+        choose_kernels(runtime.device, deterministic=config.deterministic)
         self.dataset, self.external = config.open_data()
         torch.manual_seed(config.seed)
         self.system = config.system.build(self.dataset.classes)
@@ -57,6 +63,7 @@ class Training:
         self.updater = config.method.updater(self.system, config.optim)
         self.updater.join(runtime)
         self.optimizer = self.updater.optimizer
+        self.passes = passes(self.system, self.updater, config, runtime)
         self.peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
         self.epoch = self.step = self.best_epoch = 0
         self.best_value = float("nan")
@@ -130,9 +137,10 @@ class Training:
             prompts=config.boxes,
             remembers=self.system.remembers,
             for_gpu=self.runtime.device.type == "cuda",
+            threads=loading_threads(self.runtime.cpus),
         )
-        with closing(made):
-            yield from (self._step(epoch, batch, made) for batch in batches)
+        with closing(made), closing(on_device(made, self.runtime.device)) as there:
+            yield from (self._step(epoch, batch, there) for batch in batches)
 
     def _look_at_val(self) -> tuple[bool, Sequence[Score], float]:
         """Whether this epoch is the best one so far, its scores, and the value that decides."""
@@ -184,7 +192,7 @@ class Training:
         lr_ratio = self.config.schedule.lr_ratio(self.step, self.total_steps)
         for group, peak in zip(self.optimizer.param_groups, self.peak_lrs, strict=True):
             group["lr"] = peak * lr_ratio
-        self.optimizer.zero_grad(set_to_none=True)
+        self.passes.clear()
         loss = self._accumulate(batch, made, watch)
         norm = self.updater.reduce_and_clip(loss, self.config.optim.clip_norm)
         watch.split("backward")
@@ -223,23 +231,15 @@ class Training:
         Each microbatch counts by its samples, so that any division of a batch over microbatches
         and workers gives the same gradient.
         """
-        config, runtime = self.config, self.runtime
+        runtime = self.runtime
         self.system.train()
         total = torch.zeros((), device=runtime.device)
-        size, progress = config.system.input_size, self._progress()
         for indices in (share := self._share(batch)):
-            samples = next(made).to(runtime.device)
+            samples = next(made)
             watch.split("data")
-            with autocast(runtime.device, config.precision):
-                prediction = self.system(samples, size, progress)
-                loss = self.system.loss(prediction, samples, progress)
-            loss = (loss + config.method.extra_loss(self.system)) * (len(indices) / len(batch))
-            watch.split("forward")
             if indices is share[-1]:
                 self.updater.before_last_backward()
-            loss.backward()
-            total += loss.detach()
-            watch.split("backward")
+            total += self.passes.run(samples, self._progress(), len(indices) / len(batch), watch)
         return total
 
     def _progress(self) -> Progress:

@@ -154,6 +154,20 @@ def test_a_batch_is_sent_in_bytes() -> None:
             next(steps)
     images, side, classes = 2, config.system.image_size, len(training.dataset.classes.names)
     assert counts.copied_bytes - 8 <= images * side**2 * (3 + 1 + classes), "8: loss and norm"
+    assert counts.beside_bytes == counts.copied_bytes, "a batch waits for no kernel"
+
+
+def test_the_next_microbatch_goes_over_while_this_one_is_computed() -> None:
+    config = one_step("hiera_unet", "full")
+    with fake_cuda() as cuda:
+        training = begun(config, cuda, images=6)
+        sent: list[int] = []
+        steps = training._train_epoch(1)
+        for _ in range(3):
+            with cuda.counting() as counts:
+                next(steps)
+            sent.append(counts.beside_bytes)
+    assert sent == [2 * sent[1], sent[1], 0]  # the second with the first, none with the last
 
 
 @pytest.mark.parametrize("method_name", ["frozen", "dora", "srft_galore"])

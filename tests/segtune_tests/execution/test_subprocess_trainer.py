@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -43,7 +44,7 @@ def job(storage: Storage, scenes: Path, name: str = "a-s0", patience: float = 60
         schedule=Schedule(epochs=EPOCHS, batch_size=4, warmup_steps=1),
     )
     trial = Trial(name, "arm", 0, apply(config, {"method": "frozen"}), {}, "a")
-    return Job(PackedTrial.of(trial), "study", storage, find_origin(), patience, gpus=0)
+    return Job(PackedTrial.of(trial), "study", storage, find_origin(), patience, cpus=1, gpus=0)
 
 
 @pytest.fixture
@@ -293,3 +294,17 @@ def test_what_a_scheduler_stopped_stays_stopped(tmp_path: Path, scenes: Path) ->
     (trial,) = rows(tmp_path, "trials")
     assert (trial["status"], trial["stopped_epoch"]) == ("pruned", 1)
     assert {r["epoch"] for r in rows(tmp_path, "steps")} == {1}
+
+
+@pytest.mark.parametrize(("cpus", "whole"), [(0.5, 1), (1, 1), (2.9, 2)])
+def test_a_worker_keeps_as_many_cpus_busy_as_ray_gave_it(
+    cpus: float, whole: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(
+        "segtune.execution.training.worker.work",
+        lambda job, runtime, *_: given.append(runtime.cpus),
+    )
+    monkeypatch.setattr(subprocess_trainer, "_die_with_parent", lambda: None)
+    subprocess_trainer._train(replace(job(tmp_path, tmp_path), cpus=cpus), Mock(), Mock())
+    assert given == [whole]

@@ -106,6 +106,7 @@ def train_together(config: dict[str, Any]) -> None:
         device=device,
         rank=context.get_world_rank(),
         world=context.get_world_size(),
+        cpus=config["job"].whole_cpus,
     )
     work(config["job"], runtime, ray.train.report)
 

@@ -150,7 +150,7 @@ def _train(job: Job, connection: Connection, beats: "ctypes.c_uint64") -> None:
         beats.value += 1
 
     try:
-        work(job, Runtime(), tell, alive)
+        work(job, Runtime(cpus=job.whole_cpus), tell, alive)
     except Exception as error:
         connection.send({"error": cause_of(error)})
 
