@@ -44,6 +44,8 @@ METHODS = ("frozen", "full", "lora", "galore", "srft_galore")
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 """FLOPs a second in bfloat16, dense, as NVIDIA publishes them, by a part of the card's name."""
 EPOCHS = 2
+PARTS = ("training", "prediction", "optimizer", "expected")
+"""What is measured, and last what `step_counts.py` expects, which takes long and needs no GPU."""
 SETTINGS: dict[str, dict[str, Any]] = {
     "replayed": {},
     "launched": {"cuda_graphs": False},
@@ -146,6 +148,7 @@ def main() -> None:
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=["replayed"])
     parser.add_argument("--images", type=int, default=64, help="to train on (default: %(default)s)")
     parser.add_argument("--val", type=int, default=16, help="to evaluate (default: %(default)s)")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="(default: all)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     chosen = parser.parse_args()
     device = choose_device(chosen.device)
@@ -161,27 +164,31 @@ def main() -> None:
             chosen.json.write_text(json.dumps(figures, indent=2) + "\n")
 
     print(f"{figures['device']}, torch {figures['torch']}, {chosen.preset}")
-    for row in rows(chosen, device):
-        figures["training"].append(row)
-        print(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else v for k, v in row.items()))
+    if "training" in chosen.parts:
+        for row in rows(chosen, device):
+            figures["training"].append(row)
+            print(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else v for k, v in row.items()))
+            keep()
+    if "prediction" in chosen.parts:
+        figures["frames_per_second"] = found = frames(chosen, device)
+        print(", ".join(f"{k} {v:.4g} frames/s" for k, v in found.items()))
         keep()
-    figures["frames_per_second"] = frames(chosen, device)
-    print(", ".join(f"{k} {v:.4g} frames/s" for k, v in figures["frames_per_second"].items()))
-    keep()
     sys.stdout.flush()
-    small = ["--shrink", "8"] if chosen.preset == "nano" else []
-    file = ["--json", f"{chosen.json.with_suffix('')}-optimizer.json"] if chosen.json else []
-    measure = ["measure", "--device", str(device), "--sections", "step", "peak"]
-    command = ["-m", "tests.benchmarks.optimizer", *measure]
-    subprocess.run([sys.executable, *command, *small, *file], check=True)
-    for method in chosen.methods:  # takes longest, and needs no GPU
-        expected = counted(configuration(chosen.preset, method, 1, 1, Path()))
-        print(f"{method}: expected", ", ".join(f"{k} {v:.4g}" for k, v in expected.items()))
-        figures["training"] = [
-            held_against(row, expected, figures["device"]) if row["method"] == method else row
-            for row in figures["training"]
-        ]
-        keep()
+    if "optimizer" in chosen.parts:
+        small = ["--shrink", "8"] if chosen.preset == "nano" else []
+        file = ["--json", f"{chosen.json.with_suffix('')}-optimizer.json"] if chosen.json else []
+        measure = ["measure", "--device", str(device), "--sections", "step", "peak"]
+        command = ["-m", "tests.benchmarks.optimizer", *measure]
+        subprocess.run([sys.executable, *command, *small, *file], check=True)
+    if "expected" in chosen.parts:
+        for method in chosen.methods:
+            expected = counted(configuration(chosen.preset, method, 1, 1, Path()))
+            print(f"{method}: expected", ", ".join(f"{k} {v:.4g}" for k, v in expected.items()))
+            figures["training"] = [
+                held_against(row, expected, figures["device"]) if row["method"] == method else row
+                for row in figures["training"]
+            ]
+            keep()
 
 
 if __name__ == "__main__":

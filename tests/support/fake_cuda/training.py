@@ -35,12 +35,12 @@ def undrawn() -> Iterator[None]:
 def begun(
     config: TrainConfig, cuda: FakeCuda, *, images: int = 8, restore_from: Path | None = None
 ) -> Training:
-    """A training on the device, of a few rendered scenes in the place of its own data."""
+    """A training on the device, of a few rendered scenes in the place of its own data, whose passes
+    are launched kernel by kernel: that is what is counted."""
     data = SyntheticLiver(train=images, val=1, test=1, size=64)
+    launched = replace(config, data=data, cuda_graphs=False)
     with undrawn():
-        return Training(
-            replace(config, data=data), Runtime(device=cuda.device, restore_from=restore_from)
-        )
+        return Training(launched, Runtime(device=cuda.device, restore_from=restore_from))
 
 
 def counted_parts(config: TrainConfig, cuda: FakeCuda) -> dict[str, Counts]:
