@@ -32,8 +32,8 @@ from segcore.training.tta import TtaConfig
 PICTURES = 4
 """Samples of a split that are kept as pictures."""
 THREADS = 8
-"""The most that score masks at a time. Of its time a score holds Python's lock for an eighth or
-less (3 to 15 % of that at 1024 pixels): more threads would wait for one another."""
+"""The most that score masks at a time. A score needs Python's lock for a small part of its time,
+and what launches on a GPU needs it too: more threads would wait for one another."""
 WAITING = 4
 """Images and cases for each of those threads, at work or waiting, at most."""
 
