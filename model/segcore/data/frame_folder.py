@@ -92,17 +92,8 @@ class FrameFolder:
         self._kept_bytes = 0
         self._mapped = 0
         self._lock = threading.Lock()
-        self._shared = decoded_samples()
-        """None also where code that is not ours decodes, which may change."""
-        reader = config.reader()
-        if {type(c).__module__.partition(".")[0] for c in (config, reader)} != {"segcore"}:
-            self._shared = None
-        settings = {
-            f.name: getattr(reader, f.name)
-            for f in (dataclasses.fields(reader) if dataclasses.is_dataclass(reader) else ())
-            if not f.metadata.get("location")
-        }
-        self._decoding = f"{type(reader).__name__} {settings} {self.classes}"
+        self._decoding = _decoding(config)
+        self._shared = None if self._decoding is None else decoded_samples()
 
     @property
     def has_depth(self) -> bool:
@@ -161,10 +152,10 @@ class FrameFolder:
         name = self._name(frame, size)
         if (found := self._shared.get(name)) is None:
             sample = self._decode(split, sample_id, size)
-            arrays = _arrays(sample)
-            large = sum(a.nbytes for a in arrays.values()) >= SMALLEST
+            decoded = _arrays(sample)
+            large = sum(a.nbytes for a in decoded.values()) >= SMALLEST
             if large and sample.ignore_HW is None and self._is_as_scanned(frame):
-                self._shared.put(name, arrays, sample.own_size)
+                self._shared.put(name, decoded, sample.own_size)
             if (found := self._shared.get(name)) is None:
                 return sample, False
         arrays, (height, width) = found
@@ -187,8 +178,7 @@ class FrameFolder:
     def _name(self, frame: Frame, size: Size | None) -> str:
         """Of a decoded sample, by all that its arrays follow from."""
         files = [self._scan.digests[file] for file in _files(frame)]
-        config = self._config
-        how = (self._decoding, config.shrinking, config.depth_values, size, code_hash())
+        how = (self._decoding, size, code_hash())
         return hashlib.sha256(f"{files} {how}".encode()).hexdigest()
 
     def _is_as_scanned(self, frame: Frame) -> bool:
@@ -224,6 +214,22 @@ class FrameFolder:
             spacing_mm=_spacing(frame, stored, size),
             own_size=stored,
         )
+
+
+def _decoding(config: FolderConfig) -> str | None:
+    """All that decoding follows beside files and size; None where code that is not segcore's
+    decodes, of which nobody here can tell whether it has changed."""
+    reader = config.reader()
+    packages = {type(c).__module__.partition(".")[0] for c in (config, reader)}
+    if packages != {"segcore"} or not dataclasses.is_dataclass(reader):
+        return None
+    settings = {
+        f.name: getattr(reader, f.name)
+        for f in dataclasses.fields(reader)
+        if not f.metadata.get("location")
+    }
+    shrinking, depth_values = config.shrinking, config.depth_values
+    return f"{type(reader).__name__} {settings} {config.class_spec()} {shrinking} {depth_values}"
 
 
 def _files(frame: Frame) -> list[Path]:

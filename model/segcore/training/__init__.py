@@ -19,9 +19,8 @@ restore     A checkpoint folder as the network that it describes, with nothing o
 retest      A trained network, or masks from elsewhere, tested on any data set.
 runtime     Where a training runs: its device, its peers, and where it goes on from.
 schedule    How long, how fast and in what portions a system trains.
-scoring     Score a system over a split: each image once, over all workers, whatever their number.
-splits      The splits that a training is scored on: val again and again, test and the external
-            set once.
+scoring     Score a system over a split: each image once, over all workers, whatever their number;
+            and the splits that a training is scored on.
 tta         Test-time augmentation: an image seen flipped, at several scales and through windows,
             averaged.
 """

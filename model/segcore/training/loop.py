@@ -33,7 +33,7 @@ from segcore.training.events import Evaluation, Facts, Score, Seconds, Step
 from segcore.training.microbatch import microbatch_size
 from segcore.training.passes import passes
 from segcore.training.runtime import Runtime, choose_kernels, device_name
-from segcore.training.splits import ScoredSplits
+from segcore.training.scoring import ScoredSplits
 
 
 class TrainingDiverged(RuntimeError):

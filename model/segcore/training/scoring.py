@@ -1,11 +1,14 @@
-"""Score a system over a split: each image once, over all workers, whatever their number.
+"""Score a system over a split: each image once, over all workers, whatever their number; and the
+splits that a training is scored on, val again and again, test and the external set once.
 
 Shape suffixes: B batch, K classes, H W image size.
 """
 
+import dataclasses
 import io
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -13,11 +16,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from segcore.batch import Size
-from segcore.data.dataset import Sample
+from segcore.config import TrainConfig
+from segcore.data.dataset import Dataset, Sample
 from segcore.data.loader import ahead, cases_of
 from segcore.data.prompts import PromptConfig
 from segcore.metrics.images import Scored, score
 from segcore.metrics.metric import Scope
+from segcore.systems.system import System
 from segcore.training.ensemble import Network
 from segcore.training.events import ImageScore, Picture
 from segcore.training.predicting import PredictedSample, Target, predict
@@ -27,8 +32,8 @@ from segcore.training.tta import TtaConfig
 PICTURES = 4
 """Samples of a split that are kept as pictures."""
 THREADS = 8
-"""The most that score masks at a time. Of its time a score holds Python's lock for an eighth or
-less (3 to 15 % of that at 1024 pixels): more threads would wait for one another."""
+"""The most that score masks at a time. A score needs Python's lock for a small part of its time,
+and what launches on a GPU needs it too: more threads would wait for one another."""
 WAITING = 4
 """Images and cases for each of those threads, at work or waiting, at most."""
 
@@ -217,3 +222,72 @@ def _png(array: NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(array).save(file, "PNG", optimize=True)
     return file.getvalue()
+
+
+@dataclass(frozen=True)
+class ScoredSplits:
+    """A system, and what it is scored on."""
+
+    config: TrainConfig
+    dataset: Dataset
+    external: Dataset | None
+    system: System
+    runtime: Runtime
+    microbatch_size: int | None
+    """Most samples at once in training; None: a whole batch."""
+
+    def val(self, *, draw: bool) -> tuple[list[ImageScore], list[Picture]]:
+        """The scores of each image and case of val, and a few pictures if asked for."""
+        return self._evaluate(self._target("val", test=False), draw=draw)
+
+    def test(self) -> tuple[list[ImageScore], list[Picture]]:
+        """Test and external, each at the usual resolution first, then at the others asked for."""
+        images: list[ImageScore] = []
+        pictures: list[Picture] = []
+        for name in ("test", "external"):
+            if name == "external" and self.external is None:
+                continue
+            usual = self._target(name, test=True)
+            sizes = [s for s in self.config.evaluation.sizes() if s != usual.size]
+            for size in (usual.size, *sizes):
+                target = dataclasses.replace(usual, size=size)
+                scored, drawn = self._evaluate(target, draw=size == usual.size)
+                images += scored
+                pictures += drawn
+        return images, pictures
+
+    def _target(self, name: str, *, test: bool) -> Target:
+        """A split at the resolution at which every split is scored.
+
+        Args:
+            name: `val`, `test` or `external`.
+            test: whether every metric is computed, those that take long too.
+        """
+        evaluation = self.config.evaluation
+        data, dataset = self.config.data, self.dataset
+        if name == "external":
+            assert evaluation.external is not None
+            assert self.external is not None
+            data, dataset = evaluation.external, self.external
+        return Target(
+            dataset=dataset,
+            split="val" if name == "val" else "test",
+            name=name,
+            size=None if evaluation.size == "image" else self.config.system.input_size,
+            metrics=evaluation.rows(data, test=test),
+        )
+
+    def _evaluate(self, target: Target, *, draw: bool) -> tuple[list[ImageScore], list[Picture]]:
+        schedule, chosen = self.config.schedule, self.config.evaluation.batch_size
+        batch_size = chosen or self.microbatch_size or schedule.batch_size
+        return evaluate(
+            self.system,
+            target,
+            self.runtime,
+            input_size=self.config.system.input_size,
+            batch_size=batch_size,
+            precision=self.config.precision,
+            prompts=self.config.boxes,
+            tta=self.config.evaluation.tta,
+            draw=draw,
+        )

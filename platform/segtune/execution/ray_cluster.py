@@ -44,8 +44,9 @@ def cluster(address: str | None, resources: Resources) -> Iterator[Sequence[Mapp
             there refuses the token.
     """
     os.environ.update(_RAY_SETTINGS)
-    if cache := os.environ.get("SEGTUNE_CACHE"):  # workers run in folders of their own
-        os.environ["SEGTUNE_CACHE"] = str(Path(cache).expanduser().absolute())
+    for variable in ("SEGTUNE_CACHE", "SEGTUNE_DECODED"):  # workers run in folders of their own
+        if (named := os.environ.get(variable)) and named != "off":
+            os.environ[variable] = str(Path(named).expanduser().absolute())
     address = address or os.environ.get("RAY_ADDRESS")
     if address is not None:
         _check_answers(address)

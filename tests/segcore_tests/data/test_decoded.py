@@ -1,7 +1,8 @@
 """Decoded samples that all trainings of a node share."""
 
-import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -115,7 +116,8 @@ def test_a_damaged_sample_is_decoded_again(scenes: Path, root: Path, damage: str
     (file,) = files(root)
     content = bytearray(file.read_bytes())
     content[600] ^= 1
-    spoilt = {"cut": content[:-9], "turned": content, "emptied": b"", "no header": b"x" * 600}
+    whole = bytes(content)
+    spoilt = {"cut": whole[:-9], "turned": whole, "emptied": b"", "no header": b"x" * 600}
     file.unlink()  # `usual` is mapped from it
     file.write_bytes(spoilt[damage])
     assert same(usual, first(config.open()))
@@ -144,16 +146,19 @@ def test_a_disk_that_takes_nothing_ends_nothing(scenes: Path, tmp_path: Path) ->
     assert samples.get("aa") is None
 
 
-def _put_on_and_on(root: Path) -> None:
-    while True:
-        DecodedSamples(root).put("aa", ARRAYS, [1, 2])
+PUT_ON_AND_ON = """
+import pathlib, sys
+import numpy as np
+from segcore.data.decoded import DecodedSamples
+arrays = {"image_HW3": np.arange(48, dtype=np.uint8).reshape(4, 4, 3)}
+while True:
+    DecodedSamples(pathlib.Path(sys.argv[1])).put("aa", arrays, [1, 2])
+"""
 
 
 def test_who_is_killed_while_writing_spoils_nothing(tmp_path: Path) -> None:
-    fork = multiprocessing.get_context("forkserver")
-    writers = [fork.Process(target=_put_on_and_on, args=(tmp_path,)) for _ in range(2)]
-    for writer in writers:
-        writer.start()
+    command = [sys.executable, "-c", PUT_ON_AND_ON, str(tmp_path)]
+    writers = [subprocess.Popen(command) for _ in range(2)]
     samples, seen = DecodedSamples(tmp_path), 0
     while seen < 50:
         if (found := samples.get("aa")) is not None:
@@ -162,7 +167,7 @@ def test_who_is_killed_while_writing_spoils_nothing(tmp_path: Path) -> None:
             assert found[1] == [1, 2]
     for writer in writers:
         writer.kill()
-        writer.join()
+        writer.wait()
     assert samples.get("aa") is not None
 
 

@@ -27,8 +27,7 @@ from segcore.training.inference import Sent, Truth, sent
 from segcore.training.loop import Training
 from segcore.training.predicting import PredictedSample, Target, predict
 from segcore.training.runtime import Runtime
-from segcore.training.scoring import WAITING, score_predictions, scoring_threads
-from segcore.training.splits import ScoredSplits
+from segcore.training.scoring import WAITING, ScoredSplits, score_predictions, scoring_threads
 from segtune.study import catalog
 
 PLUGINS = Path(__file__).parents[2] / "support" / "studies" / "plugin_study.py"
