@@ -100,10 +100,8 @@ def score_predictions(
 
 def scoring_threads(runtime: Runtime) -> int:
     """Threads that score masks beside the one that predicts; 0: that one scores them, each before
-    it predicts the next, as a worker does that computes on its only CPU."""
-    if runtime.device.type == "cpu" and runtime.cpus == 1:
-        return 0
-    return min(runtime.cpus, THREADS)
+    it predicts the next, as where torch predicts on the very CPUs that would score."""
+    return 0 if runtime.device.type == "cpu" else min(runtime.cpus, THREADS)
 
 
 def _jobs(
