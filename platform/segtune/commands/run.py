@@ -78,7 +78,7 @@ def resource_arguments(parser: argparse.ArgumentParser) -> None:
         "--cpus-per-worker",
         type=float,
         default=1,
-        help="threads, also of loading and scoring (default: %(default)s)",
+        help="threads of torch, of loading and scoring (default: %(default)s)",
     )
     parser.add_argument("--gpus-per-worker", type=float, default=0, help="(default: %(default)s)")
     parser.add_argument("--concurrent", type=int, help="most trials at a time; default: what fits")
