@@ -61,7 +61,7 @@ def test_threads_change_no_digit_and_no_order(
 
 @pytest.fixture
 def threaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A CPU is scored on as beside a GPU: by as many threads as there are CPUs; by none with one."""
+    """A CPU scores as beside a GPU: in as many threads as it has CPUs, with one in none."""
     monkeypatch.setattr(
         "segcore.training.scoring.scoring_threads", lambda r: 0 if r.cpus == 1 else r.cpus
     )
