@@ -1,0 +1,72 @@
+"""What a step does with the gradient outside of the subspace: G - G P P^T.
+
+GaLore drops it. Two ways to use it need no state of their own, for U the direction that Adam takes
+in the subspace and v_hat its corrected second moment, both M x R for a basis on the right, where a
+line is a row of the weight (a column for a basis on the left):
+
+- "scaled": each line of the residual by the factor that Adam has for this line in the subspace,
+
+      phi_i = |U_i| / (|sqrt(v_hat_i)| + eps),     W <- ... - lr scale phi_i (G - G P P^T)_i
+
+  This is Fira's norm-based scaling (arXiv 2410.01623, section 4.1) with the root of the second
+  moment where Fira divides by the projected gradient of the step. A step's gradient can nearly
+  vanish in the subspace, and Fira needs a limiter of the residual's growth, with a state, for what
+  follows; the second moment does not.
+- "sign": a step of one size in each coordinate (signSGD, as in FRUGAL, arXiv 2411.07837),
+
+      W <- ... - 0.1 lr scale sign(G - G P P^T)
+
+Shapes: a folded weight M x N, or U units of it; projected moments as in `projection`; lines (M, 1)
+or (1, N).
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .rates import Rates
+
+SIGN_SHARE = 0.1
+"""Size of a sign step beside Adam's, whose coordinates are at most about 1."""
+
+
+class Whole(NamedTuple):
+    """What a step needs of the gradients where they are more than their projections."""
+
+    gradients: Mapping[int, Tensor]
+    """As they were given, by member."""
+    projected_EK: Tensor
+    """In the rows of the moments."""
+    moved_n: Tensor
+    """Which members moved, bool."""
+    rates: Rates
+
+
+def line_factors(update: Tensor, squares: Tensor, eps: float | Tensor, *, right: bool) -> Tensor:
+    """phi, (M, 1) or (1, N): what each line of the residual is multiplied by.
+
+    Args:
+        update: U in the subspace; what it is multiplied by, the factors are multiplied by as well.
+        squares: v_hat.
+        eps: Adam's, a number or one that broadcasts to the lines.
+        right: Whether the basis is on the right.
+    """
+    dim = -1 if right else -2
+    size = torch.linalg.vector_norm(update, dim=dim, keepdim=True)
+    factors: Tensor = size / (squares.sum(dim, keepdim=True).sqrt() + eps)
+    return factors
+
+
+def residual_signs(G_MN: Tensor, R: Tensor, P_SR: Tensor, *, right: bool) -> Tensor:
+    """sign(G - G P P^T), (M, N) or (U, M, N).
+
+    Args:
+        G_MN: The gradient.
+        R: The gradient in the subspace: G P.
+        P_SR: The basis.
+        right: Whether the basis is on the right.
+    """
+    pair = (R, P_SR.mT) if right else (P_SR, R)
+    return torch.sub(G_MN, torch.matmul(*pair)).sign_()
