@@ -13,6 +13,8 @@ from torch.optim import Optimizer
 
 from srft_galore import GaLoreAdamW
 
+from .variants import OrthogonalMomentum, RandomBasis
+
 Build = Callable[[Sequence[nn.Parameter], Sequence[nn.Parameter], int, int, float], Optimizer]
 """From projected weights, plain parameters, rank, interval and rate; ImportError where it is not
 installed."""
@@ -27,25 +29,6 @@ class Arm:
     build: Build
     low_rank: bool = True
     """Whether rank and interval mean anything to it."""
-
-
-class RandomBasis(GaLoreAdamW):
-    """A basis that knows nothing of the gradient: what every projector has to beat."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._generator = torch.Generator().manual_seed(0)
-
-    def step(self, closure: Any = None) -> Any:
-        """Compute the bases that are due from noise, then update as ever."""
-        kept = []
-        for parameter in self.param_groups[0]["params"]:
-            kept.append(parameter.grad)
-            parameter.grad = torch.randn(parameter.shape, generator=self._generator)
-        self.refresh()
-        for parameter, gradient in zip(self.param_groups[0]["params"], kept, strict=True):
-            parameter.grad = gradient
-        return super().step(closure)
 
 
 def _ours(
@@ -132,6 +115,11 @@ def _arms() -> list[Arm]:
                 partial(_ours, built_as=RandomBasis, moments="rotate", residual=residual),
             )
             for residual in ("scaled", "sign")
+        ),
+        Arm(
+            "plus, no second moment",
+            "the first moment's singular values set to one (SUMO)",
+            partial(_ours, built_as=OrthogonalMomentum, **RECIPE),
         ),
         Arm(
             "galore-torch",
