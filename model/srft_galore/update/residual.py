@@ -14,7 +14,7 @@ line is a row of the weight (a column for a basis on the left):
   follows; the second moment does not.
 - "sign": a step of one size in each coordinate (signSGD, as in FRUGAL, arXiv 2411.07837),
 
-      W <- ... - 0.1 lr scale sign(G - G P P^T)
+      W <- ... - 0.1 lr scale sign(G - G P P^T),     0 for what is no more than rounding
 
 Shapes: a folded weight M x N, or U units of it; projected moments as in `projection`; lines (M, 1)
 or (1, N).
@@ -30,6 +30,8 @@ from .rates import Rates
 
 SIGN_SHARE = 0.1
 """Size of a sign step beside Adam's, whose coordinates are at most about 1."""
+_ROUNDING = 32
+"""Spacings of the largest element of a gradient that two products may be wrong by."""
 
 
 class Whole(NamedTuple):
@@ -60,7 +62,9 @@ def line_factors(update: Tensor, squares: Tensor, eps: float | Tensor, *, right:
 
 
 def residual_signs(G_MN: Tensor, R: Tensor, P_SR: Tensor, *, right: bool) -> Tensor:
-    """sign(G - G P P^T), (M, N) or (U, M, N).
+    """sign(G - G P P^T), (M, N) or (U, M, N); 0 for what is no more than rounding.
+
+    Where the basis holds all of a gradient, only rounding is left of it, whose signs are noise.
 
     Args:
         G_MN: The gradient.
@@ -69,4 +73,6 @@ def residual_signs(G_MN: Tensor, R: Tensor, P_SR: Tensor, *, right: bool) -> Ten
         right: Whether the basis is on the right.
     """
     pair = (R, P_SR.mT) if right else (P_SR, R)
-    return torch.sub(G_MN, torch.matmul(*pair)).sign_()
+    outside = torch.sub(G_MN, torch.matmul(*pair))
+    least = _ROUNDING * torch.finfo(G_MN.dtype).eps * G_MN.abs().amax((-2, -1), keepdim=True)
+    return outside.masked_fill_(outside.abs() <= least, 0).sign_()
