@@ -11,7 +11,7 @@ from srft_galore.entries import Entry
 from srft_galore.groups import check_rate
 from srft_galore.state import moment_dtype
 
-from .residual import SIGN_SHARE, line_factors, residual_signs
+from .residual import SIGN_SHARE, add_signs, line_factors
 from .rounding import round_stochastically
 
 _FUSED = ("cpu", "cuda")
@@ -105,8 +105,8 @@ def _add_back(entry: Entry, gradient: Tensor, change: Tensor, lr: float) -> None
     else:
         projection.add_back(folded, change, basis, keep=keep, factor=factor)
         if group["residual"] == "sign":
-            signs = residual_signs(entry.gradient(), gradient, basis, right=projection.right)
-            folded.add_(signs, alpha=-SIGN_SHARE * factor)
+            whole, size = entry.gradient(), -SIGN_SHARE * factor
+            add_signs(folded, whole, gradient, basis, size, right=projection.right)
     _write(entry, folded)
 
 

@@ -19,7 +19,7 @@ from srft_galore.state import moment_dtype
 
 from .layout import WIDTH, Slot, consecutive, owners, portions
 from .rates import Rates, RateTable
-from .residual import SIGN_SHARE, Whole, line_factors, residual_signs
+from .residual import SIGN_SHARE, Whole, add_signs, line_factors
 from .sections import PLAIN, Section, in_units, kind_of, moment_units, sections_of, weight_units
 
 _AT_ONCE = 2**25
@@ -233,7 +233,7 @@ class Bank:
         rates = whole.rates
         if section.residual == "sign":
             size_U = by_unit(SIGN_SHARE * rates.change).to(W_UMN.dtype)
-            W_UMN.addcmul_(residual_signs(G_UMN, R_U, P_USR, right=right), size_U)
+            add_signs(W_UMN, G_UMN, R_U, P_USR, size_U, right=right)
             return change_U
         corrections_n = 1 - rates.betas[1] ** (self.steps_n - rates.restarted_at)
         _, squares_U = self._subspace(section, first, last, self._squares_EK)

@@ -25,6 +25,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import hardshrink
+
+from srft_galore.projection import CACHED
 
 from .rates import Rates
 
@@ -61,18 +64,30 @@ def line_factors(update: Tensor, squares: Tensor, eps: float | Tensor, *, right:
     return factors
 
 
-def residual_signs(G_MN: Tensor, R: Tensor, P_SR: Tensor, *, right: bool) -> Tensor:
-    """sign(G - G P P^T), (M, N) or (U, M, N); 0 for what is no more than rounding.
+def add_signs(
+    W_MN: Tensor, G_MN: Tensor, R: Tensor, P_SR: Tensor, size: float | Tensor, *, right: bool
+) -> None:
+    """W <- W + size sign(G - G P P^T), in place; what is no more than rounding has no sign.
 
-    Where the basis holds all of a gradient, only rounding is left of it, whose signs are noise.
+    Where the basis holds all of a gradient, only rounding is left of it, whose signs are noise. On
+    a CPU a piece of W that fits the cache is done at a time.
 
     Args:
-        G_MN: The gradient.
+        W_MN: A folded weight, or (U, M, N).
+        G_MN: Its gradient.
         R: The gradient in the subspace: G P.
         P_SR: The basis.
+        size: A number, or one for each unit (U, 1, 1).
         right: Whether the basis is on the right.
     """
-    pair = (R, P_SR.mT) if right else (P_SR, R)
-    outside = torch.sub(G_MN, torch.matmul(*pair))
-    least = _ROUNDING * torch.finfo(G_MN.dtype).eps * G_MN.abs().amax((-2, -1), keepdim=True)
-    return outside.masked_fill_(outside.abs() <= least, 0).sign_()
+    left, other = (R, P_SR.mT) if right else (P_SR, R)
+    finfo = torch.finfo(G_MN.dtype)
+    largest = torch.maximum(G_MN.amax((-2, -1), keepdim=True), -G_MN.amin((-2, -1), keepdim=True))
+    # Multiplied by this, what is no more than rounding is at most 1.
+    enlarging = 1 / (_ROUNDING * finfo.eps * largest).clamp_min(finfo.tiny)
+    rows, cols = W_MN.shape[-2:]
+    piece = max(1, CACHED // cols) if W_MN.device.type == "cpu" else rows
+    parts = (tensor.split(piece, dim=-2) for tensor in (W_MN, G_MN, left))
+    for W, G, part in zip(*parts, strict=True):
+        outside = torch.sub(G, torch.matmul(part, other)).mul_(enlarging)
+        W.add_(hardshrink(outside, 1.0).sign_().mul_(size))

@@ -4,7 +4,6 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -14,6 +13,9 @@ from torch.optim import Optimizer
 from srft_galore import GaLoreAdamW
 
 from .variants import OrthogonalMomentum, RandomBasis
+
+RECIPE: Mapping[str, Any] = {"start": "warm", "oversample": 8, "moments": "rotate"}
+"""The options that are recommended."""
 
 Build = Callable[[Sequence[nn.Parameter], Sequence[nn.Parameter], int, int, float], Optimizer]
 """From projected weights, plain parameters, rank, interval and rate; ImportError where it is not
@@ -75,10 +77,6 @@ def _peer(
     return built
 
 
-RECIPE: Mapping[str, Any] = MappingProxyType(
-    {"start": "warm", "oversample": 8, "moments": "rotate"}
-)
-"""The candidate for a recommendation."""
 _MOMENTS = ("keep", "rotate")
 
 
