@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from moto.server import ThreadedMotoServer
 from pyarrow.fs import FileSystem
 
 from segcore.config import TrainConfig
@@ -37,6 +36,7 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Scenes are rendered once per test session, away from the user's own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEGTUNE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("SEGTUNE_DECODED", str(tmp_path_factory.mktemp("decoded")))
         yield
 
 
@@ -55,6 +55,8 @@ def _no_ray_token() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def bucket() -> Iterator[str]:
     """A bucket of an S3 server on this machine, whose address is in the environment."""
+    from moto.server import ThreadedMotoServer  # the tests on a GPU run without it
+
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

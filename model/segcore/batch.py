@@ -3,7 +3,7 @@
 Shape suffixes: B batch, K classes, H W image size, h w asked-for size, N boxes of a sample.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -78,6 +78,15 @@ class Batch:
             return value
 
         return replace(self, **{f.name: taken(getattr(self, f.name)) for f in fields(self)})
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All there are."""
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, Tensor):
+                yield value
+            elif isinstance(value, Prompts):
+                yield from (value.boxes_BN4, value.present_BN)
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device, in float32."""

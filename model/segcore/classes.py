@@ -74,12 +74,16 @@ class ClassSpec:
 
     def labels(self, logits_BKHW: Tensor) -> Labels:
         """The labels (B, H, W) that a network's logits stand for."""
+        return self.labels_there(logits_BKHW).cpu().numpy()
+
+    def labels_there(self, logits_BKHW: Tensor) -> Tensor:
+        """The same, uint8, on the device of the logits."""
         if self.exclusive:
             labels_BHW = logits_BKHW.argmax(1)
         else:
             bit_K11 = 2 ** torch.arange(len(self.names), device=logits_BKHW.device)[:, None, None]
             labels_BHW = ((logits_BKHW > 0) * bit_K11).sum(1)
-        return labels_BHW.to(torch.uint8).cpu().numpy()
+        return labels_BHW.to(torch.uint8)
 
     def probabilities(self, logits_BKHW: Tensor) -> Tensor:
         """Of every class, (B, K, H, W): they add up to 1 where the classes exclude one another."""

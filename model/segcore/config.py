@@ -57,6 +57,10 @@ class TrainConfig:
     """Whether torch.compile makes kernels of the transformer blocks of pretrained encoders, which
     takes minutes when a training begins, and changes scores in their last digits. No GPU has run it
     here."""
+    cuda_graphs: bool = True
+    """Whether a GPU replays the forward and the backward pass, where they are the same at every
+    step, as two CUDA graphs: the same kernels, and the host launches two things in place of
+    thousands. The gradients keep their memory between steps."""
     deterministic: bool = False
     """Whether torch takes algorithms alone that give a GPU the same digits each time, as a CPU has
     them anyway: slower, and an operator without one ends the training, and is named."""

@@ -3,5 +3,6 @@
 from .basis.range_finder import range_finder
 from .galore_adamw import GaLoreAdamW
 from .parallel import AllReduce, Broadcast
+from .reducer import Reducer
 
-__all__ = ["AllReduce", "Broadcast", "GaLoreAdamW", "range_finder"]
+__all__ = ["AllReduce", "Broadcast", "GaLoreAdamW", "Reducer", "range_finder"]

@@ -92,7 +92,7 @@ class GaLoreAdamW(Optimizer):
         self._banks = Banks(self._with_state, self._counts)
         self._loading: dict[str, Any] | None = None
         self.reduced_bytes = 0
-        """Bytes of the tensors that `reduce` had summed so far, on this rank."""
+        """Bytes that `reduce` had summed, or sent from one rank to all, so far."""
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group after checking it and filling in its defaults.
@@ -208,7 +208,12 @@ class GaLoreAdamW(Optimizer):
 
     @torch.no_grad()
     def reduce(
-        self, all_reduce: Callable[[list[Tensor]], object], *, rank: int, world: int
+        self,
+        all_reduce: Callable[[list[Tensor]], object],
+        broadcast: Callable[[list[Tensor], int], object],
+        *,
+        rank: int,
+        world: int,
     ) -> None:
         """Sum the gradients over data-parallel ranks without sending those of projected weights.
 
@@ -220,8 +225,9 @@ class GaLoreAdamW(Optimizer):
         overflow in projected gradients only where it was given to `attach`.
 
         Args:
-            all_reduce: Sums tensors over all ranks in place, such as `AllReduce()`. Divide the
-                loss by `world` for a mean.
+            all_reduce: Sums tensors over all ranks in place, such as `AllReduce()`, or with a
+                head start `Reducer.finish`. Divide the loss by `world` for a mean.
+            broadcast: Overwrites tensors with those of a rank, such as `Broadcast()`.
             rank: Of this process.
             world: Number of processes.
 
@@ -230,14 +236,9 @@ class GaLoreAdamW(Optimizer):
         """
         check_released(self.param_groups)
         self._strategies.give_zeros(parameter for parameter, _ in places(self.param_groups))
-
-        def counted(tensors: list[Tensor]) -> None:
-            if tensors and world > 1:
-                self.reduced_bytes += sum(t.numel() * t.element_size() for t in tensors)
-                all_reduce(tensors)
-
-        entries = self._received()
-        self._strategies.sum_over_ranks(entries, counted, rank=rank, world=world)
+        self.reduced_bytes += self._strategies.sum_over_ranks(
+            self._received(), all_reduce, broadcast, rank=rank, world=world
+        )
 
     @torch.no_grad()
     def share_state(self, broadcast: Callable[[list[Tensor]], object]) -> None:

@@ -1,5 +1,6 @@
 """The state of a parameter, and whether a saved one fits."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -55,6 +56,23 @@ def new_state(parameter: Tensor, projection: Projection | None) -> dict[str, Ten
         state["refreshes"] = torch.zeros((), dtype=torch.int64, device="cpu")
         state["refreshed_at"] = torch.full((), -1, dtype=torch.int64, device="cpu")
     return state
+
+
+def reduced_bytes(parameter: Tensor, group: Mapping[str, Any]) -> float:
+    """Bytes that `GaLoreAdamW.reduce` hands over of a parameter at a step, once it has a basis.
+
+    Sketch and basis, which are handed over where a basis is due, count by their share of an
+    interval.
+    """
+    projection = plan(parameter, group)
+    if projection is None or group["refresh_from"] == "current":
+        return parameter.nbytes
+    elements: float = math.prod(projection.moment_shape)
+    if group["projector"] != "identity":
+        columns = projection.rank + group["oversample"]
+        columns = min(columns, projection.rows, projection.cols) + projection.rank
+        elements += projection.blocks * projection.side * columns / group["update_proj_gap"]
+    return elements * moment_dtype(parameter).itemsize
 
 
 def check_loadable(groups: Sequence[Mapping[str, Any]], saved: Mapping[str, Any]) -> None:

@@ -1,13 +1,15 @@
 """How fast batches are made, and whether a training waits for them.
 
-    python tests/benchmarks/loader.py [--json FILE]
+    python tests/benchmarks/loader.py [--cores 1 2] [--json FILE]
 
 1. Images per second of 1024 x 1024 scenes in L3D's layout (jpg, depth png, polylines), as batches
-   of 4 with image, depth and one-hot target: this project's loader while nothing is in memory and
-   once everything is, and plain PIL in torch's DataLoader with and without two worker processes.
-   The rounds of all loaders are interleaved; the best of each counts. CPU milliseconds per image
-   (child processes included) are told too: they hold on a busy machine, where images per second do
-   not.
+   of 4 with image, depth and one-hot target: this project's loader while it decodes, while it maps
+   what another training of this machine has decoded, and once all is in memory; and plain PIL in
+   torch's DataLoader with and without two worker processes. On so many cores, with the threads
+   that a worker of as many CPUs has. The rounds of all loaders are interleaved; the best of each
+   counts. CPU milliseconds per image (child processes included) are told too: they hold on a busy
+   machine, where images per second do not. Eight cores are estimated where there are fewer: eight
+   times what those milliseconds allow on one, an upper bound.
 2. The share of a training step of `nano` that waits for data, over its first epoch, which decodes,
    and its second. One thread for torch, as a worker with one CPU has.
 
@@ -24,6 +26,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -34,7 +37,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from segcore.data.augment import Augment
-from segcore.data.loader import training_batches
+from segcore.data.loader import loading_threads, training_batches
 from segcore.data.sets.l3d import L3D
 from segcore.data.sets.l3d_index import CLASS_OF_LETTER
 from segcore.data.sets.synthetic_liver import SyntheticLiver
@@ -92,32 +95,36 @@ def cpu_seconds() -> float:
     return sum(used.ru_utime + used.ru_stime for used in both)
 
 
-def loaders(root: Path, images: int) -> dict[str, Callable[[], Iterator[Any]]]:
+def loaders(root: Path, images: int, threads: int) -> dict[str, Callable[[], Iterator[Any]]]:
     """What goes through all images once, by name."""
     order = [list(range(i, min(i + BATCH, images))) for i in range(0, images, BATCH)]
     config = L3D(root=str(root), line_width=LINE_WIDTH)
     kept = config.open()
 
     def ours(data: Any) -> Iterator[Any]:
-        return training_batches(data, order, (SIZE, SIZE), PLAIN, seed=0, epoch=1)
+        return training_batches(data, order, (SIZE, SIZE), PLAIN, seed=0, epoch=1, threads=threads)
 
     def pil(workers: int) -> Iterator[Any]:
         return iter(DataLoader(PilDataset(root / "Train"), BATCH, num_workers=workers))
 
     list(ours(kept))
-    cold = [config.open() for _ in range(ROUNDS)]
+    mapped = [config.open() for _ in range(ROUNDS)]
+    with mock.patch.dict(os.environ, SEGTUNE_DECODED="off"):
+        cold = [config.open() for _ in range(ROUNDS)]
     return {
         "segcore, decoding": lambda: ours(cold.pop()),
+        "segcore, decoded by another": lambda: ours(mapped.pop()),
         "segcore, from memory": lambda: ours(kept),
         "PIL + DataLoader, 2 workers": lambda: pil(2),
         "PIL + DataLoader, no workers": lambda: pil(0),
     }
 
 
-def throughput(root: Path, images: int) -> list[dict[str, float | str]]:
-    """Images per second and CPU milliseconds per image of every loader."""
+def throughput(root: Path, images: int, cores: int) -> list[dict[str, float | str]]:
+    """Images per second and CPU milliseconds per image of every loader, on so many cores."""
+    os.sched_setaffinity(0, range(cores))
     rows: dict[str, list[tuple[float, float]]] = {}
-    ways = loaders(root, images)
+    ways = loaders(root, images, loading_threads(cores))
     for _ in range(ROUNDS):
         for name, start in ways.items():
             wall, used = time.perf_counter(), cpu_seconds()
@@ -132,8 +139,10 @@ def throughput(root: Path, images: int) -> list[dict[str, float | str]]:
     return [
         {
             "loader": name,
+            "cores": cores,
             "images_per_second": round(images / min(wall for wall, _ in took), 1),
             "cpu_ms_per_image": round(1000 * min(used for _, used in took) / images, 1),
+            "estimate_for_8_cores": round(8 * images / min(used for _, used in took)),
         }
         for name, took in rows.items()
     ]
@@ -175,6 +184,8 @@ def main() -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description="How fast batches are made.")
     parser.add_argument("--images", type=int, default=48)
+    everywhere = os.sched_getaffinity(0)
+    parser.add_argument("--cores", type=int, nargs="+", default=[len(everywhere)])
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
@@ -183,7 +194,9 @@ def main() -> None:
         SyntheticLiver(train=chosen.images, val=2, test=2, size=SIZE, root=str(root)).open()
         load = round(os.getloadavg()[0], 1)
         print(f"{os.cpu_count()} CPUs, load average {load} at the start\n")
-        fast = throughput(root, chosen.images)
+        with mock.patch.dict(os.environ, SEGTUNE_DECODED=f"{folder}/decoded"):
+            fast = [row for n in chosen.cores for row in throughput(root, chosen.images, n)]
+        os.sched_setaffinity(0, everywhere)
         show(fast)
         idle = waiting(Path(folder) / "nano", 2 * chosen.images)
         show(idle)

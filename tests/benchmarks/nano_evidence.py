@@ -99,8 +99,9 @@ def run(job: tuple[Any, Path]) -> str:
 
     from segcore.metrics.aggregate import aggregate
     from segcore.training.loop import Training
+    from segcore.training.predicting import Target, predict
     from segcore.training.runtime import Runtime
-    from segcore.training.scoring import Target, predict, score_predictions
+    from segcore.training.scoring import score_predictions
     from segtune.execution.training.recorder import Recorder
     from segtune.results.provenance import find_origin
 

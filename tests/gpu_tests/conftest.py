@@ -21,3 +21,15 @@ def no_waits() -> Iterator[None]:
     torch.cuda.set_sync_debug_mode("error")
     yield
     torch.cuda.set_sync_debug_mode(before)
+
+
+@pytest.fixture(autouse=True)
+def _own_kernels() -> Iterator[None]:
+    """What a training has torch choose kernels by does not outlast its test."""
+    deterministic, benchmark = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.backends.cudnn.benchmark,
+    )
+    yield
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = benchmark

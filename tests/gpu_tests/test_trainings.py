@@ -15,11 +15,13 @@ from segcore.data.prompts import PromptConfig
 from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.methods import METHODS
 from segcore.methods.method import Method
+from segcore.metrics.overlap import Overlap
 from segcore.presets import nano
 from segcore.systems import SYSTEMS
 from segcore.testing.samples import noise
 from segcore.train import train
 from segcore.training.loop import Training
+from segcore.training.predicting import Target, predict
 from segcore.training.runtime import Precision, Runtime, autocast
 from segcore.training.schedule import Schedule
 from segtune.cli import main
@@ -65,9 +67,10 @@ def test_losses_are_those_of_a_cpu(
     system_name: str, method_name: str, device: torch.device, tmp_path: Path
 ) -> None:
     config = short(system_name, method_name, tmp_path)
-    here = losses(config, torch.device("cpu"))
-    assert losses(config, device)[0] == pytest.approx(here[0], rel=1e-3)
-    assert losses(config, device) == pytest.approx(here, rel=2e-2)
+    here, there = losses(config, torch.device("cpu")), losses(config, device)
+    # WEFT's loss is taken at points that transformers draws on the device, other ones there.
+    assert there[0] == pytest.approx(here[0], rel=2e-2 if system_name == "weft" else 1e-3)
+    assert there == pytest.approx(here, rel=5e-2 if system_name == "weft" else 2e-2)
 
 
 def test_deterministic_trainings_give_the_same_digits(device: torch.device, tmp_path: Path) -> None:
@@ -106,6 +109,18 @@ def test_as_many_kernels_are_launched_as_were_counted(device: torch.device) -> N
         next(steps)
     launched = sum(event.count for event in profile.key_averages() if "LaunchKernel" in event.key)
     assert counted / 2 < launched < 2 * counted
+
+
+def test_overlaps_counted_there_are_the_hosts(device: torch.device, tmp_path: Path) -> None:
+    training = Training(short("dual_encoder", "frozen", tmp_path), Runtime(device=device))
+    classes, size = training.dataset.classes, training.config.system.input_size
+    target = Target(training.dataset, "train", "train", size, ())
+    runtime = Runtime(device=device)
+    for said in predict(training.system, target, runtime, input_size=size, batch_size=2):
+        a, b = (classes.foreground_masks(x) for x in (said.labels_HW, said.sample.labels_HW))
+        counted = {name: Overlap.of(a[name], b[name]) for name in classes.foreground}
+        counted["pooled"] = Overlap.of(said.labels_HW > 0, said.sample.labels_HW > 0)
+        assert said.overlaps == counted
 
 
 STUDY = """

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
-from srft_galore import AllReduce, Broadcast, GaLoreAdamW
+from srft_galore import AllReduce, Broadcast, GaLoreAdamW, Reducer
 
 WORLD = 2
 STEPS = 9
@@ -110,7 +111,7 @@ def train_with_all_options(rank: int) -> dict[str, Any]:
             for step in range(STEPS):
                 optimizer.zero_grad()
                 backward(model, step, rank)
-                optimizer.reduce(all_reduce, rank=rank, world=WORLD)
+                optimizer.reduce(all_reduce, Broadcast(), rank=rank, world=WORLD)
                 optimizer.step()
                 torch.rand(rank + 1)
             found[f"{name} {attached}"] = everything(model, optimizer)
@@ -124,7 +125,7 @@ def train_single_precision(rank: int) -> dict[str, Any]:
     for step in range(STEPS):
         optimizer.zero_grad()
         backward(model, step, rank)
-        optimizer.reduce(AllReduce(), rank=rank, world=WORLD)
+        optimizer.reduce(AllReduce(), Broadcast(), rank=rank, world=WORLD)
         optimizer.clip_grad_norm_(0.1)
         optimizer.step()
     return everything(model, optimizer)
@@ -143,7 +144,7 @@ def spoil_one_rank(rank: int) -> dict[str, Any]:
             assert victim.grad is not None
             victim.grad.view(-1)[0] = math.nan
         held = [p.detach().clone() for p in model.parameters()]
-        optimizer.reduce(AllReduce(), rank=rank, world=WORLD)
+        optimizer.reduce(AllReduce(), Broadcast(), rank=rank, world=WORLD)
         optimizer.step()
         found.append(
             [
@@ -168,7 +169,7 @@ def join_late(rank: int) -> dict[str, Any]:
     for step in range(5, STEPS):
         optimizer.zero_grad()
         backward(model, step, rank)
-        optimizer.reduce(AllReduce(), rank=rank, world=WORLD)
+        optimizer.reduce(AllReduce(), Broadcast(), rank=rank, world=WORLD)
         optimizer.step()
     return everything(model, optimizer)
 
@@ -190,7 +191,7 @@ def scale_the_loss(rank: int) -> dict[str, Any]:
         if hook is not None:
             hook.remove()
         held = [p.detach().clone() for p in model.parameters()]
-        optimizer.reduce(AllReduce(), rank=rank, world=WORLD)
+        optimizer.reduce(AllReduce(), Broadcast(), rank=rank, world=WORLD)
         scaler.step(optimizer)
         scaler.update()
         scales.append(scaler.get_scale())
@@ -213,7 +214,7 @@ def step_without_a_sum(rank: int) -> dict[str, Any]:
         if way_out == "zero_grad":
             optimizer.zero_grad()
         elif way_out == "reduce":
-            optimizer.reduce(AllReduce(), rank=rank, world=WORLD)
+            optimizer.reduce(AllReduce(), Broadcast(), rank=rank, world=WORLD)
         try:
             optimizer.step()
             found.append("")
@@ -222,7 +223,64 @@ def step_without_a_sum(rank: int) -> dict[str, Any]:
     return {"found": found}
 
 
+def send_while_going_backward(rank: int) -> dict[str, Any]:
+    """Buckets of one tensor or two; the first rank alone reaches `extra`."""
+    model = Network()
+    optimizer = optimizer_of(model, start="warm", oversample=3)
+    attachment = optimizer.attach(model)
+    reducer = Reducer(
+        list(model.parameters()),
+        lambda p: attachment.kept(p) or [t for t in [p.grad] if t is not None],
+        AllReduce(),
+        bucket=300,
+    )
+    sent: list[list[tuple[str, str, int]]] = []
+    when = ""
+    all_reduce, broadcast = dist.all_reduce, dist.broadcast
+
+    def recorded(tensor: Tensor, **options: Any) -> Any:
+        sent[-1].append(("all_reduce", when, tensor.nbytes))
+        return all_reduce(tensor, **options)
+
+    def recorded_broadcast(tensor: Tensor, **options: Any) -> Any:
+        sent[-1].append((f"broadcast from {options['group_src']}", when, tensor.nbytes))
+        return broadcast(tensor, **options)
+
+    with (
+        mock.patch.object(dist, "all_reduce", recorded),
+        mock.patch.object(dist, "broadcast", recorded_broadcast),
+    ):
+        for step in range(STEPS):
+            sent.append([])
+            optimizer.zero_grad()
+            first, last = parts_of(rank)
+            when = "early"
+            (loss_of(model, step, first, extra=rank == 0) / 4).backward()
+            when = "backward"
+            reducer.begin()
+            (loss_of(model, step, last, extra=rank == 0) / 4).backward()
+            when = "after"
+            optimizer.reduce(reducer.finish, Broadcast(), rank=rank, world=WORLD)
+            optimizer.step()
+    return {**everything(model, optimizer), "sent": sent}
+
+
+def add_to_what_was_sent(rank: int) -> dict[str, Any]:
+    """A second backward pass after `begin`."""
+    weight = nn.Parameter(torch.ones(3))
+    reducer = Reducer([weight], lambda p: [p.detach()], AllReduce())
+    reducer.begin()
+    weight.sum().backward()
+    try:
+        weight.sum().backward()
+    except RuntimeError as error:
+        return {"error": str(error)}
+    return {}
+
+
 TASKS = (
+    send_while_going_backward,
+    add_to_what_was_sent,
     train_with_all_options,
     train_single_precision,
     spoil_one_rank,
@@ -319,14 +377,58 @@ def test_bytes_are_far_fewer_than_dense_ones_and_counted_where_they_are_sent() -
     p = nn.Parameter(torch.zeros(576, 1728))
     group = {"params": [p], "rank": 32, "update_proj_gap": 20, "refresh_from": "previous"}
     optimizer = GaLoreAdamW([group])
-    sent = []
+    sent: list[int] = []
+
+    def count(tensors: Sequence[Tensor], source: int = 0) -> None:
+        sent[-1] += sum(t.nbytes for t in tensors)
+
     for step in range(41):
         p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(step))
-        optimizer.reduce(lambda ts: sent.append(sum(t.nbytes for t in ts)), rank=0, world=2)
+        sent.append(0)
+        optimizer.reduce(count, count, rank=0, world=2)
         optimizer.step()
     assert optimizer.reduced_bytes == sum(sent)
-    interval = sum(sent) - sent[0] - sent[1]
+    interval = sum(sent) - sent[0]
     assert interval < 41 * 4 * p.numel() / 14
+
+
+def test_what_is_sent_during_the_backward_pass_changes_no_bit(ranks: list[dict[str, Any]]) -> None:
+    """One process sums what two would have sent, and one of them has sent some of it before."""
+    first, second = (rank["send_while_going_backward"] for rank in ranks)
+    after = ranks[0]["train_with_all_options"]["warm True"]
+    for found in (first, second):
+        assert same_bits(found["weights"], after["weights"])
+        for a, b in zip(found["states"], after["states"], strict=True):
+            assert same_bits(list(a.values()), list(b.values()))
+        assert found["bytes"] == after["bytes"]
+
+
+def test_messages_are_the_same_on_all_ranks_and_most_begin_in_the_last_backward_pass(
+    ranks: list[dict[str, Any]],
+) -> None:
+    first, second = (rank["send_while_going_backward"]["sent"] for rank in ranks)
+    assert [[(what, size) for what, _, size in step] for step in first] == [
+        [(what, size) for what, _, size in step] for step in second
+    ], "in the same order, of the same sizes"
+    for step, messages in enumerate(first):
+        sums = [when for what, when, _ in messages if what == "all_reduce"]
+        assert "early" not in sums, "other microbatches send nothing"
+        assert sums[-1] == "after"
+        assert sums[:-1] == ["backward"] * len(sums[:-1]), "the first rank reaches everything"
+        bases = [what for what, _, _ in messages if what != "all_reduce"]
+        due = step == 0 or step % 3 == 0
+        assert bases == (["broadcast from 0", "broadcast from 1"] if due else []), step
+    # Projections of extra and a plain bias, of head and fused, of conv, in float64.
+    sizes = [8 * (3 * 12 + 5), 8 * (3 * 12 + 3 * 3 * 54), 8 * 3 * 18]
+    assert [size for _, _, size in first[1]] == sizes
+    late = [when for what, when, _ in second[1] if what == "all_reduce"]
+    assert "backward" not in late, "`extra` is not reached, and it is the first in turn"
+    total = sum(size for step in first for _, _, size in step)
+    assert total == expected_bytes({"oversample": 3, "start": "warm"})
+
+
+def test_a_gradient_that_changes_after_it_was_sent_is_refused(ranks: list[dict[str, Any]]) -> None:
+    assert "use_reentrant=False" in ranks[0]["add_to_what_was_sent"]["error"]
 
 
 def test_single_precision_ranks_hold_the_same_bits(ranks: list[dict[str, Any]]) -> None:
@@ -379,21 +481,21 @@ def test_whole_gradients_are_refused() -> None:
     model = Network()
     optimizer = optimizer_of(model, refresh_from="current")
     with pytest.raises(ValueError, match="refresh_from='current'.*Set refresh_from='previous'"):
-        optimizer.reduce(lambda tensors: None, rank=0, world=2)
+        optimizer.reduce(lambda tensors: None, lambda tensors, source: None, rank=0, world=2)
 
 
 def test_one_process_sends_nothing() -> None:
     model = Network()
     optimizer = optimizer_of(model)
 
-    def never(tensors: Sequence[Tensor]) -> None:
+    def never(tensors: Sequence[Tensor], source: int = 0) -> None:
         raise AssertionError("one rank has nobody to talk to")
 
     for step in range(STEPS):
         optimizer.zero_grad()
         for rank in range(WORLD):
             backward(model, step, rank)
-        optimizer.reduce(never, rank=0, world=1)
+        optimizer.reduce(never, never, rank=0, world=1)
         optimizer.step()
     assert optimizer.reduced_bytes == 0
     alone, _ = one_process({})

@@ -493,7 +493,7 @@ def test_loss_scaling_learns_of_overflow_after_a_reduction() -> None:
     def step(number: int) -> None:
         optimizer.zero_grad()
         backward(model, number, scaler=scaler)
-        optimizer.reduce(lambda tensors: None, rank=0, world=1)
+        optimizer.reduce(lambda tensors: None, lambda tensors, source: None, rank=0, world=1)
         scaler.step(optimizer)
         scaler.update()
 

@@ -4,6 +4,8 @@ augment        Augmentation, seeded per sample and epoch; image, depth and mask 
 contact_sheet  Pictures of samples: image, depth and truth side by side, and what augmentation makes
                of them.
 dataset        What every dataset offers: named samples of fixed splits, decoded to arrays.
+decoded        Decoded samples on a disk of this node, mapped into memory by all trainings that run
+               on it.
 faults         One error that lists everything wrong with a folder of data.
 frame_folder   A data set that is a folder of images with labels: checked whole, then decoded one
                by one.

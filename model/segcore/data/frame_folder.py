@@ -1,7 +1,10 @@
 """A data set that is a folder of images with labels: checked whole, then decoded one by one."""
 
+import dataclasses
+import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +12,14 @@ from numpy.typing import NDArray
 from segcore.batch import Size
 from segcore.classes import ClassSpec
 from segcore.data.dataset import DataConfig, Sample, Source, Split
+from segcore.data.decoded import SMALLEST, code_hash, decoded_samples
 from segcore.data.frames import Frame, Scan
 from segcore.data.pixels import read_depth, read_image, resized, resized_labels
 
 CACHE_BYTES = 2**31
 """Decoded samples kept in memory, per open folder. At 1024 x 1024 a sample has 5 MiB."""
+MAPPED = 20_000
+"""Samples that stay mapped, per open folder: a process may map some 65,000 pieces of files."""
 
 
 class FolderConfig(DataConfig):
@@ -30,6 +36,10 @@ class FolderConfig(DataConfig):
     def class_spec(self) -> ClassSpec:
         """The classes."""
         raise NotImplementedError
+
+    def reader(self) -> "FolderConfig":
+        """What decodes the frames: another set, where this one only says which there are."""
+        return self
 
     def image(self, frame: Frame) -> NDArray[np.uint8]:
         """RGB (H, W, 3) of a frame as it is stored."""
@@ -80,7 +90,19 @@ class FrameFolder:
         self._scan, self._config = scan, config
         self._kept: dict[tuple[Split, str, Size | None], Sample] = {}
         self._kept_bytes = 0
+        self._mapped = 0
         self._lock = threading.Lock()
+        self._shared = decoded_samples()
+        """None also where code that is not ours decodes, which may change."""
+        reader = config.reader()
+        if {type(c).__module__.partition(".")[0] for c in (config, reader)} != {"segcore"}:
+            self._shared = None
+        settings = {
+            f.name: getattr(reader, f.name)
+            for f in (dataclasses.fields(reader) if dataclasses.is_dataclass(reader) else ())
+            if not f.metadata.get("location")
+        }
+        self._decoding = f"{type(reader).__name__} {settings} {self.classes}"
 
     @property
     def has_depth(self) -> bool:
@@ -118,14 +140,63 @@ class FrameFolder:
         key = (split, sample_id, size)
         if key in self._kept:
             return self._kept[key]
-        sample = self._decode(split, sample_id, size)
-        nbytes = sum(a.nbytes for a in vars(sample).values() if isinstance(a, np.ndarray))
+        sample, mapped = self._shared_or_decoded(split, sample_id, size)
+        nbytes = 0 if mapped else sum(a.nbytes for a in _arrays(sample).values())
         with self._lock:
             # Nothing is evicted: epochs visit all samples alike, so any kept subset is as good.
-            if key not in self._kept and self._kept_bytes + nbytes <= CACHE_BYTES:
+            fits = self._mapped < MAPPED if mapped else self._kept_bytes + nbytes <= CACHE_BYTES
+            if key not in self._kept and fits:
                 self._kept[key] = sample
                 self._kept_bytes += nbytes
+                self._mapped += mapped
         return sample
+
+    def _shared_or_decoded(
+        self, split: Split, sample_id: str, size: Size | None
+    ) -> tuple[Sample, bool]:
+        """A sample, and whether its arrays are mapped from this node's disk."""
+        frame = self._scan.frames[split][sample_id]
+        if self._shared is None or frame.case is not None:  # slices: of files too large to hash
+            return self._decode(split, sample_id, size), False
+        name = self._name(frame, size)
+        if (found := self._shared.get(name)) is None:
+            sample = self._decode(split, sample_id, size)
+            arrays = _arrays(sample)
+            large = sum(a.nbytes for a in arrays.values()) >= SMALLEST
+            if large and sample.ignore_HW is None and self._is_as_scanned(frame):
+                self._shared.put(name, arrays, sample.own_size)
+            if (found := self._shared.get(name)) is None:
+                return sample, False
+        arrays, (height, width) = found
+        stored: Size = (height, width)
+        image_HW3 = arrays["image_HW3"]
+        shown: Size = (image_HW3.shape[0], image_HW3.shape[1])
+        sample = Sample(
+            sample_id=sample_id,
+            patient_id=frame.patient,
+            case_id=sample_id,
+            image_HW3=image_HW3,
+            labels_HW=arrays["labels_HW"],
+            depth_HW=arrays.get("depth_HW"),
+            slice=frame.slice,
+            spacing_mm=_spacing(frame, stored, shown),
+            own_size=stored,
+        )
+        return sample, True
+
+    def _name(self, frame: Frame, size: Size | None) -> str:
+        """Of a decoded sample, by all that its arrays follow from."""
+        files = [self._scan.digests[file] for file in _files(frame)]
+        config = self._config
+        how = (self._decoding, config.shrinking, config.depth_values, size, code_hash())
+        return hashlib.sha256(f"{files} {how}".encode()).hexdigest()
+
+    def _is_as_scanned(self, frame: Frame) -> bool:
+        """Whether the files still are those that were hashed."""
+        return all(
+            hashlib.sha256(file.read_bytes()).hexdigest() == self._scan.digests[file]
+            for file in _files(frame)
+        )
 
     def _image_hash(self, frame: Frame) -> str:
         digest = self._scan.digests[frame.image]
@@ -153,6 +224,14 @@ class FrameFolder:
             spacing_mm=_spacing(frame, stored, size),
             own_size=stored,
         )
+
+
+def _files(frame: Frame) -> list[Path]:
+    return [f for f in (frame.image, frame.label, frame.depth) if f is not None]
+
+
+def _arrays(sample: Sample) -> dict[str, NDArray[np.uint8]]:
+    return {name: a for name, a in vars(sample).items() if isinstance(a, np.ndarray)}
 
 
 def _spacing(frame: Frame, stored: Size, size: Size) -> tuple[float, float, float] | None:

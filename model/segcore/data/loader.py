@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -24,7 +24,10 @@ from segcore.data.prompts import Boxes, PromptConfig, seed_of, stack_boxes
 
 T = TypeVar("T")
 THREADS = 2
-"""Batches that are made at once, and that wait at most. Decoding leaves Python's lock alone."""
+"""Batches that are made at once, and that wait at most, by a worker of up to two CPUs: it trains or
+predicts meanwhile. Decoding leaves Python's lock alone."""
+MOST_THREADS = 8
+"""The same of a worker of many CPUs: threads hold the lock for some tenth of their time."""
 
 
 def epoch_order(samples: int, *, seed: int, epoch: int) -> list[int]:
@@ -56,6 +59,7 @@ def training_batches(
     prompts: PromptConfig | None = None,
     remembers: Modality | None = None,
     for_gpu: bool = False,
+    threads: int = THREADS,
 ) -> Generator[Batch, None, None]:
     """The augmented samples of each microbatch, in order.
 
@@ -69,6 +73,7 @@ def training_batches(
         prompts: the boxes that every sample gets, once it is augmented; None: none.
         remembers: what the system keeps features of: hashed where later epochs see it again.
         for_gpu: as of `collate`.
+        threads: that make batches.
     """
     hashed = remembers if remembers is not None and augment.repeats(remembers) else None
     ids = dataset.ids("train")
@@ -87,7 +92,7 @@ def training_batches(
             ]
         return collate(samples, dataset.classes, hashed=hashed, boxes=boxes, for_gpu=for_gpu)
 
-    return ahead(partial(make, indices) for indices in microbatches)
+    return ahead((partial(make, indices) for indices in microbatches), threads)
 
 
 def evaluation_batches(
@@ -101,10 +106,14 @@ def evaluation_batches(
     prompts: PromptConfig | None = None,
     remembers: Modality | None = None,
     for_gpu: bool = False,
+    masks_at: Size | Literal["input"] | None = "input",
+    threads: int = THREADS,
 ) -> Generator[tuple[list[Sample], Batch], None, None]:
     """A worker's share of a split: as they are, no image twice, none missing over the workers.
 
-    All slices of a case go to one worker, one after another. `for_gpu` is as of `collate`.
+    All slices of a case go to one worker, one after another. `for_gpu` is as of `collate`,
+    `threads` as of `training_batches`; `masks_at` is the size of the samples that come beside each
+    batch, None for their own.
     """
     cases = cases_of(dataset, split)
     ids = [i for case in list(cases)[rank::world] for i in cases[case]]
@@ -119,22 +128,71 @@ def evaluation_batches(
                 for s in samples
             ]
         made = collate(samples, dataset.classes, hashed=remembers, boxes=boxes, for_gpu=for_gpu)
+        if masks_at != "input":
+            samples = [dataset.load(split, i, masks_at) for i in chosen]
         return samples, made
 
-    return ahead(partial(make, start) for start in range(0, len(ids), batch_size))
+    return ahead((partial(make, start) for start in range(0, len(ids), batch_size)), threads)
 
 
-def ahead(jobs: Iterable[Callable[[], T]]) -> Generator[T, None, None]:
+def loading_threads(cpus: int) -> int:
+    """Threads that make batches for a worker of so many CPUs."""
+    return min(max(THREADS, cpus), MOST_THREADS)
+
+
+def on_device(batches: Iterable[Batch], device: torch.device) -> Generator[Batch, None, None]:
+    """The batches in their order, on a device.
+
+    To a GPU the next one goes while this one is computed with, on a stream of its own: its copies
+    wait for none of the kernels that are launched meanwhile. What is computed with a batch waits
+    for the batch.
+    """
+    if device.type != "cuda":
+        for batch in batches:
+            yield batch.to(device)
+        return
+    beside, computing = torch.cuda.Stream(device), torch.cuda.current_stream(device)
+    coming: deque[tuple[Batch, torch.cuda.Event]] = deque()
+    for batch in batches:
+        with torch.cuda.stream(beside):
+            coming.append((batch.to(device), beside.record_event()))
+        if len(coming) > 1:
+            yield _arrived(*coming.popleft(), computing)
+    while coming:
+        yield _arrived(*coming.popleft(), computing)
+
+
+def _arrived(batch: Batch, there: torch.cuda.Event, computing: torch.cuda.Stream) -> Batch:
+    """A batch that the kernels launched from now on wait for; the host does not."""
+    computing.wait_event(there)
+    for tensor in batch.tensors():
+        tensor.record_stream(computing)  # its memory is another stream's
+    return batch
+
+
+def ahead(
+    jobs: Iterable[Callable[[], T]], threads: int = THREADS, most: int | None = None
+) -> Generator[T, None, None]:
     """What the jobs return, in their order; the next ones are done while the caller is busy.
 
     A job's exception is raised in its place. Close it to drop jobs that nobody waits for any more.
+
+    Args:
+        jobs: asked for one by one, in the caller's thread.
+        threads: that do them; 0: the caller does each when its result is asked for.
+        most: jobs that are at work or whose results wait; None: as many as there are threads.
     """
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="data") as pool:
+    if not threads:
+        for job in jobs:
+            yield job()
+        return
+    most = threads if most is None else most
+    with ThreadPoolExecutor(threads, thread_name_prefix="ahead") as pool:
         waiting: deque[Future[T]] = deque()
         try:
             for job in jobs:
                 waiting.append(pool.submit(job))
-                if len(waiting) > THREADS:
+                if len(waiting) > most:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -178,6 +236,7 @@ def collate(
     if len(depths) == len(samples):
         depth_B1HW = levels(np.stack(depths)[:, None])
     targets_BKHW = classes.targets(labels_BHW)
+    ignored = ignored_of(samples)
     batch = Batch(
         image_B3HW=image_BHW3.permute(0, 3, 1, 2),
         target_BKHW=torch.from_numpy(targets_BKHW.astype(np.uint8) if for_gpu else targets_BKHW),
@@ -185,7 +244,7 @@ def collate(
         patient_ids=tuple(s.patient_id for s in samples),
         depth_B1HW=depth_B1HW,
         prompts=None if boxes is None else stack_boxes(boxes),
-        ignore_B1HW=_ignored(samples),
+        ignore_B1HW=None if ignored is None else torch.from_numpy(np.stack(ignored)[:, None]),
         image_hashes=_hashes([s.image_HW3 for s in samples]) if hashed == "image" else None,
         depth_hashes=_hashes(depths) if hashed == "depth" and depth_B1HW is not None else None,
     )
@@ -208,10 +267,10 @@ def _unit(levels: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.divide(levels, np.float32(255), dtype=np.float32))
 
 
-def _ignored(samples: Sequence[Sample]) -> Tensor | None:
-    """Where nobody knows the truth, (B, 1, H, W); None where no sample has such pixels."""
+def ignored_of(samples: Sequence[Sample]) -> list[NDArray[np.bool_]] | None:
+    """Where nobody knows the truth of each of some samples of one size; None where none has such
+    pixels."""
     if all(s.ignore_HW is None for s in samples):
         return None
     nowhere = np.zeros(samples[0].labels_HW.shape, bool)
-    masks = [nowhere if s.ignore_HW is None else s.ignore_HW for s in samples]
-    return torch.from_numpy(np.stack(masks)[:, None])
+    return [nowhere if s.ignore_HW is None else s.ignore_HW for s in samples]

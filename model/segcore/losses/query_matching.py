@@ -20,6 +20,7 @@ from segcore.classes import ClassSpec
 from segcore.data.prompts import seed_of
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
+from srft_galore.sending import moved
 
 LIBRARIES = ("transformers.models.mask2former.modeling_mask2former",)
 NOWHERE = -30.0
@@ -109,20 +110,26 @@ class QueryLoss(nn.Module):
             size = masks_DBQhw.shape[-2:]
             unknown_B1hw = F.interpolate(batch.ignore_B1HW.float(), size, mode="nearest") > 0
             masks_DBQhw = masks_DBQhw.masked_fill(unknown_B1hw, NOWHERE)
+        present_BL = target_BLHW.flatten(2).any(2).cpu()  # of all images at once
         step = int(prediction.extras["step"]) if "step" in prediction.extras else 0
         losses = []
         with torch.autocast(masks_DBQhw.device.type, enabled=False):
             for i, sample_id in enumerate(batch.sample_ids):
                 with _drawing(f"{sample_id} {step}", masks_DBQhw.device):
+                    present_N = present_BL[i].nonzero()[:, 0]
                     losses.append(
-                        self._one_image(classes_DBQL[:, i], masks_DBQhw[:, i], target_BLHW[i])
+                        self._one_image(
+                            classes_DBQL[:, i], masks_DBQhw[:, i], target_BLHW[i], present_N
+                        )
                     )
         return torch.stack(losses).mean()
 
-    def _one_image(self, classes_DQL: Tensor, masks_DQhw: Tensor, target_LHW: Tensor) -> Tensor:
-        present_N = target_LHW.flatten(1).any(1).nonzero()[:, 0]
+    def _one_image(
+        self, classes_DQL: Tensor, masks_DQhw: Tensor, target_LHW: Tensor, present_N: Tensor
+    ) -> Tensor:
         if not len(present_N):  # all of it is ignored
             return 0 * (classes_DQL.sum() + masks_DQhw.sum())
+        present_N = moved(present_N, target_LHW.device)
         outputs = [
             {"class_queries_logits": c_QL[None], "masks_queries_logits": m_Qhw[None]}
             for c_QL, m_Qhw in zip(classes_DQL, masks_DQhw, strict=True)

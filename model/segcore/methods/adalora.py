@@ -85,7 +85,8 @@ class AdaLora(PeftAdapters):
         for layer in svd_layers(system).values():
             rows: Tensor
             for rows in (layer.lora_A[ADAPTER], layer.lora_B[ADAPTER].mT):
-                distances.append(torch.linalg.norm(rows @ rows.mT - torch.eye(len(rows)).to(rows)))
+                one = torch.eye(len(rows), dtype=rows.dtype, device=rows.device)
+                distances.append(torch.linalg.norm(rows @ rows.mT - one))
         return self.orthogonality * torch.stack(distances).mean()
 
     def after_step(self, system: System, optimizer: Optimizer, step: int, total_steps: int) -> None:

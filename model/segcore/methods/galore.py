@@ -21,13 +21,13 @@ from segcore.methods.method import (
     layers_to_adapt,
     parameter_groups,
 )
-from segcore.methods.updater import Updater
+from segcore.methods.updater import LOSS, Updater
 from segcore.registry import STRICT
 from segcore.systems.system import System, Targets
-from segcore.training.runtime import Runtime
 from segcore.training.schedule import OptimConfig
 from srft_galore import GaLoreAdamW
 from srft_galore.groups import complete_group
+from srft_galore.state import reduced_bytes
 
 _ADAM = {"lr": 1.0, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
 
@@ -246,12 +246,31 @@ class ProjectedUpdater(Updater):
 class ReleasingUpdater(ProjectedUpdater):
     """A gradient is projected and freed in the backward pass, as soon as it is whole."""
 
+    keeps_gradients: ClassVar[bool] = False
+
     def __init__(self, system: System, optimizer: GaLoreAdamW) -> None:
         super().__init__(system, optimizer)
-        optimizer.attach(system)
+        self._attachment = optimizer.attach(system)
 
-    def reduce_and_clip(self, loss: Tensor, runtime: Runtime, clip_norm: float | None) -> Tensor:
+    @property
+    def sends_projections(self) -> bool:
+        """Whether several workers sum projections of gradients, and not the gradients."""
+        return True
+
+    def bytes_to_sum(self) -> float:
+        """Bytes that each of several workers hands over at a step, the mean over many."""
+        groups = self.optimizer.param_groups
+        return LOSS + sum(reduced_bytes(p, group) for group in groups for p in group["params"])
+
+    def reduce_and_clip(self, loss: Tensor, clip_norm: float | None) -> Tensor:
         """What is summed and clipped is the projection of a gradient."""
-        runtime.reduce([loss])
-        self.optimizer.reduce(runtime.reduce, rank=runtime.rank, world=runtime.world)
+        self.optimizer.reduce(
+            lambda tensors: self._sum([*tensors, loss]),
+            self._runtime.broadcast,
+            rank=self._runtime.rank,
+            world=self._runtime.world,
+        )
         return self.optimizer.clip_grad_norm_(clip_norm or math.inf)
+
+    def _to_send(self, parameter: Tensor) -> list[Tensor]:
+        return self._attachment.kept(parameter) or super()._to_send(parameter)

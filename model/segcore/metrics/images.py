@@ -3,8 +3,8 @@
 Shape suffixes: H W image, S slices, K classes.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from segcore.batch import Size
 from segcore.classes import ClassSpec, Labels
 from segcore.metrics.metric import Metric, Pair, Scope, Value
-from segcore.metrics.overlap import Mask
+from segcore.metrics.overlap import Mask, Overlap
 
 POOLED = "pooled"
 """The class that is all foreground as one mask."""
@@ -37,6 +37,8 @@ class Scored:
     """In the shape of the prediction, larger is less sure; None where the network says nothing."""
     own_size: Size | None = None
     """Of the image that the masks are of; None where it is not known."""
+    overlaps: Mapping[str, Overlap] = field(default_factory=dict)
+    """Of each foreground class and of all foreground, where a GPU has counted them."""
 
 
 class MaskScore(NamedTuple):
@@ -92,17 +94,18 @@ def _pairs(scored: Scored, classes: ClassSpec) -> dict[str, Pair]:
         strict=True,
     )
     of_class = {} if shares is None else dict(zip(classes.names, shares, strict=True))
-    pairs = {
-        name: Pair(mask, true, of_class.get(name), scored.spacing_mm, unsure, scored.own_size)
-        for (name, mask), true in masks
-    }
+
+    def pair(name: str, mask: Mask, true: Mask, share: NDArray[np.float32] | None) -> Pair:
+        counted = scored.overlaps.get(name)
+        return Pair(mask, true, share, scored.spacing_mm, unsure, scored.own_size, counted)
+
+    pairs = {name: pair(name, mask, true, of_class.get(name)) for (name, mask), true in masks}
     if len(pairs) == 1:
         return {**pairs, POOLED: pairs[classes.foreground[0]]}
     any_foreground = None
     if shares is not None:
         any_foreground = 1 - shares[0] if classes.exclusive else shares.max(axis=0)
-    whole = (prediction > 0, truth > 0)
-    pairs[POOLED] = Pair(*whole, any_foreground, scored.spacing_mm, unsure, scored.own_size)
+    pairs[POOLED] = pair(POOLED, prediction > 0, truth > 0, any_foreground)
     return pairs
 
 
@@ -118,9 +121,11 @@ def _together(
         elif metric.classes == "stacked":
             if stacked is None:
                 shares = [p.probability for p in own if p.probability is not None]
+                counts = [p.counted for p in own if p.counted is not None]
                 stacked = Pair(
                     np.stack([p.prediction for p in own]),
                     np.stack([p.truth for p in own]),
                     np.stack(shares) if shares else None,
+                    counted=Overlap.stacked(counts) if counts else None,
                 )
             yield metric, metric.compute(stacked)

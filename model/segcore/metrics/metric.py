@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcore.metrics.lines import centreline
-from segcore.metrics.overlap import Mask
+from segcore.metrics.overlap import Mask, Overlap
 from segcore.metrics.saliency import Reading, Saliency
 from segcore.metrics.surface import SurfaceDistances, surface_distances, without_surface
 
@@ -42,6 +42,15 @@ class Pair:
     truth; None where it does not say."""
     own_size: tuple[int, int] | None = None
     """Height and width of the image that the masks are of; None where it is not known."""
+    counted: Overlap | None = None
+    """Pixels of both masks, where a GPU has counted them."""
+
+    @cached_property
+    def overlap(self) -> Overlap:
+        """Pixels of both masks, counted once."""
+        if self.counted is not None:
+            return self.counted
+        return Overlap.of(self.prediction, self.truth)
 
     @cached_property
     def surface(self) -> SurfaceDistances | None:
@@ -111,7 +120,8 @@ class Metric:
     unit: str
     """`fraction` (0 to 1), `px`, `mm`, or any other."""
     compute: Callable[[Pair], Value]
-    """The value of a pair. NaN where it is not defined: the image, or case, is not counted."""
+    """The value of a pair. NaN where it is not defined: the image, or case, is not counted.
+    Threads call it at the same time."""
     classes: Classes = "each"
     """`each`: every foreground class, and `pooled`: all foreground as one mask. `pooled`: that one
     alone. `stacked`: the foreground classes side by side as one mask of three dimensions."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segcore.metrics.metric import Metric, Pair, distance, distance_own
-from segcore.metrics.overlap import Mask, dice, iou
+from segcore.metrics.overlap import Mask
 from segcore.metrics.published import background_10mm, stack3d
 from segcore.metrics.surface import SurfaceDistances, diagonal_mm, surface_dice
 from segcore.metrics.uncertainty import error_auroc, errors_found
@@ -21,11 +21,11 @@ pixels: little on large masks and much on small ones."""
 
 
 def _dice(pair: Pair) -> float:
-    return dice(pair.prediction, pair.truth)
+    return pair.overlap.dice()
 
 
 def _iou(pair: Pair) -> float:
-    return iou(pair.prediction, pair.truth)
+    return pair.overlap.iou()
 
 
 def _surface_dice(pair: Pair) -> float:

@@ -30,7 +30,7 @@ from segcore.data.pixels import resized_labels
 from segcore.data.volumes.labels import read_labels
 from segcore.data.volumes.nifti import SUFFIXES as VOLUMES
 from segcore.data.volumes.nifti import Volume, stem_of
-from segcore.training.scoring import PredictedSample, Target
+from segcore.training.predicting import PredictedSample, Target
 
 Code = GreyMask | ColourMask
 LAYOUT = (

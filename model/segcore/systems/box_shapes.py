@@ -79,6 +79,8 @@ class BoxEllipseConfig(BoxShapeConfig):
 class BoxShape(System):
     """A shape in each box."""
 
+    repeats = True
+
     def __init__(self, config: BoxShapeConfig, classes: ClassSpec) -> None:
         super().__init__()
         self._config, self._exclusive = config, classes.exclusive

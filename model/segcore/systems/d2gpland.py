@@ -109,6 +109,8 @@ class D2gplandConfig(SystemConfig):
 class D2gpland(System):
     """SAM is what a method decides about; the image's encoder is trained by every method."""
 
+    repeats = True
+
     def __init__(self, config: D2gplandConfig, classes: ClassSpec) -> None:
         super().__init__()
         self._config = config

@@ -85,6 +85,8 @@ class HieraUnetConfig(SystemConfig):
 class HieraUnet(System):
     """Pretrained trunk; everything after it is head."""
 
+    repeats = True
+
     def __init__(self, config: HieraUnetConfig, classes: ClassSpec) -> None:
         super().__init__()
         self._config = config

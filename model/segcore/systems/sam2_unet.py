@@ -83,6 +83,8 @@ class Sam2UnetConfig(SystemConfig):
 class Sam2Unet(System):
     """Pretrained trunk; adapters and everything after the trunk are head."""
 
+    repeats = True
+
     def __init__(self, config: Sam2UnetConfig, classes: ClassSpec) -> None:
         super().__init__()
         self._config = config

@@ -137,6 +137,8 @@ def _widths(architecture: Architecture, width: int) -> dict[str, Any]:
 class Smp(System):
     """The encoder is what a method decides about, random or not; decoder and head are trained."""
 
+    repeats = True
+
     def __init__(self, config: SmpConfig, classes: ClassSpec) -> None:
         super().__init__()
         self._config = config

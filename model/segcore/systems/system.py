@@ -52,6 +52,10 @@ class Published:
 class System(nn.Module, ABC):
     """A whole network, made of parts."""
 
+    repeats: ClassVar[bool] = False
+    """Whether `forward` and `loss` launch the same kernels for every batch of one form: the host
+    reads nothing of the device, and `progress` changes nothing. A GPU may then replay them."""
+
     @abstractmethod
     def forward(self, batch: Batch, size: Size, progress: Progress = FINISHED) -> Prediction:
         """Predict logits (B, K, *size).

@@ -1,8 +1,5 @@
 """Fewer casts on a GPU that computes in bfloat16: what autocast would cast again and again."""
 
-from collections.abc import Callable
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,9 +25,9 @@ def spare_casts(network: nn.Module, device: torch.device, precision: Precision) 
         for encoder in system.pretrained().values():
             hold_frozen(encoder)
     for module in network.modules():
-        norm = _NORMS.get(type(module))
-        if norm is not None:
-            module.forward = partial(_in_dtype_of_input, norm, module)
+        if type(module) in _NORMS:
+            # Of a class, not a function put on each: torch.compile then makes one kernel for all.
+            module.__class__ = _NORMS[type(module)]
 
 
 def hold_frozen(encoder: nn.Module) -> None:
@@ -47,28 +44,31 @@ def hold_frozen(encoder: nn.Module) -> None:
                     module.register_parameter(name, nn.Parameter(held, requires_grad=False))
 
 
-def _layer_norm(module: nn.LayerNorm, x: Tensor) -> Tensor:
-    weight, bias = _like(module.weight, x), _like(module.bias, x)
-    return F.layer_norm(x, module.normalized_shape, weight, bias, module.eps)
+class _LayerNorm(nn.LayerNorm):
+    """Answers in the dtype that it is asked in. On a GPU autocast casts what goes into a norm to
+    float32, and so hands on twice the bytes; its kernels sum in float32 whatever they are given. A
+    CPU's autocast leaves norms alone too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            weight, bias = _like(self.weight, x), _like(self.bias, x)
+            return F.layer_norm(x, self.normalized_shape, weight, bias, self.eps)
 
 
-def _group_norm(module: nn.GroupNorm, x: Tensor) -> Tensor:
-    weight, bias = _like(module.weight, x), _like(module.bias, x)
-    return F.group_norm(x, module.num_groups, weight, bias, module.eps)
+class _GroupNorm(nn.GroupNorm):
+    """As `_LayerNorm`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            weight, bias = _like(self.weight, x), _like(self.bias, x)
+            return F.group_norm(x, self.num_groups, weight, bias, self.eps)
 
 
 def _like(parameter: Tensor | None, x: Tensor) -> Tensor | None:
     return None if parameter is None else parameter.to(x.dtype)
 
 
-_NORMS: dict[type[nn.Module], Callable[..., Tensor]] = {
-    nn.LayerNorm: _layer_norm,
-    nn.GroupNorm: _group_norm,
+_NORMS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.LayerNorm: _LayerNorm,
+    nn.GroupNorm: _GroupNorm,
 }
-
-
-def _in_dtype_of_input(norm: Callable[..., Tensor], module: nn.Module, x: Tensor) -> Tensor:
-    """On a GPU autocast casts what goes into a norm to float32, and so hands on twice the bytes.
-    Its kernels sum in float32 whatever they are given; a CPU's autocast leaves norms alone too."""
-    with torch.autocast(x.device.type, enabled=False):
-        return norm(module, x)

@@ -39,10 +39,16 @@ class Checkpoint:
     last: Mapping[str, Any]
     """Tensors, optimizer, counters and random state of the last epoch."""
 
-    def save(self, folder: Path) -> None:
-        """Write the three files into an existing folder."""
+    def save(self, folder: Path, *, best: bool = True) -> None:
+        """Write the files into an existing folder.
+
+        Args:
+            folder: where.
+            best: whether the best epoch's tensors are among them; False where they lie already.
+        """
         (folder / CONFIG).write_text(json.dumps(self.description, indent=2) + "\n")
-        save_file(dict(self.best), folder / BEST)
+        if best:
+            save_file(dict(self.best), folder / BEST)
         with (folder / LAST).open("wb") as file:  # given a path, torch hides a full disk
             torch.save(dict(self.last), file)
 
@@ -84,7 +90,16 @@ def best_hash(folder: Path) -> str:
 
 def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Copies of the tensors that training changes, on the CPU, by name."""
-    return {n: x.detach().to("cpu", copy=True).contiguous() for n, x in _changing(model).items()}
+    return {n: x.detach().to("cpu", copy=True).contiguous() for n, x in changing(model).items()}
+
+
+def on_host(value: Any) -> Any:
+    """A copy of dicts, lists and tuples with all tensors in them, these on the CPU."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: on_host(inner) for key, inner in value.items()}
+    return type(value)(map(on_host, value)) if isinstance(value, list | tuple) else value
 
 
 def restore_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
@@ -93,7 +108,7 @@ def restore_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     Raises:
         CheckpointError: a name or shape does not fit (all are named).
     """
-    own = _changing(model)
+    own = changing(model)
     faults = [f"{n} is missing" for n in own.keys() - tensors.keys()]
     faults += [f"{n} is not a trained tensor of this model" for n in tensors.keys() - own.keys()]
     faults += [
@@ -108,7 +123,7 @@ def restore_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             tensor.copy_(tensors[name])
 
 
-def _changing(model: nn.Module) -> dict[str, Tensor]:
+def changing(model: nn.Module) -> dict[str, Tensor]:
     """Parameters that move, and the buffers that a forward pass may change (BatchNorm's)."""
     tensors = model.state_dict(keep_vars=True)
     return {n: x for n, x in tensors.items() if x.requires_grad or not isinstance(x, nn.Parameter)}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from segcore.batch import Size
 from segcore.metrics.metric import Direction, Scope
 from segcore.metrics.table import default_protocol
+from segcore.training.checkpoint import Checkpoint
 
 OWN_SIZE = "image"
 """The resolution of scores that compare each image's masks at its own size."""
@@ -151,8 +152,9 @@ class Evaluation:
     """Those since the last evaluation."""
     memory: Memory
     scores: tuple[Score, ...]
-    save: Callable[[Path], None]
-    """Write the checkpoint (best and last) into an empty folder."""
+    checkpoint: Callable[[], Checkpoint]
+    """Copies the state of the training, which goes on to change, to the host's memory. To be called
+    before the next evaluation is asked for."""
     facts: Facts
     final: bool = False
     is_best: bool = False
@@ -162,6 +164,10 @@ class Evaluation:
     """The value that the best epoch is chosen by; None in the final evaluation."""
     images: tuple[ImageScore, ...] = ()
     pictures: tuple[Picture, ...] = ()
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint (best and last) into an empty folder."""
+        self.checkpoint().save(folder)
 
     def score(
         self,

@@ -13,19 +13,26 @@ from torch import Tensor
 
 from segcore.batch import Batch, Progress
 from segcore.config import TrainConfig, to_json
-from segcore.data.loader import epoch_order, shares, training_batches
+from segcore.data.loader import (
+    epoch_order,
+    loading_threads,
+    on_device,
+    shares,
+    training_batches,
+)
 from segcore.metrics.aggregate import aggregate
 from segcore.metrics.table import METRICS
 from segcore.training import checkpoint
 from segcore.training.averaging import RunningMean
 from segcore.training.blocks import compile_blocks, recompute_blocks
 from segcore.training.casts import spare_casts
-from segcore.training.checkpoint import Checkpoint
+from segcore.training.checkpoint import on_host
 from segcore.training.costs import Stopwatch, forget_peak, memory
 from segcore.training.evaluation import better
 from segcore.training.events import Evaluation, Facts, Score, Seconds, Step
 from segcore.training.microbatch import microbatch_size
-from segcore.training.runtime import Runtime, autocast, be_deterministic, device_name
+from segcore.training.passes import passes
+from segcore.training.runtime import Runtime, choose_kernels, device_name
 from segcore.training.splits import ScoredSplits
 
 
@@ -38,8 +45,7 @@ class Training:
 
     def __init__(self, config: TrainConfig, runtime: Runtime) -> None:
         self.config, self.runtime = config, runtime
-        if config.deterministic:
-            be_deterministic()
+        choose_kernels(runtime.device, deterministic=config.deterministic)
         self.dataset, self.external = config.open_data()
         torch.manual_seed(config.seed)
         self.system = config.system.build(self.dataset.classes)
@@ -55,7 +61,9 @@ class Training:
         self.microbatch_size = microbatch_size(config, self.system, classes, runtime)
         forget_peak(runtime.device)
         self.updater = config.method.updater(self.system, config.optim)
+        self.updater.join(runtime)
         self.optimizer = self.updater.optimizer
+        self.passes = passes(self.system, self.updater, config, runtime)
         self.peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
         self.epoch = self.step = self.best_epoch = 0
         self.best_value = float("nan")
@@ -107,7 +115,7 @@ class Training:
             steps=tuple(steps),
             memory=memory(self.system, self.optimizer, self.runtime.device),
             scores=tuple(scores),
-            save=lambda folder: self._checkpoint().save(folder),
+            checkpoint=lambda: self._checkpoint(self._last()),
             facts=self.facts,
             is_best=is_best,
             selection=value,
@@ -129,9 +137,10 @@ class Training:
             prompts=config.boxes,
             remembers=self.system.remembers,
             for_gpu=self.runtime.device.type == "cuda",
+            threads=loading_threads(self.runtime.cpus),
         )
-        with closing(made):
-            yield from (self._step(epoch, batch, made) for batch in batches)
+        with closing(made), closing(on_device(made, self.runtime.device)) as there:
+            yield from (self._step(epoch, batch, there) for batch in batches)
 
     def _look_at_val(self) -> tuple[bool, Sequence[Score], float]:
         """Whether this epoch is the best one so far, its scores, and the value that decides."""
@@ -151,7 +160,7 @@ class Training:
 
         `scores` has test and external, at every size and by every protocol.
         """
-        last = self._checkpoint()
+        last = self._last() | {"tensors": checkpoint.trained_tensors(self.system)}
         checkpoint.restore_tensors(self.system, self.best_tensors)
         images, pictures = self.splits.val(draw=not self.runtime.test)
         scores: Sequence[Score] = ()
@@ -166,7 +175,7 @@ class Training:
             steps=(),
             memory=memory(self.system, self.optimizer, self.runtime.device),
             scores=tuple(scores),
-            save=last.save,
+            checkpoint=lambda: self._checkpoint(last),
             facts=self.facts,
             final=True,
             images=tuple(images),
@@ -179,13 +188,13 @@ class Training:
 
     def _step(self, epoch: int, batch: Sequence[int], made: Iterator[Batch]) -> Step:
         """One optimizer step over a global batch, whose microbatches come next from `made`."""
-        watch, reduced_before = Stopwatch(self.runtime.device), self.runtime.reduced_bytes
+        watch, sent_before = Stopwatch(self.runtime.device), self.runtime.sent_bytes
         lr_ratio = self.config.schedule.lr_ratio(self.step, self.total_steps)
         for group, peak in zip(self.optimizer.param_groups, self.peak_lrs, strict=True):
             group["lr"] = peak * lr_ratio
-        self.optimizer.zero_grad(set_to_none=True)
+        self.passes.clear()
         loss = self._accumulate(batch, made, watch)
-        norm = self.updater.reduce_and_clip(loss, self.runtime, self.config.optim.clip_norm)
+        norm = self.updater.reduce_and_clip(loss, self.config.optim.clip_norm)
         watch.split("backward")
         self.updater.refresh()
         watch.split("refresh")
@@ -212,7 +221,7 @@ class Training:
             lr=self.config.optim.lr * lr_ratio,
             gradient_norm=norm_value,
             images=len(batch),
-            reduced_bytes=self.runtime.reduced_bytes - reduced_before,
+            reduced_bytes=self.runtime.sent_bytes - sent_before,
             seconds=Seconds(**watch.seconds()),
         )
 
@@ -222,21 +231,15 @@ class Training:
         Each microbatch counts by its samples, so that any division of a batch over microbatches
         and workers gives the same gradient.
         """
-        config, runtime = self.config, self.runtime
+        runtime = self.runtime
         self.system.train()
         total = torch.zeros((), device=runtime.device)
-        size, progress = config.system.input_size, self._progress()
-        for indices in self._share(batch):
-            samples = next(made).to(runtime.device)
+        for indices in (share := self._share(batch)):
+            samples = next(made)
             watch.split("data")
-            with autocast(runtime.device, config.precision):
-                prediction = self.system(samples, size, progress)
-                loss = self.system.loss(prediction, samples, progress)
-            loss = (loss + config.method.extra_loss(self.system)) * (len(indices) / len(batch))
-            watch.split("forward")
-            loss.backward()
-            total += loss.detach()
-            watch.split("backward")
+            if indices is share[-1]:
+                self.updater.before_last_backward()
+            total += self.passes.run(samples, self._progress(), len(indices) / len(batch), watch)
         return total
 
     def _progress(self) -> Progress:
@@ -244,8 +247,7 @@ class Training:
 
     def _selection(self, scores: Sequence[Score]) -> float:
         """The value on val that the best epoch is chosen by."""
-        metric, class_name, protocol = self.config.evaluation.select_on
-        wanted = (metric, class_name, protocol)
+        wanted = self.config.evaluation.select_on
         found = (s.value for s in scores if (s.metric, s.class_name, s.protocol) == wanted)
         return float(next(found))
 
@@ -266,24 +268,22 @@ class Training:
             "depth_range": self.config.data.depth_values,
         }
 
-    def _checkpoint(self) -> Checkpoint:
-        last = {
-            "tensors": checkpoint.trained_tensors(self.system),
+    def _last(self) -> dict[str, Any]:
+        device = self.runtime.device
+        return {
+            "tensors": checkpoint.changing(self.system),
             "optimizer": self.optimizer.state_dict(),
             "epoch": self.epoch,
             "step": self.step,
             "best_epoch": self.best_epoch,
             "best_value": self.best_value,
             "rng": torch.get_rng_state(),
-            "device_rng": self._device_rng(),
-            "mean": None if self.mean is None else [x.cpu() for x in self.mean.tensors],
+            "device_rng": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+            "mean": None if self.mean is None else self.mean.tensors,
         }
-        return Checkpoint(self._description(), self.best_tensors, last)
 
-    def _device_rng(self) -> Tensor | None:
-        """State of the GPU's own random generator; None where there is no GPU."""
-        device = self.runtime.device
-        return torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    def _checkpoint(self, last: dict[str, Any]) -> checkpoint.Checkpoint:
+        return checkpoint.Checkpoint(self._description(), self.best_tensors, on_host(last))
 
     def _restore(self, folder: Path) -> None:
         found = checkpoint.load(folder, self._description())

@@ -23,10 +23,11 @@ from segcore.systems import SYSTEMS
 from segcore.training.ensemble import Network
 from segcore.training.evaluation import Resolution, size_of
 from segcore.training.events import OWN_SIZE, ImageScore
+from segcore.training.predicting import Target
 from segcore.training.restore import Restored
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
-from segcore.training.scoring import Target, evaluate
+from segcore.training.scoring import evaluate
 from segcore.training.tta import TtaConfig
 
 

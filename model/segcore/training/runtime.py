@@ -1,13 +1,15 @@
 """Where a training runs: its device, its peers, and where it goes on from."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import torch
-from torch import Tensor
+import torch.distributed
+
+from srft_galore import AllReduce, Broadcast
 
 T = TypeVar("T")
 Precision = Literal["float32", "bfloat16"]
@@ -16,7 +18,8 @@ Precision = Literal["float32", "bfloat16"]
 
 @dataclass
 class Runtime:
-    """One process on one machine. A distributed runtime overrides `reduce` and `gather`."""
+    """One worker. Where there are several, whoever started them has set up torch.distributed's
+    default process group, by which they communicate."""
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     rank: int = 0
@@ -26,22 +29,37 @@ class Runtime:
     test: bool = True
     """Whether the best checkpoint is tested once, at the end."""
 
+    cpus: int = 1
+    """CPUs that it may keep busy."""
     beat: Callable[[], None] = lambda: None
     """Called after each step and each predicted batch: a sign of life."""
-    reduced_bytes: int = 0
-    """Counted by `reduce`."""
+    all_reduce: AllReduce = field(default_factory=AllReduce)
+    """Sums tensors over the workers, in place."""
+    broadcast: Broadcast = field(default_factory=Broadcast)
+    """Overwrites tensors with those of one worker."""
 
-    def reduce(self, gradients: Iterable[Tensor]) -> None:
-        """Sum gradients over the workers, in place."""
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes of the tensors that this worker has handed over so far, or been given."""
+        return self.all_reduce.nbytes + self.broadcast.nbytes
 
     def gather(self, items: Sequence[T]) -> list[T]:
         """The items of all workers, in rank order, on every worker."""
-        return list(items)
+        if self.world == 1:
+            return list(items)
+        parts: list[list[T]] = [[] for _ in range(self.world)]
+        torch.distributed.all_gather_object(parts, list(items))
+        return [item for part in parts for item in part]
 
 
 def local_runtime(*, restore_from: Path | None = None, test: bool = True) -> Runtime:
     """The best single device of this machine."""
-    return Runtime(device=choose_device(None), restore_from=restore_from, test=test)
+    return Runtime(
+        device=choose_device(None),
+        restore_from=restore_from,
+        test=test,
+        cpus=torch.get_num_threads(),
+    )
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -51,11 +69,13 @@ def choose_device(name: str | None) -> torch.device:
         ValueError: no such kind of device, or none on this machine.
     """
     if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     if name not in here and not (name == "cuda" and len(here) > 1):
         raise ValueError(f"no device {name!r} on this machine: choose {' or '.join(here)}")
-    return torch.device(name)
+    return (
+        torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else torch.device(name)
+    )
 
 
 def limit_memory(device: torch.device, share: float) -> None:
@@ -70,11 +90,16 @@ def limit_memory(device: torch.device, share: float) -> None:
         torch.cuda.set_per_process_memory_fraction(share, device)
 
 
-def be_deterministic() -> None:
-    """Let torch take deterministic algorithms alone, from here on in this process."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS refuses
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False  # it may choose another algorithm each time
+def choose_kernels(device: torch.device, *, deterministic: bool) -> None:
+    """Let torch take deterministic algorithms alone, or else, on a GPU, let cuDNN try which of its
+    convolutions are the fastest for each shape: a training has few shapes. From here on in this
+    process."""
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS refuses
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False  # it may choose another algorithm each time
+    elif device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:

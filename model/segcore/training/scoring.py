@@ -5,58 +5,32 @@ Shape suffixes: B batch, K classes, H W image size.
 
 import io
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from segcore.batch import Batch, Size
-from segcore.data.dataset import Dataset, Sample, Split
-from segcore.data.loader import cases_of, collate, evaluation_batches
+from segcore.batch import Size
+from segcore.data.dataset import Sample
+from segcore.data.loader import ahead, cases_of
 from segcore.data.prompts import PromptConfig
 from segcore.metrics.images import Scored, score
-from segcore.metrics.metric import Metric, Needs, Scope
+from segcore.metrics.metric import Scope
 from segcore.training.ensemble import Network
-from segcore.training.events import OWN_SIZE, ImageScore, Picture, resolution_of
-from segcore.training.inference import Masks, by_size, infer, masks
+from segcore.training.events import ImageScore, Picture
+from segcore.training.predicting import PredictedSample, Target, predict
 from segcore.training.runtime import Precision, Runtime
 from segcore.training.tta import TtaConfig
 
 PICTURES = 4
 """Samples of a split that are kept as pictures."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is scored: a split of a data set, at one resolution, by some metrics."""
-
-    dataset: Dataset
-    split: Split
-    name: str
-    """Of the split in the results: `external` for another data set's test split."""
-    size: Size | None
-    """Of the masks that are compared; None: each image's own."""
-    metrics: Sequence[Metric]
-
-    @property
-    def resolution(self) -> str:
-        """As it stands in the tables."""
-        return OWN_SIZE if self.size is None else resolution_of(self.size)
-
-    @property
-    def needs(self) -> frozenset[Needs]:
-        """What the metrics look at."""
-        return frozenset(metric.needs for metric in self.metrics)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class PredictedSample(Masks):
-    """What a system says of one sample; `maps` are those of samples that are drawn."""
-
-    sample: Sample
-    """At the target's size."""
+THREADS = 8
+"""The most that score masks at a time. Of its time a score holds Python's lock for an eighth or
+less (3 to 15 % of that at 1024 pixels): more threads would wait for one another."""
+WAITING = 4
+"""Images and cases for each of those threads, at work or waiting, at most."""
 
 
 def evaluate(
@@ -99,87 +73,6 @@ def evaluate(
     return images, draw_pictures(kept, target, runtime) if draw else []
 
 
-def predict(
-    system: Network,
-    target: Target,
-    runtime: Runtime,
-    *,
-    input_size: Size,
-    batch_size: int,
-    precision: Precision = "float32",
-    prompts: PromptConfig | None = None,
-    tta: TtaConfig | None = None,
-    drawn: Collection[str] = (),
-) -> Iterator[PredictedSample]:
-    """This worker's samples of a target with what the system says about each, batch by batch.
-
-    Args:
-        system: what predicts.
-        target: what is predicted.
-        runtime: device and share of this worker.
-        input_size: of the images that the system sees.
-        batch_size: samples at once.
-        precision: of the forward pass.
-        prompts: boxes that the system is told.
-        tta: how often it sees each image; None: once.
-        drawn: samples whose maps are kept.
-    """
-    system.eval()
-    batches = evaluation_batches(
-        target.dataset,
-        target.split,
-        input_size,
-        batch_size,
-        rank=runtime.rank,
-        world=runtime.world,
-        prompts=prompts,
-        remembers=system.remembers,
-        for_gpu=runtime.device.type == "cuda",
-    )
-    for seen, batch in batches:
-        samples = seen
-        if target.size != input_size:
-            samples = [target.dataset.load(target.split, s.sample_id, target.size) for s in seen]
-        sizes = by_size(sample.labels_HW.shape for sample in samples)
-        predicted: dict[int, Masks] = {}
-        for size, places in sizes.items():
-            part = batch if len(sizes) == 1 else batch.take(places)
-            prediction = infer(
-                system,
-                _read_at(target, part, input_size),
-                size,
-                input_size=input_size,
-                classes=target.dataset.classes,
-                tta=tta or TtaConfig(),
-                device=runtime.device,
-                precision=precision,
-            )
-            found = masks(prediction, target.dataset.classes, also=target.needs)
-            predicted |= dict(zip(places, found, strict=True))
-        runtime.beat()
-        for i, sample in enumerate(samples):
-            said = predicted[i]
-            yield PredictedSample(
-                said.labels_HW,
-                said.probabilities_KHW,
-                said.maps if sample.sample_id in drawn else {},
-                said.uncertainty_HW,
-                sample=sample,
-            )
-
-
-def _read_at(target: Target, batch: Batch, size: Size) -> Callable[[Size], Batch]:
-    """The samples of a batch, of this size, read at any other; the boxes stay where they are."""
-
-    def batch_at(wanted: Size) -> Batch:
-        if wanted == size:
-            return batch
-        read = [target.dataset.load(target.split, i, wanted) for i in batch.sample_ids]
-        return replace(collate(read, target.dataset.classes), prompts=batch.prompts)
-
-    return batch_at
-
-
 def score_predictions(
     predictions: Iterable[PredictedSample], target: Target, runtime: Runtime
 ) -> list[ImageScore]:
@@ -188,23 +81,43 @@ def score_predictions(
     Args:
         predictions: what `predict` gives; each is let go once it, or its case, is scored.
         target: of the predictions.
-        runtime: gathers from all workers.
+        runtime: its threads score while the next masks are predicted; gathers from all workers.
     """
-    of_cases = any(m.scope == "case" for m in target.metrics)
-    scores: list[ImageScore] = []
-    for _, members in itertools.groupby(predictions, key=lambda p: p.sample.case_id):
-        slices = []
-        for predicted in members:
-            scores += _image_scores(predicted, target)
-            if of_cases:
-                slices.append(predicted)
-        if of_cases:
-            scores += _case_scores(slices, target)
+    threads = scoring_threads(runtime)
+    found = ahead(_jobs(predictions, target), threads, WAITING * threads)
+    scores = [s for of_one in found for s in of_one]
     place = {sample_id: i for i, sample_id in enumerate(target.dataset.ids(target.split))}
-    if of_cases:
+    if _of_cases(target):
         for case, samples in cases_of(target.dataset, target.split).items():
             place.setdefault(case, place[samples[-1]])
     return sorted(runtime.gather(scores), key=lambda s: place[s.sample_id])
+
+
+def scoring_threads(runtime: Runtime) -> int:
+    """Threads that score masks beside the one that predicts; 0: that one scores them, each before
+    it predicts the next, as a worker does that computes on its only CPU."""
+    if runtime.device.type == "cpu" and runtime.cpus == 1:
+        return 0
+    return min(runtime.cpus, THREADS)
+
+
+def _jobs(
+    predictions: Iterable[PredictedSample], target: Target
+) -> Iterator[Callable[[], list[ImageScore]]]:
+    """What scores each image, and each case once all of it is predicted."""
+    of_cases = _of_cases(target)
+    for _, members in itertools.groupby(predictions, key=lambda p: p.sample.case_id):
+        slices = []
+        for predicted in members:
+            yield partial(_image_scores, predicted, target)
+            if of_cases:
+                slices.append(predicted)
+        if of_cases:
+            yield partial(_case_scores, slices, target)
+
+
+def _of_cases(target: Target) -> bool:
+    return any(m.scope == "case" for m in target.metrics)
 
 
 def _image_scores(predicted: PredictedSample, target: Target) -> list[ImageScore]:
@@ -218,6 +131,7 @@ def _image_scores(predicted: PredictedSample, target: Target) -> list[ImageScore
         spacing,
         predicted.uncertainty_HW,
         sample.own_size,
+        predicted.overlaps,
     )
     return _rows(scored, sample, sample.sample_id, target, "image")
 

@@ -7,8 +7,9 @@ from segcore.config import TrainConfig
 from segcore.data.dataset import Dataset
 from segcore.systems.system import System
 from segcore.training.events import ImageScore, Picture
+from segcore.training.predicting import Target
 from segcore.training.runtime import Runtime
-from segcore.training.scoring import Target, evaluate
+from segcore.training.scoring import evaluate
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,12 @@ class Attachment:
             if self._attached.get(parameter) is self:
                 del self._attached[parameter]
 
+    def kept(self, parameter: Tensor) -> list[Tensor]:
+        """What is kept of a gradient that was freed, as `GaLoreAdamW.reduce` sums it; nothing of
+        the gradient of a parameter that is not attached."""
+        freed = parameter in self._attached and parameter in self._strategy
+        return self._strategy.kept(self._entry(parameter)) if freed else []
+
     def mark(self, entry: Entry) -> None:
         """Show the scaler, where there is one, whether what is kept of a gradient overflowed.
 

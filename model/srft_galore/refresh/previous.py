@@ -123,33 +123,29 @@ class RefreshFromPrevious(RefreshStrategy):
         pending = self._pending[entry.parameter]
         return [t for t in (pending.projected, pending.sketch) if t is not None]
 
-    def share_bases(
-        self,
-        entries: Sequence[Entry],
-        all_reduce: Callable[[list[Tensor]], None],
-        *,
-        rank: int,
-        world: int,
-    ) -> None:
-        """Compute each next basis on one rank and give it to all, so that they hold the same bits.
+    def next_bases(self, entries: Sequence[Entry], rank: int, world: int) -> list[Tensor]:
+        """Compute each next basis on one rank, for all to have the same bits of it.
 
         Args:
             entries: Parameters, their sketches summed over the ranks.
-            all_reduce: Sums over all ranks in place.
             rank: Of this process.
             world: Number of processes.
+
+        Returns:
+            All bases. The ranks take turns: this one has computed every `world`th, from its own
+            number on, and the others are to be overwritten with what their ranks have.
         """
         self.of_this_rank_alone = False
         usable = self._usable(entries)
         self._compute(usable[rank::world])
-        shares = []
+        bases = []
         for entry in usable:
             pending = self._pending[entry.parameter]
             pending.sketch = None
-            if pending.next_basis is None:  # another rank computes it: zeros add nothing
-                pending.next_basis = torch.zeros_like(entry.state["basis"])
-            shares.append(pending.next_basis)
-        all_reduce(shares)
+            if pending.next_basis is None:
+                pending.next_basis = torch.empty_like(entry.state["basis"])
+            bases.append(pending.next_basis)
+        return bases
 
     def _usable(self, entries: Sequence[Entry]) -> list[Entry]:
         """The entries whose sketch gives a basis; the other sketches are dropped."""

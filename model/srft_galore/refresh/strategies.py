@@ -110,24 +110,37 @@ class Strategies:
     def sum_over_ranks(
         self,
         entries: Sequence[Entry],
-        all_reduce: Callable[[list[Tensor]], None],
+        all_reduce: Callable[[list[Tensor]], object],
+        broadcast: Callable[[list[Tensor], int], object],
         *,
         rank: int,
         world: int,
-    ) -> None:
+    ) -> int:
         """Sum what is kept of each gradient over the ranks and share the next bases.
 
         Args:
             entries: The same parameters on all ranks.
             all_reduce: Sums over all ranks in place.
+            broadcast: Overwrites tensors with those of a rank.
             rank: Of this process.
             world: Number of processes.
+
+        Returns:
+            Bytes that were handed over; alone a rank hands over nothing.
         """
         released = [e for e in entries if e.refresh_from == "previous"]
         plain = [e.parameter.grad for e in entries if e.refresh_from == "current"]
         kept = [tensor for entry in released for tensor in self.previous.kept(entry)]
-        all_reduce([*kept, *(gradient for gradient in plain if gradient is not None)])
+        kept += [gradient for gradient in plain if gradient is not None]
+        if kept and world > 1:
+            all_reduce(kept)
         for entry in released:
             if entry.parameter in self.attached:
                 self.attached[entry.parameter].mark(entry)
-        self.previous.share_bases(released, all_reduce, rank=rank, world=world)
+        bases = self.previous.next_bases(released, rank, world)
+        if world == 1:
+            return 0
+        for source in range(world):
+            if share := bases[source::world]:
+                broadcast(share, source)
+        return sum(tensor.nbytes for tensor in (*kept, *bases))

@@ -74,7 +74,12 @@ def resource_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N|MIN:MAX",
         help="per trial; MIN:MAX: as many as there is room for, as nodes come and go (default: 1)",
     )
-    parser.add_argument("--cpus-per-worker", type=float, default=1, help="(default: %(default)s)")
+    parser.add_argument(
+        "--cpus-per-worker",
+        type=float,
+        default=1,
+        help="threads of torch, of loading and of scoring (default: %(default)s)",
+    )
     parser.add_argument("--gpus-per-worker", type=float, default=0, help="(default: %(default)s)")
     parser.add_argument("--concurrent", type=int, help="most trials at a time; default: what fits")
     parser.add_argument(

@@ -217,6 +217,7 @@ def _cost(study: "Study", sizes: Mapping[str, "Size"], past: "Measured | None") 
         yield f"disk: at most {_bytes(most)} of checkpoint for each of {count} trials"
         least = max(o.least_memory for o in one)
         yield f"memory: {_bytes(least)} for weights and gradients; activations, optimizer on top"
+        yield from _sent(sizes)
     if past is None:
         yield "time, memory in all: not known until a trial has run: its tables will tell"
         return
@@ -226,6 +227,17 @@ def _cost(study: "Study", sizes: Mapping[str, "Size"], past: "Measured | None") 
         f"time: {past.left} trials left, {duration(past.seconds)} one after another, by the "
         f"pace of {past.trials} trials that ran; less where several run at a time"
     )
+
+
+def _sent(sizes: Mapping[str, "Size"]) -> Iterator[str]:
+    """What several workers of a trial exchange."""
+    for projections, what in ((False, "gradients"), (True, "projected gradients and new bases")):
+        sent = {arm: o.sent for arm, o in sizes.items() if o.sends_projections == projections}
+        if sent:
+            least, most = (_bytes(of(sent.values())) for of in (min, max))
+            span = least if least == most else f"{least} to {most}"
+            arms = f" ({', '.join(sent)})" if len(sent) < len(sizes) else ""
+            yield f"with --workers 2 or more, each hands over {span} of {what} a step{arms}"
 
 
 def _price(name: str, storage: "Place", asked: "Money | None") -> "Money | None":
@@ -264,7 +276,9 @@ def _short(count: int) -> str:
 
 
 def _bytes(count: float) -> str:
-    return f"{count / 10**9:.1f} GB" if count >= 10**9 else f"{count / 10**6:.0f} MB"
+    if count >= 10**9:
+        return f"{count / 10**9:.1f} GB"
+    return f"{count / 10**6:.0f} MB" if count >= 10**7 else f"{count / 10**6:.2g} MB"
 
 
 def _words(changes: "Changes") -> str:

@@ -33,6 +33,11 @@ class Size:
     epochs: int
     steps: int
     """Optimizer steps in all."""
+    sent: float
+    """Bytes that each worker hands over to be summed at a step, where there are several: the mean
+    over many steps."""
+    sends_projections: bool
+    """Whether these are projections of gradients, and not the gradients."""
 
     @property
     def checkpoint(self) -> int:
@@ -70,6 +75,7 @@ def size(config: TrainConfig) -> Size:
     with torch.random.fork_rng(devices=[]):
         system = config.system.build(dataset.classes)
         config.method.adapt(system)
+    updater = config.method.updater(system, config.optim)
     parameters = list(system.parameters())
     epochs = config.schedule.epochs
     return Size(
@@ -77,6 +83,8 @@ def size(config: TrainConfig) -> Size:
         total=sum(p.numel() for p in parameters),
         epochs=epochs,
         steps=epochs * config.schedule.steps_per_epoch(len(dataset.ids("train"))),
+        sent=updater.bytes_to_sum(),
+        sends_projections=updater.sends_projections,
     )
 
 

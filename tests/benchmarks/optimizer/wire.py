@@ -1,18 +1,17 @@
-"""Bytes that two data-parallel ranks exchange, counted at the collective itself."""
+"""Bytes that two data-parallel ranks exchange, counted where they are handed over."""
 
 import os
 import socket
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed
-from torch import Tensor, nn
+from torch import nn
 from torch.multiprocessing.spawn import spawn
 
-from srft_galore import AllReduce, GaLoreAdamW
+from srft_galore import AllReduce, Broadcast, GaLoreAdamW
 
 from .optimizers import COMMON
 from .shapes import attention_shapes
@@ -31,20 +30,16 @@ def rank_main(rank: int, port: int, out: str, width: int, gap: int, shrink: int)
     group = {"params": params, "rank": width, "update_proj_gap": gap, "oversample": 8}
     options = {"start": "warm", "stagger": True, "refresh_from": "previous"}
     optimizer = GaLoreAdamW([{**group, **options}], **COMMON)
-    all_reduce, sent = AllReduce(), [0]
-
-    def counted(tensors: Sequence[Tensor]) -> None:
-        sent[-1] += sum(tensor.nbytes for tensor in tensors)
-        all_reduce(tensors)
-
+    all_reduce, broadcast, sent = AllReduce(), Broadcast(), list[int]()
     for _ in range(2 * gap):
         for p, G in zip(params, gradients, strict=True):
             p.grad = G.clone()
-        optimizer.reduce(counted, rank=rank, world=WORLD)
+        before = all_reduce.nbytes + broadcast.nbytes
+        optimizer.reduce(all_reduce, broadcast, rank=rank, world=WORLD)
         optimizer.step()
-        sent.append(0)
+        sent.append(all_reduce.nbytes + broadcast.nbytes - before)
     if rank == 0:
-        Path(out).write_text(" ".join(map(str, sent[:-1])))
+        Path(out).write_text(" ".join(map(str, sent)))
     torch.distributed.destroy_process_group()
 
 

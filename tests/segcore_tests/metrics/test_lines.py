@@ -24,8 +24,9 @@ from segcore.metrics.images import Scored, score
 from segcore.metrics.metric import Metric, Pair
 from segcore.metrics.table import OF_IMAGES, OF_LINES, OF_P2ILF
 from segcore.presets import nano
+from segcore.training.predicting import PredictedSample, Target
 from segcore.training.runtime import Runtime
-from segcore.training.scoring import PredictedSample, Target, score_predictions
+from segcore.training.scoring import score_predictions
 
 Mask = NDArray[np.bool_]
 EMPTY = np.zeros((60, 80), bool)

@@ -17,7 +17,7 @@ from segcore.metrics.surface import surface_distances
 from segcore.predict.label_noise.annotators import Amount, Redrawn, Shifted
 from segcore.predict.label_noise.perturb import displacement, moved, shifted
 from segcore.predict.label_noise.score import score_annotator
-from segcore.training.scoring import Target
+from segcore.training.predicting import Target
 
 SIDE = 192
 AMOUNTS = (0.5, 1.0, 2.0, 4.0, 8.0)

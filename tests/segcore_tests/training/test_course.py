@@ -14,7 +14,7 @@ from segcore.config import TrainConfig
 from segcore.methods.method import Method
 from segcore.train import train
 from segcore.training.averaging import RunningMean
-from segcore.training.checkpoint import trained_tensors
+from segcore.training.checkpoint import BEST, CONFIG, LAST, trained_tensors
 from segcore.training.evaluation import EvaluationConfig
 from segcore.training.loop import Training
 from segcore.training.runtime import Runtime
@@ -35,6 +35,26 @@ def averaged(config: TrainConfig, decay: float | None) -> TrainConfig:
 
 def losses(evaluations: Any) -> list[float]:
     return [s.loss for e in evaluations for s in e.steps]
+
+
+@pytest.mark.parametrize("method", ["full", "srft_galore"])
+def test_a_checkpoint_is_of_when_it_was_copied(
+    tiny: TrainConfig, tmp_path: Path, method: str
+) -> None:
+    """A training that goes on changes nothing of it, nor does its end."""
+    config = averaged(dataclasses.replace(tiny, method=Method.named(method)), 0.9)
+    training = train(config, Runtime())
+    for name in ("epoch", "final"):
+        evaluation = next(training)
+        at_once, later = tmp_path / f"{name}-at-once", tmp_path / f"{name}-later"
+        for folder in (at_once, later):
+            folder.mkdir()
+        evaluation.save(at_once)
+        copied = evaluation.checkpoint()
+        next(training, None)
+        copied.save(later)
+        for file in (BEST, CONFIG, LAST):
+            assert (at_once / file).read_bytes() == (later / file).read_bytes(), file
 
 
 @settings(deadline=None)  # the first call imports the metrics

@@ -85,7 +85,7 @@ def test_a_checkpoint_has_the_gpus_own_random_state(
     with fake_cuda() as cuda:
         monkeypatch.setattr("torch.cuda.get_rng_state", lambda device: state)
         monkeypatch.setattr("torch.cuda.set_rng_state", lambda state, device: given.append(state))
-        assert begun(config, cuda)._checkpoint().last["device_rng"] is state
+        assert begun(config, cuda)._last()["device_rng"] is state
         on_a_cpu.save(tmp_path)
         found = checkpoint.load(tmp_path, json.loads((tmp_path / checkpoint.CONFIG).read_text()))
         monkeypatch.setattr(checkpoint, "load", lambda *_: found)
@@ -107,11 +107,11 @@ def test_deterministic_asks_torch_for_it(monkeypatch: pytest.MonkeyPatch) -> Non
     assert asked == [True]
 
 
-@pytest.mark.parametrize("method_name", ["full", "lora"])
+@pytest.mark.parametrize("method_name", ["full", "lora", "adalora"])
 def test_the_host_waits_once_a_step(method_name: str) -> None:
     config = replace(
         one_step("dual_encoder", method_name),
-        schedule=Schedule(epochs=1, batch_size=4, microbatch_size=2),
+        schedule=Schedule(epochs=4, batch_size=4, microbatch_size=2),
     )
     with fake_cuda() as cuda:
         training = begun(config, cuda, images=12)
@@ -126,6 +126,24 @@ def test_the_host_waits_once_a_step(method_name: str) -> None:
     )
 
 
+@pytest.mark.slow
+def test_weft_waits_where_it_has_to_know_and_where_transformers_reads() -> None:
+    with fake_cuda() as cuda:
+        steps = begun(one_step("weft", "frozen"), cuda, images=4)._train_epoch(1)
+        next(steps)
+        with cuda.counting() as counts:
+            next(steps)
+    waits = {place.partition(":")[0]: 0 for place in counts.waits}
+    for place, count in counts.waits.items():
+        waits[place.partition(":")[0]] += count
+    assert waits == {
+        "systems/weft/experts.py": 4,  # which experts were chosen: once at each scale
+        "systems/weft/head.py": 3,  # inside transformers
+        "losses/query_matching.py": 1 + 2 * 6,  # classes of the batch; the matching, inside as well
+        "training/loop.py": 1,
+    }
+
+
 def test_a_batch_is_sent_in_bytes() -> None:
     config = one_step("hiera_unet", "full")
     with fake_cuda() as cuda:
@@ -136,6 +154,20 @@ def test_a_batch_is_sent_in_bytes() -> None:
             next(steps)
     images, side, classes = 2, config.system.image_size, len(training.dataset.classes.names)
     assert counts.copied_bytes - 8 <= images * side**2 * (3 + 1 + classes), "8: loss and norm"
+    assert counts.beside_bytes == counts.copied_bytes, "a batch waits for no kernel"
+
+
+def test_the_next_microbatch_goes_over_while_this_one_is_computed() -> None:
+    config = one_step("hiera_unet", "full")
+    with fake_cuda() as cuda:
+        training = begun(config, cuda, images=6)
+        sent: list[int] = []
+        steps = training._train_epoch(1)
+        for _ in range(3):
+            with cuda.counting() as counts:
+                next(steps)
+            sent.append(counts.beside_bytes)
+    assert sent == [2 * sent[1], sent[1], 0]  # the second with the first, none with the last
 
 
 @pytest.mark.parametrize("method_name", ["frozen", "dora", "srft_galore"])

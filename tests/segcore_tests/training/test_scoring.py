@@ -35,9 +35,10 @@ from segcore.train import train
 from segcore.training.evaluation import EvaluationConfig
 from segcore.training.events import Evaluation, ImageScore
 from segcore.training.loop import Training
+from segcore.training.predicting import Target, predict
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
-from segcore.training.scoring import PICTURES, Target, predict, score_predictions
+from segcore.training.scoring import PICTURES, score_predictions
 from segtune.execution.preflight import check_data_and_weights
 from segtune.execution.resources import Resources
 from segtune.study.overrides import SpecError, config_hash, non_default

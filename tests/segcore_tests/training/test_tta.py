@@ -28,10 +28,10 @@ from segcore.train import train
 from segcore.training.evaluation import EvaluationConfig
 from segcore.training.inference import infer
 from segcore.training.loop import Training
+from segcore.training.predicting import PredictedSample, Target, predict
 from segcore.training.restore import restore
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
-from segcore.training.scoring import PredictedSample, Target, predict
 from segcore.training.tta import Flip, TtaConfig, averaged, flipped, window_starts
 from segtune.execution.duplicate_arms import find_duplicate_arms
 from segtune.study.overrides import config_hash

@@ -18,8 +18,9 @@ from segcore.predict import Predictor
 from segcore.train import train
 from segcore.training.events import Evaluation
 from segcore.training.loop import Training
+from segcore.training.predicting import Target, predict
 from segcore.training.runtime import Runtime
-from segcore.training.scoring import Target, predict, score_predictions
+from segcore.training.scoring import score_predictions
 from segtune.study import catalog
 
 PLUGINS = Path(__file__).parents[2] / "support" / "studies" / "plugin_study.py"

@@ -52,11 +52,16 @@ def study(tiny: TrainConfig) -> Ablation:
 def test_a_training_is_counted_as_it_is_built(tiny: TrainConfig) -> None:
     before = torch.random.get_rng_state()
     frozen, full = (size(apply(tiny, {"method": m})) for m in ("frozen", "full"))
+    freed = {"method": "srft_galore", "method.refresh_from": "previous"}
+    projected = size(apply(tiny, freed))
     assert torch.equal(before, torch.random.get_rng_state())
     assert frozen.trainable < frozen.total == full.total == full.trainable
     assert (frozen.epochs, frozen.steps) == (2, 4), "6 images in batches of 4, twice"
     assert full.least_memory == 8 * full.total
     assert full.checkpoint == 16 * full.total
+    assert (full.sent, full.sends_projections) == (4 * full.total + 4, False), "the loss too"
+    assert projected.sends_projections
+    assert projected.sent < 2 * projected.trainable
 
 
 def write(storage: Path, trial_id: str, epochs: int, seconds: float, status: str) -> None:
@@ -119,6 +124,8 @@ def test_show_names_changes_counts_and_costs(
         "2 to 4 epochs, 4 to 8 steps a trial",
         "checkpoint for each of 6 trials",
         "not known until a trial has run",
+        "with --workers 2 or more, each hands over ",
+        " MB of gradients a step",
     ):
         assert told in shown
     assert sorted(p.name for p in Path.cwd().iterdir()) == ["mine.py"]

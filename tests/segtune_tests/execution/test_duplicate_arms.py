@@ -42,6 +42,15 @@ def test_depth_settings_without_a_depth_encoder_are_named(tiny: TrainConfig) -> 
     assert "differs from baseline in system.depth.source" in fault
 
 
+@pytest.mark.parametrize("workers", [Resources(workers=9), Resources(max_workers=9)])
+def test_more_workers_than_samples_of_a_batch_are_refused(
+    tiny: TrainConfig, workers: Resources
+) -> None:
+    ablation = study(apply(tiny, {"schedule.batch_size": 8}))
+    with pytest.raises(SpecError, match="batch_size = 8 leaves some of 9 workers without a sample"):
+        check_data_and_weights(ablation, workers)
+
+
 def test_a_default_spelled_out_is_the_default(tiny: TrainConfig) -> None:
     lora = apply(tiny, {"method": "lora", "method.rank": 4})
     ablation = study(lora, same={"method.alpha": 8}, other={"method.alpha": 16})

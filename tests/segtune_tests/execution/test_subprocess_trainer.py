@@ -1,23 +1,20 @@
 """A training in a process of its own: what becomes of it when things go wrong. No Ray here."""
 
-import errno
 import multiprocessing
 import os
-import resource
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 
 from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.presets import nano
-from segcore.train import train
 from segcore.training.events import Evaluation
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
@@ -47,7 +44,7 @@ def job(storage: Storage, scenes: Path, name: str = "a-s0", patience: float = 60
         schedule=Schedule(epochs=EPOCHS, batch_size=4, warmup_steps=1),
     )
     trial = Trial(name, "arm", 0, apply(config, {"method": "frozen"}), {}, "a")
-    return Job(PackedTrial.of(trial), "study", storage, find_origin(), patience, gpus=0)
+    return Job(PackedTrial.of(trial), "study", storage, find_origin(), patience, cpus=1, gpus=0)
 
 
 @pytest.fixture
@@ -74,6 +71,20 @@ def kill(process: TrainingProcess) -> None:
     os.kill(process.pid, signal.SIGKILL)
 
 
+def wait_for(checkpoint: Place) -> None:
+    """It is written while the training goes on, or waits to be asked for more."""
+    deadline = time.monotonic() + 100
+    while not (checkpoint / "config.json").is_file():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def epochs_of(storage: Storage, attempt: int) -> set[int]:
+    """Which epochs an attempt has trained."""
+    steps = tables.read_file(storage, "study", "steps", f"a-s0-a{attempt}.parquet")
+    return set(steps["epoch"].to_pylist())
+
+
 def losses(storage: Storage) -> dict[int, float]:
     return {r["step"]: r["loss"] for r in rows(storage, "steps")}
 
@@ -97,9 +108,12 @@ def test_a_killed_training_goes_on_from_its_checkpoint(
     started: TrainingProcess, storage: Place, undisturbed: dict[int, float]
 ) -> None:
     assert started.next()["epoch"] == 1
+    folder = trial_folder(storage, "study", "a-s0")
+    wait_for(folder / "epoch-1")
     kill(started)
     reports = drain(started)
-    assert [m["epoch"] for m in reports[:-1]] == [2, 3], "what was done is not done again"
+    assert [m["epoch"] for m in reports[:-1]] == [2, 3]
+    assert epochs_of(storage, attempt=2) == {2, 3}, "what was done is not done again"
     assert losses(storage) == undisturbed
     (trial,) = rows(storage, "trials")
     assert (trial["status"], trial["attempt"], trial["error"]) == ("finished", 2, None)
@@ -108,23 +122,26 @@ def test_a_killed_training_goes_on_from_its_checkpoint(
         (r["split"], r["sample_id"], r["class_name"], r["metric"], r["protocol"]) for r in images
     }
     assert len(keys) == len(images)
-    folder = trial_folder(storage, "study", "a-s0")
     (kept,) = folder.folders()
     assert kept.name == "epoch-3"
     used = {"best.safetensors", "config.json"}
     assert {file.name for file in kept.files()} == used, "nothing will go on from it"
 
 
-def test_a_frozen_training_is_killed_and_goes_on(
+def test_a_frozen_training_is_killed_and_what_was_not_written_is_trained_again(
     tmp_path: Path, scenes: Path, undisturbed: dict[int, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its own watchdog is a thread of it, and frozen too."""
+    """Its own watchdog is a thread of it, and frozen too. The epoch that it has told of is not told
+    of again."""
     frozen = TrainingProcess(job(tmp_path, scenes))
     died: list[str] = []
     try:
         assert frozen.next()["epoch"] == 1
         assert frozen.pid is not None
+        written = trial_folder(tmp_path, "study", "a-s0") / "epoch-1"
+        wait_for(written)
         os.kill(frozen.pid, signal.SIGSTOP)
+        written.remove()  # as if it had been killed before
         wait, patience = frozen._wait_for_report, frozen._job.patience
 
         def wait_shortly() -> None:
@@ -143,6 +160,7 @@ def test_a_frozen_training_is_killed_and_goes_on(
         frozen.end()
     assert died[0].startswith("frozen: no sign of life for 0.0 minutes")
     assert "not obeyed" not in died[0]
+    assert epochs_of(tmp_path, attempt=2) == {1, 2, 3}
     assert losses(tmp_path) == undisturbed
 
 
@@ -254,63 +272,6 @@ def test_out_of_memory_says_what_to_do(
     assert "smaller schedule.microbatch_size" in message
 
 
-def test_a_half_written_checkpoint_is_not_gone_on_from(tmp_path: Path) -> None:
-    folder = Place.of(tmp_path)
-    (folder / "epoch-2" / "last.pt").write(b"")
-    (folder / "epoch-1" / "last.pt").write(b"")
-    (folder / "epoch-1" / "config.json").write(b"")
-    assert checkpoints.newest(folder) == folder / "epoch-1"
-    assert checkpoints.newest(folder, to_go_on=True) == folder / "epoch-1"
-    checkpoints.end(folder)
-    assert checkpoints.newest(folder) == folder / "epoch-1"
-    assert checkpoints.newest(folder, to_go_on=True) is None
-    assert checkpoints.newest(folder / "nothing") is None
-
-
-def test_a_checkpoint_stays_until_the_next_is_whole(tmp_path: Path, scenes: Path) -> None:
-    def broken(folder: Path) -> None:
-        (folder / "last.pt").touch()
-        raise OSError(28, "No space left on device")
-
-    evaluations = list(train(job(tmp_path, scenes).trial.unpack().config, Runtime()))
-    folder = Place.of(tmp_path / "c")
-    checkpoints.keep(evaluations[0], folder)
-    with pytest.raises(OSError, match="No space left"):
-        checkpoints.keep(replace(evaluations[1], save=broken), folder)
-    assert checkpoints.newest(folder) == folder / "epoch-1"
-    checkpoints.keep(evaluations[1], folder)
-    assert [p.name for p in (tmp_path / "c").iterdir()] == ["epoch-2"]
-
-
-@contextmanager
-def small_files(size: int) -> Iterator[None]:
-    """No file may become larger: as on a full disk, a write ends in the middle."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_a_disk_that_takes_no_more_says_so_and_nothing_stays(tmp_path: Path, scenes: Path) -> None:
-    evaluation = next(iter(train(job(tmp_path, scenes).trial.unpack().config, Runtime())))
-    folder = tmp_path / "c"
-    with (
-        small_files(50_000),
-        pytest.raises(OSError, match=r"File too large: '.*/c/\.epoch-1\..*'") as caught,
-    ):
-        checkpoints.keep(evaluation, Place.of(folder))
-    assert "inline_container" not in worker.cause_of(caught.value)
-    assert list(folder.iterdir()) == []
-    table = Place.of(folder) / "table.parquet"
-    with small_files(1000), pytest.raises(OSError, match=rf"File too large: '{table}'"):
-        table.write(bytes(2000))
-    assert list(folder.iterdir()) == []
-    full = OSError(errno.ENOSPC, "No space left on device", str(table))
-    assert worker.cause_of(full).endswith("goes on from the last checkpoint")
-
-
 def test_where_a_trial_comes_from_is_in_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGTUNE_GIT_COMMIT", "abc123")
     monkeypatch.setenv("SEGTUNE_STUDY_COMMIT", "def456")
@@ -333,3 +294,17 @@ def test_what_a_scheduler_stopped_stays_stopped(tmp_path: Path, scenes: Path) ->
     (trial,) = rows(tmp_path, "trials")
     assert (trial["status"], trial["stopped_epoch"]) == ("pruned", 1)
     assert {r["epoch"] for r in rows(tmp_path, "steps")} == {1}
+
+
+@pytest.mark.parametrize(("cpus", "whole"), [(0.5, 1), (1, 1), (2.9, 2)])
+def test_a_worker_keeps_as_many_cpus_busy_as_ray_gave_it(
+    cpus: float, whole: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(
+        "segtune.execution.training.worker.work",
+        lambda job, runtime, *_: given.append(runtime.cpus),
+    )
+    monkeypatch.setattr(subprocess_trainer, "_die_with_parent", lambda: None)
+    subprocess_trainer._train(replace(job(tmp_path, tmp_path), cpus=cpus), Mock(), Mock())
+    assert given == [whole]

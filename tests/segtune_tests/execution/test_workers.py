@@ -19,7 +19,6 @@ from segcore.train import train
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
 from segtune import apply
-from segtune.execution.training.distributed import RayRuntime
 
 WORLD = 2
 SHAPES = ("filled_box", "box_ellipse")
@@ -67,7 +66,7 @@ def work(rank: int, folder: str) -> None:
     meeting = f"file://{folder}/meeting"
     torch.distributed.init_process_group("gloo", meeting, rank=rank, world_size=WORLD)
     for system in SYSTEMS:
-        found = trained(system, Path(folder), RayRuntime(rank=rank, world=WORLD))
+        found = trained(system, Path(folder), Runtime(rank=rank, world=WORLD))
         if rank == 0:
             torch.save(found, Path(folder) / f"{system}.pt")
     torch.distributed.destroy_process_group()

@@ -40,6 +40,8 @@ class Counts:
     """Transfers between host and device, by file and line."""
     copied_bytes: int = 0
     """Of the transfers."""
+    beside_bytes: int = 0
+    """Of those on a stream of their own, which wait for no kernel."""
     flops: Counter[str] = field(default_factory=Counter)
     """Of products, convolutions and attention, by operator and the dtype that is multiplied."""
     moved_bytes: Counter[str] = field(default_factory=Counter)
@@ -59,6 +61,8 @@ class Counting(TorchDispatchMode):
     def __init__(self, fake: FakeTensorMode) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.fake, self.counts = fake, Counts()
+        self.stream: object | None = None
+        """On which all is launched; None: that of the device."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -118,7 +122,9 @@ class Counting(TorchDispatchMode):
     def _transfer(self, args: Any, kwargs: Any, source: Tensor) -> None:
         place = place_of_ours()
         self.counts.copies[place] += 1
-        self.counts.copied_bytes += source.numel() * source.element_size()
+        sent = source.numel() * source.element_size()
+        self.counts.copied_bytes += sent
+        self.counts.beside_bytes += 0 if self.stream is None else sent
         asynchronous = kwargs.get("non_blocking") or any(a is True for a in args[2:])
         if not asynchronous:
             self.counts.waits[place] += 1

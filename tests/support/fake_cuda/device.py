@@ -40,6 +40,20 @@ class _Event:
         return True
 
 
+class _Stream:
+    """A CUDA stream: waiting for another one's event is its wait, not the host's."""
+
+    def __init__(self, device: Any = None) -> None:
+        pass
+
+    def record_event(self) -> _Event:
+        """Costs a launch that no table counts."""
+        return _Event()
+
+    def wait_event(self, event: _Event) -> None:
+        """Alike."""
+
+
 @dataclass
 class FakeCuda:
     """The device, while it is there."""
@@ -55,6 +69,15 @@ class FakeCuda:
             yield self.mode.counts
         finally:
             self.mode.counts = before
+
+    @contextmanager
+    def stream(self, stream: object) -> Iterator[None]:
+        """As `torch.cuda.stream`."""
+        before, self.mode.stream = self.mode.stream, stream
+        try:
+            yield
+        finally:
+            self.mode.stream = before
 
     def read(self, x: Tensor) -> Tensor:
         """The host waits for a tensor and reads it."""
@@ -81,7 +104,10 @@ def fake_cuda() -> Iterator[FakeCuda]:
         ("torch.cuda.is_current_stream_capturing", lambda: False),
         ("torch.cuda.synchronize", fake.wait),
         ("torch.cuda.Event", event),
-        ("torch.cuda.current_stream", lambda *a: None),
+        ("torch.cuda.current_stream", _Stream),
+        ("torch.cuda.Stream", _Stream),
+        ("torch.cuda.stream", fake.stream),
+        ("torch.Tensor.record_stream", lambda self, stream: None),
         ("torch.cuda.is_bf16_supported", lambda *a, **k: True),
         ("torch.cuda.get_device_name", lambda *a: "a GPU that is not there"),
         ("torch.cuda.max_memory_allocated", lambda *a: 0),

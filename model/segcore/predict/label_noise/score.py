@@ -8,8 +8,9 @@ from segcore.data.pixels import resized_labels
 from segcore.metrics.aggregate import aggregate
 from segcore.predict.label_noise.annotators import Annotator
 from segcore.training.events import Score
+from segcore.training.predicting import PredictedSample, Target
 from segcore.training.runtime import Runtime
-from segcore.training.scoring import PredictedSample, Target, score_predictions
+from segcore.training.scoring import score_predictions
 
 
 def score_annotator(annotator: Annotator, target: Target) -> tuple[Score, ...]:

@@ -98,6 +98,8 @@ class DualEncoder(System):
     """Two pretrained encoders; the fusion and the decoder are its head, and whatever the RGB
     encoder has begun at random."""
 
+    repeats = True
+
     def __init__(self, config: DualEncoderConfig, classes: ClassSpec) -> None:
         super().__init__()
         self._config = config

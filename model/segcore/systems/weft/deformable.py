@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from segcore.batch import Size
+from srft_galore.sending import moved
 
 
 class DeformableAttention(nn.Module):
@@ -58,8 +59,8 @@ class DeformableAttention(nn.Module):
         offset = self.offsets(x_BQC).view(*shape, 2)
         weight = self.weights(x_BQC).view(*shape[:3], -1).softmax(-1).view(shape)
         value_BLMV = self.value(seen_BLC).view(batch, seen_BLC.shape[1], self._heads, -1)
-        width_height_S12 = torch.tensor(
-            [[(width, height)] for height, width in sizes], device=x_BQC.device
+        width_height_S12 = moved(
+            torch.tensor([[(width, height)] for height, width in sizes]), x_BQC.device
         )
         where = where_Q2[None, :, None, None, None] + offset / width_height_S12
         # Half precision would move the points, and grid_sample wants values of theirs.

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from segcore.registry import STRICT
 from segcore.systems.norms import Norm, norm_of
 from segcore.systems.weft.wavelet import WaveletConv
+from srft_galore.sending import moved
 
 PIECES = 4
 """Of an expert's input, each seen together with what came of the one before."""
@@ -125,12 +126,15 @@ class Bank(nn.Module):
     def forward(self, x_BChw: Tensor) -> tuple[Tensor, Choice]:
         """Same shape, and who was chosen."""
         weight_BE = self.weigh(x_BChw)
+        if self._config.compute == "all":
+            chosen_BE = torch.ones(weight_BE.shape, dtype=torch.bool)
+        else:
+            chosen_BE = (weight_BE > 0).cpu()  # of all experts at once: a GPU is waited for
         out_BChw = x_BChw
         strengths = []
-        for expert, weight_B in zip(self.experts, weight_BE.unbind(1), strict=True):
-            everyone = self._config.compute == "all"
-            chosen = torch.ones_like(weight_B, dtype=torch.bool) if everyone else weight_B > 0
-            samples_b = chosen.nonzero()[:, 0]
+        each = zip(self.experts, weight_BE.unbind(1), chosen_BE.unbind(1), strict=True)
+        for expert, weight_B, chosen_B in each:
+            samples_b = moved(chosen_B.nonzero()[:, 0], weight_B.device)
             strength_Bhw = torch.zeros_like(x_BChw[:, 0])
             if len(samples_b):
                 said_bChw = weight_B[samples_b, None, None, None] * expert(x_BChw[samples_b])

@@ -23,13 +23,16 @@ LEVELS = 3
 NARROWER = 4
 """Of the transformer's width, what the feed-forward layer has inside."""
 
-DIRECTIONS = (
-    ((0, 0, 0), (1, -2, 1), (0, 0, 0)),
-    ((0, 1, 0), (0, -2, 0), (0, 1, 0)),
-    ((1, 0, 0), (0, -2, 0), (0, 0, 1)),
-    ((0, 0, 1), (0, -2, 0), (1, 0, 0)),
+DIRECTIONS_D33 = torch.tensor(
+    [
+        [[0, 0, 0], [1, -2, 1], [0, 0, 0]],
+        [[0, 1, 0], [0, -2, 0], [0, 1, 0]],
+        [[0.5, 0, 0], [0, -1, 0], [0, 0, 0.5]],
+        [[0, 0, 0.5], [0, -1, 0], [0.5, 0, 0]],
+    ]
 )
-"""Second differences across, down and along both diagonals."""
+"""Second differences across, down and along both diagonals. A diagonal neighbour is farther off by
+the root of two, and its difference is halved for it."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -54,6 +57,8 @@ class EnhancerConfig:
 class Enhancer(nn.Module):
     """Edges put to each scale's map, and convolutions of three sizes weighed for each scale."""
 
+    directions_D33: Tensor
+
     def __init__(self, width: int, config: EnhancerConfig, norm: Norm) -> None:
         super().__init__()
         self._config = config
@@ -62,6 +67,8 @@ class Enhancer(nn.Module):
             self.laplacian = nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False)
             with torch.no_grad():
                 self.laplacian.weight.copy_(torch.tensor([1.0, -2.0, 1.0]).expand(3, 3))
+        else:
+            self.register_buffer("directions_D33", DIRECTIONS_D33.clone(), persistent=False)
         piece, kinds = width // PIECES, len(KERNELS)
         self.convs = nn.ModuleList(
             nn.Conv2d(piece, piece, k, padding=k // 2, groups=piece) for k in KERNELS
@@ -86,7 +93,10 @@ class Enhancer(nn.Module):
         return torch.cat(out, dim=1)
 
     def _one_scale(self, x_BChw: Tensor, level: int, weight: Tensor, bias: Tensor) -> Tensor:
-        edges = second_differences(x_BChw) if self.laplacian is None else self.laplacian(x_BChw)
+        if self.laplacian is None:
+            edges = second_differences(x_BChw, self.directions_D33)
+        else:
+            edges = self.laplacian(x_BChw)
         if self._config.pool == "adaptive":
             edges = strongest_nearby(edges)
         sharp_BChw = x_BChw + edges
@@ -119,15 +129,15 @@ def together(convs: nn.ModuleList) -> tuple[Tensor, Tensor]:
     return torch.cat(weights), torch.cat(biases)
 
 
-def second_differences(x_BChw: Tensor) -> Tensor:
+def second_differences(x_BChw: Tensor, directions_D33: Tensor = DIRECTIONS_D33) -> Tensor:
     """The largest absolute second difference of each point over the four directions, (B, C, h, w).
 
-    A diagonal neighbour is farther off by the root of two, and its difference is halved for it.
+    Args:
+        x_BChw: maps.
+        directions_D33: the directions, on their device, to which they would be sent at each call.
     """
-    far = torch.tensor([1.0, 1.0, 0.5, 0.5], device=x_BChw.device)[:, None, None]
-    kernel_D33 = torch.tensor(DIRECTIONS, dtype=torch.float32, device=x_BChw.device) * far
     around = F.pad(x_BChw.flatten(0, 1)[:, None], (1, 1, 1, 1), mode="replicate")
-    found_nDhw = F.conv2d(around, kernel_D33[:, None].to(x_BChw.dtype))
+    found_nDhw = F.conv2d(around, directions_D33[:, None].to(x_BChw.dtype))
     strongest_nhw: Tensor = found_nDhw.abs().max(1).values
     return strongest_nhw.reshape(x_BChw.shape)
 

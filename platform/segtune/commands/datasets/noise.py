@@ -66,7 +66,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from segcore.data.frame_folder import FrameFolder
     from segcore.predict.label_noise.annotators import Amount, Shifted
     from segcore.predict.label_noise.score import score_annotator
-    from segcore.training.scoring import Target
+    from segcore.training.predicting import Target
     from segtune.results import label_noise
     from segtune.results.label_noise import LabelNoise
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from segcore.data.dataset import Dataset
 from segcore.metrics.aggregate import aggregate
 from segcore.training.events import OWN_SIZE, ImageScore
+from segcore.training.predicting import Target
 from segcore.training.retest import Retest
-from segcore.training.scoring import Target
 from segtune.commands.scoring.shown import Scores
 from segtune.results import evaluations, tables
 from segtune.results.evaluations import Setting, Subject

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -17,10 +18,11 @@ from segcore.training import retest as again
 from segcore.training.casts import spare_casts
 from segcore.training.checkpoint import best_hash
 from segcore.training.ensemble import network_of
+from segcore.training.predicting import Target
 from segcore.training.restore import Restored, find, restore
 from segcore.training.retest import Measured, Retest
 from segcore.training.runtime import Runtime, choose_device, device_name
-from segcore.training.scoring import Target, score_predictions
+from segcore.training.scoring import score_predictions
 from segtune.commands.datasets.data_set import data_set
 from segtune.commands.scoring.kept import keep, owner_of, owner_of_all, setting_of
 from segtune.commands.scoring.options import (
@@ -55,7 +57,7 @@ def score_networks(args: argparse.Namespace, console: Console) -> Iterator[Score
         )
         batch_size = args.batch_size or again.usual_batch(first.restored)
         for target in first.measured.targets(first.dataset, first.retest.split):
-            runtime = Runtime(device=device)
+            runtime = Runtime(device=device, cpus=torch.get_num_threads())
             with _counting(console, owner.title, target) as advance:
                 runtime.beat = partial(advance, batch_size)
                 images = again.score_network(
@@ -162,7 +164,9 @@ def score_masks(args: argparse.Namespace, console: Console) -> Iterator[Scores]:
     owner = owner_of(args, None, masks.content_hash, console)
     for target in measured.targets(dataset, args.split):
         with console.status(f"scoring at {target.resolution}"):
-            images = score_predictions(masks.of(target), target, Runtime())
+            images = score_predictions(
+                masks.of(target), target, Runtime(cpus=torch.get_num_threads())
+            )
         setting = setting_of(retest, dataset, target, usual=retest, prompts=None, device="cpu")
         yield keep(owner, setting, images)
 

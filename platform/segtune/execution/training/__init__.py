@@ -1,5 +1,6 @@
 """One trial: what Tune runs for it, its processes, its checkpoints and rows.
 
+checkpoint_writer   Writes checkpoints of a trial in a thread, while the trial trains on.
 checkpoints         Checkpoints of a trial: `train/<trial>/epoch-<n>`, the newest one only.
 distributed         A trial as a Ray Train run of one or more workers, driven by a Tune trial.
 job                 A trial to be trained, as it is handed from process to process.

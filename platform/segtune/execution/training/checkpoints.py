@@ -1,24 +1,24 @@
 """Checkpoints of a trial: `train/<trial>/epoch-<n>`, the newest one only, and of a trial that has
-ended what its best epoch found alone.
+ended what its best epoch found alone."""
 
-The first worker writes them itself, not Ray Train, however many workers there are. So a trial can
-resume with another number of workers, and a killed trial leaves no additional files.
-"""
-
-import os
-import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import torch
 from pyarrow.fs import LocalFileSystem, copy_files
 
-from segcore.training.checkpoint import CONFIG, LAST
-from segcore.training.events import Evaluation
+from segcore.training.checkpoint import BEST, CONFIG, LAST
+from segcore.training.runtime import Runtime
 from segtune.results.evaluations import trial_of
 from segtune.results.storage import Place
 from segtune.study.trial import ARM_TRIAL, arm_trial_id
+
+EPOCHS = "epoch-*"
+FILES = (BEST, CONFIG, LAST)
+PIECE = 2**26
+"""Bytes of a file that are sent to other workers at once."""
 
 
 def newest(folder: Place, *, to_go_on: bool = False) -> Place | None:
@@ -31,29 +31,28 @@ def newest(folder: Place, *, to_go_on: bool = False) -> Place | None:
     needed = (LAST, CONFIG) if to_go_on else (CONFIG,)
     whole = {
         _epoch(place): place
-        for place in folder.folders("epoch-*")
+        for place in folder.folders(EPOCHS)
         if all((place / name).is_file() for name in needed)
     }
     return whole[max(whole)] if whole else None
 
 
-def keep(evaluation: Evaluation, folder: Place) -> None:
-    """Write a checkpoint, then remove the one before."""
-    kept = folder / f"epoch-{evaluation.epoch}"
-    if folder.local is None:
-        _send(evaluation, kept)
-    else:
-        _put(evaluation, folder.local, kept.name)
-    for other in folder.folders("epoch-*"):
-        if other != kept:
-            other.remove()
+@contextmanager
+def to_go_on_from(newest: Place | None, runtime: Runtime) -> Iterator[Path | None]:
+    """A checkpoint to go on from, on this machine: the first worker reads it and sends it to the
+    others.
 
-
-def end(folder: Place) -> None:
-    """Drop what only a training that goes on would need: optimizer, last weights, random state."""
-    with suppress(OSError):  # what can't be removed takes room, and no result is worse for it
-        for kept in folder.folders("epoch-*"):
-            (kept / LAST).remove()
+    Args:
+        newest: the trial's, None where there is none. Of the others it is not looked at.
+        runtime: this worker's place.
+    """
+    with ExitStack() as stack:
+        first = runtime.rank == 0
+        mine = stack.enter_context(on_this_machine(newest)) if first and newest else None
+        if runtime.world > 1:
+            received = tempfile.TemporaryDirectory(prefix="segtune-checkpoint-")
+            mine = _sent_to_others(mine, Path(stack.enter_context(received)), runtime)
+        yield mine
 
 
 def of_all_seeds(checkpoint: Place) -> list[Place]:
@@ -104,64 +103,32 @@ def on_this_machine(checkpoint: Place) -> Iterator[Path]:
         yield Path(copied)
 
 
-def _put(evaluation: Evaluation, folder: Path, name: str) -> None:
-    """Write the checkpoint under another name, then rename it, so that it is never incomplete."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for unfinished_before in folder.glob(".epoch-*"):  # by a process that was killed
-        shutil.rmtree(unfinished_before)
-    kept, unfinished = folder / name, folder / f".{name}.{os.getpid()}"
-    unfinished.mkdir()
-    try:
-        _save(evaluation, unfinished)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-    if kept.exists():  # an epoch that was trained again
-        shutil.rmtree(kept)
-    unfinished.rename(kept)
+def _sent_to_others(mine: Path | None, folder: Path, runtime: Runtime) -> Path | None:
+    """The first worker's checkpoint, on the others a copy of it.
 
-
-def _send(evaluation: Evaluation, kept: Place) -> None:
-    """Send the checkpoint. An object store renames nothing, so `config.json`, which marks it whole,
-    is last."""
-    kept.remove()  # an epoch that was trained again, or of which not all was sent
-    with tempfile.TemporaryDirectory(prefix="segtune-checkpoint-") as written:
-        _save(evaluation, Path(written))
-        for file in sorted(Path(written).iterdir(), key=lambda f: f.name == CONFIG):
-            copy_files(
-                str(file),
-                (kept / file.name).path,
-                source_filesystem=LocalFileSystem(),
-                destination_filesystem=kept.filesystem,
-            )
-
-
-def _save(evaluation: Evaluation, folder: Path) -> None:
-    """Write a checkpoint's files into a folder.
-
-    Raises:
-        OSError: the disk takes no more. Libraries that write tensors raise errors of their own,
-            which do not say so.
+    Args:
+        mine: the first worker's, None where there is none. Of the others it is not looked at.
+        folder: an empty one, in which the others find what they are sent.
+        runtime: who is the first.
     """
-    try:
-        evaluation.save(folder)
-    except Exception:
-        for written in folder.iterdir():
-            _write_more(written)
-        raise
-
-
-def _write_more(file: Path) -> None:
-    """Write on into a file, so that the system says why it takes no more, if it does not.
-
-    Raises:
-        OSError: it takes no more; the message names the file.
-    """
-    try:
-        with file.open("ab") as stream:
-            stream.write(bytes(2**16))
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(file)) from None
+    first = runtime.rank == 0
+    none = [-1] * len(FILES)
+    sizes = none if mine is None else [(mine / name).stat().st_size for name in FILES]
+    told = torch.tensor(sizes, device=runtime.device)
+    runtime.broadcast([told])
+    if told.tolist() == none:
+        return None
+    there = folder if mine is None else mine
+    for name, size in zip(FILES, told.tolist(), strict=True):
+        with (there / name).open("rb" if first else "wb") as file:
+            for start in range(0, size, PIECE):
+                length = min(PIECE, size - start)
+                piece = bytearray(file.read(length) if first else length)
+                sent = torch.frombuffer(piece, dtype=torch.uint8).to(runtime.device)
+                runtime.broadcast([sent])
+                if not first:
+                    file.write(sent.cpu().numpy().tobytes())
+    return there
 
 
 def _epoch(folder: Place) -> int:

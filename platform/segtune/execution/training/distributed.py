@@ -1,19 +1,15 @@
 """A trial as a Ray Train run of one or more workers, driven by a Tune trial."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import ray.train
 import ray.train.torch
 import ray.tune
-import torch
-import torch.distributed
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
-from torch import Tensor
 
 from segcore.training.runtime import Runtime, limit_memory
 from segtune.execution.resources import Resources
@@ -24,7 +20,6 @@ from segtune.results.storage import Place
 from segtune.results.trial_rows import failure, record_failure
 from segtune.study.trial import PackedTrial
 
-T = TypeVar("T")
 RETRIES = 1
 """How often the workers are started again, from the checkpoint, after one of them died."""
 ELASTIC_RETRIES = 3
@@ -78,9 +73,28 @@ def trainer(job: Job, resources: Resources) -> TorchTrainer:
             storage_path=folder.path,
             storage_filesystem=folder.filesystem if folder.local is None else None,
             failure_config=FailureConfig(max_failures=ELASTIC_RETRIES if elastic else RETRIES),
-            callbacks=[TuneReportCallback()],  # type: ignore[list-item]  # Ray's own pairing
+            callbacks=[EachEpochOnce()],  # type: ignore[list-item]  # Ray's own pairing
         ),
     )
+
+
+class EachEpochOnce(TuneReportCallback):
+    """Reports to Tune. Workers that start again train from the last whole checkpoint, which may be
+    of the epoch before the one that was reported: that one is not reported again."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Ray's
+        self._told = 0
+
+    def after_report(
+        self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any
+    ) -> None:
+        """Called by Ray with what each worker has reported, the first worker's first."""
+        first = metrics[0]
+        ends = "error" in first or bool(first.get("final"))
+        if ends or first["epoch"] > self._told:
+            self._told = self._told if ends else first["epoch"]
+            super().after_report(run_context, metrics, checkpoint)
 
 
 def train_together(config: dict[str, Any]) -> None:
@@ -88,10 +102,11 @@ def train_together(config: dict[str, Any]) -> None:
     context = ray.train.get_context()
     device = ray.train.torch.get_device()
     limit_memory(device, config["job"].gpus)
-    runtime = RayRuntime(
+    runtime = Runtime(
         device=device,
         rank=context.get_world_rank(),
         world=context.get_world_size(),
+        cpus=config["job"].whole_cpus,
     )
     work(config["job"], runtime, ray.train.report)
 
@@ -100,28 +115,3 @@ def cause(error: BaseException) -> str:
     """What went wrong: the error of the first worker that failed, if any did."""
     failures = getattr(error, "worker_failures", None)
     return cause_of(failures[min(failures)] if failures else error)
-
-
-@dataclass
-class RayRuntime(Runtime):
-    """One of the workers, which communicate by torch.distributed as Ray Train sets it up."""
-
-    def reduce(self, gradients: Iterable[Tensor]) -> None:
-        """Sum over the workers in one message per dtype."""
-        groups: dict[torch.dtype, list[Tensor]] = {}
-        for gradient in gradients:
-            groups.setdefault(gradient.dtype, []).append(gradient)
-        for tensors in groups.values():
-            flat = torch.cat([t.reshape(-1) for t in tensors])
-            self.reduced_bytes += flat.numel() * flat.element_size()
-            torch.distributed.all_reduce(flat)
-            for tensor, summed in zip(
-                tensors, flat.split([t.numel() for t in tensors]), strict=True
-            ):
-                tensor.copy_(summed.view_as(tensor))
-
-    def gather(self, items: Sequence[T]) -> list[T]:
-        """The items of all workers, on every worker."""
-        parts: list[list[T]] = [[] for _ in range(self.world)]
-        torch.distributed.all_gather_object(parts, list(items))
-        return [item for part in parts for item in part]

@@ -30,10 +30,17 @@ class Job:
     origin: Origin
     patience: float
     """Seconds without a step or a predicted batch after which a worker counts as hanging."""
+    cpus: float
+    """That Ray gave each of its workers."""
     gpus: float
-    """GPUs that Ray gave each of its workers, or a share of one."""
+    """Alike, or a share of one."""
     price: Money | None = None
     """Of an hour of the trial, as `Resources.price_per_hour`."""
+
+    @property
+    def whole_cpus(self) -> int:
+        """CPUs that a worker may keep busy: one, where Ray gave it a share of one."""
+        return max(1, int(self.cpus))
 
     @property
     def folder(self) -> Place:

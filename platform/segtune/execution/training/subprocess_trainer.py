@@ -6,6 +6,7 @@ from its checkpoint. The same where it is frozen, and can neither go on nor end 
 """
 
 import ctypes
+import math
 import multiprocessing
 import os
 import threading
@@ -26,6 +27,8 @@ GRACE = 60.0
 is killed from outside."""
 LOOK = 1.0
 """Seconds between two looks at whether a training is alive."""
+GO_ON, STOP = "go on", "stop"
+"""What a training is answered when it has reported an evaluation."""
 _FORKSERVER = multiprocessing.get_context("forkserver")
 
 
@@ -40,7 +43,7 @@ class TrainingProcess:
         """Start the process, and before the first one that which it is forked from."""
         preloaded = ["ray", "segtune.execution.training.worker", *job.trial.imports]
         _FORKSERVER.set_forkserver_preload(preloaded)
-        self._job, self._deaths = job, 0
+        self._job, self._deaths, self._told = job, 0, 0
         self._start()
 
     @property
@@ -56,12 +59,16 @@ class TrainingProcess:
         """
         try:
             metrics = self._receive()
+            while _epoch(metrics) <= self._told:  # trained again, from the checkpoint before
+                metrics = self._receive()
         except ProcessDied as died:
             self._deaths += 1
             if self._deaths <= RETRIES:
                 self._start()
                 return self.next()
             metrics = {"error": str(died)}
+        if not _is_last(metrics):
+            self._told = int(metrics["epoch"])
         if "error" in metrics:
             job, error = self._job, str(metrics["error"])
             with suppress(OSError):  # the disk is full: the error is still returned
@@ -69,9 +76,12 @@ class TrainingProcess:
         return metrics
 
     def end(self) -> None:
-        """Kill the process if it still trains. Since files are renamed into place, none is
-        incomplete."""
-        if self._has_reported_all:
+        """End the process once it has written its checkpoint, and kill it if it still trains. Since
+        files are renamed into place, none is incomplete."""
+        if self._waits:
+            with suppress(OSError):  # it is dead
+                self._connection.send(STOP)
+        if self._waits or self._has_reported_all:
             self._process.join(ENDING)
         self._process.kill()
         self._process.join(ENDING)  # one that waits for a disk may take for ever
@@ -89,14 +99,15 @@ class TrainingProcess:
     def _receive(self) -> Metrics:
         try:
             if self._waits:
-                self._connection.send("go on")
+                self._connection.send(GO_ON)
+            self._waits = False
             self._wait_for_report()
             metrics: Metrics = self._connection.recv()
         except (EOFError, OSError):
             self._process.join(ENDING)
             raise ProcessDied(_death(self._process.exitcode, self._job)) from None
-        self._waits = True
         self._has_reported_all = _is_last(metrics)
+        self._waits = not self._has_reported_all
         return metrics
 
     def _wait_for_report(self) -> None:
@@ -125,22 +136,28 @@ def _train(job: Job, connection: Connection, beats: "ctypes.c_uint64") -> None:
     # Imported by what this process was forked from. Ray's process of the trial, which has this
     # module too, needs neither torch nor segcore.
     from segcore.training.runtime import Runtime
+    from segtune.execution.training.recorder import TrialStopped
     from segtune.execution.training.worker import cause_of, work
 
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
     def tell(metrics: Metrics) -> None:
         connection.send(metrics)
-        if not _is_last(metrics):
-            connection.recv()  # the driver may end the trial instead of asking for more
+        if not _is_last(metrics) and connection.recv() == STOP:
+            raise TrialStopped(job.trial.trial_id)
 
     def alive() -> None:
         beats.value += 1
 
     try:
-        work(job, Runtime(), tell, alive)
+        work(job, Runtime(cpus=job.whole_cpus), tell, alive)
     except Exception as error:
         connection.send({"error": cause_of(error)})
+
+
+def _epoch(metrics: Metrics) -> float:
+    """Of an evaluation that is told once; the last report is told always."""
+    return math.inf if _is_last(metrics) else float(metrics["epoch"])
 
 
 def _is_last(metrics: Metrics) -> bool:

@@ -30,6 +30,7 @@ def trainable(study: str, storage: Storage, origin: Origin, resources: Resources
         storage=storage,
         origin=origin,
         patience=resources.patience,
+        cpus=resources.cpus_per_worker,
         gpus=resources.gpus_per_worker,
         price=resources.price_per_hour,
     )

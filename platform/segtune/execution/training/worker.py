@@ -13,6 +13,7 @@ from pathlib import Path
 from segcore.train import TrainingDiverged, train
 from segcore.training.runtime import Runtime
 from segtune.execution.training import checkpoints
+from segtune.execution.training.checkpoint_writer import CheckpointWriter
 from segtune.execution.training.job import Job, Metrics
 from segtune.execution.training.recorder import Recorder, TrialStopped
 from segtune.execution.training.trial_log import kept_output
@@ -32,7 +33,8 @@ def work(
     Args:
         job: what to train.
         runtime: this worker's device and place.
-        tell: called after each evaluation, when its rows and its checkpoint are on disk.
+        tell: called after each evaluation, when its rows are on disk and its checkpoint is under
+            way; the checkpoint before is on disk.
         alive: called after each step and each predicted batch, for who watches from outside.
     """
     first = runtime.rank == 0
@@ -53,12 +55,12 @@ def _work(
         recorder.start()
     runtime.test = trial.role in TESTED
     stacks, meter = job.stacks(recorder.attempt), Meter(runtime.device)
-    newest = checkpoints.newest(job.folder, to_go_on=True)
-    restored = checkpoints.on_this_machine(newest) if newest else contextlib.nullcontext()
+    newest = checkpoints.newest(job.folder, to_go_on=True) if first else None
     try:
         with (
             _watched(stacks, job.patience, runtime.rank, alive) as lives,
-            restored as runtime.restore_from,
+            checkpoints.to_go_on_from(newest, runtime) as runtime.restore_from,
+            CheckpointWriter(job.folder, newest) if first else contextlib.nullcontext() as writer,
         ):
 
             def beat() -> None:
@@ -68,10 +70,10 @@ def _work(
             runtime.beat = beat
             for evaluation in train(trial.config, runtime):
                 metrics: Metrics = recorder.add(evaluation, meter.take()) if first else {}
-                if first and evaluation.final:
-                    checkpoints.end(job.folder)
-                elif first:
-                    checkpoints.keep(evaluation, job.folder)
+                if writer is not None and evaluation.final:
+                    writer.end()
+                elif writer is not None:
+                    writer.keep(evaluation)
                 tell(metrics)
     except TrialStopped:
         return

@@ -1,0 +1,181 @@
+"""The forward and backward passes of a step's microbatches: launched kernel by kernel, or replayed
+as CUDA graphs."""
+
+import warnings
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segcore.batch import Batch, Progress, Prompts
+from segcore.config import TrainConfig
+from segcore.methods.updater import Updater
+from segcore.systems.system import System
+from segcore.training.costs import Stopwatch
+from segcore.training.runtime import Runtime, autocast
+
+WARM = 3
+"""Passes that are launched before they are captured: libraries choose their kernels in the first
+ones, and the gradients have their place in memory after them."""
+
+
+class Passes:
+    """Launched one kernel at a time, which serves every system on every device."""
+
+    def __init__(self, system: System, updater: Updater, config: TrainConfig, device: torch.device):
+        self.system, self.updater, self.config, self.device = system, updater, config, device
+
+    def clear(self) -> None:
+        """Forget the gradients of the step before."""
+        self.updater.optimizer.zero_grad(set_to_none=True)
+
+    def run(self, batch: Batch, progress: Progress, share: float, watch: Stopwatch) -> Tensor:
+        """Add a microbatch's gradients to those that are there.
+
+        Args:
+            batch: on the device.
+            progress: how far the training is.
+            share: of the step's samples that are in the microbatch.
+            watch: is told when each of the two passes ends.
+
+        Returns:
+            The microbatch's part of the step's loss, a scalar.
+        """
+        loss = self._loss(batch, progress, share)
+        watch.split("forward")
+        loss.backward()
+        watch.split("backward")
+        return loss.detach()
+
+    def _loss(self, batch: Batch, progress: Progress, share: float) -> Tensor:
+        with autocast(self.device, self.config.precision):
+            prediction = self.system(batch, self.config.system.input_size, progress)
+            loss = self.system.loss(prediction, batch, progress)
+        return (loss + self.config.method.extra_loss(self.system)) * share
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What the GPU does by itself, from a batch that always lies in the same place."""
+
+    batch: Batch
+    form: Any
+    forward: torch.cuda.CUDAGraph
+    backward: torch.cuda.CUDAGraph
+    loss: Tensor
+
+
+class ReplayedPasses(Passes):
+    """Microbatches of the usual form are captured once and then replayed: two launches by the host
+    in place of thousands. Others are launched kernel by kernel.
+
+    The gradients stay where they are in memory, and are set to zero between steps.
+    """
+
+    def __init__(self, system: System, updater: Updater, config: TrainConfig, device: torch.device):
+        super().__init__(system, updater, config, device)
+        self._seen: dict[Any, int] = {}
+        self.captured: Captured | None = None
+        """Once the usual form has come often enough."""
+        self._fails = False
+
+    def clear(self) -> None:
+        """Set the gradients of the step before to zero, where they are."""
+        self.updater.optimizer.zero_grad(set_to_none=False)
+
+    def run(self, batch: Batch, progress: Progress, share: float, watch: Stopwatch) -> Tensor:
+        """See `Passes.run`."""
+        form = (share, _form(batch))
+        if self.captured is None and not self._fails and _repeats(batch) and self._warm(form):
+            self._capture(batch, form, progress, share)
+        captured = self.captured
+        if captured is None or captured.form != form or not _repeats(batch):
+            return super().run(batch, progress, share, watch)
+        place = _tensors(captured.batch)
+        for name, given in _tensors(batch).items():
+            place[name].copy_(given)
+        captured.forward.replay()
+        watch.split("forward")
+        captured.backward.replay()
+        watch.split("backward")
+        return captured.loss.clone()
+
+    def _warm(self, form: Any) -> bool:
+        """Whether enough microbatches of a form have been launched before this one."""
+        self._seen[form] = self._seen.get(form, 0) + 1
+        return self._seen[form] > WARM
+
+    def _capture(self, batch: Batch, form: Any, progress: Progress, share: float) -> None:
+        """Record both passes; nothing is computed."""
+        place = _apart(batch)
+        pool = torch.cuda.graph_pool_handle()
+        try:
+            forward, backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
+            # Threads that load the next batches may ask for page-locked memory meanwhile.
+            with torch.cuda.graph(forward, pool=pool, capture_error_mode="thread_local"):
+                loss = self._loss(place, progress, share)
+            with torch.cuda.graph(backward, pool=pool, capture_error_mode="thread_local"):
+                loss.backward()
+        except RuntimeError as error:
+            self._fails = True
+            warnings.warn(
+                "the passes cannot be captured as CUDA graphs and are launched kernel by kernel "
+                f"(cuda_graphs = False says so from the start): {error}",
+                stacklevel=2,
+            )
+        else:
+            self.captured = Captured(place, form, forward, backward, loss.detach())
+
+
+def _repeats(batch: Batch) -> bool:
+    """Whether what is computed of a batch does not depend on which batches came before it, as it
+    does where features of its samples are kept."""
+    return batch.image_hashes is None and batch.depth_hashes is None
+
+
+def _tensors(batch: Batch) -> dict[str, Tensor]:
+    """All that a batch holds, by name."""
+    held = {f.name: getattr(batch, f.name) for f in fields(batch)}
+    if batch.prompts is not None:
+        held |= {f"prompts.{f.name}": getattr(batch.prompts, f.name) for f in fields(batch.prompts)}
+    return {name: x for name, x in held.items() if isinstance(x, Tensor)}
+
+
+def _form(batch: Batch) -> tuple[Any, ...]:
+    """What must be equal of two batches for the same kernels to serve both."""
+    return tuple((name, x.shape, x.dtype) for name, x in _tensors(batch).items())
+
+
+def _apart(batch: Batch) -> Batch:
+    """The same in memory of its own."""
+    changes: dict[str, Any] = {
+        f.name: x.clone() for f in fields(batch) if isinstance(x := getattr(batch, f.name), Tensor)
+    }
+    if batch.prompts is not None:
+        boxes, present = batch.prompts.boxes_BN4, batch.prompts.present_BN
+        changes["prompts"] = Prompts(boxes.clone(), present.clone())
+    return replace(batch, **changes)
+
+
+def passes(system: System, updater: Updater, config: TrainConfig, runtime: Runtime) -> Passes:
+    """Replayed on a GPU where that gives the same numbers: one worker alone, since several send
+    gradients during the backward pass; gradients that stay to the end of the step; a system whose
+    passes are the same at every step.
+
+    Args:
+        system: adapted, on its device.
+        updater: of its trained parameters.
+        config: of the training.
+        runtime: the device and the workers.
+    """
+    replayed = (
+        config.cuda_graphs
+        and runtime.device.type == "cuda"
+        and runtime.world == 1
+        and updater.keeps_gradients
+        and system.repeats
+        and not config.gradient_checkpointing
+    )
+    kind = ReplayedPasses if replayed else Passes
+    return kind(system, updater, config, runtime.device)
