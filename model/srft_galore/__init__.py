@@ -2,7 +2,8 @@
 
 from .basis.range_finder import range_finder
 from .galore_adamw import GaLoreAdamW
+from .groups import RECOMMENDED
 from .parallel import AllReduce, Broadcast
 from .reducer import Reducer
 
-__all__ = ["AllReduce", "Broadcast", "GaLoreAdamW", "Reducer", "range_finder"]
+__all__ = ["RECOMMENDED", "AllReduce", "Broadcast", "GaLoreAdamW", "Reducer", "range_finder"]

@@ -1,7 +1,7 @@
 """The optimizers that are compared."""
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,12 +10,12 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from srft_galore import GaLoreAdamW
+from srft_galore import RECOMMENDED, GaLoreAdamW
 
 from .variants import OrthogonalMomentum, RandomBasis
 
-RECIPE: Mapping[str, Any] = {"start": "warm", "oversample": 8, "moments": "rotate"}
-"""The options that are recommended."""
+RECIPE = {key: value for key, value in RECOMMENDED.items() if key != "update_proj_gap"}
+"""The options that are recommended, at any interval."""
 
 Build = Callable[[Sequence[nn.Parameter], Sequence[nn.Parameter], int, int, float], Optimizer]
 """From projected weights, plain parameters, rank, interval and rate; ImportError where it is not
