@@ -8,10 +8,10 @@ line is a row of the weight (a column for a basis on the left):
 
       phi_i = |U_i| / (|sqrt(v_hat_i)| + eps),     W <- ... - lr scale phi_i (G - G P P^T)_i
 
-  This is Fira's norm-based scaling (arXiv 2410.01623, section 4.1) with the root of the second
-  moment where Fira divides by the projected gradient of the step. A step's gradient can nearly
-  vanish in the subspace, and Fira needs a limiter of the residual's growth, with a state, for what
-  follows; the second moment does not.
+  This is Fira's norm-based scaling (arXiv 2410.01623) with the root of the second moment where Fira
+  has the projected gradient of the step. A step's gradient can nearly vanish in the subspace, and
+  Fira limits what follows by how fast the residual may grow, for which it keeps its last norm; the
+  second moment does not vanish.
 - "sign": a step of one size in each coordinate (signSGD, as in FRUGAL, arXiv 2411.07837),
 
       W <- ... - 0.1 lr scale sign(G - G P P^T),     0 for what is no more than rounding
