@@ -15,7 +15,7 @@ from . import __doc__ as about
 from .gradients import find_captured
 from .optimizers import OPTIMIZERS
 from .peak import measure_peaks
-from .quality.tasks import TASKS
+from .quality.tasks import QUICK, TASKS
 from .refresh import energy_over_weights, one_matrix, time_refresh
 from .shapes import attention_shapes
 from .steps import gradient_sets, time_refreshes, time_steps
@@ -180,7 +180,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     three.add_argument("--workers", type=int, default=1, help="processes, one thread each")
     three.add_argument("--minutes", type=float, default=math.inf, help="begin no run after that")
     three.add_argument("--seeds", type=int, default=5, help="that judge, beside two that tune")
-    three.add_argument("--tasks", nargs="+", choices=tuple(TASKS), default=tuple(TASKS))
+    three.add_argument("--tasks", nargs="+", choices=tuple(TASKS), default=QUICK)
     three.add_argument("--arms", nargs="+", default=(), help="the others are left out")
     three.add_argument("--ranks", nargs="+", type=int, default=[8, 2, 32], help="in this order")
     three.add_argument("--tables", action=argparse.BooleanOptionalAction, default=True)

@@ -27,7 +27,8 @@ def train(run: Run) -> dict[str, Any]:
     training = task.build(run.seed)
     weights = training.projected
     projected = {id(weight) for weight in weights}
-    plain = [p for p in training.model.parameters() if id(p) not in projected]
+    trained = [p for p in training.model.parameters() if p.requires_grad]
+    plain = [p for p in trained if id(p) not in projected]
     optimizer = ARMS[cell.arm].build(weights, plain, cell.rank or 1, cell.gap or 1, run.rate)
 
     def share(step: int) -> float:

@@ -8,7 +8,8 @@ Shapes: B rows of a batch, T positions, D features.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -120,6 +121,42 @@ def pictures(seed: int) -> Training:
     return Training(model, linear_weights(model.blocks), loss, score)
 
 
+def nano(seed: int) -> Training:
+    """The packaged nano network of two encoders, SAM2's among them, fitted to rendered scenes: its
+    attention is projected, its head is plain, and all else stays. Needs segcore."""
+    from segcore.batch import FINISHED, Batch
+    from segcore.data.loader import collate
+    from segcore.data.sets.synthetic_liver import SyntheticLiver
+    from segcore.methods.method import Method
+    from segcore.presets import nano as preset
+    from segcore.systems.dual_encoder.network import DualEncoderConfig
+
+    side, batch, train, held = 64, 2, 40, 16
+    scenes = SyntheticLiver(train=train, val=held, test=1, size=side, seed=seed).open()
+    torch.manual_seed(seed)
+    config = preset().system
+    assert isinstance(config, DualEncoderConfig)
+    config = replace(config, image_size=side)
+    system, size = config.build(scenes.classes), config.input_size
+    Method.named("galore").adapt(system)  # says which weights move, and nothing else
+    adapted = (module.weight for module in system.adaptable("attention").values())
+    weights = [weight for weight in adapted if isinstance(weight, nn.Parameter)]
+    order = torch.Generator().manual_seed(seed)
+
+    def of(split: Literal["train", "val"], chosen: list[int]) -> Tensor:
+        ids = scenes.ids(split)
+        images: Batch = collate([scenes.load(split, ids[i], size) for i in chosen], scenes.classes)
+        return system.loss(system(images, size), images, FINISHED)
+
+    def loss() -> Tensor:
+        return of("train", torch.randint(train, (batch,), generator=order).tolist())
+
+    def score() -> float:
+        return float(of("val", list(range(held))))
+
+    return Training(system, weights, loss, score)
+
+
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
@@ -147,6 +184,16 @@ TASKS: dict[str, Task] = {
             (1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
             pictures,
         ),
+        Task(
+            "nano",
+            "the packaged network of two nano encoders, its attention, on rendered scenes",
+            "held-out loss",
+            80,
+            (3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
+            nano,
+        ),
     )
 }
 """By name."""
+QUICK = ("language", "regression", "pictures")
+"""Those that take some two seconds and need torch alone."""
