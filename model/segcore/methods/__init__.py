@@ -89,7 +89,7 @@ METHODS.add(
 METHODS.add(
     "srft_galore_plus",
     "segcore.methods.galore:SrftGalorePlus",
-    "the same with the recommended options: warm, moments rotated, every 20 steps",
+    "the same with the recommended options: warm, moments rotated, every 5 steps",
     needs=_LAYERS,
 )
 METHODS.add(

@@ -201,13 +201,13 @@ class SrftGalore(LowRankGradient):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SrftGalorePlus(SrftGalore):
-    """The recommended recipe: a basis every 20 steps that starts from the old one and 8 random
+    """The recommended recipe: a basis every 5 steps that starts from the old one and 8 random
     columns, and moments that are carried over to it."""
 
     name: ClassVar[str] = "srft_galore_plus"
-    update_proj_gap: Annotated[int, Field(ge=1)] = 20
-    """Optimizer steps between two refreshes of the basis; 5 where a step of the model takes long
-    beside one of the optimizer."""
+    update_proj_gap: Annotated[int, Field(ge=1)] = 5
+    """Optimizer steps between two refreshes of the basis; 20 where the optimizer's step takes long
+    beside the model's."""
     start: Literal["cold", "warm"] = "warm"
     """Whether a refresh starts from the old basis, with `oversample` random columns beside it."""
     oversample: Annotated[int, Field(ge=0)] = 8

@@ -59,10 +59,11 @@ def questions() -> list[Question]:
 
     low_rank = [name for name, arm in ARMS.items() if arm.low_rank]
     rotate = [pair for p in _PROJECTORS for pair in beside(f"{p}, keep", [f"{p}, rotate"], _GAPS)]
-    often = [
-        (Side(arm, gap), Side(arm, 100))
+    intervals = [
+        (Side(arm, gap), Side(arm, GAP))
         for arm in ("srft, keep", "svd, keep", "srft, rotate", "svd, rotate", "plus")
-        for gap in _GAPS[:-1]
+        for gap in _GAPS
+        if gap != GAP
     ]
     projectors = [
         pair
@@ -74,13 +75,22 @@ def questions() -> list[Question]:
         *beside("gaussian, rotate", ["srft, rotate"]),
         *beside("plus, gaussian", ["plus"]),
     ]
+    full_rank = [
+        *beside("plus, sign residual", ["plus, scaled residual", "random, sign residual"]),
+        *beside("plus, sign residual", ["Fira", "apollo-torch"]),
+        *beside("Fira", ["plus, scaled residual"]),
+    ]
     made = [
         ("Moments rotated beside kept", rotate),
-        ("Refreshed more often, beside an interval of 100", often),
+        (f"Intervals beside one of {GAP}", intervals),
         ("Projectors beside the SVD, moments alike", projectors),
         ("A Fourier sketch beside a Gaussian one", fourier),
-        ("The recipe beside plain GaLore", beside("svd, keep", ["plus"], _GAPS)),
+        (
+            f"The recipe beside plain GaLore at {GAP}",
+            [(Side("plus", gap), Side("svd, keep", GAP)) for gap in _GAPS],
+        ),
         ("Options and other people's optimizers beside the recipe", beside("plus", _OTHERS)),
+        ("Updates of full rank beside each other", full_rank),
         ("Everything beside AdamW", beside("AdamW", low_rank)),
     ]
     return [Question(title, tuple(pairs)) for title, pairs in made]
@@ -91,7 +101,7 @@ _OTHERS = tuple(
     for name in ARMS
     if name.startswith("plus")
     or "residual" in name
-    or name in ("galore-torch", "apollo-torch", "Fira", "AdamW")
+    or name in ("random, rotate", "galore-torch", "apollo-torch", "Fira", "AdamW")
 )
 
 
