@@ -234,7 +234,7 @@ def test_plus_has_the_recommended_options(tiny: TrainConfig, residual: str) -> N
     system = tiny.system.build(LANDMARKS)
     method = Method.named("srft_galore_plus", rank=2, residual=residual)
     method.adapt(system)
-    groups = [g for g in method.optimizer(system, tiny.optim).param_groups if "rank" in g]  # type: ignore[attr-defined]
+    groups = [g for g in method.optimizer(system, tiny.optim).param_groups if "rank" in g]
     expected = {**RECOMMENDED, "projector": "srft", "residual": residual}
     assert groups
     for group in groups:
