@@ -27,15 +27,16 @@ docs: $(DOCS_INSTALLED)  ## the site, site/index.html: READMEs, docstrings and a
 
 install: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml model/srft_galore/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is older than 3.11: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 	@echo "Installing torch, Ray and the rest into .venv (some 7 GB, a few minutes) ..."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  -c constraints.txt -e '.[test,lint]'
+	  -c constraints.txt -e ./model/srft_galore -e '.[test,lint]'
 	@touch $@
 
 $(DOCS_INSTALLED): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  -e ./model/srft_galore -e '.[docs]'
 	@touch $@

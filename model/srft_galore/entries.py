@@ -83,7 +83,7 @@ class Entry(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a parameter stands in an optimizer.
+    """Where a parameter stands in an optimizer, and how its group treats it.
 
     It stays there, while loading a state replaces the optimizer's groups and states.
     """
@@ -94,8 +94,10 @@ class Place(NamedTuple):
     """Which of the optimizer's groups it is in."""
     index_in_group: int
     """Among the parameters of that group."""
-    costs: tuple[int, ...]
-    """Of a refresh of each parameter of the group, in elements; 0 where there is no basis."""
+    projection: Projection | None
+    """None where the parameter takes plain AdamW."""
+    phase: int
+    """Of its refreshes, see `schedule`."""
 
     def entry(
         self,
@@ -115,31 +117,69 @@ class Place(NamedTuple):
         """
         group = groups[self.group_number]
         parameter = group["params"][self.index_in_group]
-        projection, state = plan(parameter, group), states[parameter]
+        state = states[parameter]
         if not state:
-            state.update(new_state(parameter, projection))
+            state.update(new_state(parameter, self.projection))
         held = tuple(state["basis"].shape) if "basis" in state else None
-        asked = projection and projection.basis_shape
+        asked = self.projection and self.projection.basis_shape
         if held != asked:
             raise ValueError(
                 f"The basis of parameter {self.position} has shape {held}, its group now asks for "
                 f"{asked}: rank, side and blocks cannot change after the first step, nor can a "
                 f"projector become the identity. Build a new optimizer."
             )
-        phase = 0
-        if group.get("stagger"):
-            phase = staggered_phases(self.costs, group["update_proj_gap"])[self.index_in_group]
-        return Entry(self.position, group, parameter, projection, phase, state, counts)
+        return Entry(self.position, group, parameter, self.projection, self.phase, state, counts)
 
 
-def places(groups: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Tensor, Place]]:
-    """Every parameter of an optimizer's groups, in order, with its place."""
+class Places:
+    """The places of an optimizer's parameters, planned anew only where they may have changed."""
+
+    def __init__(self) -> None:
+        self._planned: dict[Tensor, Place] = {}
+        self._made_of: list[object] = []
+        self._doubted = True
+
+    def of(self, groups: Sequence[Mapping[str, Any]]) -> Mapping[Tensor, Place]:
+        """Every parameter, in order, with its place.
+
+        Args:
+            groups: The optimizer's groups as they are now.
+        """
+        made_of = [_made_of(group) for group in groups]
+        if made_of != self._made_of:
+            self._planned, self._made_of = dict(_plan_all(groups)), made_of
+        self._doubted = False
+        return self._planned
+
+    def since_the_last_step(self, groups: Sequence[Mapping[str, Any]]) -> Mapping[Tensor, Place]:
+        """As `of`, but the groups are looked at once between two steps: hooks ask one by one."""
+        return self.of(groups) if self._doubted else self._planned
+
+    def doubt(self) -> None:
+        """To be called at the end of a step: groups may be edited from now on."""
+        self._doubted = True
+
+
+_PLANNED_BY = ("rank", "side", "projector", "blocks", "stagger", "update_proj_gap")
+
+
+def _made_of(group: Mapping[str, Any]) -> object:
+    """What the places of a group's parameters depend on."""
+    return (
+        [group.get(key) for key in _PLANNED_BY],
+        [(id(parameter), parameter.shape) for parameter in group["params"]],
+    )
+
+
+def _plan_all(groups: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Tensor, Place]]:
     position = 0
     for number, group in enumerate(groups):
-        by_shape = {parameter.shape: parameter for parameter in group["params"]}
-        planned = {shape: plan(parameter, group) for shape, parameter in by_shape.items()}
-        cost = {s: 0 if p is None else p.blocks * p.rows * p.cols for s, p in planned.items()}
-        costs = tuple(cost[parameter.shape] for parameter in group["params"])
-        for index, parameter in enumerate(group["params"]):
-            yield parameter, Place(position, number, index, costs)
+        projections = [plan(parameter, group) for parameter in group["params"]]
+        costs = tuple(0 if p is None else p.blocks * p.rows * p.cols for p in projections)
+        phases: Sequence[int] = [0] * len(costs)
+        if group.get("stagger"):
+            phases = staggered_phases(costs, group["update_proj_gap"])
+        of_group = zip(group["params"], projections, phases, strict=True)
+        for index, (parameter, projection, phase) in enumerate(of_group):
+            yield parameter, Place(position, number, index, projection, phase)
             position += 1

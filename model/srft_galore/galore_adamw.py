@@ -10,27 +10,24 @@ A step of a projected weight, for a right basis (P^T G and P N for a left one):
     W <- (1 - lr weight_decay) W - lr scale N P^T
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
-from .entries import Entry, Place, places
-from .groups import PROJECTION_DEFAULTS, check_edited, check_released, complete_group
-from .parallel import check_alone, share
+from .entries import Entry
+from .groups.options import PROJECTION_DEFAULTS, check_edited, check_released, complete_group
+from .groups.torch_options import check_arguments
+from .parallel.collectives import check_alone
 from .refresh.attachment import Attachment
-from .refresh.strategies import Strategies
-from .state import check_loadable, copied_states, held_bytes, own_storage, plan
-from .step_counts import StepCounts
-from .torch_options import check_arguments
-from .update.banks import Banks
+from .state import plan
+from .stateful_optimizer import StatefulOptimizer
 from .update.one_by_one import update_one_by_one
 
 
-class GaLoreAdamW(Optimizer):
+class GaLoreAdamW(StatefulOptimizer):
     """AdamW that projects the gradients of every parameter group with a "rank".
 
     A group without "rank" is plain AdamW, as `torch.optim.AdamW` computes it. What a group with
@@ -75,25 +72,6 @@ class GaLoreAdamW(Optimizer):
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, defaults)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over what torch copies of an optimizer; pending gradients are not among it."""
-        super().__setstate__(state)
-        if "_strategies" in self.__dict__:  # torch loads a state through here, hooks in place
-            self._strategies.previous.clear()
-            if self._loading is not None:
-                # torch has cast the tensors to the dtypes of the parameters, or shares them.
-                self.state.update(copied_states(self.param_groups, self._loading))
-        else:
-            self._start_anew()
-
-    def _start_anew(self) -> None:
-        self._counts = StepCounts()
-        self._strategies = Strategies(self._with_state)
-        self._banks = Banks(self._with_state, self._counts)
-        self._loading: dict[str, Any] | None = None
-        self.reduced_bytes = 0
-        """Bytes that `reduce` had summed, or sent from one rank to all, so far."""
-
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group after checking it and filling in its defaults.
 
@@ -101,8 +79,10 @@ class GaLoreAdamW(Optimizer):
             ValueError: A key looks like a slip or has no effect, or a value is not allowed.
         """
         complete = complete_group(param_group, self.defaults)
-        for parameter in complete["params"]:  # named ones come in pairs
-            plan(parameter[1] if isinstance(parameter, tuple) else parameter, complete)
+        for named_or_not in complete["params"]:  # named ones come in pairs
+            parameter = named_or_not[1] if isinstance(named_or_not, tuple) else named_or_not
+            if isinstance(parameter, Tensor):  # torch refuses what is none
+                plan(parameter, complete)
         super().add_param_group(complete)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -126,7 +106,7 @@ class GaLoreAdamW(Optimizer):
             ValueError: A gradient is sparse or complex, or a group was edited into something that
                 does not fit its state.
         """
-        self._strategies.refresh(self._received())
+        self._strategies.refresh(self._receive())
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -155,11 +135,12 @@ class GaLoreAdamW(Optimizer):
         with torch.no_grad():
             if self._strategies.previous.of_this_rank_alone:
                 check_alone()
-            entries = self._received()
+            entries = self._receive()
             self._strategies.refresh(entries)
             rest = self._banks.update(entries, self._strategies)
             update_one_by_one(rest, self._strategies)
             self._strategies.previous.clear()
+            self._places.doubt()
         return loss
 
     @torch.no_grad()
@@ -175,7 +156,7 @@ class GaLoreAdamW(Optimizer):
         Returns:
             The norm before clipping, a scalar.
         """
-        entries = self._received()
+        entries = self._receive()
         self._strategies.refresh(entries)
         return self._strategies.clip(entries, max_norm)
 
@@ -201,10 +182,15 @@ class GaLoreAdamW(Optimizer):
         """
         check_released(self.param_groups)
         ours = {parameter for parameter in model.parameters() if parameter.requires_grad}
-        found = {p: place for p, place in places(self.param_groups) if p in ours}
-        projected = [p for p in found if self._entry(found[p]).refresh_from == "previous"]
+        places = self._places.of(self.param_groups)
+        found = [self._entry(place) for p, place in places.items() if p in ours]
+        projected = [entry.parameter for entry in found if entry.refresh_from == "previous"]
         previous, attached = self._strategies.previous, self._strategies.attached
-        return Attachment(projected, lambda p: self._entry(found[p]), previous, attached, scaler)
+
+        def entry(parameter: Tensor) -> Entry:
+            return self._entry(self._places.since_the_last_step(self.param_groups)[parameter])
+
+        return Attachment(projected, entry, previous, attached, scaler)
 
     @torch.no_grad()
     def reduce(
@@ -235,66 +221,18 @@ class GaLoreAdamW(Optimizer):
             ValueError: A projected group has refresh_from="current".
         """
         check_released(self.param_groups)
-        self._strategies.give_zeros(parameter for parameter, _ in places(self.param_groups))
+        self._strategies.give_zeros(self._places.of(self.param_groups))
         self.reduced_bytes += self._strategies.sum_over_ranks(
-            self._received(), all_reduce, broadcast, rank=rank, world=world
+            self._receive(), all_reduce, broadcast, rank=rank, world=world
         )
 
-    @torch.no_grad()
-    def share_state(self, broadcast: Callable[[list[Tensor]], object]) -> None:
-        """Give every data-parallel rank the state of one, as where ranks join after a restart.
+    def _receive(self) -> list[Entry]:
+        """Take in the gradients that are there, once the groups are found to be in order.
 
-        To be called on every rank. Ranks that made no step yet get an empty state first.
-
-        Args:
-            broadcast: Overwrites tensors with those of one rank, such as `Broadcast()`.
+        Returns:
+            The parameters that take part in a step.
         """
-        trained = [place for p, place in places(self.param_groups) if p.requires_grad]
-        share(((e.state, e.parameter.device) for e in map(self._entry, trained)), broadcast)
-        self._counts.doubt()
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state and the options of the groups, as tensors with storage of their own."""
-        saved = super().state_dict()
-        states = saved["state"].items()
-        return {**saved, "state": {key: own_storage(state, self._counts) for key, state in states}}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a saved state and the options of its groups, lr included.
-
-        The tensors are copied: nothing is shared with `state_dict`. They keep this optimizer's
-        dtypes and devices, so that the basis of a bfloat16 weight stays float32.
-
-        Raises:
-            ValueError: The state was saved with another rank, side or projector, or for other
-                shapes; nothing was changed.
-        """
-
-        def accept(optimizer: Optimizer, saved: dict[str, Any]) -> None:  # after the user's hooks
-            check_loadable(self.param_groups, saved)
-            self._loading = saved
-
-        last_hook = self.register_load_state_dict_pre_hook(accept)
-        try:
-            super().load_state_dict(state_dict)
-        finally:
-            last_hook.remove()
-            self._loading = None
-
-    def state_bytes(self) -> int:
-        """Bytes of storage that the state's tensors hold now, on all devices together."""
-        return held_bytes(self.state.values())
-
-    def _with_state(self) -> Iterator[Entry]:
-        for parameter, place in places(self.param_groups):
-            if parameter in self.state:
-                yield self._entry(place)
-
-    def _entry(self, place: Place) -> Entry:
-        return place.entry(self.param_groups, self.state, self._counts)
-
-    def _received(self) -> list[Entry]:
         for group in self.param_groups:
             check_edited(group)
         self._counts.begin()
-        return self._strategies.receive(self.param_groups, self.state, self._counts)
+        return self._strategies.receive(self._places.of(self.param_groups), self._entry)

@@ -36,8 +36,8 @@ def check_gradient(parameter: Tensor, position: int) -> None:
     if distributed is not None and isinstance(parameter, distributed.DTensor):
         raise ValueError(
             f"Parameter {position} is a DTensor (FSDP2, tensor parallel): a shard has another "
-            f"subspace than its weight. Replicate the weights, and let GaLoreAdamW.reduce sum "
-            f"the projected gradients."
+            f"subspace than its weight. Leave the weight whole (ignored_params of fully_shard) "
+            f"and let GaLoreAdamW.reduce sum the projected gradients."
         )
 
 

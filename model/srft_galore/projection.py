@@ -95,6 +95,12 @@ class Projection:
             add(part, right, alpha=factor)
 
 
+def can_be_projected(shape: torch.Size) -> bool:
+    """Whether a parameter of this shape, folded to (first, all others), has two dimensions of two
+    or more."""
+    return len(shape) >= 2 and min(shape[0], math.prod(shape[1:])) >= 2
+
+
 @functools.cache
 def plan_projection(
     shape: torch.Size, *, rank: int, side: str, projector: str, blocks: int
@@ -119,7 +125,7 @@ def plan_projection(
     Raises:
         ValueError: The first dimension does not fall into `blocks`.
     """
-    if len(shape) < 2 or min(shape[0], math.prod(shape[1:])) < 2:
+    if not can_be_projected(shape):
         return None
     if shape[0] % blocks or shape[0] == blocks:
         raise ValueError(

@@ -7,9 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .groups import ADAM_KEYS, FIXED_KEYS, PROJECTION_DEFAULTS, check_values
+from .groups.options import ADAM_KEYS, FIXED_KEYS, PROJECTION_DEFAULTS, check_values
+from .groups.torch_options import check_torch_options
 from .projection import Projection, plan_projection
 from .step_counts import StepCounts
+
+_FIRST_KEYS = (
+    *("rank", "update_proj_gap", "scale", "projector", "side"),
+    *("oversample", "power_iterations", "seed"),
+)
+"""Options that a projected group has had since the first version."""
 
 
 def plan(parameter: Tensor, group: Mapping[str, Any]) -> Projection | None:
@@ -58,6 +65,40 @@ def new_state(parameter: Tensor, projection: Projection | None) -> dict[str, Ten
     return state
 
 
+def migrated(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """A state that an earlier version saved, as this one would have saved it.
+
+    What a parameter's state holds never changed. Options of the groups that came later are set to
+    what was done before there was a choice.
+
+    Args:
+        saved: What `state_dict` gave, of any optimizer.
+
+    Raises:
+        ValueError: It was not saved by a GaLoreAdamW.
+    """
+    if not isinstance(saved.get("state"), Mapping) or "param_groups" not in saved:
+        raise ValueError(
+            f"This is no optimizer's state: it has {', '.join(map(str, saved)) or 'nothing'} in "
+            f"the place of state and param_groups. Give what state_dict() returned."
+        )
+    groups = []
+    for number, group in enumerate(saved["param_groups"]):
+        first = (*ADAM_KEYS, *(_FIRST_KEYS if "rank" in group else ()))
+        missing = [key for key in first if key not in group]
+        if missing:
+            raise ValueError(
+                f"Group {number} of the saved state lacks {', '.join(missing)}: it was not saved "
+                f"by a GaLoreAdamW. Load it into the optimizer that saved it, or start afresh."
+            )
+        later = {"rounding": "nearest"}
+        if "rank" in group:
+            later |= PROJECTION_DEFAULTS
+            later["signs"] = "free" if group["projector"] == "svd" else later["signs"]
+        groups.append({**later, **group})
+    return {**saved, "param_groups": groups}
+
+
 def reduced_bytes(parameter: Tensor, group: Mapping[str, Any]) -> float:
     """Bytes that `GaLoreAdamW.reduce` hands over of a parameter at a step, once it has a basis.
 
@@ -80,7 +121,7 @@ def check_loadable(groups: Sequence[Mapping[str, Any]], saved: Mapping[str, Any]
 
     Args:
         groups: The optimizer's own parameter groups.
-        saved: What `state_dict` of another optimizer gave.
+        saved: What `migrated` made of another optimizer's state.
 
     Raises:
         ValueError: Names the first difference; nothing was changed.
@@ -93,14 +134,6 @@ def check_loadable(groups: Sequence[Mapping[str, Any]], saved: Mapping[str, Any]
             f"build it from the same model and groups."
         )
     for number, (group, other) in enumerate(zip(groups, saved["param_groups"], strict=True)):
-        missing = [key for key in (*ADAM_KEYS, "rounding") if key not in other]
-        if "rank" in other:
-            missing += [key for key in PROJECTION_DEFAULTS if key not in other]
-        if missing:
-            raise ValueError(
-                f"Group {number} of the saved state lacks {', '.join(missing)}: "
-                f"it was not saved by this version of GaLoreAdamW."
-            )
         for key in FIXED_KEYS:
             if group.get(key) != other.get(key):
                 raise ValueError(
@@ -109,6 +142,7 @@ def check_loadable(groups: Sequence[Mapping[str, Any]], saved: Mapping[str, Any]
                     f"mean nothing in another: build the optimizer with the saved {key}, "
                     f"or start afresh."
                 )
+        check_torch_options(other)
         check_values(other)
         for position, (parameter, index) in enumerate(
             zip(group["params"], other["params"], strict=True)
@@ -157,16 +191,26 @@ def held_bytes(states: Iterable[Mapping[str, Tensor]]) -> int:
     return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
+def skipped_steps(states: Iterable[Mapping[str, Tensor]]) -> int:
+    """Steps that were skipped for NaN or Inf, of all parameters together; one wait per device."""
+    by_device: dict[torch.device, list[Tensor]] = {}
+    for state in states:
+        by_device.setdefault(state["skipped"].device, []).append(state["skipped"])
+    return sum(int(torch.stack(counts).sum()) for counts in by_device.values())
+
+
 def _check_state(name: str, expected: Mapping[str, Tensor], found: Mapping[str, Any]) -> None:
     if set(expected) != set(found):
         raise ValueError(
             f"The saved state of {name} holds {', '.join(sorted(map(str, found)))}; "
-            f"expected {', '.join(sorted(expected))}."
+            f"expected {', '.join(sorted(expected))}. It is another optimizer's: load it into "
+            f"that one, or start afresh."
         )
     for key, tensor in expected.items():
         shape = getattr(found[key], "shape", None)
         if shape != tensor.shape:
             raise ValueError(
                 f"The saved {key} of {name} has shape {shape and tuple(shape)}; "
-                f"expected {tuple(tensor.shape)}. The model or its groups changed since."
+                f"expected {tuple(tensor.shape)}. The model or its groups changed since: build "
+                f"the optimizer as it was, or start afresh."
             )

@@ -6,11 +6,15 @@ the command line asks here why an import failed.
 """
 
 import importlib.util
+import shlex
 
 OFFERED = ("train", "figures", "onnx", "submit", "importance", "mlflow", "wandb")
 """Extras for users, what others contain first; the rest are for those who work on segtune."""
 TRAINING = ("torch", "ray")
 """Modules, and distributions, without which nothing is trained."""
+_OPTIMIZER = "srft-galore"
+"""A distribution of its own, from the same tree, which these extras bring."""
+_WITH_OPTIMIZER = ("train", "onnx", "submit")
 _DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "grpc": "grpcio",
@@ -23,8 +27,12 @@ _DISTRIBUTIONS = {
 
 
 def install(extra: str) -> str:
-    """The command that installs an extra."""
-    return f"pip install 'segtune[{extra}]'"
+    """The command that installs an extra.
+
+    Where segtune was installed from a tree, the optimizer is taken from there too.
+    """
+    own = _tree_without_optimizer() if extra in _WITH_OPTIMIZER else None
+    return shlex.join(["pip", "install", *([own] if own else []), f"segtune[{extra}]"])
 
 
 def lacking(error: BaseException) -> str | None:
@@ -72,3 +80,22 @@ def without_training() -> str | None:
         "This installation reads, reports and verifies. Studies, training, prediction, data and "
         f"clusters need torch, Ray and more: {install('train')}"
     )
+
+
+def _tree_without_optimizer() -> str | None:
+    """The optimizer's folder in the tree that segtune was installed from, if that is still there;
+    None too where the optimizer is installed."""
+    import importlib.metadata  # here, since `segtune --help` does without
+    import json
+    import urllib.parse
+    import urllib.request
+    from pathlib import Path
+
+    try:
+        importlib.metadata.distribution(_OPTIMIZER)
+        return None
+    except importlib.metadata.PackageNotFoundError:
+        record = importlib.metadata.distribution("segtune").read_text("direct_url.json") or "{}"
+    url = urllib.parse.urlparse(json.loads(record).get("url", ""))
+    folder = Path(urllib.request.url2pathname(url.path), "model", "srft_galore")
+    return str(folder) if url.scheme == "file" and folder.is_dir() else None

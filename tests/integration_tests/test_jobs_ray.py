@@ -133,7 +133,7 @@ def test_a_job_is_stopped_and_the_same_submit_goes_on(guarded: Head, away: Path)
 
 def test_the_plain_line_of_the_readme_does_the_same(head: Head, tmp_path: Path) -> None:
     readme = (ROOT / "cluster" / "README.md").read_text()
-    lines = [x for x in readme.splitlines() if "hatchling build" in x or "job/segtune.zip --" in x]
+    lines = [x for x in readme.splitlines() if "--target job" in x or "--working-dir job" in x]
     assert len(lines) == 2
     check = (
         "import platform, ray, segtune; ray.init(); "
@@ -145,8 +145,8 @@ def test_the_plain_line_of_the_readme_does_the_same(head: Head, tmp_path: Path) 
     script = "\n".join([lines[0], f'{head_line} -- {sys.executable} -c "{check}"'])
     for here, there in (
         ("http://127.0.0.1:8265", head.address),
-        ("job/", f"{tmp_path}/"),
-        ("-d job", f"-d {tmp_path}"),
+        ("--target job", f"--target {tmp_path}"),
+        ("--working-dir job", f"--working-dir {tmp_path}"),
     ):
         assert here in script
         script = script.replace(here, there)

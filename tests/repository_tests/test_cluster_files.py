@@ -402,6 +402,18 @@ def test_the_image_has_the_wheels_packages() -> None:
     assert roots <= set(re.findall(r"^COPY (\w+) \1$", DOCKERFILE, re.MULTILINE))
 
 
+def test_the_image_has_the_trees_own_optimizer() -> None:
+    """Its wheel is built from the tree, and no index is asked for a package of its name."""
+    assert (
+        "pip wheel --no-cache-dir --no-deps --wheel-dir /wheel . ./model/srft_galore" in DOCKERFILE
+    )
+    (code,) = re.findall(r'python -c "(.+)"', DOCKERFILE)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    asked = {re.split(r"[^\w-]", line)[0] for line in done.stdout.splitlines()}
+    assert {"torch", "ray", "numpy"} <= asked
+    assert "srft-galore" not in asked
+
+
 def test_the_image_runs_as_the_user_that_pods_ask_for() -> None:
     (user,) = re.findall(r"^USER (\S+)$", DOCKERFILE, re.MULTILINE)
     assert f"--uid {user} " in DOCKERFILE
@@ -421,7 +433,7 @@ def test_everything_in_the_image_is_pinned() -> None:
 
 
 def test_the_image_has_what_trains() -> None:
-    assert "*p['dependencies'], *p['optional-dependencies']['train']" in DOCKERFILE
+    assert "*p['dependencies'], *p['optional-dependencies']['train']]" in DOCKERFILE
 
 
 # Monitoring

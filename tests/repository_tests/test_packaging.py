@@ -17,9 +17,12 @@ from segtune.extras import OFFERED, extra_of
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-SOURCES = ("platform/segtune", "model", "search_spaces")
+SOURCES = ("platform/segtune", "model/segcore", "search_spaces")
+EXAMPLES = ("model/srft_galore/examples",)
 SITE = ("platform/docs",)
-OWN = {"segtune", "segcore", "srft_galore", "search_spaces", "support", "benchmarks"}
+OWN = {"segtune", "segcore", "search_spaces", "support", "benchmarks"}
+OPTIMIZER = "srft-galore"
+"""A distribution of its own, made of this tree."""
 
 
 def declared(*extras: str) -> set[str]:
@@ -69,6 +72,7 @@ def brings() -> Callable[[str], str]:
     [
         (SOURCES, OFFERED),
         (SITE, ("docs",)),
+        (EXAMPLES, ("test",)),
         (("tests",), ("test",)),
     ],
 )
@@ -103,4 +107,27 @@ def test_constraints_are_names_and_versions() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
     pinned = {canonicalize_name(line.partition("==")[0]) for line in lines}
-    assert declared("test", "lint", "docs") - pinned == set()
+    assert declared("test", "lint", "docs") - pinned == {OPTIMIZER}, "the tree has its version"
+
+
+def test_the_optimizer_is_a_distribution_of_its_own() -> None:
+    """With its own version, which segtune takes, and the same licence; it needs torch alone."""
+    folder = ROOT / "model" / "srft_galore"
+    settings = tomllib.loads((folder / "pyproject.toml").read_text())
+    project = settings["project"]
+    assert [Requirement(r).name for r in project["dependencies"]] == ["torch"]
+    (wanted,) = [r for r in requirements("train") if canonicalize_name(r.name) == OPTIMIZER]
+    assert project["version"] in wanted.specifier
+    assert (folder / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+    (packages,) = re.findall(r"^packages = (.*)$", (ROOT / "pyproject.toml").read_text(), re.M)
+    assert "srft_galore" not in packages
+
+
+def test_no_index_is_asked_for_the_optimizer() -> None:
+    """Wherever segtune is installed from the tree with what trains, so is the optimizer."""
+    found = []
+    for name in ("Makefile", "README.md", "platform/README.md"):
+        text = (ROOT / name).read_text().replace("\\\n", " ")
+        found += re.findall(r"pip install [^`\n]*'\.\[[^`\n]*", text)
+    assert len(found) == 4
+    assert [command for command in found if "./model/srft_galore" not in command] == []

@@ -567,11 +567,14 @@ def test_states_of_other_models_and_optimizers_are_refused() -> None:
     plain = parameters([(4, 3)])
     adamw = torch.optim.AdamW(plain)
     train(adamw, range(1))
-    with pytest.raises(ValueError, match="lacks rounding.*not saved by this version"):
+    with pytest.raises(ValueError, match=r"holds.*expected.*skipped.*another optimizer's.*afresh"):
         GaLoreAdamW(plain).load_state_dict(adamw.state_dict())
     sgd = torch.optim.SGD(plain)
-    with pytest.raises(ValueError, match="lacks betas, eps.*not saved by this version"):
+    with pytest.raises(ValueError, match=r"lacks betas, eps.*not saved by a GaLoreAdamW.*afresh"):
         GaLoreAdamW(plain).load_state_dict(sgd.state_dict())
+    whole = {"model": {}, "optimizer": donor.state_dict()}
+    with pytest.raises(ValueError, match="has model, optimizer in the place of state"):
+        taker.load_state_dict(whole)
     assert taker.state_bytes() == 0
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,13 +46,10 @@ class LightInstall:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        for name in brought("segtune"):
-            distribution = importlib.metadata.distribution(name)
-            tops = {file.parts[0] for file in distribution.files or ()}
-            if name == "segtune":  # its code is that of the checkout
-                tops = {f"segtune-{distribution.version}.dist-info"}
-            for top in tops - {"..", "__pycache__"}:
-                (folder / top).symlink_to(str(distribution.locate_file(top)))
+        link(folder, brought("segtune") - {"segtune"})
+        own = importlib.metadata.distribution("segtune")  # its code is that of the checkout
+        about = f"segtune-{own.version}.dist-info"
+        (folder / about).symlink_to(str(own.locate_file(about)))
 
     def run(self, cwd: Path, *commands: Sequence[str]) -> list[Done]:
         """Give commands, one after another, in one process."""
@@ -66,6 +63,15 @@ class LightInstall:
         )
         assert done.returncode == 0, done.stderr
         return [Done(*one) for one in json.loads(done.stdout)]
+
+
+def link(folder: Path, names: Iterable[str]) -> None:
+    """Make a folder of links to what distributions brought into this environment."""
+    for name in names:
+        distribution = importlib.metadata.distribution(name)
+        for top in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
+            if not (folder / top).exists():  # a namespace of several distributions, as nvidia is
+                (folder / top).symlink_to(str(distribution.locate_file(top)))
 
 
 def brought(

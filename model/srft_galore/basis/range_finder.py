@@ -119,14 +119,10 @@ def range_finder(
     for left in reversed(range(iterations)):
         Z_NL = times(G_MN.mT, Q_ML)
         Z_NL /= _largest_magnitude(Z_NL)  # G Z would overflow where G is large
-        if left == 0 and sketch_size > kept:
-            Z_NL = times(
-                Z_NL, _leading_eigenvectors(Z_NL, kept)
-            )  # Rayleigh-Ritz, before the product
+        if left == 0 and sketch_size > kept:  # Rayleigh-Ritz, before the product
+            Z_NL = times(Z_NL, _leading_eigenvectors(Z_NL, kept))
         Q_ML = orthonormalise(times(G_MN, Z_NL))
-    if iterations == 0 and sketch_size > kept:
-        return Q_ML @ _leading_directions(Q_ML.mT @ G_MN, kept)
-    return Q_ML
+    return _truncated(Q_ML, G_MN, kept)
 
 
 def sketch(G_MN: Tensor, size: int, *, projector: str, seed: int) -> Tensor:
@@ -143,9 +139,7 @@ def sketch(G_MN: Tensor, size: int, *, projector: str, seed: int) -> Tensor:
 
 def range_of_sketch(Y_ML: Tensor, rank: int) -> Tensor:
     """Orthonormal Q (..., M, min(rank, L)) of the leading directions of a sketch alone."""
-    Q_ML = orthonormalise(Y_ML)
-    kept = min(rank, Y_ML.shape[-1])
-    return Q_ML if kept == Y_ML.shape[-1] else Q_ML @ _leading_directions(Q_ML.mT @ Y_ML, kept)
+    return _truncated(orthonormalise(Y_ML), Y_ML, min(rank, Y_ML.shape[-1]))
 
 
 def check_projection(
@@ -205,6 +199,14 @@ def _leading_eigenvectors(Z_NL: Tensor, kept: int) -> Tensor:
     """
     vectors_LL: Tensor = torch.linalg.eigh(Z_NL.mT @ Z_NL).eigenvectors
     return vectors_LL[..., -kept:]
+
+
+def _truncated(Q_ML: Tensor, A_MN: Tensor, kept: int) -> Tensor:
+    """Of the range of Q the `kept` leading directions of A within it; Q itself where it has no
+    more columns."""
+    if Q_ML.shape[-1] == kept:
+        return Q_ML
+    return Q_ML @ _leading_directions(Q_ML.mT @ A_MN, kept)
 
 
 def _leading_directions(B_LN: Tensor, kept: int) -> Tensor:

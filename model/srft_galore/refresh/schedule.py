@@ -1,6 +1,5 @@
 """When the basis of a parameter is due."""
 
-import functools
 import heapq
 from collections.abc import Sequence
 
@@ -14,7 +13,6 @@ def is_due(step: int, refreshed_at: int, *, gap: int, phase: int = 0) -> bool:
     return refreshed_at < 0 or (step - phase) // gap > (refreshed_at - phase) // gap
 
 
-@functools.cache
 def staggered_phases(costs: tuple[int, ...], gap: int) -> Sequence[int]:
     """A phase in [0, gap) for each parameter, so that the steps' costs are as even as they get.
 

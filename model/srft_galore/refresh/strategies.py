@@ -1,15 +1,13 @@
 """Both refresh strategies side by side: each parameter goes to the one its group asks for."""
 
-from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from srft_galore.basis.sketch import forget_operators
-from srft_galore.entries import Entry, places
+from srft_galore.entries import Entry, Place
 from srft_galore.gradients import check_gradient, norms_of, scale_all
-from srft_galore.step_counts import StepCounts
 
 from .attachment import Attachment, is_overflow_mark
 from .current import RefreshFromCurrent
@@ -38,35 +36,32 @@ class Strategies:
         return self._by_name[entry.refresh_from]
 
     def receive(
-        self,
-        groups: Sequence[dict[str, Any]],
-        states: MutableMapping[Tensor, dict[str, Tensor]],
-        counts: StepCounts,
+        self, places: Mapping[Tensor, Place], entry: Callable[[Place], Entry]
     ) -> list[Entry]:
-        """The parameters that take part in a step, after each strategy has looked at its own.
+        """Take in the gradients that are there; the parameters that take part in a step.
 
-        They have a gradient, or something is kept of one that was freed.
+        These have a gradient, or something is kept of one that was freed. Each strategy looks at
+        its own, and may free their gradients now.
 
         Args:
-            groups: Of the optimizer.
-            states: Of the optimizer; a parameter that takes part gets one.
-            counts: Of the optimizer.
+            places: Of the optimizer's parameters.
+            entry: Gives a parameter by its place, with a new state where it has none.
 
         Raises:
             ValueError: A gradient is sparse or complex, or a group was edited into something that
                 does not fit its state.
         """
         chosen = []
-        for parameter, place in places(groups):
+        for parameter, place in places.items():
             released = parameter in self.previous
             if released and is_overflow_mark(parameter.grad):
                 parameter.grad = None
             check_gradient(parameter, place.position)
             if released or (parameter.grad is not None and parameter.grad.numel() > 0):
                 chosen.append(place)
-        entries = [place.entry(groups, states, counts) for place in chosen]
-        for entry in entries:
-            self.of(entry).receive(entry)
+        entries = [entry(place) for place in chosen]
+        for one in entries:
+            self.of(one).receive(one)
         return entries
 
     def refresh(self, entries: Sequence[Entry]) -> None:

@@ -1,7 +1,7 @@
-"""The archive that a job takes along: the installed segtune, and the study's file.
+"""The archive that a job takes along: the installed segtune and srft-galore, and the study's file.
 
-The archive is segtune's wheel with the study's file added to it, and becomes the job's working
-directory. Ray would also take a wheel as a Python module, but then has pip install it on
+The archive is the content of both wheels with the study's file added to it, and becomes the job's
+working directory. Ray would also take a wheel as a Python module, but then has pip install it on
 every node, with all its dependencies anew, and keeps the first one of a version for good.
 """
 
@@ -20,6 +20,8 @@ from segtune.study.overrides import SpecError
 
 CAP = 100 * 2**20
 """Bytes that Ray's dashboard takes in one request. Ray's own warning names more."""
+TAKEN = ("segtune", "srft-galore")
+"""Distributions whose code is taken along; all others the nodes have."""
 STUDIES = "studies"
 """Folder of the archive for the study's file: at the top it could shadow a module by its name."""
 _DATE = (1980, 1, 1, 0, 0, 0)  # no clock: the same content is uploaded once
@@ -36,10 +38,13 @@ def archive(folder: Path, study: Path | None) -> Path:
     Raises:
         SpecError: it can't be packed, or Ray would not take it.
     """
-    wheel = _wheel(folder, importlib.metadata.distribution("segtune"))
-    packed = wheel.rename(folder / "segtune.zip")
-    if study is not None:
-        with zipfile.ZipFile(packed, "a") as out:
+    packed = folder / "segtune.zip"
+    with zipfile.ZipFile(packed, "w") as out:
+        for name in TAKEN:
+            with zipfile.ZipFile(_wheel(folder / name, _installed(name))) as wheel:
+                for inside in wheel.namelist():
+                    _add(out, inside, wheel.read(inside))
+        if study is not None:
             _add(out, f"{STUDIES}/{study.name}", study.read_bytes())
     check_size(packed)
     return packed
@@ -69,8 +74,26 @@ def _mib(size: int) -> str:
     return f"{size / 2**20:.1f} MiB"
 
 
+def _installed(name: str) -> importlib.metadata.Distribution:
+    try:
+        return importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        raise SpecError(
+            [
+                f"a job takes {name} along, which is not installed as a package here: in a "
+                f"checkout, make install; elsewhere, {install('submit')}"
+            ]
+        ) from None
+
+
 def _wheel(folder: Path, installed: importlib.metadata.Distribution) -> Path:
-    """The wheel of a checkout is built; the files of an installed wheel are packed again."""
+    """The wheel of a checkout is built; the files of an installed wheel are packed again.
+
+    Args:
+        folder: where it is written; empty or not there.
+        installed: the distribution.
+    """
+    folder.mkdir(exist_ok=True)
     url = json.loads(installed.read_text(_LOCAL) or "{}")
     if url.get("dir_info", {}).get("editable"):
         source = urllib.parse.urlparse(url["url"]).path
@@ -82,7 +105,7 @@ def _build(folder: Path, source: Path) -> Path:
     if importlib.util.find_spec("hatchling") is None:
         raise SpecError(
             [
-                "to submit from a checkout, its wheel is built with hatchling, which is not "
+                "to submit from a checkout, its wheels are built with hatchling, which is not "
                 f"installed: {install('submit')}"
             ]
         )
@@ -96,7 +119,7 @@ def _build(folder: Path, source: Path) -> Path:
 
 def _pack(folder: Path, installed: importlib.metadata.Distribution) -> Path:
     """The files of an installed wheel, without its commands and what pip added."""
-    packed = folder / f"segtune-{installed.version}-py3-none-any.whl"
+    packed = folder / f"{installed.name}-{installed.version}-py3-none-any.whl"
     with zipfile.ZipFile(packed, "w") as out:
         for file in sorted(installed.files or []):
             if file.parts[0] != ".." and file.suffix != ".pyc" and file.name != _LOCAL:

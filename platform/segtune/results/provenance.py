@@ -16,8 +16,8 @@ COMMIT, DIRTY = "SEGTUNE_GIT_COMMIT", "SEGTUNE_GIT_DIRTY"
 STUDY_COMMIT = "SEGTUNE_STUDY_COMMIT"
 """The same of the study's file."""
 _PACKAGES = (
-    *("segtune", "torch", "torchvision", "sam2", "transformers", "timm", "monai", "peft"),
-    *("segmentation-models-pytorch", "ray", "optuna"),
+    *("segtune", "srft-galore", "torch", "torchvision", "sam2", "transformers", "timm", "monai"),
+    *("peft", "segmentation-models-pytorch", "ray", "optuna"),
 )
 _THIS_FILE = Path("segtune", "results", "provenance.py")
 """This file in an installed wheel."""

@@ -17,7 +17,7 @@ from segcore.training.loop import Training
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
 from srft_galore import AllReduce, Broadcast, Reducer
-from srft_galore.parallel import Message
+from srft_galore.parallel.collectives import Message
 
 RELEASED = SrftGalore(rank=4, update_proj_gap=2, oversample=2, refresh_from="previous")
 

@@ -41,7 +41,9 @@ NEED = {
     "publish": ("publish", "results/known/train/up-s0", "--to", "out"),
 }
 """What needs `train`."""
-TRAIN = "pip install 'segtune[train]'"
+ROOT = Path(__file__).parents[3]
+TRAIN = f"pip install {ROOT / 'model' / 'srft_galore'} 'segtune[train]'"
+"""The optimizer comes from the tree that segtune was installed from, and from no index."""
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,8 @@ def test_a_missing_extra_is_one_message(done: dict[str, Done], name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("module", "told"), [("monai", TRAIN), ("no_such_module", "can't be read")]
+    ("module", "told"),
+    [("monai", "pip install 'segtune[train]'"), ("no_such_module", "can't be read")],
 )
 def test_a_study_whose_file_imports_what_is_not_there(
     module: str,

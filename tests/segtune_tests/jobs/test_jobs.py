@@ -229,18 +229,21 @@ def test_the_archive_runs_without_anything_installed(tmp_path: Path) -> None:
     packed = archive(tmp_path, study)
     assert zipfile.ZipFile(packed).testzip() is None
     names = zipfile.ZipFile(packed).namelist()
+    assert len(names) == len(set(names))
     assert "segcore/weights/nano_sam2.safetensors" in names
     assert "segtune/report/page/report.html.j2" in names
     assert not [n for n in names if n.partition("/")[0] in ("platform", "model", "tests")]
     folder = tmp_path / "job"
     zipfile.ZipFile(packed).extractall(folder)
-    code = "import segtune, segcore, statistics; print(segtune.__file__, statistics.__file__)"
+    own = ("segtune", "segcore", "srft_galore")
+    code = f"import {', '.join(own)}, statistics as s; print(s.__file__)"
+    code += "".join(f"; print({name}.__file__)" for name in own)
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
     )
-    first, second = done.stdout.split()
-    assert first == str(folder / "segtune" / "__init__.py")
-    assert not second.startswith(str(folder))
+    standard, *found = done.stdout.split()
+    assert found == [str(folder / name / "__init__.py") for name in own]
+    assert not standard.startswith(str(folder))
     show = [sys.executable, "-m", "segtune", "show", "studies/statistics.py"]
     shown = subprocess.run(show, cwd=folder, capture_output=True, text=True, check=True)
     assert "5 arms x 3 seeds" in shown.stdout
@@ -255,7 +258,7 @@ def test_the_same_code_is_uploaded_once_and_other_code_anew(tmp_path: Path) -> N
     assert a != c
 
 
-def test_an_installed_wheel_is_packed_again(tmp_path: Path) -> None:
+def test_installed_wheels_are_packed_again(tmp_path: Path) -> None:
     """As for someone who has segtune from a package index, and no checkout."""
     from segtune.jobs import upload
 
@@ -263,15 +266,29 @@ def test_an_installed_wheel_is_packed_again(tmp_path: Path) -> None:
     built = archive(tmp_path / "built", None)
     place = tmp_path / "site"
     zipfile.ZipFile(built).extractall(place)
-    (info,) = place.glob("*.dist-info")
-    (info / "direct_url.json").write_text('{"url": "file:///secret/place", "archive_info": {}}')
-    with (info / "RECORD").open("a") as record:
-        record.write("../../bin/segtune,,\nsegtune/__pycache__/cli.cpython-311.pyc,,\n")
-        record.write(f"{info.name}/direct_url.json,,\n")
-    installed = importlib.metadata.PathDistribution(info)
-    (tmp_path / "packed").mkdir()
-    packed = upload._wheel(tmp_path / "packed", installed)
-    assert set(zipfile.ZipFile(packed).namelist()) == set(zipfile.ZipFile(built).namelist())
+    packed: list[str] = []
+    for info in place.glob("*.dist-info"):
+        (info / "direct_url.json").write_text('{"url": "file:///secret/place", "archive_info": {}}')
+        with (info / "RECORD").open("a") as record:
+            record.write("../../bin/segtune,,\nsegtune/__pycache__/cli.cpython-311.pyc,,\n")
+            record.write(f"{info.name}/direct_url.json,,\n")
+        installed = importlib.metadata.PathDistribution(info)
+        wheel = upload._wheel(tmp_path / installed.name, installed)
+        packed += zipfile.ZipFile(wheel).namelist()
+    assert sorted(packed) == sorted(zipfile.ZipFile(built).namelist())
+
+
+def test_what_is_taken_along_must_be_installed(
+    capsys: pytest.CaptureFixture[str],
+    serve: Callable[[SERVED], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in a checkout whose environment is from before the optimizer was a package of its own."""
+    monkeypatch.setattr("segtune.jobs.upload.TAKEN", ("no-such-package",))
+    message = submit(capsys, serve(cluster()))
+    assert message.strip().count("\n") == 0
+    assert "no-such-package along, which is not installed" in message
+    assert "make install" in message
 
 
 def test_too_large_an_archive_names_its_largest_files(tmp_path: Path) -> None:

@@ -46,10 +46,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .basis.range_finder import RANDOM, SKETCHING, check_integer, check_projection
-from .projection import SIDES
+from srft_galore.basis.range_finder import (
+    RANDOM,
+    SKETCHING,
+    check_integer,
+    check_projection,
+)
+from srft_galore.projection import SIDES
+from srft_galore.update.rounding import ROUNDINGS
+
 from .torch_options import TORCH_OPTIONS, check_torch_options
-from .update.rounding import ROUNDINGS
 
 ADAM_KEYS = ("lr", "betas", "eps", "weight_decay")
 PROJECTION_DEFAULTS: Mapping[str, Any] = {

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from .parallel import AllReduce, Message
+from .collectives import AllReduce, Message
 
 BUCKET = 25 * 2**20
 """Bytes that are sent at once, as torch's DistributedDataParallel does."""
