@@ -12,6 +12,7 @@ inference   A network on one batch, and what it says of each image: labels, prob
             pictures.
 loop        The loop of one training, and the state that it carries from step to step.
 microbatch  The largest microbatch that a GPU holds.
+passes      Forward and backward passes, launched kernel by kernel or replayed as CUDA graphs.
 predicting  What a system says of each sample of a split.
 restore     A checkpoint folder as the network that it describes, with nothing of its training
             left.
