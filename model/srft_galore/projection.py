@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_CACHED = 2**19
+CACHED = 2**19
 """Elements of a weight that stay in a CPU's cache between two passes."""
 _WIDE = 16
 """Rank from which the product takes longer than the passes over the weight, so that working piece
@@ -88,7 +88,7 @@ class Projection:
             add = W_MN.baddbmm_ if self.blocks > 1 else W_MN.addmm_
             add(left, right, beta=keep, alpha=factor)
             return
-        rows = max(1, _CACHED // self.cols) if self.rank < _WIDE else self.rows
+        rows = max(1, CACHED // self.cols) if self.rank < _WIDE else self.rows
         for W, part in zip(W_MN.split(rows, dim=-2), left.split(rows, dim=-2), strict=True):
             add = W.baddbmm_ if self.blocks > 1 else W.addmm_
             W.mul_(keep)

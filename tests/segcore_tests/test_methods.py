@@ -25,6 +25,7 @@ from segcore.testing import LANDMARKS, check_method
 from segcore.training.loop import Training
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import OptimConfig
+from srft_galore import RECOMMENDED
 
 CLASSES = ClassSpec(("background", "ridge", "silhouette", "ligament"), exclusive=True)
 LOW_RANK = tuple(sorted(METHODS.keys() - {"frozen", "full", "adapter"}))
@@ -226,6 +227,18 @@ def test_galore_as_published_has_its_own_defaults_and_signs(tiny: TrainConfig) -
         "scale": (1.0, 0.25),
         "signs": ("aligned", "free"),
     }
+
+
+@pytest.mark.parametrize("residual", ["drop", "scaled", "sign"])
+def test_plus_has_the_recommended_options(tiny: TrainConfig, residual: str) -> None:
+    system = tiny.system.build(LANDMARKS)
+    method = Method.named("srft_galore_plus", rank=2, residual=residual)
+    method.adapt(system)
+    groups = [g for g in method.optimizer(system, tiny.optim).param_groups if "rank" in g]
+    expected = {**RECOMMENDED, "projector": "srft", "residual": residual}
+    assert groups
+    for group in groups:
+        assert {key: group[key] for key in expected} == expected
 
 
 @pytest.mark.parametrize("name", sorted(METHODS.keys() - {"frozen"}))

@@ -87,6 +87,12 @@ METHODS.add(
     needs=_LAYERS,
 )
 METHODS.add(
+    "srft_galore_plus",
+    "segcore.methods.galore:SrftGalorePlus",
+    "the same with the recommended options: warm, moments rotated, every 5 steps",
+    needs=_LAYERS,
+)
+METHODS.add(
     "srft_galore_published",
     "segcore.methods.galore:SrftGalorePublished",
     "the projection as its authors' code has it",

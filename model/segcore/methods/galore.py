@@ -1,7 +1,9 @@
 """GaLore and its kin: one optimizer; the methods differ in the projector and nothing else.
 
 GaLore: Zhao et al., arXiv 2403.03507. SRFT-GaLore: arXiv 2511.03163. What the options do is told in
-`srft_galore`; at their defaults all methods here refresh, step and keep their moments alike.
+`srft_galore`. `galore` and `srft_galore` have their papers' plain options as defaults, so that they
+differ in the projector alone: moments stay as they are at a refresh, and bases start anew.
+`srft_galore_plus` has those that the measurements in `srft_galore`'s README recommend.
 """
 
 import math
@@ -142,7 +144,8 @@ class LowRankGradient(ProjectedGradient):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Galore(LowRankGradient):
-    """The basis is the exact leading singular vectors of the current gradient."""
+    """The basis is the exact leading singular vectors of the current gradient; the options are the
+    paper's, for comparisons."""
 
     name: ClassVar[str] = "galore"
     projector: ClassVar[str] = "svd"
@@ -168,7 +171,8 @@ class GalorePublished(LowRankGradient):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SrftGalore(LowRankGradient):
-    """The basis is the range of a subsampled randomized Fourier sketch of the gradient."""
+    """The basis is the range of a subsampled randomized Fourier sketch of the gradient; the options
+    are the paper's, for comparisons."""
 
     name: ClassVar[str] = "srft_galore"
     projector: ClassVar[str] = "srft"
@@ -193,6 +197,29 @@ class SrftGalore(LowRankGradient):
             "refresh_from": self.refresh_from,
             "sketch": self.sketch,
         }
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SrftGalorePlus(SrftGalore):
+    """The recommended recipe: a basis every 5 steps that starts from the old one and 8 random
+    columns, and moments that are carried over to it."""
+
+    name: ClassVar[str] = "srft_galore_plus"
+    update_proj_gap: Annotated[int, Field(ge=1)] = 5
+    """Optimizer steps between two refreshes of the basis; 20 where the optimizer's step takes long
+    beside the model's."""
+    start: Literal["cold", "warm"] = "warm"
+    """Whether a refresh starts from the old basis, with `oversample` random columns beside it."""
+    oversample: Annotated[int, Field(ge=0)] = 8
+    """Sketch columns beyond `rank`, truncated after the sketch."""
+    moments: Literal["keep", "rotate", "reset"] = "rotate"
+    """What becomes of Adam's moments at a refresh."""
+    residual: Literal["drop", "scaled", "sign"] = "drop"
+    """What a step does with the gradient outside of the subspace: nothing, a step scaled as Adam
+    scales within it, or a small one of one size. Needs `refresh_from` `current`."""
+
+    def _sketch(self) -> dict[str, Any]:
+        return {**super()._sketch(), "residual": self.residual}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

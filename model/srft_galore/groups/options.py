@@ -31,6 +31,8 @@ takes these keys too, in GaLore's own words where it has them; defaults are in b
   where the next step is to have a new basis, and freed (`grad` is then None). Both are linear in
   the gradient, so microbatches (`attach`) and ranks (`reduce`) add up. The first step then has no
   basis: it moves the plain parameters and looks for the first bases.
+- "residual": "drop", "scaled" or "sign" ("drop", GaLore's way): what a step does with the gradient
+  outside of the subspace, without a state of its own; see `update.residual`.
 
 Keys of others (a scheduler's, timm's "lr_scale") stay in the group untouched, as in torch's own
 optimizers. What looks like a slip in one of the above, or like a key of another GaLore, is refused.
@@ -70,9 +72,18 @@ PROJECTION_DEFAULTS: Mapping[str, Any] = {
     "refresh_from": "current",
     "stagger": False,
     "moments": "keep",
+    "residual": "drop",
     "seed": 0,
 }
 """Keys, beside "rank", of a group that is projected, and what they are where not given."""
+RECOMMENDED: Mapping[str, Any] = {
+    "update_proj_gap": 5,
+    "start": "warm",
+    "oversample": 8,
+    "moments": "rotate",
+}
+"""Options that measured better than GaLore's or as well, on all that was tried (README, "Which
+options pay"). They are not the defaults: `{"params": ..., "rank": 32, **RECOMMENDED}`."""
 FIXED_KEYS = ("rank", "side", "projector", "blocks", "refresh_from")
 """Those that a saved state depends on."""
 _CHOICES = {
@@ -82,6 +93,7 @@ _CHOICES = {
     "start": ("cold", "warm"),
     "refresh_from": ("current", "previous"),
     "moments": ("keep", "rotate", "reset"),
+    "residual": ("drop", "scaled", "sign"),
     "stagger": (False, True),
 }
 _OF_OTHERS = {
@@ -265,12 +277,17 @@ def _check_refresh(group: Mapping[str, Any]) -> None:
                 "refresh_from='previous' sees each gradient once: set power_iterations to 0; "
                 "start='warm' is the power iteration of this mode."
             )
+        if group["residual"] != "drop":
+            raise ValueError(
+                f"residual={group['residual']!r} needs whole gradients at the step, which "
+                f"refresh_from='previous' frees: set residual='drop' or refresh_from='current'."
+            )
     if projector == "identity":
-        for key in ("moments", "stagger"):
+        for key in ("moments", "stagger", "residual"):
             if group[key] != PROJECTION_DEFAULTS[key]:
                 raise ValueError(
                     f"{key}={group[key]!r} has no effect with projector='identity', whose basis "
-                    f"never changes; leave it out."
+                    f"never changes and holds all of a gradient; leave it out."
                 )
 
 

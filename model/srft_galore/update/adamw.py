@@ -11,6 +11,7 @@ from srft_galore.entries import Entry
 from srft_galore.groups.options import check_rate
 from srft_galore.state import moment_dtype
 
+from .residual import SIGN_SHARE, add_signs, line_factors
 from .rounding import round_stochastically
 
 _FUSED = ("cpu", "cuda")
@@ -55,8 +56,8 @@ def update(ready: Sequence[tuple[Entry, Tensor]]) -> None:
         else:
             moved = [torch.zeros_like(gradient) for gradient in gradients]
             _adamw(entries, moved, gradients, lr=1.0, weight_decay=0.0)
-            for entry, change in zip(entries, moved, strict=True):
-                _add_back(entry, change, lr)
+            for entry, gradient, change in zip(entries, gradients, moved, strict=True):
+                _add_back(entry, gradient, change, lr)
         for entry in entries:
             entry.state["step"] += 1
 
@@ -89,17 +90,23 @@ def _adamw(
     )
 
 
-def _add_back(entry: Entry, change: Tensor, lr: float) -> None:
-    assert entry.projection is not None
+def _add_back(entry: Entry, gradient: Tensor, change: Tensor, lr: float) -> None:
+    projection, group, basis = entry.projection, entry.group, entry.state["basis"]
+    assert projection is not None
     weight = entry.parameter.to(moment_dtype(entry.parameter))
-    folded = entry.projection.fold(weight)
-    entry.projection.add_back(
-        folded,
-        change,
-        entry.state["basis"],
-        keep=1 - lr * entry.group["weight_decay"],
-        factor=lr * entry.group["scale"],
-    )
+    folded = projection.fold(weight)
+    keep, factor = 1 - lr * group["weight_decay"], lr * group["scale"]
+    if group["residual"] == "scaled":
+        squares = entry.state["exp_avg_sq"] / (1 - group["betas"][1] ** (entry.adam_step + 1))
+        factors = line_factors(change, squares, group["eps"], right=projection.right)
+        # phi (G - R P^T) in two parts, of which this one shares the product with the basis.
+        projection.add_back(folded, change + factors * gradient, basis, keep=keep, factor=factor)
+        folded.addcmul_(entry.gradient(), factors, value=-factor)
+    else:
+        projection.add_back(folded, change, basis, keep=keep, factor=factor)
+        if group["residual"] == "sign":
+            whole, size = entry.gradient(), -SIGN_SHARE * factor
+            add_signs(folded, whole, gradient, basis, size, right=projection.right)
     _write(entry, folded)
 
 

@@ -19,7 +19,8 @@ from srft_galore.state import moment_dtype
 
 from .layout import WIDTH, Slot, consecutive, owners, portions
 from .rates import Rates, RateTable
-from .sections import Section, in_units, kind_of, moment_units, sections_of, weight_units
+from .residual import SIGN_SHARE, Whole, add_signs, line_factors
+from .sections import PLAIN, Section, in_units, kind_of, moment_units, sections_of, weight_units
 
 _AT_ONCE = 2**25
 """Weights of which copies are there at the same time."""
@@ -30,7 +31,7 @@ class Bank:
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         """Take over the states: their tensors become views of what the bank holds."""
-        by_kind: dict[object, list[Entry]] = {(None, True): []}  # plain ones come first
+        by_kind: dict[object, list[Entry]] = {PLAIN: []}  # plain ones come first
         for entry in entries:
             by_kind.setdefault(kind_of(entry), []).append(entry)
         members = [entry for alike in by_kind.values() for entry in alike]
@@ -45,7 +46,7 @@ class Bank:
         shape = (self._moments[-1].end, WIDTH)
         self._mean_EK = torch.zeros(shape, dtype=dtype, device=device)
         self._squares_EK = torch.zeros(shape, dtype=dtype, device=device)
-        self._plain = len(by_kind[None, True])
+        self._plain = len(by_kind[PLAIN])
         self._sections = sections_of(members[self._plain :], self._plain)
         self.steps_n = _gathered([e.state["step"] for e in members], device)
         """Updates of each parameter, int64."""
@@ -89,7 +90,8 @@ class Bank:
         """
         numbers = [self._numbers[entry.parameter] for entry, _ in ready]
         rates = self._rates.of([entry for entry, _ in ready], numbers)
-        g_EK = self._projected({n: g for n, (_, g) in zip(numbers, ready, strict=True)})
+        given = {n: g for n, (_, g) in zip(numbers, ready, strict=True)}
+        g_EK = self._projected(given)
         ok_n = self._finite(g_EK)
         if len(ready) < len(self._states):
             self._say_who_takes_part(numbers)
@@ -97,11 +99,14 @@ class Bank:
             ok_n &= self._part_n
         else:
             self._skipped_n += ~ok_n
+        uses_residual = any(section.residual != "drop" for section in self._sections)
+        R_EK = g_EK.clone() if uses_residual else g_EK
         kept_n = self._adam(g_EK, ok_n, rates)
         self.steps_n += ok_n
         moved = {number: entry.parameter for number, (entry, _) in zip(numbers, ready, strict=True)}
+        whole = Whole(given, R_EK, ok_n, rates)
         for begin, end in self._portions:
-            self._add_back(moved, begin, end, g_EK, kept_n)
+            self._add_back(moved, begin, end, g_EK, kept_n, whole)
         return ok_n
 
     def _say_who_takes_part(self, numbers: Sequence[int]) -> None:
@@ -175,6 +180,7 @@ class Bank:
         end: int,
         change_EK: Tensor,
         kept_n: Tensor,
+        whole: Whole,
     ) -> None:
         """W <- keep * W + back-projected change, of the members from `begin` to `end`."""
         base, stop = self._weights[begin].first, self._weights[end - 1].end
@@ -190,9 +196,53 @@ class Bank:
         for section, first, last in self._within(begin, end):
             W_UMN = self._stack(section, first, last, W_EK, base)
             P_USR, change_U = self._subspace(section, first, last, change_EK)
+            if section.residual != "drop":
+                change_U = self._use_residual(section, first, last, W_UMN, change_U, whole)
             pair = (change_U, P_USR.mT) if section.projection.right else (P_USR, change_U)
             W_UMN.baddbmm_(*pair)
         copy_all(weights, views)
+
+    def _use_residual(
+        self,
+        section: Section,
+        first: int,
+        last: int,
+        W_UMN: Tensor,
+        change_U: Tensor,
+        whole: Whole,
+    ) -> Tensor:
+        """Move weights along the gradient outside of the subspace; members that skip stay.
+
+        Returns:
+            The change in the subspace, with what the residual leaves to be done there.
+        """
+        right, blocks = section.projection.right, section.projection.blocks
+
+        def by_unit(values_n: Tensor) -> Tensor:
+            return values_n[first:last, None].expand(-1, blocks).reshape(-1, 1, 1)
+
+        base, end = self._weights[first].first, self._weights[last - 1].end
+        G_EK = change_U.new_empty(end - base, WIDTH)
+        there = [n for n in whole.gradients if first <= n < last]
+        views = [self._weights[n].single(G_EK, base=base) for n in there]
+        copy_all(views, [in_units(whole.gradients[n], self._weights[n]) for n in there])
+        idle_U = by_unit(~whole.moved_n)
+        G_UMN = self._stack(section, first, last, G_EK, base).masked_fill_(idle_U, 0)
+        P_USR, R_U = self._subspace(section, first, last, whole.projected_EK)
+        R_U = R_U.masked_fill(idle_U, 0)
+        rates = whole.rates
+        if section.residual == "sign":
+            size_U = by_unit(SIGN_SHARE * rates.change).to(W_UMN.dtype)
+            add_signs(W_UMN, G_UMN, R_U, P_USR, size_U, right=right)
+            return change_U
+        corrections_n = 1 - rates.betas[1] ** (self.steps_n - rates.restarted_at)
+        _, squares_U = self._subspace(section, first, last, self._squares_EK)
+        squares_U = squares_U / by_unit(corrections_n).to(W_UMN.dtype)
+        eps_U, sign_U = (by_unit(values).to(W_UMN.dtype) for values in (rates.eps, rates.change))
+        factors = line_factors(change_U, squares_U, eps_U, right=right) * sign_U.sign()
+        factors.masked_fill_(idle_U, 0)
+        W_UMN.addcmul_(G_UMN, factors)
+        return change_U - factors * R_U
 
     def _within(self, begin: int, end: int) -> list[tuple[Section, int, int]]:
         """The sections among the members from `begin` to `end`, each with its part of them."""

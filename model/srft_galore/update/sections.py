@@ -12,6 +12,9 @@ from srft_galore.state import moment_dtype
 
 from .layout import Slot
 
+PLAIN = (None, True, "drop")
+"""The kind of members that are not projected."""
+
 
 class Section(NamedTuple):
     """Projected members that follow one another and are alike."""
@@ -19,6 +22,8 @@ class Section(NamedTuple):
     projection: Projection
     is_whole: bool
     """Whether their gradients come whole."""
+    residual: str
+    """What is done with the gradient outside of the subspace."""
     begin: int
     """The first of them."""
     end: int
@@ -26,9 +31,11 @@ class Section(NamedTuple):
     """(U, S, R), stored by columns."""
 
 
-def kind_of(entry: Entry) -> tuple[Projection | None, bool]:
-    """What members of one section have in common: projection, and whether gradients come whole."""
-    return entry.projection, entry.refresh_from == "current"
+def kind_of(entry: Entry) -> tuple[Projection | None, bool, str]:
+    """What members of one section have in common: projection, whether gradients come whole, and
+    what is done with the residual."""
+    residual = "drop" if entry.projection is None else entry.group["residual"]
+    return entry.projection, entry.refresh_from == "current", residual
 
 
 def weight_units(entry: Entry) -> tuple[int, tuple[int, ...]]:
@@ -53,7 +60,7 @@ def sections_of(members: Sequence[Entry], begin: int) -> list[Section]:
     for number, entry in enumerate(members):
         if number and kind_of(entry) == kind_of(members[number - 1]):
             continue
-        projection, is_whole = kind_of(entry)
+        projection, is_whole, residual = kind_of(entry)
         assert projection is not None
         count = sum(kind_of(other) == kind_of(entry) for other in members)
         bases = torch.zeros(
@@ -62,7 +69,7 @@ def sections_of(members: Sequence[Entry], begin: int) -> list[Section]:
             device=entry.parameter.device,
         ).mT
         first = begin + number
-        sections.append(Section(projection, is_whole, first, first + count, bases))
+        sections.append(Section(projection, is_whole, residual, first, first + count, bases))
     return sections
 
 

@@ -1,7 +1,8 @@
-"""The command line: `capture` and `measure`."""
+"""The command line: `capture`, `measure` and `quality`."""
 
 import argparse
 import json
+import math
 import platform
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from . import __doc__ as about
 from .gradients import find_captured
 from .optimizers import OPTIMIZERS
 from .peak import measure_peaks
+from .quality.tasks import QUICK, TASKS
 from .refresh import energy_over_weights, one_matrix, time_refresh
 from .shapes import attention_shapes
 from .steps import gradient_sets, time_refreshes, time_steps
@@ -117,6 +119,30 @@ def capture(chosen: argparse.Namespace) -> None:
     )
 
 
+def quality(chosen: argparse.Namespace) -> None:
+    """Do the trainings that the file lacks, then print what it holds."""
+    from .quality.arms import missing_arms
+    from .quality.plan import cells
+    from .quality.runs import read, run_all
+
+    missing = missing_arms()
+    print(*(f"{name}: {why}" for name, why in missing.items()), sep="\n")
+    wanted = [c for c in cells(chosen.tasks, chosen.ranks) if c.arm not in missing]
+    if chosen.arms:
+        wanted = [cell for cell in wanted if cell.arm in chosen.arms]
+    run_all(chosen.file, wanted, seeds=chosen.seeds, workers=chosen.workers, minutes=chosen.minutes)
+    if chosen.tables:
+        from .quality.tables import difference_rows, questions, score_rows  # need segtune
+
+        scores, alike = read(chosen.file), (chosen.tasks, chosen.ranks, chosen.seeds)
+        for rank in chosen.ranks:
+            rows = score_rows(scores, chosen.tasks, rank, chosen.seeds)
+            show(f"Scores at rank {rank}: mean, 95 % interval, tuned rate", rows)
+        for question in questions():
+            if rows := difference_rows(question, scores, *alike):
+                show(question.title, rows)
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -146,6 +172,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     two.add_argument("--image-size", type=int)
     two.add_argument("--checkpoint", help="Meta's sam2.1_hiera_large.pt")
     two.add_argument("--lr", type=float, default=5e-5)
+    three = commands.add_parser("quality", help="train small models, each arm at its best rate")
+    three.set_defaults(run=quality)
+    three.add_argument(
+        "--file", type=Path, required=True, help="of JSON lines; runs in it are kept"
+    )
+    three.add_argument("--workers", type=int, default=1, help="processes, one thread each")
+    three.add_argument("--minutes", type=float, default=math.inf, help="begin no run after that")
+    three.add_argument("--seeds", type=int, default=5, help="that judge, beside two that tune")
+    three.add_argument("--tasks", nargs="+", choices=tuple(TASKS), default=QUICK)
+    three.add_argument("--arms", nargs="+", default=(), help="the others are left out")
+    three.add_argument("--ranks", nargs="+", type=int, default=[8, 2, 32], help="in this order")
+    three.add_argument("--tables", action=argparse.BooleanOptionalAction, default=True)
     return parser.parse_args(arguments)
 
 

@@ -11,6 +11,8 @@ from torch.optim import Optimizer
 
 from srft_galore import GaLoreAdamW
 
+from .quality.arms import RECIPE
+
 COMMON: Mapping[str, Any] = {"lr": 1e-5, "weight_decay": 0.01}
 FUSED = "AdamW, fused"
 """What every whole step is compared with."""
@@ -49,6 +51,9 @@ OPTIMIZERS: dict[str, Build] = {
     "warm +8, staggered, previous": partial(
         _ours, start="warm", oversample=8, stagger=True, refresh_from="previous"
     ),
+    "plus": partial(_ours, **RECIPE),
+    "plus, scaled residual": partial(_ours, **RECIPE, residual="scaled"),
+    "plus, sign residual": partial(_ours, **RECIPE, residual="sign"),
     "galore-torch": partial(_peer, module="galore_torch", name="GaLoreAdamW", proj_type="std"),
     "pytorch_optimizer GaLore": partial(
         _peer, module="pytorch_optimizer", name="GaLore", projection_type="std"

@@ -138,7 +138,7 @@ def test_show_of_a_study_without_its_data_says_what_is_missing(
     assert main(["show", "srft_vs_svd"]) == 0
     shown = capsys.readouterr().out
     assert "not counted: data/L3D: no such folder" in shown
-    assert "2 arms x 3 seeds = 6 trials" in shown
+    assert "4 arms x 3 seeds = 12 trials" in shown
 
 
 def test_show_says_what_the_data_do_not_have(
