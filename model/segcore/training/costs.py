@@ -80,7 +80,10 @@ def forget_peak(device: torch.device) -> None:
 
 
 def _bytes(tensors: list[Tensor]) -> int:
-    return sum(t.untyped_storage().nbytes() for t in tensors)
+    """Of the storage behind tensors, once where several are views of one: a GPU's optimizer keeps
+    its states in banks."""
+    storages = [t.untyped_storage() for t in tensors]
+    return sum({s.data_ptr(): s.nbytes() for s in storages}.values())
 
 
 def _peak(device: torch.device) -> int:

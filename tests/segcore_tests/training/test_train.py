@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segcore.config import TrainConfig, from_json, to_json
 from segcore.data.loader import epoch_order, shares
@@ -18,6 +18,7 @@ from segcore.methods import METHODS
 from segcore.methods.method import Method
 from segcore.train import TrainingDiverged, main, train
 from segcore.training.checkpoint import CheckpointError, trained_tensors
+from segcore.training.costs import memory
 from segcore.training.evaluation import EvaluationConfig
 from segcore.training.events import Evaluation
 from segcore.training.loop import Training
@@ -255,3 +256,12 @@ def test_python_m_trains_without_ray(tmp_path: Path) -> None:
     assert "epoch 1/1" in done.stdout
     assert "test Dice" in done.stdout
     assert (tmp_path / "best.safetensors").exists()
+
+
+def test_states_that_share_memory_are_counted_once() -> None:
+    model = nn.Linear(4, 4, bias=False)
+    optimizer = torch.optim.SGD(model.parameters())
+    bank = torch.zeros(2, 16)
+    optimizer.state[model.weight] = {"mean": bank[0], "square": bank[1]}
+    found = memory(model, optimizer, torch.device("cpu"))
+    assert (found.optimizer_state, found.weights) == (bank.nbytes, model.weight.nbytes)
