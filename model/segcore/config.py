@@ -48,15 +48,14 @@ class TrainConfig:
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
     precision: Precision = "float32"
     """Of the forward pass, on every device; weights and optimizer state are float32 in either. A
-    GPU computes some twice as fast in `bfloat16`, and the scores differ in their last digits."""
+    GPU computes faster in `bfloat16`, and the scores differ in their last digits."""
     gradient_checkpointing: bool = False
     """Whether the transformer blocks of pretrained encoders keep no activations for the backward
     pass, which computes them again (Chen et al., arXiv 1604.06174): less memory, more time, the
     same numbers."""
     compile_blocks: bool = False
     """Whether torch.compile makes kernels of the transformer blocks of pretrained encoders, which
-    takes minutes when a training begins, and changes scores in their last digits. No GPU has run it
-    here."""
+    takes a minute or more when a training begins, and changes scores in their last digits."""
     cuda_graphs: bool = True
     """Whether a GPU replays the forward and the backward pass, where they are the same at every
     step, as two CUDA graphs: the same kernels, and the host launches two things in place of

@@ -176,8 +176,9 @@ class FrameFolder:
         return sample, True
 
     def _name(self, frame: Frame, size: Size | None) -> str:
-        """Of a decoded sample, by all that its arrays follow from."""
-        files = [self._scan.digests[file] for file in _files(frame)]
+        """Of a decoded sample, by all that its arrays follow from. Names are among it: D2GPLand's
+        bands are as wide as the stem says that a frame is large."""
+        files = [(file.name, self._scan.digests[file]) for file in _files(frame)]
         how = (self._decoding, size, code_hash())
         return hashlib.sha256(f"{files} {how}".encode()).hexdigest()
 

@@ -119,7 +119,7 @@ def test_a_damaged_sample_is_decoded_again(scenes: Path, root: Path, damage: str
     whole = bytes(content)
     spoilt = {"cut": whole[:-9], "turned": whole, "emptied": b"", "no header": b"x" * 600}
     file.unlink()  # `usual` is mapped from it
-    file.write_bytes(spoilt[damage])
+    file.write_bytes(bytes(spoilt[damage]))
     assert same(usual, first(config.open()))
     assert same(usual, first(config.open()))
 
