@@ -136,6 +136,9 @@ class Facts:
     """Peak learning rate of what the method adapts; None: it adapts nothing, or does not say."""
     prompts: str
     """Which boxes the system is told, as of `PromptConfig.source`."""
+    microbatch_size: int | None
+    """Most samples that a worker computes with at once: what was asked for, or the largest that was
+    found to fit. None: its whole share of a batch."""
 
 
 @dataclass(frozen=True)

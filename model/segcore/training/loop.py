@@ -86,6 +86,7 @@ class Training:
             resolution=config.evaluation.resolution(config.system.input_size),
             adapted_lr=config.method.rate(config.optim),
             prompts=config.prompts.source,
+            microbatch_size=self.microbatch_size,
         )
         if runtime.restore_from is not None:
             self._restore(runtime.restore_from)

@@ -55,6 +55,7 @@ SCHEMAS: Mapping[TableName, pa.Schema] = {
             ("weights_hash", pa.string()),
             ("trainable_parameters", pa.int64()),
             ("total_parameters", pa.int64()),
+            ("microbatch_size", pa.int32()),  # of a worker; null: its whole share
             ("adapted_lr", pa.float64()),  # peak rate of what the method adapts, else null
             ("epochs", pa.int64()),
             ("best_epoch", pa.int64()),

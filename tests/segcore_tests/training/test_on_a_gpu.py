@@ -223,7 +223,7 @@ def test_the_largest_microbatch_that_fits_is_tried_once(
         assert begun(config, cuda).microbatch_size == 2
         assert len(tried) == 3
         assert [len(part) for part in training._share(range(5))] == [2, 2, 1]
-    assert Training(config, Runtime()).microbatch_size == 1
+    assert Training(config, Runtime()).facts.microbatch_size == 1
 
 
 @pytest.mark.parametrize(("share", "limits"), [(0.25, [0.25]), (1, []), (2, [])])

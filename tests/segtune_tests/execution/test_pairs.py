@@ -120,6 +120,7 @@ def test_a_run_trains_is_scored_and_has_its_row_in_the_tables(
     (trial,) = rows(trained, run, "trials")
     assert trial["status"] == "finished"
     assert 0 < trial["trainable_parameters"] <= trial["total_parameters"]
+    assert trial["microbatch_size"] is None, "its whole share of a batch"
     (step,) = rows(trained, run, "steps")
     assert math.isfinite(step["loss"])
     scores = rows(trained, run, "scores")

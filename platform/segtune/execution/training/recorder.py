@@ -80,6 +80,7 @@ class Recorder:
             "weights_hash": evaluation.facts.weights_hash,
             "trainable_parameters": evaluation.facts.trainable_parameters,
             "total_parameters": evaluation.facts.total_parameters,
+            "microbatch_size": evaluation.facts.microbatch_size,
             "adapted_lr": evaluation.facts.adapted_lr,
             "epochs": evaluation.epochs,
         }
