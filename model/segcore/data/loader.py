@@ -140,30 +140,38 @@ def loading_threads(cpus: int) -> int:
     return min(max(THREADS, cpus), MOST_THREADS)
 
 
-def on_device(batches: Iterable[Batch], device: torch.device) -> Generator[Batch, None, None]:
+def on_device(
+    batches: Iterable[Batch], device: torch.device, beside: torch.cuda.Stream | None
+) -> Generator[Batch, None, None]:
     """The batches in their order, on a device.
 
-    To a GPU the next one goes while this one is computed with, on a stream of its own: its copies
-    wait for none of the kernels that are launched meanwhile. What is computed with a batch waits
-    for the batch.
+    To a GPU the next one goes while this one is computed with, on a stream beside: its copies wait
+    for none of the kernels that are launched meanwhile. What is computed with a batch waits for the
+    batch.
+
+    Args:
+        batches: on the host.
+        device: to which they go.
+        beside: one stream for a whole training, since memory that was one stream's is not given to
+            another; None: the device is none that has streams.
     """
-    if device.type != "cuda":
+    if beside is None:
         for batch in batches:
             yield batch.to(device)
         return
-    beside, computing = torch.cuda.Stream(device), torch.cuda.current_stream(device)
     coming: deque[tuple[Batch, torch.cuda.Event]] = deque()
     for batch in batches:
         with torch.cuda.stream(beside):
             coming.append((batch.to(device), beside.record_event()))
         if len(coming) > 1:
-            yield _arrived(*coming.popleft(), computing)
+            yield _arrived(*coming.popleft())
     while coming:
-        yield _arrived(*coming.popleft(), computing)
+        yield _arrived(*coming.popleft())
 
 
-def _arrived(batch: Batch, there: torch.cuda.Event, computing: torch.cuda.Stream) -> Batch:
+def _arrived(batch: Batch, there: torch.cuda.Event) -> Batch:
     """A batch that the kernels launched from now on wait for; the host does not."""
+    computing = torch.cuda.current_stream(batch.image_B3HW.device)
     computing.wait_event(there)
     for tensor in batch.tensors():
         tensor.record_stream(computing)  # its memory is another stream's

@@ -28,6 +28,8 @@ class Boundary(ClassWeighted):
     background there.
     """
 
+    repeats: ClassVar[bool] = False  # SciPy computes the distances
+
     name: ClassVar[str] = "boundary"
 
     weight: Annotated[float, Field(gt=0)] = 2.56

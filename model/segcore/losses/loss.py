@@ -17,6 +17,9 @@ class Loss(Choice, ABC):
     table: ClassVar[Table] = LOSSES
     needs_queries: ClassVar[bool] = False
     """Whether it looks at the queries of a prediction, not at its logits."""
+    repeats: ClassVar[bool] = True
+    """Whether it launches the same kernels for every batch of one form, and the host reads nothing
+    of the device: as of `System.repeats`."""
 
     def check(self, classes: ClassSpec) -> None:
         """See that a loss for these classes can be built. One whose library takes long to import

@@ -38,6 +38,8 @@ class QueryMatching(Loss):
     three terms by the same weights.
     """
 
+    repeats: ClassVar[bool] = False  # SciPy matches queries and objects
+
     name: ClassVar[str] = "query_matching"
     needs_queries: ClassVar[bool] = True
 

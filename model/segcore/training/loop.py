@@ -64,6 +64,8 @@ class Training:
         self.updater.join(runtime)
         self.optimizer = self.updater.optimizer
         self.passes = passes(self.system, self.updater, config, runtime)
+        on_gpu = runtime.device.type == "cuda"
+        self._sending = torch.cuda.Stream(runtime.device) if on_gpu else None
         self.peak_lrs = [group["lr"] for group in self.optimizer.param_groups]
         self.epoch = self.step = self.best_epoch = 0
         self.best_value = float("nan")
@@ -140,7 +142,7 @@ class Training:
             for_gpu=self.runtime.device.type == "cuda",
             threads=loading_threads(self.runtime.cpus),
         )
-        with closing(made), closing(on_device(made, self.runtime.device)) as there:
+        with closing(made), closing(on_device(made, self.runtime.device, self._sending)) as there:
             yield from (self._step(epoch, batch, there) for batch in batches)
 
     def _look_at_val(self) -> tuple[bool, Sequence[Score], float]:

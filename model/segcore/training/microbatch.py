@@ -73,7 +73,7 @@ def largest_that_fits(
         device: a GPU.
         precision: of the forward pass.
     """
-    room = int((1 - SPARED) * _memory(device))
+    room = available(device)
     known = [description, most, size, precision, device_name(device), room, torch.__version__]
     file = _file(known)
     if file.is_file():
@@ -95,10 +95,10 @@ def _file(known: list[Any]) -> Path:
     return cache_folder() / "microbatches" / f"{digest[:16]}.json"
 
 
-def _memory(device: torch.device) -> int:
-    """Bytes that this process may take."""
+def available(device: torch.device) -> int:
+    """Bytes of a GPU that this process may count on."""
     total = torch.cuda.get_device_properties(device).total_memory
-    return int(total * torch.cuda.get_per_process_memory_fraction(device))
+    return int((1 - SPARED) * total * torch.cuda.get_per_process_memory_fraction(device))
 
 
 def _peak(system: System, batch: Batch, size: Size, precision: Precision) -> float:

@@ -13,6 +13,7 @@ from segcore.config import TrainConfig
 from segcore.methods.updater import Updater
 from segcore.systems.system import System
 from segcore.training.costs import Stopwatch
+from segcore.training.microbatch import available
 from segcore.training.runtime import Runtime, autocast
 
 WARM = 3
@@ -48,7 +49,7 @@ class Passes:
         watch.split("backward")
         return loss.detach()
 
-    def _loss(self, batch: Batch, progress: Progress, share: float) -> Tensor:
+    def _loss(self, batch: Batch, progress: Progress, share: float | Tensor) -> Tensor:
         with autocast(self.device, self.config.precision):
             prediction = self.system(batch, self.config.system.input_size, progress)
             loss = self.system.loss(prediction, batch, progress)
@@ -60,6 +61,7 @@ class Captured:
     """What the GPU does by itself, from a batch that always lies in the same place."""
 
     batch: Batch
+    share: Tensor
     form: Any
     forward: torch.cuda.CUDAGraph
     backward: torch.cuda.CUDAGraph
@@ -86,15 +88,16 @@ class ReplayedPasses(Passes):
 
     def run(self, batch: Batch, progress: Progress, share: float, watch: Stopwatch) -> Tensor:
         """See `Passes.run`."""
-        form = (share, _form(batch))
+        form = _form(batch)
         if self.captured is None and not self._fails and _repeats(batch) and self._warm(form):
-            self._capture(batch, form, progress, share)
+            self._capture(batch, form, progress)
         captured = self.captured
         if captured is None or captured.form != form or not _repeats(batch):
             return super().run(batch, progress, share, watch)
         place = _tensors(captured.batch)
         for name, given in _tensors(batch).items():
             place[name].copy_(given)
+        captured.share.fill_(share)
         captured.forward.replay()
         watch.split("forward")
         captured.backward.replay()
@@ -106,17 +109,22 @@ class ReplayedPasses(Passes):
         self._seen[form] = self._seen.get(form, 0) + 1
         return self._seen[form] > WARM
 
-    def _capture(self, batch: Batch, form: Any, progress: Progress, share: float) -> None:
+    def _capture(self, batch: Batch, form: Any, progress: Progress) -> None:
         """Record both passes; nothing is computed."""
-        place = _apart(batch)
+        if not self._fits():
+            self._fails = True
+            return
+        place, share = _apart(batch), torch.ones((), device=self.device)
         pool = torch.cuda.graph_pool_handle()
         try:
             forward, backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-            # Threads that load the next batches may ask for page-locked memory meanwhile.
-            with torch.cuda.graph(forward, pool=pool, capture_error_mode="thread_local"):
-                loss = self._loss(place, progress, share)
-            with torch.cuda.graph(backward, pool=pool, capture_error_mode="thread_local"):
-                loss.backward()
+            # Some versions of torch stay on a stream of their own where a capture breaks off.
+            with torch.cuda.stream(torch.cuda.current_stream(self.device)):
+                # Threads that load the next batches may ask for page-locked memory meanwhile.
+                with torch.cuda.graph(forward, pool=pool, capture_error_mode="thread_local"):
+                    loss = self._loss(place, progress, share)
+                with torch.cuda.graph(backward, pool=pool, capture_error_mode="thread_local"):
+                    loss.backward()
         except RuntimeError as error:
             self._fails = True
             warnings.warn(
@@ -125,7 +133,14 @@ class ReplayedPasses(Passes):
                 stacklevel=2,
             )
         else:
-            self.captured = Captured(place, form, forward, backward, loss.detach())
+            self.captured = Captured(place, share, form, forward, backward, loss.detach())
+
+    def _fits(self) -> bool:
+        """Whether the device has room for the passes twice: what is captured keeps its memory, and
+        batches of another form and evaluations need theirs beside it."""
+        held = torch.cuda.memory_allocated(self.device)
+        most = torch.cuda.max_memory_allocated(self.device)
+        return most + (most - held) <= available(self.device)
 
 
 def _repeats(batch: Batch) -> bool:
@@ -160,8 +175,8 @@ def _apart(batch: Batch) -> Batch:
 
 def passes(system: System, updater: Updater, config: TrainConfig, runtime: Runtime) -> Passes:
     """Replayed on a GPU where that gives the same numbers: one worker alone, since several send
-    gradients during the backward pass; gradients that stay to the end of the step; a system whose
-    passes are the same at every step.
+    gradients during the backward pass; gradients that stay to the end of the step; a system and a
+    loss whose passes are the same at every step.
 
     Args:
         system: adapted, on its device.
@@ -175,6 +190,7 @@ def passes(system: System, updater: Updater, config: TrainConfig, runtime: Runti
         and runtime.world == 1
         and updater.keeps_gradients
         and system.repeats
+        and config.system.loss.repeats
         and not config.gradient_checkpointing
     )
     kind = ReplayedPasses if replayed else Passes

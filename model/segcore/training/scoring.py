@@ -34,7 +34,7 @@ PICTURES = 4
 THREADS = 8
 """The most that score masks at a time. A score needs Python's lock for a small part of its time,
 and what launches on a GPU needs it too: more threads would wait for one another."""
-WAITING = 4
+WAITING = 2
 """Images and cases for each of those threads, at work or waiting, at most."""
 
 

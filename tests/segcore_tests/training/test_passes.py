@@ -1,6 +1,7 @@
 """Forward and backward passes: which trainings a GPU replays, and what happens where it cannot."""
 
 import dataclasses
+import warnings
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from segcore.training.loop import Training
 from segcore.training.passes import WARM, Passes, ReplayedPasses, passes
 from segcore.training.runtime import Runtime
 from segcore.training.schedule import Schedule
+from segtune import apply
 
 GPU = torch.device("cuda:0")
 
@@ -41,10 +43,11 @@ def config(system: str = "dual_encoder", method: str = "full", **settings: Any) 
         (Passes, {"cuda_graphs": False}, {"device": GPU}, "not asked for"),
         (Passes, {"system": "weft"}, {"device": GPU}, "its experts are chosen step by step"),
         (Passes, {}, {"device": GPU, "world": 2}, "workers send gradients meanwhile"),
+        (Passes, {"system.loss": "boundary"}, {"device": GPU}, "its distances are the host's"),
         (Passes, {"gradient_checkpointing": True}, {"device": GPU}, "reads random states"),
         (
             Passes,
-            {"method": Method.named("srft_galore", refresh_from="previous")},
+            {"method": "srft_galore", "method.refresh_from": "previous"},
             {"device": GPU},
             "gradients are freed in the backward pass",
         ),
@@ -53,20 +56,26 @@ def config(system: str = "dual_encoder", method: str = "full", **settings: Any) 
 def test_a_gpu_replays_passes_where_that_gives_the_same_numbers(
     wanted: type[Passes], settings: dict[str, Any], runtime: dict[str, Any], why: str
 ) -> None:
-    system = settings.pop("system", "dual_encoder")
-    chosen = dataclasses.replace(config(system), **settings)
+    changes = dict(settings)
+    chosen = apply(config(changes.pop("system", "dual_encoder")), changes)
     training = Training(chosen, Runtime())
     found = passes(training.system, training.updater, chosen, Runtime(**runtime))
     assert type(found) is wanted, why
 
 
-def test_where_passes_cannot_be_captured_they_are_launched_to_the_same_numbers() -> None:
+@pytest.mark.parametrize("fits", [True, False])
+def test_where_passes_cannot_be_captured_they_are_launched_to_the_same_numbers(
+    fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ReplayedPasses, "_fits", lambda _: fits)
     launched, refused = Training(config(), Runtime()), Training(config(), Runtime())
     refused.passes = ReplayedPasses(
         refused.system, refused.updater, refused.config, refused.runtime.device
     )
     expected = [step.loss for step in launched._train_epoch(1)]
     assert len(expected) * 2 > WARM
-    with pytest.warns(UserWarning, match="launched kernel by kernel") as found:
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
         assert [step.loss for step in refused._train_epoch(1)] == expected
-    assert len([w for w in found if "captured" in str(w.message)]) == 1, "said once"
+    said = [w for w in found if "launched kernel by kernel" in str(w.message)]
+    assert len(said) == fits, "once, and not where there is no room"
