@@ -31,7 +31,7 @@ takes these keys too, in GaLore's own words where it has them; defaults are in b
   where the next step is to have a new basis, and freed (`grad` is then None). Both are linear in
   the gradient, so microbatches (`attach`) and ranks (`reduce`) add up. The first step then has no
   basis: it moves the plain parameters and looks for the first bases.
-- "residual": "drop", "scaled" or "sign" ("drop", GaLore's way): what a step does with the gradient
+- "residual": "drop" or "sign" ("drop", GaLore's way): what a step does with the gradient
   outside of the subspace, without a state of its own; see `update.residual`.
 
 Keys of others (a scheduler's, timm's "lr_scale") stay in the group untouched, as in torch's own
@@ -93,7 +93,7 @@ _CHOICES = {
     "start": ("cold", "warm"),
     "refresh_from": ("current", "previous"),
     "moments": ("keep", "rotate", "reset"),
-    "residual": ("drop", "scaled", "sign"),
+    "residual": ("drop", "sign"),
     "stagger": (False, True),
 }
 _OF_OTHERS = {
