@@ -93,7 +93,7 @@ class GaLoreAdamW(StatefulOptimizer):
     @property
     def releases_gradients(self) -> bool:
         """Whether there are projected groups and all have refresh_from="previous"."""
-        return {g["refresh_from"] for g in self.param_groups if "rank" in g} == {"previous"}
+        return {g.get("refresh_from") for g in self.param_groups if "rank" in g} == {"previous"}
 
     @torch.no_grad()
     def refresh(self) -> None:

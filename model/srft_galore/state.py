@@ -7,7 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .groups.options import ADAM_KEYS, FIXED_KEYS, PROJECTION_DEFAULTS, check_values
+from .groups.options import (
+    ADAM_KEYS,
+    FIXED_KEYS,
+    PROJECTION_DEFAULTS,
+    check_complete,
+    check_values,
+)
 from .groups.torch_options import check_torch_options
 from .projection import Projection, plan_projection
 from .step_counts import StepCounts
@@ -23,6 +29,7 @@ def plan(parameter: Tensor, group: Mapping[str, Any]) -> Projection | None:
     """How this group treats a parameter: its projection, or None for plain AdamW."""
     if "rank" not in group:
         return None
+    check_complete(group)
     return plan_projection(
         parameter.shape,
         rank=group["rank"],
@@ -69,7 +76,8 @@ def migrated(saved: Mapping[str, Any]) -> dict[str, Any]:
     """A state that an earlier version saved, as this one would have saved it.
 
     What a parameter's state holds never changed. Options of the groups that came later are set to
-    what was done before there was a choice.
+    what was done before there was a choice. An empty state, which reading `state[p]` before the
+    first step leaves behind, is none.
 
     Args:
         saved: What `state_dict` gave, of any optimizer.
@@ -96,7 +104,8 @@ def migrated(saved: Mapping[str, Any]) -> dict[str, Any]:
             later |= PROJECTION_DEFAULTS
             later["signs"] = "free" if group["projector"] == "svd" else later["signs"]
         groups.append({**later, **group})
-    return {**saved, "param_groups": groups}
+    states = {index: state for index, state in saved["state"].items() if state}
+    return {**saved, "state": states, "param_groups": groups}
 
 
 def reduced_bytes(parameter: Tensor, group: Mapping[str, Any]) -> float:
@@ -194,7 +203,7 @@ def held_bytes(states: Iterable[Mapping[str, Tensor]]) -> int:
 def skipped_steps(states: Iterable[Mapping[str, Tensor]]) -> int:
     """Steps that were skipped for NaN or Inf, of all parameters together; one wait per device."""
     by_device: dict[torch.device, list[Tensor]] = {}
-    for state in states:
+    for state in filter(None, states):
         by_device.setdefault(state["skipped"].device, []).append(state["skipped"])
     return sum(int(torch.stack(counts).sum()) for counts in by_device.values())
 

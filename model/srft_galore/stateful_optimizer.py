@@ -49,8 +49,9 @@ class StatefulOptimizer(Optimizer):
     def state_dict(self) -> dict[str, Any]:
         """The state and the options of the groups, as tensors with storage of their own."""
         saved = super().state_dict()
-        states = saved["state"].items()
-        return {**saved, "state": {key: own_storage(state, self._counts) for key, state in states}}
+        states = [(index, state) for index, state in saved["state"].items() if state]
+        own = {index: own_storage(state, self._counts) for index, state in states}
+        return {**saved, "state": own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a saved state and the options of its groups, lr included.
@@ -103,7 +104,7 @@ class StatefulOptimizer(Optimizer):
 
     def _with_state(self) -> Iterator[Entry]:
         for parameter, place in self._places.since_the_last_step(self.param_groups).items():
-            if parameter in self.state:
+            if self.state.get(parameter):
                 yield self._entry(place)
 
     def _entry(self, place: Place) -> Entry:

@@ -28,8 +28,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "staggered, reset": {"stagger": True, "moments": "reset", "sketch": "per_weight"},
     "previous": {"refresh_from": "previous"},
     "previous, warm": {"refresh_from": "previous", "start": "warm", "oversample": 2},
-    "scaled residual": {"residual": "scaled", "moments": "rotate"},
     "sign residual": {"residual": "sign"},
+    "sign residual, rotated": {"residual": "sign", "moments": "rotate"},
     "blocks": {"blocks": 3, "power_iterations": 1, "side": "input"},
 }
 SHAPES = ((6, 9), (9, 4), (6, 3, 2, 2), (5,), ())

@@ -1,5 +1,7 @@
 """`for_model`: which weights of a model are projected, and what is refused."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -98,3 +100,18 @@ def test_weights_of_more_dimensions_take_part_and_flat_ones_do_not() -> None:
         p.grad = torch.ones_like(p)
     optimizer.step()
     assert [p for p in model.parameters() if "basis" in optimizer.state[p]] == projected["params"]
+
+
+@pytest.mark.parametrize("key", ["interval", "warm_start", "lr_scale"])
+def test_options_are_those_of_a_group(key: str) -> None:
+    with pytest.raises(
+        TypeError, match=f"has no option '{key}'.*update_proj_gap.*start"
+    ) as refused:
+        for_model(Tied(), rank=2, targets="self_attn", **{key: 5})
+    assert ("write update_proj_gap" in str(refused.value)) == (key == "interval")
+
+
+@pytest.mark.parametrize("targets", [[nn.Linear], nn.Linear])
+def test_targets_are_patterns_and_no_classes(targets: Any) -> None:
+    with pytest.raises(ValueError, match="Linear'> in targets is no string: .*names of weights"):
+        for_model(Tied(), rank=2, targets=targets)

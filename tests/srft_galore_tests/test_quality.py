@@ -19,7 +19,13 @@ from benchmarks.optimizer.quality.plan import (
     tuned_rate,
     tuning_runs,
 )
-from benchmarks.optimizer.quality.tables import Question, Side, difference_rows, questions
+from benchmarks.optimizer.quality.tables import (
+    Question,
+    Side,
+    difference_rows,
+    questions,
+    score_rows,
+)
 from benchmarks.optimizer.quality.tasks import QUICK, TASKS
 
 OURS, SVD = Cell("pictures", "plus", 8, 20), Cell("pictures", "svd, keep", 8, 20)
@@ -113,3 +119,15 @@ def test_a_finished_run_is_written_and_read_again(
     assert found[Run(Cell("regression", rows[0]["arm"], 2, 1), 1e-2, 7)] == math.inf
     assert len({row["score"] for row in rows}) == len(rows)  # no two arms are the same
     assert torch.isfinite(torch.tensor([row["score"] for row in rows])).all()
+
+
+def test_runs_of_arms_that_went_are_left_out_of_the_recorded_ones() -> None:
+    recorded = Path(runs.__file__).parents[2] / "results/optimizer_quality.jsonl"
+    rows = [json.loads(line) for line in recorded.read_text().splitlines()]
+    went = [row for row in rows if row["arm"] not in ARMS]
+    scores = runs.read(recorded)
+    assert went
+    assert len(scores) == len(rows) - len(went)
+    assert {run.cell.arm for run in scores} <= ARMS.keys()
+    assert len(score_rows(scores, tuple(TASKS), 8, 5)) > 10
+    assert all(difference_rows(q, scores, tuple(TASKS), (8, 2), 5) for q in questions())

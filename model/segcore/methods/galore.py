@@ -214,9 +214,9 @@ class SrftGalorePlus(SrftGalore):
     """Sketch columns beyond `rank`, truncated after the sketch."""
     moments: Literal["keep", "rotate", "reset"] = "rotate"
     """What becomes of Adam's moments at a refresh."""
-    residual: Literal["drop", "scaled", "sign"] = "drop"
-    """What a step does with the gradient outside of the subspace: nothing, a step scaled as Adam
-    scales within it, or a small one of one size. Needs `refresh_from` `current`."""
+    residual: Literal["drop", "sign"] = "drop"
+    """What a step does with the gradient outside of the subspace: nothing, or a small step of one
+    size in each coordinate. Needs `refresh_from` `current`."""
 
     def _sketch(self) -> dict[str, Any]:
         return {**super()._sketch(), "residual": self.residual}

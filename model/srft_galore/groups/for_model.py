@@ -2,12 +2,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, cast
 
 from torch import Tensor, nn
 
 from srft_galore.projection import can_be_projected
+
+from .options import check_known
 
 _LISTED = 40
 """Lines of a message at most."""
@@ -28,7 +30,7 @@ def for_model(
         rank: Of the projected group.
         targets: Regular expressions, each to be found somewhere in the name of a parameter as
             `model.named_parameters()` gives it: "attn", "layers.*mlp", ["q_proj", "v_proj"].
-        options: More of the projected group: those of `options`, and "lr" or the like.
+        options: More of the projected group: those of `options`, "lr" among them.
 
     Returns:
         The projected group, and the plain one where anything is left for it.
@@ -36,9 +38,12 @@ def for_model(
     Raises:
         ValueError: A pattern is no regular expression, or names no weight that is trained and can
             be projected. Says why, and lists the weights that there are.
+        TypeError: An option is unknown.
     """
+    check_known(options)
     named = list(model.named_parameters(remove_duplicate=False))
-    patterns = [targets] if isinstance(targets, str) else list(targets)
+    one = isinstance(targets, str) or not isinstance(targets, Iterable)
+    patterns = cast("list[str]", [targets] if one else list(targets))
     faults = list(_faults(patterns, named))
     if faults:
         there = Counter(_shortened(name, p) for name, p in named if _takes_part(p))
@@ -57,10 +62,13 @@ def for_model(
     return [*groups, {"params": others}] if others else groups
 
 
-def _faults(patterns: Sequence[str], named: Sequence[tuple[str, Tensor]]) -> Iterator[str]:
+def _faults(patterns: Sequence[object], named: Sequence[tuple[str, Tensor]]) -> Iterator[str]:
     if not patterns:
         yield "targets is empty: give a pattern of the names of weights"
     for pattern in patterns:
+        if not isinstance(pattern, str):
+            yield f"{pattern!r} in targets is no string: give a pattern of the names of weights"
+            continue
         try:
             found = [parameter for name, parameter in named if re.search(pattern, name)]
         except re.error as error:

@@ -31,14 +31,16 @@ takes these keys too, in GaLore's own words where it has them; defaults are in b
   where the next step is to have a new basis, and freed (`grad` is then None). Both are linear in
   the gradient, so microbatches (`attach`) and ranks (`reduce`) add up. The first step then has no
   basis: it moves the plain parameters and looks for the first bases.
-- "residual": "drop", "scaled" or "sign" ("drop", GaLore's way): what a step does with the gradient
+- "residual": "drop" or "sign" ("drop", GaLore's way): what a step does with the gradient
   outside of the subspace, without a state of its own; see `update.residual`.
 
 Keys of others (a scheduler's, timm's "lr_scale") stay in the group untouched, as in torch's own
-optimizers. What looks like a slip in one of the above, or like a key of another GaLore, is refused.
+optimizers. What looks like a slip in one of the above, or is a key of another GaLore or of APOLLO,
+is refused, at the start and where it is added later.
 """
 
 import difflib
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -76,6 +78,7 @@ PROJECTION_DEFAULTS: Mapping[str, Any] = {
     "seed": 0,
 }
 """Keys, beside "rank", of a group that is projected, and what they are where not given."""
+_OURS = (*ADAM_KEYS, "rounding", "rank", *PROJECTION_DEFAULTS)
 RECOMMENDED: Mapping[str, Any] = {
     "update_proj_gap": 5,
     "start": "warm",
@@ -93,15 +96,26 @@ _CHOICES = {
     "start": ("cold", "warm"),
     "refresh_from": ("current", "previous"),
     "moments": ("keep", "rotate", "reset"),
-    "residual": ("drop", "scaled", "sign"),
+    "residual": ("drop", "sign"),
     "stagger": (False, True),
 }
 _OF_OTHERS = {
     "proj_type": "side ('std' is 'short', 'reverse_std' the longer side, 'right', 'left')",
-    "update_gap": "update_proj_gap",
-    "proj_gap": "update_proj_gap",
+    **dict.fromkeys(
+        (
+            *("update_gap", "proj_gap", "gap", "T"),
+            *("interval", "update_interval", "update_proj_interval"),
+        ),
+        "update_proj_gap",
+    ),
+    "warm_start": "start='warm' and oversample=8",
+    "r": "rank",
+    "proj": "projector",
+    "alpha": "scale",
+    "wd": "weight_decay",
+    "scale_type": "nothing (APOLLO scales by channel or tensor, which there is not here)",
 }
-"""Keys of other GaLores that say something here too -> how it is said here."""
+"""Keys of other GaLores and of APOLLO that would say something here too -> how it is said here."""
 _SLIP = 0.8
 """From this likeness on (`difflib`) a key is taken for a misspelt one of ours; `lr_scale`, which
 others have, is like `scale` by 0.77."""
@@ -118,12 +132,6 @@ def complete_group(group: Mapping[str, Any], adam_defaults: Mapping[str, Any]) -
         ValueError: A key is unknown or has no effect, or a value is not allowed.
     """
     _check_keys(group)
-    idle = sorted(set(group) & set(PROJECTION_DEFAULTS))
-    if idle and "rank" not in group:
-        raise ValueError(
-            f"{', '.join(idle)} without rank: a group is projected only where it gives a rank. "
-            f"Add rank, or take {', '.join(idle)} out."
-        )
     defaults = {**adam_defaults, "rounding": "nearest"}
     complete = {**defaults, **(PROJECTION_DEFAULTS if "rank" in group else {}), **group}
     for key in (*ADAM_KEYS, *PROJECTION_DEFAULTS, "rank"):
@@ -174,14 +182,50 @@ def check_values(group: Mapping[str, Any]) -> None:
 
 
 def check_edited(group: Mapping[str, Any]) -> None:
-    """Refuse values that a group was given after it was added; `update` checks a rate's tensor,
-    which is on a device, where it reads it.
+    """Refuse keys and values that a group was given after it was added; `update` checks a rate's
+    tensor, which is on a device, where it reads it.
 
     Raises:
-        ValueError: As `check_values`.
+        ValueError: As `complete_group`, or a plain group was given a rank.
     """
+    check_complete(group)
+    _check_keys(group)
     held_back = {"lr": 0.0} if isinstance(group["lr"], Tensor) else {}
     check_values({**group, **held_back})
+
+
+def check_complete(group: Mapping[str, Any]) -> None:
+    """Refuse a rank that was written into a group of the optimizer that is plain.
+
+    Raises:
+        ValueError: The group has a rank and not the options that come with one.
+    """
+    if "rank" in group and not PROJECTION_DEFAULTS.keys() <= group.keys():
+        raise ValueError(
+            "rank was added to a group that is plain: what is projected is decided when a group is "
+            "added. Take it out, or build a new optimizer from groups with rank."
+        )
+
+
+def check_known(options: Mapping[str, Any]) -> None:
+    """Refuse what is no option of a projected group.
+
+    Args:
+        options: Of such a group, without "params" and "rank".
+
+    Raises:
+        TypeError: Names the options that are none, and those that there are.
+    """
+    known = (*ADAM_KEYS, "rounding", *PROJECTION_DEFAULTS)
+    unknown = sorted(options.keys() - {*known, *TORCH_OPTIONS})
+    if unknown:
+        told = (
+            f"{key!r} (write {near})" if (near := _meant(key)) else repr(key) for key in unknown
+        )
+        raise TypeError(
+            f"for_model has no option {', '.join(told)}; there are {', '.join(known)}. What else a "
+            f"group is to hold is written into it afterwards."
+        )
 
 
 def check_rate(lr: float) -> None:
@@ -197,9 +241,10 @@ def check_released(groups: Sequence[Mapping[str, Any]]) -> None:
     """Refuse a projected group whose bases need whole gradients.
 
     Raises:
-        ValueError: A projected group has refresh_from="current".
+        ValueError: A projected group has refresh_from="current", or a plain one was given a rank.
     """
     for number, group in enumerate(groups):
+        check_complete(group)
         if "rank" in group and group["refresh_from"] != "previous":
             raise ValueError(
                 f"Group {number} has refresh_from={group['refresh_from']!r}: its bases come "
@@ -210,22 +255,31 @@ def check_released(groups: Sequence[Mapping[str, Any]]) -> None:
 
 def _check_keys(group: Mapping[str, Any]) -> None:
     check_torch_options(group)
-    ours = (*ADAM_KEYS, "rounding", "rank", *PROJECTION_DEFAULTS)
-    slips = {key: _OF_OTHERS[key] for key in _OF_OTHERS.keys() & group.keys()}
-    for key in group.keys() - {*ours, *TORCH_OPTIONS}:
-        for near in difflib.get_close_matches(str(key), ours, n=1, cutoff=_SLIP):
-            slips.setdefault(key, near)
+    unknown = sorted(map(str, group.keys() - {*_OURS, *TORCH_OPTIONS}))
+    slips = [f"{key!r}: write {near}" for key in unknown if (near := _meant(key))]
     if slips:
-        meant = "; ".join(f"{key!r}: write {near}" for key, near in sorted(slips.items()))
         raise ValueError(
-            f"Unknown in a parameter group: {meant}. Ours are {', '.join(ours)}; a key of your "
-            f"own may not be so like one of them."
+            f"Unknown in a parameter group: {'; '.join(slips)}. Ours are {', '.join(_OURS)}; a key "
+            f"of your own may not be so like one of them."
         )
     if group.get("side") in ("std", "reverse_std"):
         raise ValueError(
             f"side={group['side']!r} is a name of other GaLores: write side='short' for 'std'; for "
             f"the longer side say 'left' or 'right'."
         )
+    idle = sorted(group.keys() & PROJECTION_DEFAULTS.keys())
+    if idle and "rank" not in group:
+        raise ValueError(
+            f"{', '.join(idle)} without rank: a group is projected only where it gives a rank. "
+            f"Add rank, or take {', '.join(idle)} out."
+        )
+
+
+@functools.cache
+def _meant(key: str) -> str | None:
+    """What is to be written in the place of a key that is not ours; None for one of others."""
+    near = difflib.get_close_matches(key, _OURS, n=1, cutoff=_SLIP)
+    return _OF_OTHERS.get(key, near[0] if near else None)
 
 
 def _plain(value: Any) -> Any:

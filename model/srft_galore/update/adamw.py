@@ -11,7 +11,7 @@ from srft_galore.entries import Entry
 from srft_galore.groups.options import check_rate
 from srft_galore.state import moment_dtype
 
-from .residual import SIGN_SHARE, add_signs, line_factors
+from .residual import SIGN_SHARE, add_signs
 from .rounding import round_stochastically
 
 _FUSED = ("cpu", "cuda")
@@ -96,17 +96,10 @@ def _add_back(entry: Entry, gradient: Tensor, change: Tensor, lr: float) -> None
     weight = entry.parameter.to(moment_dtype(entry.parameter))
     folded = projection.fold(weight)
     keep, factor = 1 - lr * group["weight_decay"], lr * group["scale"]
-    if group["residual"] == "scaled":
-        squares = entry.state["exp_avg_sq"] / (1 - group["betas"][1] ** (entry.adam_step + 1))
-        factors = line_factors(change, squares, group["eps"], right=projection.right)
-        # phi (G - R P^T) in two parts, of which this one shares the product with the basis.
-        projection.add_back(folded, change + factors * gradient, basis, keep=keep, factor=factor)
-        folded.addcmul_(entry.gradient(), factors, value=-factor)
-    else:
-        projection.add_back(folded, change, basis, keep=keep, factor=factor)
-        if group["residual"] == "sign":
-            whole, size = entry.gradient(), -SIGN_SHARE * factor
-            add_signs(folded, whole, gradient, basis, size, right=projection.right)
+    projection.add_back(folded, change, basis, keep=keep, factor=factor)
+    if group["residual"] == "sign":
+        whole, size = entry.gradient(), -SIGN_SHARE * factor
+        add_signs(folded, whole, gradient, basis, size, right=projection.right)
     _write(entry, folded)
 
 

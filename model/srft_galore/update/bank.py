@@ -19,7 +19,7 @@ from srft_galore.state import moment_dtype
 
 from .layout import WIDTH, Slot, consecutive, owners, portions
 from .rates import Rates, RateTable
-from .residual import SIGN_SHARE, Whole, add_signs, line_factors
+from .residual import SIGN_SHARE, Whole, add_signs
 from .sections import PLAIN, Section, in_units, kind_of, moment_units, sections_of, weight_units
 
 _AT_ONCE = 2**25
@@ -99,7 +99,7 @@ class Bank:
             ok_n &= self._part_n
         else:
             self._skipped_n += ~ok_n
-        uses_residual = any(section.residual != "drop" for section in self._sections)
+        uses_residual = any(section.residual == "sign" for section in self._sections)
         R_EK = g_EK.clone() if uses_residual else g_EK
         kept_n = self._adam(g_EK, ok_n, rates)
         self.steps_n += ok_n
@@ -196,8 +196,8 @@ class Bank:
         for section, first, last in self._within(begin, end):
             W_UMN = self._stack(section, first, last, W_EK, base)
             P_USR, change_U = self._subspace(section, first, last, change_EK)
-            if section.residual != "drop":
-                change_U = self._use_residual(section, first, last, W_UMN, change_U, whole)
+            if section.residual == "sign":
+                self._use_residual(section, first, last, W_UMN, whole)
             pair = (change_U, P_USR.mT) if section.projection.right else (P_USR, change_U)
             W_UMN.baddbmm_(*pair)
         copy_all(weights, views)
@@ -208,21 +208,16 @@ class Bank:
         first: int,
         last: int,
         W_UMN: Tensor,
-        change_U: Tensor,
         whole: Whole,
-    ) -> Tensor:
-        """Move weights along the gradient outside of the subspace; members that skip stay.
-
-        Returns:
-            The change in the subspace, with what the residual leaves to be done there.
-        """
+    ) -> None:
+        """Move weights along the signs outside of the subspace; members that skip stay."""
         right, blocks = section.projection.right, section.projection.blocks
 
         def by_unit(values_n: Tensor) -> Tensor:
             return values_n[first:last, None].expand(-1, blocks).reshape(-1, 1, 1)
 
         base, end = self._weights[first].first, self._weights[last - 1].end
-        G_EK = change_U.new_empty(end - base, WIDTH)
+        G_EK = W_UMN.new_empty(end - base, WIDTH)
         there = [n for n in whole.gradients if first <= n < last]
         views = [self._weights[n].single(G_EK, base=base) for n in there]
         copy_all(views, [in_units(whole.gradients[n], self._weights[n]) for n in there])
@@ -230,19 +225,8 @@ class Bank:
         G_UMN = self._stack(section, first, last, G_EK, base).masked_fill_(idle_U, 0)
         P_USR, R_U = self._subspace(section, first, last, whole.projected_EK)
         R_U = R_U.masked_fill(idle_U, 0)
-        rates = whole.rates
-        if section.residual == "sign":
-            size_U = by_unit(SIGN_SHARE * rates.change).to(W_UMN.dtype)
-            add_signs(W_UMN, G_UMN, R_U, P_USR, size_U, right=right)
-            return change_U
-        corrections_n = 1 - rates.betas[1] ** (self.steps_n - rates.restarted_at)
-        _, squares_U = self._subspace(section, first, last, self._squares_EK)
-        squares_U = squares_U / by_unit(corrections_n).to(W_UMN.dtype)
-        eps_U, sign_U = (by_unit(values).to(W_UMN.dtype) for values in (rates.eps, rates.change))
-        factors = line_factors(change_U, squares_U, eps_U, right=right) * sign_U.sign()
-        factors.masked_fill_(idle_U, 0)
-        W_UMN.addcmul_(G_UMN, factors)
-        return change_U - factors * R_U
+        size_U = by_unit(SIGN_SHARE * whole.rates.change).to(W_UMN.dtype)
+        add_signs(W_UMN, G_UMN, R_U, P_USR, size_U, right=right)
 
     def _within(self, begin: int, end: int) -> list[tuple[Section, int, int]]:
         """The sections among the members from `begin` to `end`, each with its part of them."""

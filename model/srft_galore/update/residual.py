@@ -1,23 +1,11 @@
 """What a step does with the gradient outside of the subspace: G - G P P^T.
 
-GaLore drops it. Two ways to use it need no state of their own, for U the direction that Adam takes
-in the subspace and v_hat its corrected second moment, both M x R for a basis on the right, where a
-line is a row of the weight (a column for a basis on the left):
+GaLore drops it. residual="sign" takes a step of one size in each coordinate, for which it needs no
+state of its own (signSGD, as in FRUGAL, arXiv 2411.07837):
 
-- "scaled": each line of the residual by the factor that Adam has for this line in the subspace,
+    W <- ... - 0.1 lr scale sign(G - G P P^T),     0 for what is no more than rounding
 
-      phi_i = |U_i| / (|sqrt(v_hat_i)| + eps),     W <- ... - lr scale phi_i (G - G P P^T)_i
-
-  This is Fira's norm-based scaling (arXiv 2410.01623) with the root of the second moment where Fira
-  has the projected gradient of the step. A step's gradient can nearly vanish in the subspace, and
-  Fira limits what follows by how fast the residual may grow, for which it keeps its last norm; the
-  second moment does not vanish.
-- "sign": a step of one size in each coordinate (signSGD, as in FRUGAL, arXiv 2411.07837),
-
-      W <- ... - 0.1 lr scale sign(G - G P P^T),     0 for what is no more than rounding
-
-Shapes: a folded weight M x N, or U units of it; projected moments as in `projection`; lines (M, 1)
-or (1, N).
+Shapes: a folded weight M x N, or U units of it; projected gradients as in `projection`.
 """
 
 from collections.abc import Mapping
@@ -47,21 +35,6 @@ class Whole(NamedTuple):
     moved_n: Tensor
     """Which members moved, bool."""
     rates: Rates
-
-
-def line_factors(update: Tensor, squares: Tensor, eps: float | Tensor, *, right: bool) -> Tensor:
-    """phi, (M, 1) or (1, N): what each line of the residual is multiplied by.
-
-    Args:
-        update: U in the subspace; what it is multiplied by, the factors are multiplied by as well.
-        squares: v_hat.
-        eps: Adam's, a number or one that broadcasts to the lines.
-        right: Whether the basis is on the right.
-    """
-    dim = -1 if right else -2
-    size = torch.linalg.vector_norm(update, dim=dim, keepdim=True)
-    factors: Tensor = size / (squares.sum(dim, keepdim=True).sqrt() + eps)
-    return factors
 
 
 def add_signs(

@@ -52,7 +52,6 @@ OPTIMIZERS: dict[str, Build] = {
         _ours, start="warm", oversample=8, stagger=True, refresh_from="previous"
     ),
     "plus": partial(_ours, **RECIPE),
-    "plus, scaled residual": partial(_ours, **RECIPE, residual="scaled"),
     "plus, sign residual": partial(_ours, **RECIPE, residual="sign"),
     "galore-torch": partial(_peer, module="galore_torch", name="GaLoreAdamW", proj_type="std"),
     "pytorch_optimizer GaLore": partial(

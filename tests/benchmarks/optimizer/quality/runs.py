@@ -59,10 +59,15 @@ def train(run: Run) -> dict[str, Any]:
 
 
 def read(path: Path) -> dict[Run, float]:
-    """The scores of the runs in a file; infinite where a training diverged. Empty without one."""
+    """The scores of the runs in a file; infinite where a training diverged. Empty without one.
+
+    Runs of arms that are no longer there are left out; the file keeps them.
+    """
     scores = {}
     for line in path.read_text().splitlines() if path.exists() else ():
         row = json.loads(line)
+        if row["arm"] not in ARMS:
+            continue
         cell = Cell(row["task"], row["arm"], row["rank"], row["gap"])
         score = math.inf if row["score"] is None else row["score"]
         scores[Run(cell, row["rate"], row["seed"])] = score

@@ -76,9 +76,7 @@ def questions() -> list[Question]:
         *beside("plus, gaussian", ["plus"]),
     ]
     full_rank = [
-        *beside("plus, sign residual", ["plus, scaled residual", "random, sign residual"]),
-        *beside("plus, sign residual", ["Fira", "apollo-torch"]),
-        *beside("Fira", ["plus, scaled residual"]),
+        *beside("plus, sign residual", ["random, sign residual", "Fira", "apollo-torch"]),
     ]
     made = [
         ("Moments rotated beside kept", rotate),
