@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from segcore.batch import Size
 from segcore.classes import ClassSpec
 from segcore.data.dataset import DataConfig, Sample, Source, Split
-from segcore.data.decoded import SMALLEST, code_hash, decoded_samples
+from segcore.data.decoded import CODE, SMALLEST, decoded_samples, is_edited
 from segcore.data.frames import Frame, Scan
 from segcore.data.pixels import read_depth, read_image, resized, resized_labels
 
 CACHE_BYTES = 2**31
 """Decoded samples kept in memory, per open folder. At 1024 x 1024 a sample has 5 MiB."""
 MAPPED = 20_000
-"""Samples that stay mapped, per open folder: a process may map some 65,000 pieces of files."""
+"""Samples that stay mapped, per open folder: Linux grants a process some 65,000 mappings. Before
+Python 3.13 each takes a descriptor too, and `decoded` maps no more than these allow."""
 
 
 class FolderConfig(DataConfig):
@@ -83,7 +84,11 @@ class FolderConfig(DataConfig):
 
 
 class FrameFolder:
-    """A checked folder. Samples are decoded once per size and kept while memory allows."""
+    """A checked folder.
+
+    Large samples are mapped from the node's disk while that has room, as `decoded` says. What is
+    not mapped stays in memory as far as `CACHE_BYTES` go, and is read or decoded again beyond that.
+    """
 
     def __init__(self, scan: Scan, config: FolderConfig) -> None:
         self.classes = config.class_spec()
@@ -126,7 +131,7 @@ class FrameFolder:
 
         Raises:
             KeyError: the split has no such sample.
-            OSError: a file has gone.
+            OSError: a file that has to be decoded has gone or is damaged.
         """
         key = (split, sample_id, size)
         if key in self._kept:
@@ -154,11 +159,13 @@ class FrameFolder:
             sample = self._decode(split, sample_id, size)
             decoded = _arrays(sample)
             large = sum(a.nbytes for a in decoded.values()) >= SMALLEST
-            if large and sample.ignore_HW is None and self._is_as_scanned(frame):
+            wanted = large and sample.ignore_HW is None and self._shared.has_room(decoded)
+            if wanted and self._is_as_scanned(frame) and not is_edited():
                 self._shared.put(name, decoded, sample.own_size)
             if (found := self._shared.get(name)) is None:
                 return sample, False
-        arrays, (height, width) = found
+        arrays = found.arrays
+        height, width = found.about
         stored: Size = (height, width)
         image_HW3 = arrays["image_HW3"]
         shown: Size = (image_HW3.shape[0], image_HW3.shape[1])
@@ -173,13 +180,13 @@ class FrameFolder:
             spacing_mm=_spacing(frame, stored, shown),
             own_size=stored,
         )
-        return sample, True
+        return sample, found.is_mapped
 
     def _name(self, frame: Frame, size: Size | None) -> str:
         """Of a decoded sample, by all that its arrays follow from. Names are among it: D2GPLand's
         bands are as wide as the stem says that a frame is large."""
         files = [(file.name, self._scan.digests[file]) for file in _files(frame)]
-        how = (self._decoding, size, code_hash())
+        how = (self._decoding, size, CODE)
         return hashlib.sha256(f"{files} {how}".encode()).hexdigest()
 
     def _is_as_scanned(self, frame: Frame) -> bool:

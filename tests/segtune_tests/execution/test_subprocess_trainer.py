@@ -104,6 +104,19 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, scenes: Path) -> dict[
     return losses(storage)
 
 
+def test_what_decodes_is_hashed_before_a_training_is_forked(
+    tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a training imports later may have been edited since."""
+    forkserver = Mock()
+    monkeypatch.setattr(subprocess_trainer, "_FORKSERVER", forkserver)
+    monkeypatch.setattr(TrainingProcess, "_start", Mock())
+    TrainingProcess(job(tmp_path, scenes))
+    (preloaded,) = forkserver.set_forkserver_preload.call_args.args
+    first = preloaded.index("segcore.data.decoded")
+    assert first < preloaded.index("segtune.execution.training.worker")
+
+
 def test_a_killed_training_goes_on_from_its_checkpoint(
     started: TrainingProcess, storage: Place, undisturbed: dict[int, float]
 ) -> None:

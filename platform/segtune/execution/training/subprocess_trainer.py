@@ -27,6 +27,8 @@ GRACE = 60.0
 is killed from outside."""
 LOOK = 1.0
 """Seconds between two looks at whether a training is alive."""
+PRELOADED = ("ray", "segcore.data.decoded", "segtune.execution.training.worker")
+"""What every training imports. The second hashes the code that decodes, which the third imports."""
 GO_ON, STOP = "go on", "stop"
 """What a training is answered when it has reported an evaluation."""
 _FORKSERVER = multiprocessing.get_context("forkserver")
@@ -41,8 +43,7 @@ class TrainingProcess:
 
     def __init__(self, job: Job) -> None:
         """Start the process, and before the first one that which it is forked from."""
-        preloaded = ["ray", "segtune.execution.training.worker", *job.trial.imports]
-        _FORKSERVER.set_forkserver_preload(preloaded)
+        _FORKSERVER.set_forkserver_preload([*PRELOADED, *job.trial.imports])
         self._job, self._deaths, self._told = job, 0, 0
         self._start()
 
