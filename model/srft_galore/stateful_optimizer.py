@@ -99,7 +99,7 @@ class StatefulOptimizer(Optimizer):
     @property
     def skipped_steps(self) -> int:
         """Steps that parameters skipped for NaN or Inf in their gradients, of all parameters
-        together. Reading it waits for the devices; state[parameter]["skipped"] has each."""
+        together. Reading it waits for the devices; `state[parameter]["skipped"]` has each."""
         return skipped_steps(self.state.values())
 
     def _with_state(self) -> Iterator[Entry]:

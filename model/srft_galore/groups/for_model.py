@@ -23,7 +23,7 @@ def for_model(
     The first group has the weights that `targets` name, in two dimensions or more; the second all
     other parameters, which take plain AdamW. Frozen parameters are in neither. A weight that two
     layers share has both names, and is in one group once. The groups are plain dictionaries: what
-    one of them is to say beside, such as groups[1]["weight_decay"] = 0.0, is written into it.
+    one of them is to say beside, such as `groups[1]["weight_decay"] = 0.0`, is written into it.
 
     Args:
         model: Its parameters keep their order.
