@@ -3,7 +3,7 @@
 Shape suffixes: B batch, K classes, H W image size, h w asked-for size, N boxes of a sample.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -25,17 +25,6 @@ class Prompts:
     N is 1, or the number of foreground classes in their order."""
     present_BN: Tensor
     """Whether there is such a box, bool. Of an absent one the numbers are zero and mean nothing."""
-
-    def to(self, device: torch.device) -> "Prompts":
-        """The same boxes on another device."""
-        return Prompts(
-            self.boxes_BN4.to(device, non_blocking=True),
-            self.present_BN.to(device, non_blocking=True),
-        )
-
-    def pinned(self) -> "Prompts":
-        """The same in page-locked memory."""
-        return Prompts(self.boxes_BN4.pin_memory(), self.present_BN.pin_memory())
 
 
 @dataclass(frozen=True)
@@ -79,35 +68,28 @@ class Batch:
 
         return replace(self, **{f.name: taken(getattr(self, f.name)) for f in fields(self)})
 
-    def tensors(self) -> Iterator[Tensor]:
-        """All there are."""
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, Tensor):
-                yield value
-            elif isinstance(value, Prompts):
-                yield from (value.boxes_BN4, value.present_BN)
+    def tensors(self) -> dict[str, Tensor]:
+        """All there are, by name."""
+        held = {f.name: getattr(self, f.name) for f in fields(self)}
+        if self.prompts is not None:
+            held |= {f"prompts.{f.name}": getattr(self.prompts, f.name) for f in fields(Prompts)}
+        return {name: x for name, x in held.items() if isinstance(x, Tensor)}
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """The same with every tensor changed."""
+        changed: dict[str, Any] = {name: change(x) for name, x in self.tensors().items()}
+        if self.prompts is None:
+            return replace(self, **changed)
+        prompts = Prompts(*(changed.pop(f"prompts.{f.name}") for f in fields(Prompts)))
+        return replace(self, **changed, prompts=prompts)
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device, in float32."""
-        moved: dict[str, Any] = {}
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, Tensor):
-                moved[f.name] = value.to(device, non_blocking=True)
-            elif isinstance(value, Prompts):
-                moved[f.name] = value.to(device)
-        return replace(self, **moved)._in_float32()
+        return self.each(lambda x: x.to(device, non_blocking=True))._in_float32()
 
     def pinned(self) -> "Batch":
         """The same in page-locked memory, which a GPU reads by itself while the host goes on."""
-        there = {f.name: getattr(self, f.name) for f in fields(self)}
-        changes: dict[str, Any] = {
-            n: x.pin_memory() for n, x in there.items() if isinstance(x, Tensor)
-        }
-        if self.prompts is not None:
-            changes["prompts"] = self.prompts.pinned()
-        return replace(self, **changes)
+        return self.each(Tensor.pin_memory)
 
     def _in_float32(self) -> "Batch":
         if self.image_B3HW.dtype != torch.uint8:
@@ -118,6 +100,13 @@ class Batch:
             target_BKHW=self.target_BKHW.float(),
             depth_B1HW=None if self.depth_B1HW is None else _unit(self.depth_B1HW),
         )
+
+
+def moved(values: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host's on a device; the host waits for no GPU."""
+    if device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
 
 
 def _unit(levels: Tensor) -> Tensor:

@@ -59,7 +59,8 @@ class TrainConfig:
     cuda_graphs: bool = True
     """Whether a GPU replays the forward and the backward pass, where they are the same at every
     step, as two CUDA graphs: the same kernels, and the host launches two things in place of
-    thousands. The gradients keep their memory between steps."""
+    thousands. The gradients keep their memory between steps, and the graphs theirs: only where the
+    GPU has room for both passes beside them."""
     deterministic: bool = False
     """Whether torch takes algorithms alone that give a GPU the same digits each time, as a CPU has
     them anyway: slower, and an operator without one ends the training, and is named."""

@@ -16,6 +16,7 @@ from .state import (
     held_bytes,
     migrated,
     own_storage,
+    reduced_bytes,
     skipped_steps,
 )
 from .step_counts import StepCounts
@@ -95,6 +96,10 @@ class StatefulOptimizer(Optimizer):
     def state_bytes(self) -> int:
         """Bytes of storage that the state's tensors hold now, on all devices together."""
         return held_bytes(self.state.values())
+
+    def bytes_to_reduce(self) -> float:
+        """Bytes that `GaLoreAdamW.reduce` hands over at a step, the mean over many."""
+        return sum(reduced_bytes(p, group) for group in self.param_groups for p in group["params"])
 
     @property
     def skipped_steps(self) -> int:

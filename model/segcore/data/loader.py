@@ -173,7 +173,7 @@ def _arrived(batch: Batch, there: torch.cuda.Event) -> Batch:
     """A batch that the kernels launched from now on wait for; the host does not."""
     computing = torch.cuda.current_stream(batch.image_B3HW.device)
     computing.wait_event(there)
-    for tensor in batch.tensors():
+    for tensor in batch.tensors().values():
         tensor.record_stream(computing)  # its memory is another stream's
     return batch
 

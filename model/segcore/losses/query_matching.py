@@ -15,12 +15,11 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segcore.batch import Batch, Prediction
+from segcore.batch import Batch, Prediction, moved
 from segcore.classes import ClassSpec
 from segcore.data.prompts import seed_of
 from segcore.losses.loss import Loss
 from segcore.registry import STRICT
-from srft_galore.sending import moved
 
 LIBRARIES = ("transformers.models.mask2former.modeling_mask2former",)
 NOWHERE = -30.0

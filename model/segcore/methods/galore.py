@@ -27,7 +27,6 @@ from segcore.systems.system import System, Targets
 from segcore.training.schedule import OptimConfig
 from srft_galore import GaLoreAdamW
 from srft_galore.groups.options import complete_group
-from srft_galore.state import reduced_bytes
 
 _ADAM = {"lr": 1.0, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
 
@@ -259,8 +258,7 @@ class ReleasingUpdater(ProjectedUpdater):
 
     def bytes_to_sum(self) -> float:
         """Bytes that each of several workers hands over at a step, the mean over many."""
-        groups = self.optimizer.param_groups
-        return LOSS + sum(reduced_bytes(p, group) for group in groups for p in group["params"])
+        return LOSS + self.optimizer.bytes_to_reduce()
 
     def reduce_and_clip(self, loss: Tensor, clip_norm: float | None) -> Tensor:
         """What is summed and clipped is the projection of a gradient."""

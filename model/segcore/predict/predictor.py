@@ -324,7 +324,7 @@ class Predictor:
             given_boxes(given, size, self.classes, by_class=by_class)
             for given, size in zip(boxes, sizes, strict=True)
         ]
-        return stack_boxes(found).to(self.device)
+        return stack_boxes(found)
 
     def _unit(self, array: NDArray[np.uint8]) -> Tensor:
         """On the device, from [0, 255] to [0, 1]."""

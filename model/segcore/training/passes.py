@@ -2,13 +2,13 @@
 as CUDA graphs."""
 
 import warnings
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from segcore.batch import Batch, Progress, Prompts
+from segcore.batch import Batch, Progress
 from segcore.config import TrainConfig
 from segcore.methods.updater import Updater
 from segcore.systems.system import System
@@ -80,7 +80,8 @@ class ReplayedPasses(Passes):
         self._seen: dict[Any, int] = {}
         self.captured: Captured | None = None
         """Once the usual form has come often enough."""
-        self._fails = False
+        self._tries = True
+        """Whether a capture is still to be tried."""
 
     def clear(self) -> None:
         """Set the gradients of the step before to zero, where they are."""
@@ -89,13 +90,13 @@ class ReplayedPasses(Passes):
     def run(self, batch: Batch, progress: Progress, share: float, watch: Stopwatch) -> Tensor:
         """See `Passes.run`."""
         form = _form(batch)
-        if self.captured is None and not self._fails and _repeats(batch) and self._warm(form):
+        if form is not None and self._tries and self._warm(form):
             self._capture(batch, form, progress)
         captured = self.captured
-        if captured is None or captured.form != form or not _repeats(batch):
+        if captured is None or captured.form != form:
             return super().run(batch, progress, share, watch)
-        place = _tensors(captured.batch)
-        for name, given in _tensors(batch).items():
+        place = captured.batch.tensors()
+        for name, given in batch.tensors().items():
             place[name].copy_(given)
         captured.share.fill_(share)
         captured.forward.replay()
@@ -111,10 +112,10 @@ class ReplayedPasses(Passes):
 
     def _capture(self, batch: Batch, form: Any, progress: Progress) -> None:
         """Record both passes; nothing is computed."""
+        self._tries = False
         if not self._fits():
-            self._fails = True
             return
-        place, share = _apart(batch), torch.ones((), device=self.device)
+        place, share = batch.each(torch.clone), torch.ones((), device=self.device)
         pool = torch.cuda.graph_pool_handle()
         try:
             forward, backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
@@ -126,7 +127,6 @@ class ReplayedPasses(Passes):
                 with torch.cuda.graph(backward, pool=pool, capture_error_mode="thread_local"):
                     loss.backward()
         except RuntimeError as error:
-            self._fails = True
             warnings.warn(
                 "the passes cannot be captured as CUDA graphs and are launched kernel by kernel "
                 f"(cuda_graphs = False says so from the start): {error}",
@@ -143,34 +143,12 @@ class ReplayedPasses(Passes):
         return most + (most - held) <= available(self.device)
 
 
-def _repeats(batch: Batch) -> bool:
-    """Whether what is computed of a batch does not depend on which batches came before it, as it
-    does where features of its samples are kept."""
-    return batch.image_hashes is None and batch.depth_hashes is None
-
-
-def _tensors(batch: Batch) -> dict[str, Tensor]:
-    """All that a batch holds, by name."""
-    held = {f.name: getattr(batch, f.name) for f in fields(batch)}
-    if batch.prompts is not None:
-        held |= {f"prompts.{f.name}": getattr(batch.prompts, f.name) for f in fields(batch.prompts)}
-    return {name: x for name, x in held.items() if isinstance(x, Tensor)}
-
-
-def _form(batch: Batch) -> tuple[Any, ...]:
-    """What must be equal of two batches for the same kernels to serve both."""
-    return tuple((name, x.shape, x.dtype) for name, x in _tensors(batch).items())
-
-
-def _apart(batch: Batch) -> Batch:
-    """The same in memory of its own."""
-    changes: dict[str, Any] = {
-        f.name: x.clone() for f in fields(batch) if isinstance(x := getattr(batch, f.name), Tensor)
-    }
-    if batch.prompts is not None:
-        boxes, present = batch.prompts.boxes_BN4, batch.prompts.present_BN
-        changes["prompts"] = Prompts(boxes.clone(), present.clone())
-    return replace(batch, **changes)
+def _form(batch: Batch) -> tuple[Any, ...] | None:
+    """What must be equal of two batches for the same kernels to serve both; None where what is
+    computed depends on the batches before, as it does where features of samples are kept."""
+    if batch.image_hashes is not None or batch.depth_hashes is not None:
+        return None
+    return tuple((name, x.shape, x.dtype) for name, x in batch.tensors().items())
 
 
 def passes(system: System, updater: Updater, config: TrainConfig, runtime: Runtime) -> Passes:

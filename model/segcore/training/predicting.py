@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from segcore.batch import Batch, Size
+from segcore.batch import Batch, Size, moved
 from segcore.data.dataset import Dataset, Sample, Split
 from segcore.data.loader import collate, evaluation_batches, ignored_of, loading_threads
 from segcore.data.prompts import PromptConfig
@@ -169,8 +169,7 @@ def _truth(samples: Sequence[Sample], device: torch.device) -> Truth:
     """Of samples of one size."""
 
     def there(arrays: Sequence[NDArray[Any]]) -> Tensor:
-        together = torch.from_numpy(np.stack(arrays)).pin_memory()
-        return together.to(device, non_blocking=True)
+        return moved(torch.from_numpy(np.stack(arrays)), device)
 
     ignored = ignored_of(samples)
     return Truth(there([s.labels_HW for s in samples]), None if ignored is None else there(ignored))

@@ -73,9 +73,9 @@ def choose_device(name: str | None) -> torch.device:
     here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     if name not in here and not (name == "cuda" and len(here) > 1):
         raise ValueError(f"no device {name!r} on this machine: choose {' or '.join(here)}")
-    return (
-        torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else torch.device(name)
-    )
+    if name == "cuda":  # torch asks for the number of a GPU here and there
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device(name)
 
 
 def limit_memory(device: torch.device, share: float) -> None:

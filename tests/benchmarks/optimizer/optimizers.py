@@ -1,6 +1,5 @@
 """The optimizers that are compared, each built with the same rank and interval."""
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,6 +11,7 @@ from torch.optim import Optimizer
 from srft_galore import GaLoreAdamW
 
 from .quality.arms import RECIPE
+from .quality.peers import build_peer
 
 COMMON: Mapping[str, Any] = {"lr": 1e-5, "weight_decay": 0.01}
 FUSED = "AdamW, fused"
@@ -30,12 +30,8 @@ def _adamw(params: Sequence[nn.Parameter], rank: int, gap: int, **options: Any) 
     return torch.optim.AdamW(params, **COMMON, **options)
 
 
-def _peer(
-    params: Sequence[nn.Parameter], rank: int, gap: int, *, module: str, name: str, **options: Any
-) -> Optimizer:
-    group = {"params": list(params), "rank": rank, "update_proj_gap": gap, "scale": 1.0, **options}
-    built: Optimizer = getattr(importlib.import_module(module), name)([group], **COMMON)
-    return built
+def _peer(params: Sequence[nn.Parameter], rank: int, gap: int, *, name: str) -> Optimizer:
+    return build_peer(name, params, (), rank, gap, **COMMON)
 
 
 OPTIMIZERS: dict[str, Build] = {
@@ -53,18 +49,10 @@ OPTIMIZERS: dict[str, Build] = {
     ),
     "plus": partial(_ours, **RECIPE),
     "plus, sign residual": partial(_ours, **RECIPE, residual="sign"),
-    "galore-torch": partial(_peer, module="galore_torch", name="GaLoreAdamW", proj_type="std"),
-    "pytorch_optimizer GaLore": partial(
-        _peer, module="pytorch_optimizer", name="GaLore", projection_type="std"
-    ),
-    "apollo-torch": partial(
-        _peer,
-        module="apollo_torch",
-        name="APOLLOAdamW",
-        proj="random",
-        proj_type="std",
-        scale_type="channel",
-    ),
+    **{
+        name: partial(_peer, name=name)
+        for name in ("galore-torch", "pytorch_optimizer GaLore", "apollo-torch")
+    },
 }
 """By name: torch's, ours with several options, other people's."""
 

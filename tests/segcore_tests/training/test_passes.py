@@ -13,6 +13,7 @@ from segcore.data.augment import Augment
 from segcore.data.prompts import PromptConfig
 from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.methods.method import Method
+from segcore.testing.samples import LANDMARKS, noise
 from segcore.training.loop import Training
 from segcore.training.passes import WARM, Passes, ReplayedPasses, passes
 from segcore.training.runtime import Runtime
@@ -79,3 +80,14 @@ def test_where_passes_cannot_be_captured_they_are_launched_to_the_same_numbers(
         assert [step.loss for step in refused._train_epoch(1)] == expected
     said = [w for w in found if "launched kernel by kernel" in str(w.message)]
     assert len(said) == fits, "once, and not where there is no room"
+
+
+def test_a_batch_in_memory_of_its_own_has_all_that_the_first_had() -> None:
+    batch = noise(2, (8, 8), LANDMARKS)
+    own = batch.each(torch.clone)
+    assert own.prompts is not None
+    assert own.sample_ids == batch.sample_ids
+    assert own.tensors().keys() == batch.tensors().keys() >= {"prompts.boxes_BN4", "depth_B1HW"}
+    for name, x in batch.tensors().items():
+        assert torch.equal(own.tensors()[name], x), name
+        assert own.tensors()[name].data_ptr() != x.data_ptr(), name

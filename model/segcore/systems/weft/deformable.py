@@ -11,8 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from segcore.batch import Size
-from srft_galore.sending import moved
+from segcore.batch import Size, moved
 
 
 class DeformableAttention(nn.Module):

@@ -13,10 +13,10 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segcore.batch import moved
 from segcore.registry import STRICT
 from segcore.systems.norms import Norm, norm_of
 from segcore.systems.weft.wavelet import WaveletConv
-from srft_galore.sending import moved
 
 PIECES = 4
 """Of an expert's input, each seen together with what came of the one before."""

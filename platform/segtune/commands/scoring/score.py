@@ -164,9 +164,7 @@ def score_masks(args: argparse.Namespace, console: Console) -> Iterator[Scores]:
     owner = owner_of(args, None, masks.content_hash, console)
     for target in measured.targets(dataset, args.split):
         with console.status(f"scoring at {target.resolution}"):
-            images = score_predictions(
-                masks.of(target), target, Runtime(cpus=torch.get_num_threads())
-            )
+            images = score_predictions(masks.of(target), target, Runtime())
         setting = setting_of(retest, dataset, target, usual=retest, prompts=None, device="cpu")
         yield keep(owner, setting, images)
 

@@ -1,6 +1,5 @@
 """The optimizers that are compared."""
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +11,7 @@ from torch.optim import Optimizer
 
 from srft_galore import RECOMMENDED, GaLoreAdamW
 
+from .peers import build_peer
 from .variants import OrthogonalMomentum, RandomBasis
 
 RECIPE = {key: value for key, value in RECOMMENDED.items() if key != "update_proj_gap"}
@@ -67,14 +67,9 @@ def _peer(
     gap: int,
     rate: float,
     *,
-    module: str,
     name: str,
-    **options: Any,
 ) -> Optimizer:
-    group = {"params": list(projected), "rank": rank, "update_proj_gap": gap, "scale": 1.0}
-    optimizer = getattr(importlib.import_module(module), name)
-    built: Optimizer = optimizer([group | options, {"params": list(plain)}], lr=rate)
-    return built
+    return build_peer(name, projected, plain, rank, gap, lr=rate)
 
 
 _MOMENTS = ("keep", "rotate")
@@ -113,27 +108,13 @@ def _arms() -> list[Arm]:
             "the first moment's singular values set to one (SUMO)",
             partial(_ours, built_as=OrthogonalMomentum, **RECIPE),
         ),
-        Arm(
-            "galore-torch",
-            "as published",
-            partial(_peer, module="galore_torch", name="GaLoreAdamW", proj_type="std"),
-        ),
-        Arm(
-            "apollo-torch",
-            "scaled by channel",
-            partial(
-                _peer,
-                module="apollo_torch",
-                name="APOLLOAdamW",
-                proj="random",
-                proj_type="std",
-                scale_type="channel",
-            ),
-        ),
-        Arm(
-            "Fira",
-            "pytorch_optimizer's",
-            partial(_peer, module="pytorch_optimizer", name="Fira", projection_type="std"),
+        *(
+            Arm(name, about, partial(_peer, name=name))
+            for name, about in (
+                ("galore-torch", "as published"),
+                ("apollo-torch", "scaled by channel"),
+                ("Fira", "pytorch_optimizer's"),
+            )
         ),
     ]
     return arms
