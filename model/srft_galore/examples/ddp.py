@@ -7,6 +7,8 @@ broadcast. Where gradients are to be freed during the backward pass (`attach`), 
 `reduce`, which takes the place of DistributedDataParallel.
 """
 
+import time
+
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -44,3 +46,5 @@ if __name__ == "__main__":
     dist.init_process_group("gloo")
     print("loss at the beginning and at the end: {:.3f} {:.3f}".format(*main()))
     dist.destroy_process_group()
+    # A thread of gloo drops its last tensors a moment later; torch aborts if Python ended before.
+    time.sleep(0.5)

@@ -7,6 +7,8 @@ it moves is left out of the sharding (`ignored_params`): its state is small, its
 in the backward pass, and `reduce` sums their projections over the ranks.
 """
 
+import time
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -65,3 +67,5 @@ if __name__ == "__main__":
     dist.init_process_group("gloo")
     print("loss at the beginning and at the end: {:.3f} {:.3f}".format(*main()))
     dist.destroy_process_group()
+    # A thread of gloo drops its last tensors a moment later; torch aborts if Python ended before.
+    time.sleep(0.5)
