@@ -1,14 +1,4 @@
-"""AdamW on projected gradients: GaLore (arXiv 2403.03507) with an exchangeable projector.
-
-Shapes: a weight W and its gradient G are folded to M x N, P is the basis S x R of the projected
-side S, m and v are Adam's moments of the projected gradient.
-
-A step of a projected weight, for a right basis (P^T G and P N for a left one):
-
-    R = G P;  m, v <- Adam's averages of R and R * R
-    N = (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
-    W <- (1 - lr weight_decay) W - lr scale N P^T
-"""
+"""AdamW on projected gradients: GaLore (arXiv 2403.03507) with an exchangeable projector."""
 
 from collections.abc import Callable
 from typing import Any, overload
@@ -181,16 +171,13 @@ class GaLoreAdamW(StatefulOptimizer):
                 projected parameters.
         """
         check_released(self.param_groups)
-        ours = {parameter for parameter in model.parameters() if parameter.requires_grad}
-        places = self._places.of(self.param_groups)
-        found = [self._entry(place) for p, place in places.items() if p in ours]
-        projected = [entry.parameter for entry in found if entry.refresh_from == "previous"]
-        previous, attached = self._strategies.previous, self._strategies.attached
 
         def entry(parameter: Tensor) -> Entry:
             return self._entry(self._places.since_the_last_step(self.param_groups)[parameter])
 
-        return Attachment(projected, entry, previous, attached, scaler)
+        trained = {p for p in model.parameters() if p.requires_grad}
+        ours = [entry(p) for p in self._places.of(self.param_groups) if p in trained]
+        return self._strategies.attach(ours, entry, scaler)
 
     @torch.no_grad()
     def reduce(

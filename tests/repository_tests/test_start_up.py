@@ -88,6 +88,7 @@ OF_NETWORKS = {
 """What networks, losses and optimizers are built with, some of them seconds each."""
 
 
+@pytest.mark.slow
 def test_a_run_that_only_checks_its_study_builds_nothing(tmp_path: Path) -> None:
     """Up to the start of Ray, which is stopped here, the driver builds no network."""
     loaded = loaded_after(

@@ -40,7 +40,7 @@ def scored(cell: Cell, best: float, judged: Iterable[float] = ()) -> dict[Run, f
 def test_an_arm_is_judged_at_its_best_rate_with_other_seeds() -> None:
     scores = scored(OURS, 1e-2)
     assert tuned_rate(OURS, scores) == 1e-2
-    judging = judging_runs(OURS, scores, 5)
+    judging = judging_runs(OURS, scores, range(5))
     assert {run.rate for run in judging} == {1e-2}
     assert {run.seed for run in judging}.isdisjoint(TUNING_SEEDS)
     assert len(judging) == 5
@@ -53,7 +53,7 @@ def test_a_run_that_is_there_is_not_repeated_and_none_is_judged_before_it_is_tun
     scores = scored(OURS, 1e-2, [1.0, 2.0])
     missing = tuning_runs(SVD)[0]
     scores |= {run: 1.0 for run in tuning_runs(SVD) if run != missing}
-    assert list(due_runs([SVD, OURS], scores, 3)) == [missing, Run(OURS, 1e-2, 2)]
+    assert list(due_runs([SVD, OURS], scores, range(3))) == [missing, Run(OURS, 1e-2, 2)]
 
 
 def test_every_arm_has_the_same_budget_and_the_first_rank_comes_first() -> None:
@@ -73,7 +73,7 @@ def test_a_verdict_needs_a_difference_that_shows_seed_by_seed() -> None:
     for name, shifts in (("better", [0.1, 0.12, 0.11, 0.09, 0.1]), ("unclear", [1, -1, 1, -1, 0])):
         moved = [score - shift for score, shift in zip(judged, shifts, strict=True)]
         both = scores | scored(OURS, 3e-3, moved)
-        (row,) = difference_rows(asked, both, ("pictures",), (8,), 5)
+        (row,) = difference_rows(asked, both, ("pictures",), (8,), range(5))
         words[name] = str(row["pictures"])
     assert words["better"].startswith("-0.104 ")
     assert ": better (p " in words["better"]
@@ -129,5 +129,5 @@ def test_runs_of_arms_that_went_are_left_out_of_the_recorded_ones() -> None:
     assert went
     assert len(scores) == len(rows) - len(went)
     assert {run.cell.arm for run in scores} <= ARMS.keys()
-    assert len(score_rows(scores, tuple(TASKS), 8, 5)) > 10
-    assert all(difference_rows(q, scores, tuple(TASKS), (8, 2), 5) for q in questions())
+    assert len(score_rows(scores, tuple(TASKS), 8, range(5))) > 10
+    assert all(difference_rows(q, scores, tuple(TASKS), (8, 2), range(5)) for q in questions())

@@ -35,6 +35,25 @@ class Strategies:
         """The strategy of a parameter."""
         return self._by_name[entry.refresh_from]
 
+    def attach(
+        self,
+        entries: Sequence[Entry],
+        entry: Callable[[Tensor], Entry],
+        scaler: torch.amp.GradScaler | None,
+    ) -> Attachment:
+        """Release the gradients of the projected ones among these during the backward pass.
+
+        Args:
+            entries: A model's parameters.
+            entry: Gives a parameter as the optimizer sees it at that time.
+            scaler: Of the loss, where there is one.
+
+        Raises:
+            ValueError: None is projected, or one is attached already.
+        """
+        projected = [e.parameter for e in entries if e.refresh_from == "previous"]
+        return Attachment(projected, entry, self.previous, self.attached, scaler)
+
     def receive(
         self, places: Mapping[Tensor, Place], entry: Callable[[Place], Entry]
     ) -> list[Entry]:

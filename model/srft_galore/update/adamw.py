@@ -1,4 +1,14 @@
-"""The arithmetic of a step: AdamW on projected and on plain gradients."""
+"""The arithmetic of a step: AdamW on projected and on plain gradients.
+
+Shapes: a weight W and its gradient G are folded to M x N, P is the basis S x R of the projected
+side S, m and v are Adam's moments of the projected gradient.
+
+A step of a projected weight, for a right basis (P^T G and P N for a left one):
+
+    R = G P;  m, v <- Adam's averages of R and R * R
+    N = (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
+    W <- (1 - lr weight_decay) W - lr scale N P^T
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence

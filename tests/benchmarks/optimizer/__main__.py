@@ -99,7 +99,7 @@ def measure(chosen: argparse.Namespace) -> None:
         rows = [
             row
             for rank in chosen.ranks
-            for row in measure_peaks(rank, chosen.gap, chosen.shrink, device)
+            for row in measure_peaks(rank, chosen.gap, chosen.shrink, device, dtype)
         ]
         keep("peak", "Peak memory of training steps of these weights alone", rows)
 
@@ -130,13 +130,14 @@ def quality(chosen: argparse.Namespace) -> None:
     wanted = [c for c in cells(chosen.tasks, chosen.ranks) if c.arm not in missing]
     if chosen.arms:
         wanted = [cell for cell in wanted if cell.arm in chosen.arms]
-    run_all(chosen.file, wanted, seeds=chosen.seeds, workers=chosen.workers, minutes=chosen.minutes)
+    seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
+    run_all(chosen.file, wanted, seeds=seeds, workers=chosen.workers, minutes=chosen.minutes)
     if chosen.tables:
         from .quality.tables import difference_rows, questions, score_rows  # need segtune
 
-        scores, alike = read(chosen.file), (chosen.tasks, chosen.ranks, chosen.seeds)
+        scores, alike = read(chosen.file), (chosen.tasks, chosen.ranks, seeds)
         for rank in chosen.ranks:
-            rows = score_rows(scores, chosen.tasks, rank, chosen.seeds)
+            rows = score_rows(scores, chosen.tasks, rank, seeds)
             show(f"Scores at rank {rank}: mean, 95 % interval, tuned rate", rows)
         for question in questions():
             if rows := difference_rows(question, scores, *alike):
@@ -180,6 +181,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     three.add_argument("--workers", type=int, default=1, help="processes, one thread each")
     three.add_argument("--minutes", type=float, default=math.inf, help="begin no run after that")
     three.add_argument("--seeds", type=int, default=5, help="that judge, beside two that tune")
+    three.add_argument("--first-seed", type=int, default=0, help="of those that judge, below 100")
     three.add_argument("--tasks", nargs="+", choices=tuple(TASKS), default=QUICK)
     three.add_argument("--arms", nargs="+", default=(), help="the others are left out")
     three.add_argument("--ranks", nargs="+", type=int, default=[8, 2, 32], help="in this order")

@@ -12,20 +12,25 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .optimizers import COMMON, OPTIMIZERS
+from srft_galore import GaLoreAdamW
+
+from .optimizers import COMMON, FUSED, OPTIMIZERS, held_bytes
 from .shapes import attention_shapes
 
-WAYS = ("AdamW, fused", "warm +8, staggered", "released")
-"""AdamW; ours with whole gradients; ours with `attach`."""
+WAYS = (FUSED, "AdamW, foreach", "plain", "srft", "warm +8, staggered", "released")
+"""torch's AdamW; ours without a rank, with whole gradients, with `attach`."""
 STEPS = 4
 
 
 class Layers(nn.Module):
     """The attention weights alone, each applied to a few inputs of its own."""
 
-    def __init__(self, shapes: Mapping[str, tuple[int, int]], device: torch.device) -> None:
+    def __init__(
+        self, shapes: Mapping[str, tuple[int, int]], device: torch.device, dtype: torch.dtype
+    ) -> None:
         super().__init__()
-        weights = (nn.Parameter(torch.empty(s, device=device)) for s in shapes.values())
+        kind: dict[str, Any] = {"device": device, "dtype": dtype}
+        weights = (nn.Parameter(torch.empty(s, **kind)) for s in shapes.values())
         self.weights = nn.ParameterList(weights)
         for weight in self.weights:
             nn.init.normal_(weight, std=0.02)
@@ -42,10 +47,10 @@ class Layers(nn.Module):
 def optimizer_of(way: str, model: Layers, rank: int, gap: int) -> Optimizer:
     """One of `WAYS`."""
     params = list(model.parameters())
+    if way == "plain":
+        return GaLoreAdamW(params, **COMMON)
     if way != "released":
         return OPTIMIZERS[way](params, rank, gap)
-    from srft_galore import GaLoreAdamW
-
     group = {"params": params, "rank": rank, "update_proj_gap": gap}
     options = {"oversample": 8, "stagger": True, "start": "warm", "refresh_from": "previous"}
     optimizer = GaLoreAdamW([{**group, **options}], **COMMON)
@@ -53,9 +58,12 @@ def optimizer_of(way: str, model: Layers, rank: int, gap: int) -> Optimizer:
     return optimizer
 
 
-def peak_bytes(way: str, rank: int, gap: int, shrink: int, device: torch.device) -> int:
-    """Largest memory in use during some steps, beyond the weights. To run in a fresh process."""
-    model = Layers(attention_shapes(shrink), device)
+def measured(
+    way: str, rank: int, gap: int, shrink: int, device: torch.device, dtype: torch.dtype
+) -> dict[str, int]:
+    """Bytes of some steps, beyond the weights: the most in use, and what stays between two steps
+    by count: state, and gradients where they stay. To run in a fresh process."""
+    model = Layers(attention_shapes(shrink), device, dtype)
     optimizer = optimizer_of(way, model, rank, gap)
     before = resident(device)
     if device.type == "cuda":
@@ -64,7 +72,8 @@ def peak_bytes(way: str, rank: int, gap: int, shrink: int, device: torch.device)
         optimizer.zero_grad()
         model().backward()
         optimizer.step()
-    return peak(device) - before
+    gradients = sum(p.grad.nbytes for p in model.parameters() if p.grad is not None)
+    return {"peak": peak(device) - before, "stays": held_bytes(optimizer) + gradients}
 
 
 def resident(device: torch.device) -> int:
@@ -85,24 +94,28 @@ def peak(device: torch.device) -> int:
     return int(kilobytes) * 1024
 
 
-def measure_peaks(rank: int, gap: int, shrink: int, device: torch.device) -> list[dict[str, Any]]:
+def measure_peaks(
+    rank: int, gap: int, shrink: int, device: torch.device, dtype: torch.dtype
+) -> list[dict[str, Any]]:
     """A row for each way, each in a process of its own."""
-    params = sum(m * n for m, n in attention_shapes(shrink).values())
     rows = []
     for way in WAYS:
-        arguments = json.dumps([way, rank, gap, shrink, str(device)])
+        arguments = json.dumps([way, rank, gap, shrink, str(device), str(dtype).split(".")[1]])
         command = [sys.executable, "-m", "tests.benchmarks.optimizer.peak", arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         row: dict[str, Any] = {"optimizer": way, "rank": rank}
         if done.returncode:
             rows.append(row | {"note": done.stderr.strip().splitlines()[-1]})
             continue
-        row["peak MB beyond the weights"] = int(done.stdout) / 1e6
-        rows.append(row | {"AdamW's gradients + states MB": 3 * 4 * params / 1e6})
+        found = {name: value / 1e6 for name, value in json.loads(done.stdout).items()}
+        row["peak MB beyond the weights"] = found["peak"]
+        row["gradients + state MB"] = found["stays"]
+        rows.append(row | {"beyond those MB": found["peak"] - found["stays"]})
     return rows
 
 
 if __name__ == "__main__":
-    chosen, r, interval, smaller, where = json.loads(sys.argv[1])
+    chosen, r, interval, smaller, where, kind = json.loads(sys.argv[1])
     torch.set_num_threads(1)
-    print(peak_bytes(chosen, r, interval, smaller, torch.device(where)))
+    device_and_dtype = torch.device(where), getattr(torch, kind)
+    print(json.dumps(measured(chosen, r, interval, smaller, *device_and_dtype)))

@@ -107,7 +107,10 @@ def test_deterministic_asks_torch_for_it(monkeypatch: pytest.MonkeyPatch) -> Non
     assert asked == [True]
 
 
-@pytest.mark.parametrize("method_name", ["full", "lora", "adalora"])
+@pytest.mark.parametrize(
+    "method_name",
+    ["lora", *(pytest.param(name, marks=pytest.mark.slow) for name in ("full", "adalora"))],
+)
 def test_the_host_waits_once_a_step(method_name: str) -> None:
     config = replace(
         one_step("dual_encoder", method_name),

@@ -40,6 +40,13 @@ from segtune.results.provenance import find_origin
 
 OURS = {"systems": ours(SYSTEMS), "methods": ours(METHODS), "datasets": ours(DATASETS)}
 RUNS = covering_array()
+QUICK = ("imedsam",)
+"""Systems whose runs are trained with the quick tests, too."""
+
+
+def marked(system: str) -> Any:
+    """The mark of what trains all runs of a system."""
+    return () if system in QUICK else pytest.mark.slow
 
 
 class Trained:
@@ -112,7 +119,9 @@ def test_the_array_holds_every_allowed_pair_and_no_other() -> None:
     assert len(RUNS) == least, "no array that holds them all is shorter"
 
 
-@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.arm)
+@pytest.mark.parametrize(
+    "run", [pytest.param(run, id=run.arm, marks=marked(run.system)) for run in RUNS]
+)
 def test_a_run_trains_is_scored_and_has_its_row_in_the_tables(
     run: Run, trained: Trained, sets: Mapping[str, DataConfig]
 ) -> None:
@@ -129,7 +138,9 @@ def test_a_run_trains_is_scored_and_has_its_row_in_the_tables(
     assert keys == set(sets[run.data].metrics)
 
 
-@pytest.mark.parametrize("system", OURS["systems"])
+@pytest.mark.parametrize(
+    "system", [pytest.param(name, marks=marked(name)) for name in OURS["systems"]]
+)
 def test_every_run_has_its_row_in_the_report(system: str, trained: Trained) -> None:
     arms = [run.arm for run in RUNS if run.system == system]
     assert list(trained.failures(system)) == arms

@@ -84,13 +84,13 @@ def tuned_rate(cell: Cell, scores: Scores) -> float | None:
     return min(rates, key=lambda rate: (found[rate], rate))
 
 
-def judging_runs(cell: Cell, scores: Scores, seeds: int) -> list[Run]:
+def judging_runs(cell: Cell, scores: Scores, seeds: Iterable[int]) -> list[Run]:
     """The runs that a cell is judged by; none before its rate is known."""
     rate = tuned_rate(cell, scores)
-    return [] if rate is None else [Run(cell, rate, seed) for seed in range(seeds)]
+    return [] if rate is None else [Run(cell, rate, seed) for seed in seeds]
 
 
-def due_runs(ordered: Sequence[Cell], scores: Scores, seeds: int) -> Iterator[Run]:
+def due_runs(ordered: Sequence[Cell], scores: Scores, seeds: Sequence[int]) -> Iterator[Run]:
     """What is left to do and can be done now, in order of importance."""
     for cell in ordered:
         for run in (*tuning_runs(cell), *judging_runs(cell, scores, seeds)):

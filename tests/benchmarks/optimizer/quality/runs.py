@@ -75,7 +75,7 @@ def read(path: Path) -> dict[Run, float]:
 
 
 def run_all(
-    path: Path, ordered: Sequence[Cell], *, seeds: int, workers: int, minutes: float
+    path: Path, ordered: Sequence[Cell], *, seeds: Sequence[int], workers: int, minutes: float
 ) -> None:
     """Do the runs that the file lacks, the most important first, until all are done or time is up.
 

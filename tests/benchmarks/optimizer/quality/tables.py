@@ -103,7 +103,7 @@ _OTHERS = tuple(
 )
 
 
-def score_rows(scores: Scores, tasks: Sequence[str], rank: int, seeds: int) -> Rows:
+def score_rows(scores: Scores, tasks: Sequence[str], rank: int, seeds: Sequence[int]) -> Rows:
     """Mean score of each arm with its 95 % t interval, and the rate that was tuned."""
     sides = dict.fromkeys(Side(cell.arm, cell.gap) for cell in cells(tasks, (rank,)))
     rows: Rows = []
@@ -120,7 +120,11 @@ def score_rows(scores: Scores, tasks: Sequence[str], rank: int, seeds: int) -> R
 
 
 def difference_rows(
-    question: Question, scores: Scores, tasks: Sequence[str], ranks: Sequence[int], seeds: int
+    question: Question,
+    scores: Scores,
+    tasks: Sequence[str],
+    ranks: Sequence[int],
+    seeds: Sequence[int],
 ) -> Rows:
     """For each pair and rank the mean difference on each task, its interval and the verdict."""
     rows: dict[tuple[Side, Side, int], dict[str, object]] = {}
@@ -140,7 +144,7 @@ def difference_rows(
     return list(rows.values())
 
 
-def _by_seed(cell: Cell, scores: Scores, seeds: int) -> Mapping[int, float]:
+def _by_seed(cell: Cell, scores: Scores, seeds: Sequence[int]) -> Mapping[int, float]:
     runs = judging_runs(cell, scores, seeds)
     return {run.seed: scores[run] for run in runs if run in scores}
 

@@ -155,6 +155,7 @@ def test_a_printed_figure_has_its_legend_and_leaves_the_pages_alone() -> None:
     assert original.to_json() == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_figures_are_written_in_every_format(tmp_path: Path) -> None:
     pytest.importorskip("kaleido")
