@@ -1,12 +1,16 @@
 """Loading, evaluation and prediction, of this tree beside another, in one run.
 
     git worktree add /tmp/before COMMIT
-    python tests/benchmarks/before_after.py /tmp/before [--cpus 1 2] [--json FILE]
+    python tests/benchmarks/before_after.py /tmp/before [--cpus 1 2] [--rounds 4] [--json FILE]
 
-Both trees are measured by this file, in processes of their own that take turns, on as many cores as
-a worker of so many CPUs has; the best round counts. The ratio is before / after: above 1 is quicker
-now. CPU time stands beside wall time: it holds on a busy machine.
+Both trees are measured by this file, in processes of their own that take turns, each first in every
+other round, on as many cores as a worker of so many CPUs has. The ratio is before / after, of one
+round, above 1 where it is quicker now: the median of the rounds is given with the least and the
+most. CPU time stands beside wall time: it holds on a busy machine. With this tree as the other one
+the command tells how far from 1 the machine alone takes it.
 
+training    `nano` at 256 x 256, fine-tuned by srft_galore: eight steps of four images and two
+            evaluations.
 loading     an epoch of 1024 x 1024 scenes in L3D's layout, opened anew, as a second trial of the
             machine opens them: the first one has decoded them.
 evaluation  an evaluation on val of `nano` at 256 x 256, by the metrics of every epoch and those of
@@ -14,12 +18,13 @@ evaluation  an evaluation on val of `nano` at 256 x 256, by the metrics of every
 scoring     masks at 1024 x 1024 alone, by the metrics of every epoch: the truth moved a little.
 predict     files to files, `nano` at 256 x 256.
 
-Some three minutes on two idle cores.
+Some 70 seconds a round and number of CPUs on two idle cores.
 """
 
 import argparse
 import dataclasses
 import importlib.util
+import inspect
 import json
 import os
 import resource
@@ -29,10 +34,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-ROUNDS = 2
+REPEATS = 4
+"""Of each part in a process, after a first time that does not count."""
 LINE_WIDTH = 30 / 1080
 
 
@@ -45,13 +52,16 @@ def parts(folder: Path, cpus: int) -> dict[str, Callable[[], int]]:
     from segcore.data.loader import training_batches
     from segcore.data.sets.l3d import L3D
     from segcore.data.sets.synthetic_liver import SyntheticLiver
+    from segcore.methods.method import Method
     from segcore.predict import Predictor
     from segcore.predict.files import predict_files
     from segcore.predict.outputs import KINDS, Outputs
     from segcore.predict.sources import find_sources
     from segcore.presets import nano
     from segcore.systems.dual_encoder.network import DualEncoderConfig
+    from segcore.train import train
     from segcore.training.runtime import Runtime
+    from segcore.training.schedule import Schedule
 
     torch.set_num_threads(cpus)
     images = 12
@@ -66,16 +76,35 @@ def parts(folder: Path, cpus: int) -> dict[str, Callable[[], int]]:
         batches = training_batches(config.open(), order, (1024, 1024), Augment(), seed=0, epoch=1)
         return sum(len(batch) for batch in batches)
 
+    few = SyntheticLiver(train=16, val=4, test=1, size=256, root=str(folder / "few"))
     small = SyntheticLiver(train=1, val=12, test=1, size=256, root=str(folder / "small"))
     config = dataclasses.replace(nano(), data=small, system=DualEncoderConfig(image_size=256))
+    batched = dataclasses.replace(
+        config, schedule=dataclasses.replace(config.schedule, microbatch_size=4)
+    )
     dataset = small.open()
     system = config.system.build(dataset.classes).eval()
 
     def evaluation() -> int:
-        scored = of_training("ScoredSplits")(config, dataset, None, system, runtime, 4)
+        made_of = (batched, dataset, None, system, runtime, 4)
+        built = of_training("ScoredSplits")
+        # An older one takes the images at once from the schedule.
+        scored = built(*made_of[: len(inspect.signature(built).parameters)])
         for test in (False, True):
             scored._evaluate(scored._target("val", test=test), draw=False)
         return 2 * len(dataset.ids("val"))
+
+    course = dataclasses.replace(
+        config,
+        data=few,
+        method=Method.named("srft_galore"),
+        schedule=Schedule(epochs=2, batch_size=4, warmup_steps=1),
+    )
+
+    def training() -> int:
+        for _ in train(course, runtime):
+            pass
+        return 2 * few.train
 
     large = scenes.open()
     target = of_training("Target")(
@@ -99,13 +128,21 @@ def parts(folder: Path, cpus: int) -> dict[str, Callable[[], int]]:
         needs_depth=True,
     )
 
+    kinds = [kind for kind in KINDS if kind != "coco"]  # which came later
+
     def predict() -> int:
         with tempfile.TemporaryDirectory() as out:
             return predict_files(
-                predictor, files, [], Outputs(Path(out) / "out", KINDS), batch_size=8
+                predictor, files, [], Outputs(Path(out) / "out", kinds), batch_size=8
             ).frames
 
-    return {"loading": loading, "evaluation": evaluation, "scoring": scores, "predict": predict}
+    return {
+        "loading": loading,
+        "training": training,
+        "evaluation": evaluation,
+        "scoring": scores,
+        "predict": predict,
+    }
 
 
 def of_training(name: str) -> Any:
@@ -119,17 +156,18 @@ def of_training(name: str) -> Any:
 
 
 def measure(folder: Path, cpus: int) -> dict[str, list[float]]:
-    """Milliseconds an image of each part, by the wall's clock and of CPU time."""
+    """Milliseconds an image of each part, by the wall's clock and of CPU time: the best repeat."""
     os.sched_setaffinity(0, range(cpus))
     found = {}
     for name, run in parts(folder, cpus).items():
         run()
-        wall, cpu = time.perf_counter(), _cpu_seconds()
-        images = run()
-        found[name] = [
-            1e3 * (time.perf_counter() - wall) / images,
-            1e3 * (_cpu_seconds() - cpu) / images,
-        ]
+        times: list[tuple[float, float]] = []
+        for _ in range(REPEATS):
+            wall, cpu = time.perf_counter(), _cpu_seconds()
+            images = run()
+            spent = time.perf_counter() - wall, _cpu_seconds() - cpu
+            times.append((1e3 * spent[0] / images, 1e3 * spent[1] / images))
+        found[name] = [min(column) for column in zip(*times, strict=True)]
     return found
 
 
@@ -151,39 +189,48 @@ def measured_by(tree: Path, folder: Path, cpus: int) -> dict[str, list[float]]:
     return found
 
 
+def compared(part: str, rounds: list[dict[str, dict[str, list[float]]]]) -> dict[str, Any]:
+    """Median milliseconds of both trees, and of the rounds' ratios median, least and most."""
+    found: dict[str, Any] = {
+        f"{tree}_ms": median(r[tree][part][0] for r in rounds) for tree in ("before", "after")
+    }
+    for kind, clock in enumerate(("wall", "cpu")):
+        ratios = [r["before"][part][kind] / r["after"][part][kind] for r in rounds]
+        found[f"{clock}_ratio"] = [median(ratios), min(ratios), max(ratios)]
+    return found
+
+
+def _line(row: dict[str, Any]) -> str:
+    ratios = ["{:.2f} ({:.2f} to {:.2f})".format(*row[f"{c}_ratio"]) for c in ("wall", "cpu")]
+    times = [f"{row[f'{tree}_ms']:.1f}" for tree in ("before", "after")]
+    return " | ".join([row["part"], str(row["cpus"]), *times, *ratios])
+
+
 def main() -> None:
     """Parse the command line, measure both trees in turns, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("before", help="the other tree, a worktree of this repository")
     parser.add_argument("folder", nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--cpus", type=int, nargs="+", default=[1, 2], help="of a worker")
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     chosen = parser.parse_args()
     if chosen.before == "measure":
         print(json.dumps(measure(Path(chosen.folder), chosen.cpus[0])))
         return
-    rows: list[dict[str, float | str]] = []
+    trees = {"before": Path(chosen.before).absolute(), "after": ROOT}
+    rows: list[dict[str, Any]] = []
+    print("part | CPUs | before, ms an image | after | before / after, wall | CPU time")
     with tempfile.TemporaryDirectory() as name:
         for cpus in chosen.cpus:
-            trees = {"before": Path(chosen.before).absolute(), "after": ROOT}
-            rounds = [
-                {tree: measured_by(path, Path(name), cpus) for tree, path in trees.items()}
-                for _ in range(ROUNDS)
-            ]
+            rounds = []
+            for number in range(chosen.rounds):
+                turns = list(trees.items())[:: -1 if number % 2 else 1]
+                rounds.append({tree: measured_by(p, Path(name), cpus) for tree, p in turns})
+                print(f"round {number + 1} of {chosen.rounds}", file=sys.stderr)
             for part in rounds[0]["after"]:
-                best = {
-                    tree: [min(r[tree][part][kind] for r in rounds) for kind in (0, 1)]
-                    for tree in trees
-                }
-                wall, cpu = (best["before"][k] / best["after"][k] for k in (0, 1))
-                rows.append({"part": part, "cpus": cpus, "wall_ratio": wall, "cpu_ratio": cpu})
-                rows[-1] |= {f"{tree}_ms": best[tree][0] for tree in trees}
-    print("part | CPUs | before, ms an image | after | wall, before / after | CPU, before / after")
-    for row in rows:
-        print(
-            f"{row['part']} | {row['cpus']} | {row['before_ms']:.1f} | {row['after_ms']:.1f} | "
-            f"{row['wall_ratio']:.2f} | {row['cpu_ratio']:.2f}"
-        )
+                rows.append({"part": part, "cpus": cpus} | compared(part, rounds))
+                print(_line(rows[-1]), flush=True)
     if chosen.json:
         load = round(os.getloadavg()[0], 1)
         chosen.json.write_text(json.dumps({"load": load, "rows": rows}, indent=2) + "\n")

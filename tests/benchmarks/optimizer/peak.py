@@ -20,6 +20,9 @@ from .shapes import attention_shapes
 WAYS = (FUSED, "AdamW, foreach", "plain", "srft", "warm +8, staggered", "released")
 """torch's AdamW; ours without a rank, with whole gradients, with `attach`."""
 STEPS = 4
+_RETURNING = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "1000000", "MALLOC_ARENA_MAX": "1"}
+"""With which glibc gives large blocks back when they are freed. Else it keeps some of them, up to
+200 MB here and another amount each time, which says nothing of what is in use at once."""
 
 
 class Layers(nn.Module):
@@ -102,7 +105,7 @@ def measure_peaks(
     for way in WAYS:
         arguments = json.dumps([way, rank, gap, shrink, str(device), str(dtype).split(".")[1]])
         command = [sys.executable, "-m", "tests.benchmarks.optimizer.peak", arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=_RETURNING)
         row: dict[str, Any] = {"optimizer": way, "rank": rank}
         if done.returncode:
             rows.append(row | {"note": done.stderr.strip().splitlines()[-1]})
