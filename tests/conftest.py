@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import logging
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,13 @@ from segcore.data.sets.synthetic_liver import SyntheticLiver
 from segcore.presets import nano
 from segcore.training.schedule import Schedule
 from segtune.results.storage import Place
+
+
+def pytest_configure() -> None:
+    """Let tests be interrupted, where a shell has its background programs ignore that: so are
+    processes that tests start and interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

@@ -27,7 +27,10 @@ from benchmarks.optimizer.quality.tables import (
     score_rows,
 )
 from benchmarks.optimizer.quality.tasks import QUICK, TASKS
+from benchmarks.optimizer.quality.variants import LazyRefresh
 
+OF_OTHERS = ("galore-torch", "apollo-torch", "Fira", "plus, 8-bit moments")
+"""Arms that need packages which may not be here."""
 OURS, SVD = Cell("pictures", "plus", 8, 20), Cell("pictures", "svd, keep", 8, 20)
 
 
@@ -106,11 +109,14 @@ def test_a_finished_run_is_written_and_read_again(
     task = TASKS["regression"]
     short = type(task)(task.name, task.about, task.score, 2, task.rates, task.build)
     monkeypatch.setitem(TASKS, "regression", short)
+    monkeypatch.setattr(LazyRefresh, "ENOUGH", 0.0)
     rows = [
         runs.train(Run(Cell("regression", arm, 2, 1), 1e-2, 0))
         for arm, known in ARMS.items()
-        if known.low_rank and arm not in ("galore-torch", "apollo-torch", "Fira")
+        if known.low_rank and arm not in OF_OTHERS
     ]
+    refreshes = {row["arm"]: row["refreshes"] for row in rows}
+    assert (refreshes["plus"], refreshes["plus, lazy"]) == (2, 1)
     path = tmp_path / "runs.jsonl"
     diverged = {**rows[0], "score": None, "seed": 7}
     path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, diverged]))

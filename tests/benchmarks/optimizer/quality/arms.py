@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from srft_galore import RECOMMENDED, GaLoreAdamW
 
 from .peers import build_peer
-from .variants import OrthogonalMomentum, RandomBasis
+from .variants import EightBitMoments, LazyRefresh, OrthogonalMomentum, RandomBasis
 
 RECIPE = {key: value for key, value in RECOMMENDED.items() if key != "update_proj_gap"}
 """The options that are recommended, at any interval."""
@@ -107,6 +107,16 @@ def _arms() -> list[Arm]:
             "plus, no second moment",
             "the first moment's singular values set to one (SUMO)",
             partial(_ours, built_as=OrthogonalMomentum, **RECIPE),
+        ),
+        Arm(
+            "plus, lazy",
+            "no refresh while the basis still catches nine tenths of what it did",
+            partial(_ours, built_as=LazyRefresh, **RECIPE),
+        ),
+        Arm(
+            "plus, 8-bit moments",
+            "moments rounded to eight bits after each step, as bitsandbytes does",
+            partial(_ours, built_as=EightBitMoments, **RECIPE),
         ),
         *(
             Arm(name, about, partial(_peer, name=name))

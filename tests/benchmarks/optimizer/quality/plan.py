@@ -21,8 +21,8 @@ GAP = 20
 _PROJECTORS = ("svd", "srft", "gaussian", "random")
 _PLAIN = tuple(f"{p}, {m}" for m in ("keep", "rotate") for p in _PROJECTORS)
 _SWEPT = {
-    5: ("plus", "srft, keep", "srft, rotate", "svd, keep", "svd, rotate"),
-    1: ("plus", "srft, keep", "srft, rotate"),
+    5: ("plus", "plus, lazy", "srft, keep", "srft, rotate", "svd, keep", "svd, rotate"),
+    1: ("plus", "plus, lazy", "srft, keep", "srft, rotate"),
     100: ("plus", "srft, keep", "srft, rotate", "svd, keep", "svd, rotate"),
 }
 """Interval -> the arms that are tried at it beside `GAP`; an SVD at each step takes too long."""

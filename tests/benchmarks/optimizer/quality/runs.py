@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -45,6 +46,8 @@ def train(run: Run) -> dict[str, Any]:
             break
     with torch.no_grad():
         score = training.score()
+    states = (optimizer.state.get(weight, {}) for weight in weights)
+    made = [int(state["refreshes"]) for state in states if "refreshes" in state]
     return {
         "task": cell.task,
         "arm": cell.arm,
@@ -53,6 +56,7 @@ def train(run: Run) -> dict[str, Any]:
         "rate": run.rate,
         "seed": run.seed,
         "score": score if math.isfinite(score) else None,
+        "refreshes": fmean(made) if made else None,
         "seconds": round(time.perf_counter() - began, 2),
         "torch": torch.__version__,
     }

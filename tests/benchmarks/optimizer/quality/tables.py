@@ -57,7 +57,7 @@ def questions() -> list[Question]:
             if arm != reference
         ]
 
-    low_rank = [name for name, arm in ARMS.items() if arm.low_rank]
+    low_rank = [name for name, arm in ARMS.items() if arm.low_rank and name not in _CHEAPER]
     rotate = [pair for p in _PROJECTORS for pair in beside(f"{p}, keep", [f"{p}, rotate"], _GAPS)]
     intervals = [
         (Side(arm, gap), Side(arm, GAP))
@@ -78,6 +78,7 @@ def questions() -> list[Question]:
     full_rank = [
         *beside("plus, sign residual", ["random, sign residual", "Fira", "apollo-torch"]),
     ]
+    cheaper = beside("plus", ["plus, lazy"], (1, 5, GAP))
     made = [
         ("Moments rotated beside kept", rotate),
         (f"Intervals beside one of {GAP}", intervals),
@@ -89,15 +90,18 @@ def questions() -> list[Question]:
         ),
         ("Options and other people's optimizers beside the recipe", beside("plus", _OTHERS)),
         ("Updates of full rank beside each other", full_rank),
+        ("Cheaper recipes beside it", [*cheaper, *beside("plus", ["plus, 8-bit moments"])]),
         ("Everything beside AdamW", beside("AdamW", low_rank)),
     ]
     return [Question(title, tuple(pairs)) for title, pairs in made]
 
 
+_CHEAPER = ("plus, lazy", "plus, 8-bit moments")
+"""Asked about by themselves, after the other questions had been answered."""
 _OTHERS = tuple(
     name
     for name in ARMS
-    if name.startswith("plus")
+    if (name.startswith("plus") and name not in _CHEAPER)
     or "residual" in name
     or name in ("random, rotate", "galore-torch", "apollo-torch", "Fira", "AdamW")
 )
