@@ -176,8 +176,9 @@ class GaLoreAdamW(StatefulOptimizer):
             return self._entry(self._places.since_the_last_step(self.param_groups)[parameter])
 
         trained = {p for p in model.parameters() if p.requires_grad}
-        ours = [entry(p) for p in self._places.of(self.param_groups) if p in trained]
-        return self._strategies.attach(ours, entry, scaler)
+        places = self._places.of(self.param_groups).items()
+        projected = [p for p, place in places if place.projection is not None and p in trained]
+        return self._strategies.attach(projected, entry, scaler)
 
     @torch.no_grad()
     def reduce(

@@ -256,6 +256,35 @@ def test_frozen_weights_and_models_of_others() -> None:
     assert torch.equal(model[3].weight, held)
 
 
+def test_attaching_makes_no_state() -> None:
+    model = network()
+    optimizer = released(model)
+    optimizer.attach(model)
+    assert optimizer.state_bytes() == 0
+    backward(model, 0)  # what is freed needs one
+    assert {p for p, state in optimizer.state.items() if state} == {
+        p for p in model.parameters() if p.dim() > 1
+    }
+
+
+def test_gradients_that_were_freed_for_another_strategy_are_refused() -> None:
+    model = network()
+    optimizer = released(model)
+    handle = optimizer.attach(model)
+    backward(model, 0)
+    optimizer.step()
+    backward(model, 1)
+    before = copy.deepcopy(model.state_dict())
+    optimizer.param_groups[1]["refresh_from"] = "current"
+    with pytest.raises(ValueError, match=r"parameter 3 was freed.*remove\(\)"):
+        optimizer.step()
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    handle.remove()
+    optimizer.zero_grad()
+    backward(model, 1)
+    optimizer.step()
+
+
 def test_attaching_twice_is_refused() -> None:
     model = network()
     optimizer = released(model)

@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from srft_galore import GaLoreAdamW, range_finder
+from srft_galore.state import new_state, plan
 
 PROJECTORS = ("srft", "svd", "gaussian", "identity", "srft_published")
 SHAPES = [(12, 7), (7, 12), (8, 4, 3, 3), (2, 16, 8), (5, 3, 2, 2, 2), (16,), (), (1, 8), (0, 4)]
@@ -175,9 +176,8 @@ def test_everything_lives_where_the_gradient_does(projector: str, start: str) ->
     Q = range_finder(G, 4, projector=projector, start=old, **options)
     assert Q.device == G.device
     p = nn.Parameter(torch.empty(12, 7, device="meta"))
-    optimizer = build([p], refresh_from="previous")
-    optimizer.attach(nn.ParameterList([p]))  # makes the states
-    places = {key: tensor.device.type for key, tensor in optimizer.state[p].items()}
+    state = new_state(p, plan(p, build([p]).param_groups[0]))
+    places = {key: tensor.device.type for key, tensor in state.items()}
     counters = dict.fromkeys(("step", "refreshes", "refreshed_at"), "cpu")
     assert places == {**dict.fromkeys(places, "meta"), **counters}
 

@@ -37,21 +37,20 @@ class Strategies:
 
     def attach(
         self,
-        entries: Sequence[Entry],
+        projected: Sequence[Tensor],
         entry: Callable[[Tensor], Entry],
         scaler: torch.amp.GradScaler | None,
     ) -> Attachment:
-        """Release the gradients of the projected ones among these during the backward pass.
+        """Release the gradients of projected weights during the backward pass.
 
         Args:
-            entries: A model's parameters.
+            projected: The weights, of groups with refresh_from="previous".
             entry: Gives a parameter as the optimizer sees it at that time.
             scaler: Of the loss, where there is one.
 
         Raises:
-            ValueError: None is projected, or one is attached already.
+            ValueError: There are none, or one is attached already.
         """
-        projected = [e.parameter for e in entries if e.refresh_from == "previous"]
         return Attachment(projected, entry, self.previous, self.attached, scaler)
 
     def receive(
@@ -79,6 +78,13 @@ class Strategies:
             if released or (parameter.grad is not None and parameter.grad.numel() > 0):
                 chosen.append(place)
         entries = [entry(place) for place in chosen]
+        for one in entries:
+            if one.parameter in self.previous and one.refresh_from != "previous":
+                raise ValueError(
+                    f"The gradient of parameter {one.position} was freed, as refresh_from="
+                    f'"previous" asked for; its group now says {one.refresh_from!r}. Call remove() '
+                    f"of what attach returned and zero_grad() before such an edit."
+                )
         for one in entries:
             self.of(one).receive(one)
         return entries
