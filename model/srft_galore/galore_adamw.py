@@ -178,7 +178,8 @@ class GaLoreAdamW(StatefulOptimizer):
         trained = {p for p in model.parameters() if p.requires_grad}
         places = self._places.of(self.param_groups).items()
         projected = [p for p, place in places if place.projection is not None and p in trained]
-        return self._strategies.attach(projected, entry, scaler)
+        previous, attached = self._strategies.previous, self._strategies.attached
+        return Attachment(projected, entry, previous, attached, scaler)
 
     @torch.no_grad()
     def reduce(

@@ -1,4 +1,4 @@
-"""Loading, evaluation and prediction, of this tree beside another, in one run.
+"""Loading, training, evaluation and prediction, of this tree beside another, in one run.
 
     git worktree add /tmp/before COMMIT
     python tests/benchmarks/before_after.py /tmp/before [--cpus 1 2] [--rounds 4] [--json FILE]

@@ -35,24 +35,6 @@ class Strategies:
         """The strategy of a parameter."""
         return self._by_name[entry.refresh_from]
 
-    def attach(
-        self,
-        projected: Sequence[Tensor],
-        entry: Callable[[Tensor], Entry],
-        scaler: torch.amp.GradScaler | None,
-    ) -> Attachment:
-        """Release the gradients of projected weights during the backward pass.
-
-        Args:
-            projected: The weights, of groups with refresh_from="previous".
-            entry: Gives a parameter as the optimizer sees it at that time.
-            scaler: Of the loss, where there is one.
-
-        Raises:
-            ValueError: There are none, or one is attached already.
-        """
-        return Attachment(projected, entry, self.previous, self.attached, scaler)
-
     def receive(
         self, places: Mapping[Tensor, Place], entry: Callable[[Place], Entry]
     ) -> list[Entry]:

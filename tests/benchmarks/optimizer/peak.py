@@ -54,9 +54,8 @@ def optimizer_of(way: str, model: Layers, rank: int, gap: int) -> Optimizer:
         return GaLoreAdamW(params, **COMMON)
     if way != "released":
         return OPTIMIZERS[way](params, rank, gap)
-    group = {"params": params, "rank": rank, "update_proj_gap": gap}
-    options = {"oversample": 8, "stagger": True, "start": "warm", "refresh_from": "previous"}
-    optimizer = GaLoreAdamW([{**group, **options}], **COMMON)
+    optimizer = OPTIMIZERS["warm +8, staggered, previous"](params, rank, gap)
+    assert isinstance(optimizer, GaLoreAdamW)
     optimizer.attach(model)
     return optimizer
 

@@ -84,7 +84,7 @@ def tuned_rate(cell: Cell, scores: Scores) -> float | None:
     return min(rates, key=lambda rate: (found[rate], rate))
 
 
-def judging_runs(cell: Cell, scores: Scores, seeds: Iterable[int]) -> list[Run]:
+def judging_runs(cell: Cell, scores: Scores, seeds: Sequence[int]) -> list[Run]:
     """The runs that a cell is judged by; none before its rate is known."""
     rate = tuned_rate(cell, scores)
     return [] if rate is None else [Run(cell, rate, seed) for seed in seeds]

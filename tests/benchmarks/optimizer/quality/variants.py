@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from srft_galore import GaLoreAdamW
+from srft_galore.refresh.schedule import is_due
 
 
 class RandomBasis(GaLoreAdamW):
@@ -76,7 +77,7 @@ class LazyRefresh(GaLoreAdamW):
         gap, weights = group["update_proj_gap"], group["params"]
         for weight, at_first in self._caught_at_first.items():
             step, refreshed_at = (self.state[weight][key] for key in ("step", "refreshed_at"))
-            due = step // gap > refreshed_at // gap
+            due = is_due(int(step), int(refreshed_at), gap=gap)
             if due and self._caught(weight) >= self.ENOUGH * at_first:
                 refreshed_at.copy_(step)
         made = [self.state[weight].get("refreshes", torch.tensor(0)).clone() for weight in weights]
