@@ -39,9 +39,7 @@ class Entry(NamedTuple):
     @property
     def restarted_at(self) -> int:
         """The step at which its moments were set to zero for the last time."""
-        if self.group.get("moments") == "reset" and "refreshed_at" in self.state:
-            return max(int(self.state["refreshed_at"]), 0)
-        return 0
+        return 0 if self.projection is None else int(self.state["restarted_at"])
 
     @property
     def refresh_from(self) -> str:

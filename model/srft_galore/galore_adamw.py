@@ -27,8 +27,9 @@ class GaLoreAdamW(StatefulOptimizer):
     weights with a folded dimension of one take plain AdamW in a projected group too.
 
     A parameter whose gradient holds NaN or Inf skips the step, refresh and decay included, and
-    counts it in state["skipped"]. A gradient of zeros says nothing of its range: the basis then
-    stays (zeros before the first refresh, hence no update) and remains due.
+    counts it in state["skipped"]; so does one whose projected gradient is too large to be squared
+    (`gradients.largest_projected`). A gradient of zeros, or too large, says nothing of its range:
+    the basis then stays (zeros before the first refresh, hence no update) and remains due.
 
     State and arithmetic are float32 (float64 for float64 parameters), also for bfloat16 ones,
     whose weights are rounded once per step. All state is plain tensors (sizes: `state.new_state`).
@@ -116,7 +117,7 @@ class GaLoreAdamW(StatefulOptimizer):
         Raises:
             ValueError: As `refresh`.
             RuntimeError: There are several ranks, and gradients that `attach` freed were not
-                summed by `reduce`.
+                summed by `reduce`; or they were freed for another optimizer.
         """
         loss = None
         if closure is not None:
@@ -159,27 +160,23 @@ class GaLoreAdamW(StatefulOptimizer):
         projected group needs refresh_from="previous".
 
         Args:
-            model: The module whose parameters this optimizer moves.
+            model: The module whose parameters this optimizer moves. Weights that are frozen now and
+                trained later keep their gradients until the step; attach anew for them.
             scaler: Of the loss, where there is one: gradients are divided by its scale at once,
                 and it learns of their overflow.
 
         Returns:
-            A handle; its `remove()` detaches.
+            A handle; its `remove()` detaches, and so does the end of the optimizer.
 
         Raises:
-            ValueError: A projected group has refresh_from="current", or the model has none of the
-                projected parameters.
+            ValueError: A projected group has refresh_from="current", the model has none of the
+                projected parameters, or some are attached already.
         """
         check_released(self.param_groups)
-
-        def entry(parameter: Tensor) -> Entry:
-            return self._entry(self._places.since_the_last_step(self.param_groups)[parameter])
-
         trained = {p for p in model.parameters() if p.requires_grad}
         places = self._places.of(self.param_groups).items()
         projected = [p for p, place in places if place.projection is not None and p in trained]
-        previous, attached = self._strategies.previous, self._strategies.attached
-        return Attachment(projected, entry, previous, attached, scaler)
+        return Attachment(projected, self._strategies, scaler)
 
     @torch.no_grad()
     def reduce(

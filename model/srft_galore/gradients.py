@@ -1,4 +1,4 @@
-"""Whether a gradient can be used."""
+"""Whether a gradient can be used, and norms."""
 
 import math
 import sys
@@ -41,34 +41,54 @@ def check_gradient(parameter: Tensor, position: int) -> None:
         )
 
 
-class Extremes(NamedTuple):
-    """What the least and the largest element of a tensor say about all of them."""
+def largest_projected(dtype: torch.dtype) -> float:
+    """The largest element that a projected gradient may have, by the dtype of the parameter.
 
-    finite: bool
-    """Whether no element is NaN or infinite."""
-    zero: bool
-    """Whether every element is zero."""
+    Adam's second moment holds its square, which a refresh of the basis sums over a row and divides
+    by a bias correction: a thousandth of what can be squared leaves room for both. Beyond it
+    moments would become infinite, and NaN where they are rotated.
+    """
+    return math.sqrt(torch.finfo(torch.promote_types(dtype, torch.float32)).max) / 1000
+
+
+class Size(NamedTuple):
+    """How large the elements of a tensor are."""
+
+    largest: float
+    """The largest magnitude; NaN or infinite where an element is."""
+    limit: float
+    """What the arithmetic of a projected gradient takes (`largest_projected`)."""
 
     @property
-    def usable(self) -> bool:
+    def finite(self) -> bool:
+        """Whether no element is NaN or infinite."""
+        return math.isfinite(self.largest)
+
+    @property
+    def in_range(self) -> bool:
+        """Whether a step can be made from such a projected gradient."""
+        return self.largest <= self.limit
+
+    @property
+    def gives_basis(self) -> bool:
         """Whether a basis can be computed from such a gradient or sketch."""
-        return self.finite and not self.zero
+        return 0 < self.largest <= self.limit
 
 
-def extremes(tensors: Sequence[Tensor]) -> list[Extremes]:
-    """Whether each tensor is finite, or zero throughout; one transfer to the host per kind."""
-    found = [Extremes(True, True)] * len(tensors)
+def sizes(tensors: Sequence[Tensor]) -> list[Size]:
+    """How large the elements of each tensor are; one transfer to the host per device and dtype."""
+    found = [Size(0.0, 0.0)] * len(tensors)
     for numbers in _by_kind(tensors):
-        if takes_batches(tensors[numbers[0]].device):
-            norms = torch._foreach_norm([tensors[i] for i in numbers], math.inf)
+        some = [tensors[i] for i in numbers]
+        if takes_batches(some[0].device):
+            norms = torch._foreach_norm(some, math.inf)
             read = torch.stack(list(norms)).cpu().tolist()  # a NaN or Inf in a tensor is its norm
-            for i, norm in zip(numbers, read, strict=True):
-                found[i] = Extremes(math.isfinite(norm), norm == 0)
-            continue
-        pairs = [torch.stack(torch.aminmax(tensors[i])) for i in numbers]
-        for i, (least, largest) in zip(numbers, torch.stack(pairs).tolist(), strict=True):
-            finite = math.isfinite(least) and math.isfinite(largest)
-            found[i] = Extremes(finite, least == largest == 0)
+        else:
+            pairs = torch.stack([torch.stack(torch.aminmax(tensor)) for tensor in some])
+            read = [max(-least, largest) for least, largest in pairs.tolist()]
+        limit = largest_projected(some[0].dtype)
+        for i, largest in zip(numbers, read, strict=True):
+            found[i] = Size(largest, limit)
     return found
 
 

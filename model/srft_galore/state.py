@@ -9,7 +9,6 @@ from torch import Tensor
 
 from .groups.options import (
     ADAM_KEYS,
-    FIXED_KEYS,
     PROJECTION_DEFAULTS,
     check_complete,
     check_values,
@@ -18,6 +17,13 @@ from .groups.torch_options import check_torch_options
 from .projection import Projection, plan_projection
 from .step_counts import StepCounts
 
+_MEANINGLESS = "Moments of one projection mean nothing in another"
+_TAKEN_OVER = "Loading takes the options of the state over, and would silently change this one"
+_FIXED = {
+    **dict.fromkeys(("rank", "side", "blocks"), _MEANINGLESS),
+    **dict.fromkeys(("projector", "refresh_from"), _TAKEN_OVER),
+}
+"""Option -> why a state that was saved with another value of it is not loaded."""
 _FIRST_KEYS = (
     *("rank", "update_proj_gap", "scale", "projector", "side"),
     *("oversample", "power_iterations", "seed"),
@@ -50,7 +56,7 @@ def new_state(parameter: Tensor, projection: Projection | None) -> dict[str, Ten
     What decides when a basis is refreshed is counted on the CPU, where reading it waits for no
     device; `skipped` is counted where the gradients are. Bytes:
 
-        projected: B b (S R + 2 R T) + 32     plain: 2 b M N + 16
+        projected: B b (S R + 2 R T) + 40     plain: 2 b M N + 16
 
     with B blocks of M x N, b = 4 (8 for float64), the projected side S, the other one T, the rank
     R, and 8 per counter.
@@ -69,15 +75,16 @@ def new_state(parameter: Tensor, projection: Projection | None) -> dict[str, Ten
         state["basis"] = torch.zeros((*leading, rank, side), dtype=dtype, device=device).mT
         state["refreshes"] = torch.zeros((), dtype=torch.int64, device="cpu")
         state["refreshed_at"] = torch.full((), -1, dtype=torch.int64, device="cpu")
+        state["restarted_at"] = torch.zeros((), dtype=torch.int64, device="cpu")
     return state
 
 
 def migrated(saved: Mapping[str, Any]) -> dict[str, Any]:
     """A state that an earlier version saved, as this one would have saved it.
 
-    What a parameter's state holds never changed. Options of the groups that came later are set to
-    what was done before there was a choice. An empty state, which reading `state[p]` before the
-    first step leaves behind, is none.
+    Options of the groups that came later are set to what was done before there was a choice. When
+    moments were reset for the last time, which once followed from the options, is written down. An
+    empty state, which reading `state[p]` before the first step leaves behind, is none.
 
     Args:
         saved: What `state_dict` gave, of any optimizer.
@@ -104,8 +111,22 @@ def migrated(saved: Mapping[str, Any]) -> dict[str, Any]:
             later |= PROJECTION_DEFAULTS
             later["signs"] = "free" if group["projector"] == "svd" else later["signs"]
         groups.append({**later, **group})
-    states = {index: state for index, state in saved["state"].items() if state}
+    reset = {i for g in groups if g.get("moments") == "reset" for i in g["params"]}
+    states = {
+        index: _with_restart(state, was_reset=index in reset)
+        for index, state in saved["state"].items()
+        if state
+    }
     return {**saved, "state": states, "param_groups": groups}
+
+
+def _with_restart(state: Mapping[str, Any], *, was_reset: bool) -> Mapping[str, Any]:
+    """The state of a parameter with the step at which its moments were reset for the last time."""
+    refreshed_at = state.get("refreshed_at")
+    if "restarted_at" in state or not isinstance(refreshed_at, Tensor):
+        return state
+    at = refreshed_at if was_reset else torch.zeros((), dtype=torch.int64, device="cpu")
+    return {**state, "restarted_at": at.clamp(min=0)}
 
 
 def reduced_bytes(parameter: Tensor, group: Mapping[str, Any]) -> float:
@@ -143,13 +164,12 @@ def check_loadable(groups: Sequence[Mapping[str, Any]], saved: Mapping[str, Any]
             f"build it from the same model and groups."
         )
     for number, (group, other) in enumerate(zip(groups, saved["param_groups"], strict=True)):
-        for key in FIXED_KEYS:
+        for key, why in _FIXED.items():
             if group.get(key) != other.get(key):
                 raise ValueError(
                     f"Group {number} has {key}={group.get(key)!r}, the saved state "
-                    f"{key}={other.get(key)!r} (None: not projected). Moments of one projection "
-                    f"mean nothing in another: build the optimizer with the saved {key}, "
-                    f"or start afresh."
+                    f"{key}={other.get(key)!r} (None: not projected). {why}: build the "
+                    f"optimizer with the saved {key}, or start afresh."
                 )
         check_torch_options(other)
         check_values(other)

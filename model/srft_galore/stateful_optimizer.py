@@ -1,7 +1,8 @@
 """The state of an optimizer as a whole: saved, loaded, shared, counted."""
 
+import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,9 @@ from .state import (
 from .step_counts import StepCounts
 from .update.banks import Banks
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 class StatefulOptimizer(Optimizer):
     """What `GaLoreAdamW` holds from step to step, with torch's ways of saving and loading it."""
@@ -41,8 +45,10 @@ class StatefulOptimizer(Optimizer):
     def _start_anew(self) -> None:
         self._counts = StepCounts()
         self._places = Places()
-        self._strategies = Strategies(self._with_state)
-        self._banks = Banks(self._with_state, self._counts)
+        # Weakly, so that an optimizer that is let go ends, and the hooks of `attach` with it.
+        peers = _weakly(self._with_state)
+        self._strategies = Strategies(peers, _weakly(self._entry_of))
+        self._banks = Banks(peers, self._counts)
         self._loading: dict[str, Any] | None = None
         self.reduced_bytes = 0
         """Bytes that `GaLoreAdamW.reduce` had summed, or sent from one rank to all, so far."""
@@ -112,5 +118,21 @@ class StatefulOptimizer(Optimizer):
             if self.state.get(parameter):
                 yield self._entry(place)
 
+    def _entry_of(self, parameter: Tensor) -> Entry:
+        """To be asked between two steps: the groups are looked at once."""
+        return self._entry(self._places.since_the_last_step(self.param_groups)[parameter])
+
     def _entry(self, place: Place) -> Entry:
         return place.entry(self.param_groups, self.state, self._counts)
+
+
+def _weakly(method: Callable[P, T]) -> Callable[P, T]:
+    """A method that does not keep its object alive; it is called while there is one."""
+    reference = weakref.WeakMethod(method)
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        alive = reference()
+        assert alive is not None
+        return alive(*args, **kwargs)
+
+    return call

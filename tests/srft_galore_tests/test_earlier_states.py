@@ -33,6 +33,24 @@ def train(params: list[nn.Parameter], optimizer: GaLoreAdamW, steps: range) -> N
         optimizer.step()
 
 
+@pytest.mark.parametrize("moments", ["keep", "reset"])
+def test_a_state_without_the_step_of_the_last_reset_goes_on(moments: str) -> None:
+    """It followed from the options, until these could be edited on the way."""
+    params, donor = built(moments=moments)
+    train(params, donor, range(5))
+    saved = copy.deepcopy(donor.state_dict())
+    for state in saved["state"].values():
+        state.pop("restarted_at", None)
+    twins, taker = built(moments=moments)
+    with torch.no_grad():
+        for twin, p in zip(twins, params, strict=True):
+            twin.copy_(p)
+    taker.load_state_dict(saved)
+    train(params, donor, range(5, 9))
+    train(twins, taker, range(5, 9))
+    assert all(torch.equal(a, b) for a, b in zip(params, twins, strict=True))
+
+
 @pytest.mark.parametrize("projector", ["srft", "svd", "gaussian", "identity"])
 def test_a_state_of_the_first_version_goes_on(projector: str) -> None:
     """Singular vectors had the signs that a decomposition gave them."""

@@ -29,7 +29,6 @@ OF_OTHERS = {
     "warm_start": "start='warm'",
     "r": "rank",
     "proj": "projector",
-    "scale_type": "nothing",
     "alpha": "scale",
     "wd": "weight_decay",
 }
@@ -39,6 +38,45 @@ OF_OTHERS = {
 def test_keys_of_other_optimizers_are_refused(key: str) -> None:
     with pytest.raises(ValueError, match=f"'{key}': write {OF_OTHERS[key]}"):
         build(rank=2, **{key: 1})
+
+
+def test_what_apollo_has_and_this_does_not_is_left_out() -> None:
+    with pytest.raises(ValueError, match="'scale_type': leave it out; APOLLO scales by channel"):
+        build(rank=2, scale_type="tensor")
+
+
+@pytest.mark.parametrize("options", [{"rank": 2}, {}])
+@pytest.mark.parametrize("key", ["lr", "betas", "rounding", "scale", "seed"])
+def test_an_option_that_was_taken_out_is_missed(options: dict[str, Any], key: str) -> None:
+    weight, optimizer = build(**options)
+    step(weight, optimizer)
+    group, before = optimizer.param_groups[0], weight.detach().clone()
+    if key not in group:
+        pytest.skip("of projected groups")
+    held = group.pop(key)
+    with pytest.raises(ValueError, match=f"lacks {key}, .*set it again"):
+        step(weight, optimizer)
+    assert torch.equal(weight, before)
+    group[key] = held
+    step(weight, optimizer)
+
+
+def test_a_rate_of_two_numbers_is_refused_later_too() -> None:
+    weight, optimizer = build()
+    step(weight, optimizer)
+    optimizer.param_groups[0]["lr"] = torch.ones(2)
+    with pytest.raises(ValueError, match=r"lr has shape \(2,\); give a number"):
+        step(weight, optimizer)
+
+
+@pytest.mark.parametrize("key", ["projector", "refresh_from"])
+def test_a_state_of_other_options_says_what_loading_would_do(key: str) -> None:
+    other = {"projector": "gaussian", "refresh_from": "previous"}
+    weight, optimizer = build(rank=2)
+    step(weight, optimizer)
+    told = f"{key}='{other[key]}'.*would silently change this one"
+    with pytest.raises(ValueError, match=told):
+        optimizer.load_state_dict(build(rank=2, **{key: other[key]})[1].state_dict())
 
 
 @pytest.mark.parametrize("key", ["update_proj_gp", "interval"])

@@ -115,3 +115,10 @@ def test_options_are_those_of_a_group(key: str) -> None:
 def test_targets_are_patterns_and_no_classes(targets: Any) -> None:
     with pytest.raises(ValueError, match="Linear'> in targets is no string: .*names of weights"):
         for_model(Tied(), rank=2, targets=targets)
+
+
+def test_bytes_are_one_target_that_is_none() -> None:
+    targets: Any = b"self_attn"
+    with pytest.raises(ValueError, match="b'self_attn' in targets is no string") as refused:
+        for_model(Tied(), rank=2, targets=targets)
+    assert str(refused.value).count("no string") == 1

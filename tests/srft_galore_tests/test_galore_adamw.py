@@ -171,7 +171,7 @@ def test_shapes_dtypes_and_bytes_of_the_state(
     assert p.dtype == dtype
     for tensor in state.values():
         assert tensor.untyped_storage().nbytes() == tensor.numel() * tensor.itemsize
-    assert optimizer.state_bytes() == wide.itemsize * (S * R + 2 * R * T) + 32
+    assert optimizer.state_bytes() == wide.itemsize * (S * R + 2 * R * T) + 40
     torch.testing.assert_close(
         state["basis"].mT @ state["basis"], torch.eye(R, dtype=wide), rtol=0, atol=1e-5
     )

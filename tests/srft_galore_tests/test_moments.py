@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from srft_galore import GaLoreAdamW
+from srft_galore import batches as batches_module
 
 BETAS = (0.8, 0.95)
 
@@ -175,6 +176,27 @@ def test_reset_starts_adam_anew(shape: tuple[int, int], refresh_from: str) -> No
         W = (1 - 0.02 * 0.1) * before + (change @ P.mT if right else P @ change)
         torch.testing.assert_close(p.detach(), W, rtol=0, atol=1e-10)
     assert refreshes >= 3
+
+
+@pytest.mark.parametrize("before", ["keep", "rotate", "reset"])
+@pytest.mark.parametrize("after", ["keep", "rotate", "reset"])
+@pytest.mark.parametrize("in_banks", [False, True])
+def test_what_becomes_of_moments_may_be_edited_on_the_way(
+    before: str, after: str, in_banks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the next refresh nothing is different: t counts from where the moments began."""
+    if in_banks:
+        monkeypatch.setattr(batches_module, "ONE_BY_ONE", ())
+    p, q = nn.Parameter(randn(12, 7)), nn.Parameter(randn(12, 7))
+    a, b = (optimizer_of(w, moments=before, update_proj_gap=5) for w in (p, q))
+    for step in range(10):
+        if step == 7:
+            a.param_groups[0]["moments"] = after
+        for w in (p, q):
+            w.grad = randn(12, 7, seed=step)
+        a.step()
+        b.step()
+        torch.testing.assert_close(p, q, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("moments", ["keep", "rotate", "reset"])

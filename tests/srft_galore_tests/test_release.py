@@ -1,8 +1,10 @@
 """Gradients that are projected and freed: refresh_from="previous", plain, attached, accumulated."""
 
 import copy
+import gc
 import io
 import math
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -288,12 +290,72 @@ def test_gradients_that_were_freed_for_another_strategy_are_refused() -> None:
 def test_attaching_twice_is_refused() -> None:
     model = network()
     optimizer = released(model)
-    handle = optimizer.attach(model)
-    with pytest.raises(ValueError, match="already"):
+    handle = optimizer.attach(model[0])
+    with pytest.raises(ValueError, match=r"Of 3 projected parameters of the model 1 are attached"):
         optimizer.attach(model)
+    with pytest.raises(ValueError, match=r"Of 3 .* 1 are attached to another optimizer"):
+        released(model).attach(model)
     handle.remove()
     optimizer.attach(model)
     fit(model, optimizer, range(2))
+
+
+@pytest.mark.parametrize("attached", [False, True])
+@pytest.mark.parametrize("keeps_handle", [False, True])
+def test_an_optimizer_that_is_let_go_takes_its_hooks_along(
+    attached: bool, keeps_handle: bool
+) -> None:
+    """Without the garbage collector, which may come much later."""
+    model, same = network(), network()
+    optimizer = released(model)
+    handles = [optimizer.attach(model)]
+    fit(model, optimizer, range(2))
+    fit(same, released(same), range(2))
+    gc.disable()
+    try:
+        if not keeps_handle:
+            handles.clear()
+        gone = weakref.ref(optimizer)
+        del optimizer
+        assert gone() is None
+        following = released(model)
+        if attached:
+            following.attach(model)
+        fit(model, following, range(2, 5))
+    finally:
+        gc.enable()
+    fit(same, released(same), range(2, 5))
+    close(weights(model), weights(same))
+
+
+def test_an_optimizer_that_its_scheduler_holds_is_let_go_too() -> None:
+    model = network()
+    optimizer = released(model)
+    optimizer.attach(model)
+    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer)  # each holds the other
+    del optimizer, scheduler
+    following = released(model)
+    following.attach(model)
+    before = weights(model)
+    fit(model, following, range(2))
+    assert not torch.equal(weights(model)[0], before[0])
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_gradients_that_another_optimizer_freed_are_missed(later: bool) -> None:
+    model = network()
+    first, second = released(model), released(model)
+    handle = first.attach(model)
+    if later:
+        fit(model, first, range(2))
+    backward(model, 2)
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(RuntimeError, match=r"of 3 projected .* another optimizer.*remove\(\)"):
+        second.step()
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    handle.remove()
+    first.zero_grad()
+    fit(model, second, range(3))
 
 
 @pytest.mark.parametrize("stop", [3, 4, 5])

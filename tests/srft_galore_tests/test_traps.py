@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from srft_galore import GaLoreAdamW, range_finder
+from srft_galore import batches as batches_module
 from srft_galore.state import new_state, plan
 
 PROJECTORS = ("srft", "svd", "gaussian", "identity", "srft_published")
@@ -58,7 +59,7 @@ def test_a_basis_is_no_view_of_something_larger(
     twin = build([nn.Parameter(randn(64, 48))], projector=projector, refresh_from=refresh_from)
     twin.load_state_dict(optimizer.state_dict())
     rank = 48 if projector == "identity" else 3
-    formula = 4 * (48 * rank + 2 * 64 * rank) + 32
+    formula = 4 * (48 * rank + 2 * 64 * rank) + 40
     for one in (optimizer, twin):
         assert one.state_bytes() == formula
         for state in one.state.values():
@@ -147,6 +148,67 @@ def test_a_useless_gradient_ends_nothing(projector: str, bad: float) -> None:
     assert all(torch.isfinite(p).all() for p in params)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"moments": "rotate"},
+        {"moments": "rotate", "start": "warm", "oversample": 2},
+        {"moments": "rotate", "projector": "svd"},
+        {"moments": "reset"},
+    ],
+)
+@pytest.mark.parametrize("refresh_from", ["current", "previous"])
+@pytest.mark.parametrize("size", [1e17, 3e38])
+@pytest.mark.parametrize("when", [0, 3, 4])
+@pytest.mark.parametrize("in_banks", [False, True])
+def test_a_gradient_too_large_to_be_squared_is_skipped(
+    options: dict[str, Any],
+    refresh_from: str,
+    size: float,
+    when: int,
+    in_banks: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Finite, but not what Adam's second moment makes of it: a weight that never moves again, or,
+    with moments that are rotated, NaN. Bases are due at step 3."""
+    if refresh_from == "previous" and "projector" in options:
+        pytest.skip("refused")
+    if in_banks:
+        monkeypatch.setattr(batches_module, "ONE_BY_ONE", ())
+    params = [p for p in parameters() if p.dim() > 1 and min(p.shape) > 1]
+    optimizer = build(params, refresh_from=refresh_from, **options)
+    train(optimizer, range(when))
+    before = [p.detach().clone() for p in params]
+    for i, p in enumerate(params):
+        p.grad = (randn(*p.shape, seed=900 + i).sign() * size).to(p)
+    optimizer.step()
+    first = when == 0 and refresh_from == "current"  # without a basis every gradient projects to 0
+    for p, weight in zip(params, before, strict=True):
+        assert int(optimizer.state[p]["skipped"]) == (not first)
+        assert torch.equal(p, weight) or first
+        assert torch.isfinite(optimizer.state[p]["basis"]).all()
+    train(optimizer, range(when + 1, 9))
+    for p in params:
+        state = optimizer.state[p]
+        assert torch.isfinite(p).all()
+        assert all(torch.isfinite(tensor).all() for tensor in state.values())
+        identity = torch.eye(state["basis"].shape[-1])
+        torch.testing.assert_close(state["basis"].mT @ state["basis"], identity, atol=1e-5, rtol=0)
+        assert int(state["refreshes"]) >= 2
+        assert float(state["exp_avg"].abs().max()) < 1e3, "nothing of it is left"
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_what_is_too_large_depends_on_the_arithmetic(dtype: torch.dtype) -> None:
+    params = [nn.Parameter(randn(12, 7, dtype=dtype))]
+    optimizer = build(params)
+    train(optimizer, range(1))
+    params[0].grad = torch.full_like(params[0], 1e30)
+    optimizer.step()
+    assert optimizer.skipped_steps == (dtype == torch.bfloat16)
+
+
 @pytest.mark.parametrize("shape", [(8, 4, 3, 3), (2, 16, 8), (7, 12)])
 def test_a_folded_weight_takes_the_formula(shape: tuple[int, ...]) -> None:
     """Trap "tensor path broken": P changes at the gap, the update is Adam's, normalised."""
@@ -178,7 +240,7 @@ def test_everything_lives_where_the_gradient_does(projector: str, start: str) ->
     p = nn.Parameter(torch.empty(12, 7, device="meta"))
     state = new_state(p, plan(p, build([p]).param_groups[0]))
     places = {key: tensor.device.type for key, tensor in state.items()}
-    counters = dict.fromkeys(("step", "refreshes", "refreshed_at"), "cpu")
+    counters = dict.fromkeys(("step", "refreshes", "refreshed_at", "restarted_at"), "cpu")
     assert places == {**dict.fromkeys(places, "meta"), **counters}
 
 

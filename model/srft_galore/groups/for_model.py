@@ -42,7 +42,7 @@ def for_model(
     """
     check_known(options)
     named = list(model.named_parameters(remove_duplicate=False))
-    one = isinstance(targets, str) or not isinstance(targets, Iterable)
+    one = isinstance(targets, str | bytes) or not isinstance(targets, Iterable)
     patterns = cast("list[str]", [targets] if one else list(targets))
     faults = list(_faults(patterns, named))
     if faults:

@@ -87,8 +87,6 @@ RECOMMENDED: Mapping[str, Any] = {
 }
 """Options that measured better than GaLore's or as well, on all that was tried (README, "Which
 options pay"). They are not the defaults: `{"params": ..., "rank": 32, **RECOMMENDED}`."""
-FIXED_KEYS = ("rank", "side", "projector", "blocks", "refresh_from")
-"""Those that a saved state depends on."""
 _CHOICES = {
     "side": SIDES,
     "sketch": ("shared", "per_weight"),
@@ -113,9 +111,10 @@ _OF_OTHERS = {
     "proj": "projector",
     "alpha": "scale",
     "wd": "weight_decay",
-    "scale_type": "nothing (APOLLO scales by channel or tensor, which there is not here)",
 }
-"""Keys of other GaLores and of APOLLO that would say something here too -> how it is said here."""
+"""Keys of other GaLores that would say something here too -> how it is said here."""
+_NOT_HERE = {"scale_type": "APOLLO scales by channel or tensor, which there is not here"}
+"""Keys of others that ask for what there is not."""
 _SLIP = 0.8
 """From this likeness on (`difflib`) a key is taken for a misspelt one of ours; `lr_scale`, which
 others have, is like `scale` by 0.77."""
@@ -150,9 +149,7 @@ def check_values(group: Mapping[str, Any]) -> None:
     Raises:
         ValueError: Names the key, its value and what is allowed.
     """
-    lr = group["lr"]
-    if isinstance(lr, Tensor) and lr.numel() != 1:
-        raise ValueError(f"lr has shape {tuple(lr.shape)}; give a number or a tensor with one.")
+    _check_one(group["lr"])
     for key in ("lr", "eps", "weight_decay"):
         _check_number(key, group[key], least=0.0)
     betas = group["betas"]
@@ -190,20 +187,28 @@ def check_edited(group: Mapping[str, Any]) -> None:
     """
     check_complete(group)
     _check_keys(group)
+    _check_one(group["lr"])
     held_back = {"lr": 0.0} if isinstance(group["lr"], Tensor) else {}
     check_values({**group, **held_back})
 
 
 def check_complete(group: Mapping[str, Any]) -> None:
-    """Refuse a rank that was written into a group of the optimizer that is plain.
+    """Refuse a group of the optimizer that lacks options, as one that is plain and was given a rank.
 
     Raises:
-        ValueError: The group has a rank and not the options that come with one.
+        ValueError: Says what is missing.
     """
-    if "rank" in group and not PROJECTION_DEFAULTS.keys() <= group.keys():
+    of_a_rank = PROJECTION_DEFAULTS.keys() if "rank" in group else ()
+    if of_a_rank and not of_a_rank & group.keys():
         raise ValueError(
             "rank was added to a group that is plain: what is projected is decided when a group is "
             "added. Take it out, or build a new optimizer from groups with rank."
+        )
+    missing = [key for key in (*ADAM_KEYS, "rounding", *of_a_rank) if key not in group]
+    if missing:
+        raise ValueError(
+            f"A group of the optimizer lacks {', '.join(missing)}, which it was given when it was "
+            f"added: set it again."
         )
 
 
@@ -219,11 +224,9 @@ def check_known(options: Mapping[str, Any]) -> None:
     known = (*ADAM_KEYS, "rounding", *PROJECTION_DEFAULTS)
     unknown = sorted(options.keys() - {*known, *TORCH_OPTIONS})
     if unknown:
-        told = (
-            f"{key!r} (write {near})" if (near := _meant(key)) else repr(key) for key in unknown
-        )
+        names = (f"{key!r} ({told})" if (told := _meant(key)) else repr(key) for key in unknown)
         raise TypeError(
-            f"for_model has no option {', '.join(told)}; there are {', '.join(known)}. What else a "
+            f"for_model has no option {', '.join(names)}; there are {', '.join(known)}. What else a "
             f"group is to hold is written into it afterwards."
         )
 
@@ -235,6 +238,11 @@ def check_rate(lr: float) -> None:
         ValueError: It is none.
     """
     _check_number("lr", lr, least=0.0)
+
+
+def _check_one(lr: object) -> None:
+    if isinstance(lr, Tensor) and lr.numel() != 1:
+        raise ValueError(f"lr has shape {tuple(lr.shape)}; give a number or a tensor with one.")
 
 
 def check_released(groups: Sequence[Mapping[str, Any]]) -> None:
@@ -256,7 +264,7 @@ def check_released(groups: Sequence[Mapping[str, Any]]) -> None:
 def _check_keys(group: Mapping[str, Any]) -> None:
     check_torch_options(group)
     unknown = sorted(map(str, group.keys() - {*_OURS, *TORCH_OPTIONS}))
-    slips = [f"{key!r}: write {near}" for key in unknown if (near := _meant(key))]
+    slips = [f"{key!r}: {told}" for key in unknown if (told := _meant(key))]
     if slips:
         raise ValueError(
             f"Unknown in a parameter group: {'; '.join(slips)}. Ours are {', '.join(_OURS)}; a key "
@@ -277,9 +285,12 @@ def _check_keys(group: Mapping[str, Any]) -> None:
 
 @functools.cache
 def _meant(key: str) -> str | None:
-    """What is to be written in the place of a key that is not ours; None for one of others."""
+    """What to do about a key that is not ours; None where it means nothing here."""
+    if key in _NOT_HERE:
+        return f"leave it out; {_NOT_HERE[key]}"
     near = difflib.get_close_matches(key, _OURS, n=1, cutoff=_SLIP)
-    return _OF_OTHERS.get(key, near[0] if near else None)
+    ours = _OF_OTHERS.get(key, near[0] if near else None)
+    return None if ours is None else f"write {ours}"
 
 
 def _plain(value: Any) -> Any:

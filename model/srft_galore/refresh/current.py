@@ -10,7 +10,7 @@ from torch import Tensor
 from srft_galore.basis.range_finder import range_finder
 from srft_galore.batches import alike, stack
 from srft_galore.entries import Entry
-from srft_galore.gradients import extremes
+from srft_galore.gradients import sizes
 from srft_galore.state import moment_dtype
 
 from .moments import change_basis
@@ -23,12 +23,12 @@ class RefreshFromCurrent(RefreshStrategy):
     def refresh(self, entries: Sequence[Entry]) -> None:
         """Put new bases into the states, at once.
 
-        A gradient of zeros, or one with NaN or Inf, gives no basis: the old one stays, and a new
-        one is due.
+        A gradient of zeros, or one that is not finite or too large (`largest_projected`), gives no
+        basis: the old one stays, and a new one is due.
         """
         waiting = [e for e in entries if e.is_due()]
-        checks = extremes([entry.stored_gradient for entry in waiting])
-        due = [entry for entry, check in zip(waiting, checks, strict=True) if check.usable]
+        found = sizes([entry.stored_gradient for entry in waiting])
+        due = [entry for entry, size in zip(waiting, found, strict=True) if size.gives_basis]
         for batch in alike(due, [(entry.seed, entry.step) for entry in due]):
             group, projection = batch[0].group, batch[0].projection
             assert projection is not None

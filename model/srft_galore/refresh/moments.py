@@ -46,10 +46,11 @@ def change_basis(batch: Sequence[Entry], bases_SR: Tensor) -> None:
             )
             _write(batch, "exp_avg", mean)
             _write(batch, "exp_avg_sq", squares)
-    elif batch[0].has_basis and group["moments"] == "reset":
+    elif group["moments"] == "reset":
         for entry in batch:
             entry.state["exp_avg"].zero_()
             entry.state["exp_avg_sq"].zero_()
+            entry.state["restarted_at"].fill_(step)
     _write(batch, "basis", bases_SR)
     for entry in batch:
         entry.state["refreshes"] += 1

@@ -16,7 +16,7 @@ from srft_galore.basis.range_finder import range_finder, range_of_sketch, sketch
 from srft_galore.basis.sketch import times
 from srft_galore.batches import alike, stack, unstack
 from srft_galore.entries import Entry
-from srft_galore.gradients import extremes
+from srft_galore.gradients import sizes
 
 from .moments import change_basis
 from .strategy import RefreshStrategy
@@ -33,7 +33,7 @@ class Pending:
     next_basis: Tensor | None = None
     """Computed from the sketch; the state gets it after the update."""
     spoiled: bool = False
-    """Whether the sketch held NaN or Inf."""
+    """Whether the sketch held NaN or Inf, or was too large (`largest_projected`)."""
 
 
 class RefreshFromPrevious(RefreshStrategy):
@@ -103,7 +103,7 @@ class RefreshFromPrevious(RefreshStrategy):
         return None if pending is None else pending.projected
 
     def is_spoiled(self, entry: Entry) -> bool:
-        """Whether a sketch held NaN or Inf, and there is no projected gradient to show it."""
+        """Whether a sketch was spoiled, and there is no projected gradient to show it."""
         pending = self._pending.get(entry.parameter)
         return pending is not None and pending.projected is None and pending.spoiled
 
@@ -142,20 +142,23 @@ class RefreshFromPrevious(RefreshStrategy):
         for entry in usable:
             pending = self._pending[entry.parameter]
             pending.sketch = None
-            if pending.next_basis is None:
-                pending.next_basis = torch.empty_like(entry.state["basis"])
-            bases.append(pending.next_basis)
+            # Stored alike on all ranks, for products with it to have the same bits on all of them.
+            basis_SR = torch.empty_like(entry.state["basis"])
+            if pending.next_basis is not None:
+                basis_SR.copy_(pending.next_basis)
+            pending.next_basis = basis_SR
+            bases.append(basis_SR)
         return bases
 
     def _usable(self, entries: Sequence[Entry]) -> list[Entry]:
         """The entries whose sketch gives a basis; the other sketches are dropped."""
         waiting = [(e, p) for e in entries if (p := self._pending.get(e.parameter))]
         found = [(e, p, p.sketch) for e, p in waiting if p.sketch is not None]
-        checks = extremes([sketch for _, _, sketch in found])
-        for (_, pending, _), check in zip(found, checks, strict=True):
-            if not check.usable:
-                pending.sketch, pending.spoiled = None, not check.finite
-        return [e for (e, _, _), check in zip(found, checks, strict=True) if check.usable]
+        how_large = sizes([sketch for _, _, sketch in found])
+        for (_, pending, _), size in zip(found, how_large, strict=True):
+            if not size.gives_basis:
+                pending.sketch, pending.spoiled = None, not size.in_range
+        return [e for (e, _, _), size in zip(found, how_large, strict=True) if size.gives_basis]
 
     def _compute(self, entries: Sequence[Entry]) -> None:
         """Replace the sketch of each entry by the basis of its range."""

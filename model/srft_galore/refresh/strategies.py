@@ -9,7 +9,7 @@ from srft_galore.basis.sketch import forget_operators
 from srft_galore.entries import Entry, Place
 from srft_galore.gradients import check_gradient, norms_of, scale_all
 
-from .attachment import Attachment, is_overflow_mark
+from .attachment import Attachment, check_not_freed_elsewhere, is_overflow_mark
 from .current import RefreshFromCurrent
 from .previous import RefreshFromPrevious
 from .strategy import RefreshStrategy
@@ -18,12 +18,16 @@ from .strategy import RefreshStrategy
 class Strategies:
     """What an optimizer holds of gradients between the backward pass and the end of a step."""
 
-    def __init__(self, peers: Callable[[], Iterable[Entry]]) -> None:
+    def __init__(
+        self, peers: Callable[[], Iterable[Entry]], entry: Callable[[Tensor], Entry]
+    ) -> None:
         """
         Args:
             peers: Gives the optimizer's parameters that have a state.
+            entry: Gives a parameter as the optimizer sees it now.
         """
         self.previous = RefreshFromPrevious(peers)
+        self.entry = entry
         self._by_name: dict[str, RefreshStrategy] = {
             "current": RefreshFromCurrent(),
             "previous": self.previous,
@@ -50,8 +54,9 @@ class Strategies:
         Raises:
             ValueError: A gradient is sparse or complex, or a group was edited into something that
                 does not fit its state.
+            RuntimeError: Hooks of another optimizer have freed a gradient.
         """
-        chosen = []
+        chosen, without = [], []
         for parameter, place in places.items():
             released = parameter in self.previous
             if released and is_overflow_mark(parameter.grad):
@@ -59,6 +64,9 @@ class Strategies:
             check_gradient(parameter, place.position)
             if released or (parameter.grad is not None and parameter.grad.numel() > 0):
                 chosen.append(place)
+            elif parameter.grad is None and place.projection is not None:
+                without.append(parameter)
+        check_not_freed_elsewhere(without, self)
         entries = [entry(place) for place in chosen]
         for one in entries:
             if one.parameter in self.previous and one.refresh_from != "previous":

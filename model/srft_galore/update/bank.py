@@ -14,6 +14,7 @@ from torch import Tensor
 
 from srft_galore.batches import copy_all
 from srft_galore.entries import Entry
+from srft_galore.gradients import largest_projected
 from srft_galore.sending import send
 from srft_galore.state import moment_dtype
 
@@ -42,6 +43,7 @@ class Bank:
         self._moments = consecutive([moment_units(e) for e in members])
         self._weight_owners = owners(self._weights, device)
         self._moment_owners = owners(self._moments, device)
+        self._limits_E, self._rows_n = _limits(members, self._moments, dtype, device)
         self._portions = portions(self._weights, _AT_ONCE)
         shape = (self._moments[-1].end, WIDTH)
         self._mean_EK = torch.zeros(shape, dtype=dtype, device=device)
@@ -82,7 +84,7 @@ class Bank:
                 shape of their moments.
 
         Returns:
-            Which of all members moved, bool (n,): those with a gradient that is finite, projected.
+            Which of all members moved, bool (n,): those with a gradient that can be used.
 
         Raises:
             ValueError: A learning rate is no finite number; nothing was moved.
@@ -92,7 +94,7 @@ class Bank:
         rates = self._rates.of([entry for entry, _ in ready], numbers)
         given = {n: g for n, (_, g) in zip(numbers, ready, strict=True)}
         g_EK = self._projected(given)
-        ok_n = self._finite(g_EK)
+        ok_n = self._usable(g_EK)
         if len(ready) < len(self._states):
             self._say_who_takes_part(numbers)
             self._skipped_n += self._part_n & ~ok_n
@@ -138,11 +140,13 @@ class Bank:
                     torch.bmm(*pair, out=R_U)
         return g_EK
 
-    def _finite(self, g_EK: Tensor) -> Tensor:
-        """Whether a member's gradient has no NaN and no Inf, bool (n,)."""
-        spoiled_E = torch.linalg.vector_norm(g_EK, torch.inf, dim=1) * 0  # NaN, or 0
-        spoiled_n = spoiled_E.new_zeros(len(self._states))
-        ok_n: Tensor = spoiled_n.index_add_(0, self._moment_owners, spoiled_E) == 0
+    def _usable(self, g_EK: Tensor) -> Tensor:
+        """Whether a member's gradient has no NaN and no Inf and is not too large to be projected,
+        bool (n,)."""
+        largest_E = torch.linalg.vector_norm(g_EK, torch.inf, dim=1)
+        good_E = torch.le(largest_E, self._limits_E, out=torch.empty_like(largest_E))
+        good_n = good_E.new_zeros(len(self._states))
+        ok_n: Tensor = good_n.index_add_(0, self._moment_owners, good_E) == self._rows_n
         return ok_n
 
     def _adam(self, g_EK: Tensor, ok_n: Tensor, rates: Rates) -> Tensor:
@@ -272,6 +276,17 @@ class Bank:
         for state, entry in zip(states, members, strict=True):
             entry.state.update(state)
         return states
+
+
+def _limits(
+    members: Sequence[Entry], slots: Sequence[Slot], dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The largest magnitude that each row may hold, (E,), and the rows of each member, (n,)."""
+    projected, plain = largest_projected(dtype), torch.finfo(dtype).max
+    limits_n = [plain if entry.projection is None else projected for entry in members]
+    rows_n = torch.tensor([slot.end - slot.first for slot in slots], device="cpu")
+    limits_E = torch.tensor(limits_n, dtype=dtype, device="cpu").repeat_interleave(rows_n)
+    return limits_E.to(device), rows_n.to(device, dtype)
 
 
 def _gathered(counters: Sequence[Tensor], device: torch.device) -> Tensor:

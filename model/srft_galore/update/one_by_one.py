@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from srft_galore.entries import Entry
-from srft_galore.gradients import extremes
+from srft_galore.gradients import Size, sizes
 from srft_galore.refresh.strategies import Strategies
 
 from .adamw import update
@@ -18,9 +18,10 @@ def update_one_by_one(entries: Sequence[Entry], strategies: Strategies) -> None:
         ValueError: A learning rate is no finite number; nothing was moved.
     """
     ready = list(strategies.gradients(entries))
-    found = extremes([gradient for _, gradient in ready])
-    skipped = {e.position for (e, _), f in zip(ready, found, strict=True) if not f.finite}
-    update([pair for pair, f in zip(ready, found, strict=True) if f.finite])
+    found = sizes([gradient for _, gradient in ready])
+    usable = [_is_usable(e, size) for (e, _), size in zip(ready, found, strict=True)]
+    skipped = {e.position for (e, _), used in zip(ready, usable, strict=True) if not used}
+    update([pair for pair, used in zip(ready, usable, strict=True) if used])
     moved = []
     for entry in entries:
         if entry.position in skipped or strategies.of(entry).is_spoiled(entry):
@@ -28,3 +29,8 @@ def update_one_by_one(entries: Sequence[Entry], strategies: Strategies) -> None:
         else:
             moved.append(entry)
     strategies.finish(moved)
+
+
+def _is_usable(entry: Entry, size: Size) -> bool:
+    """Whether a gradient of such a size moves its parameter; plain ones do where torch's would."""
+    return size.finite if entry.projection is None else size.in_range
