@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from benchmarks.optimizer import noise
 from benchmarks.optimizer.gradients import disturbed, find_captured, with_spectrum
 from benchmarks.optimizer.optimizers import OPTIMIZERS, formula_bytes, held_bytes
 from benchmarks.optimizer.refresh import METHODS, captured
@@ -80,6 +81,17 @@ def test_two_ranks_and_peak_memory(tmp_path: Path) -> None:
     peaks = {row["optimizer"]: row["peak MB beyond the weights"] for row in figures["peak"]}
     assert peaks["AdamW, foreach"] > peaks["AdamW, fused"] > peaks["srft"] > peaks["released"]
     assert peaks["plain"] > peaks["warm +8, staggered"] > peaks["released"]
+
+
+def test_steps_on_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AdamW sees 8 of 128 directions; a new basis makes its step larger with rotated moments."""
+    monkeypatch.setattr(noise, "STEPS", 40)
+    monkeypatch.setattr(noise, "SEEDS", 1)
+    found = {(r["moments"], r["interval"]): r["RMS / lr"] for r in noise.measure_noise()}
+    whole = found["", None]
+    assert found["keep", 20] == pytest.approx(whole * (8 / 128) ** 0.5, rel=0.05)
+    assert found["keep", 1] == pytest.approx(found["keep", 20], rel=0.05)
+    assert found["keep", 20] < found["rotate", 20] < found["rotate", 5] < found["rotate", 1]
 
 
 def test_gradients_that_are_not_there_are_said(tmp_path: Path) -> None:

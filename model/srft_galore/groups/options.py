@@ -193,7 +193,7 @@ def check_edited(group: Mapping[str, Any]) -> None:
 
 
 def check_complete(group: Mapping[str, Any]) -> None:
-    """Refuse a group of the optimizer that lacks options, as one that is plain and was given a rank.
+    """Refuse a group that lacks options, as a plain one does that was given a rank later.
 
     Raises:
         ValueError: Says what is missing.
@@ -226,8 +226,8 @@ def check_known(options: Mapping[str, Any]) -> None:
     if unknown:
         names = (f"{key!r} ({told})" if (told := _meant(key)) else repr(key) for key in unknown)
         raise TypeError(
-            f"for_model has no option {', '.join(names)}; there are {', '.join(known)}. What else a "
-            f"group is to hold is written into it afterwards."
+            f"for_model has no option {', '.join(names)}; there are {', '.join(known)}. What else "
+            f"a group is to hold is written into it afterwards."
         )
 
 

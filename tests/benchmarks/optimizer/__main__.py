@@ -13,6 +13,7 @@ import torch
 
 from . import __doc__ as about
 from .gradients import find_captured
+from .noise import measure_noise
 from .optimizers import OPTIMIZERS
 from .peak import measure_peaks
 from .quality.tasks import QUICK, TASKS
@@ -22,7 +23,7 @@ from .steps import gradient_sets, time_refreshes, time_steps
 from .timing import Clock, rate_machine
 from .wire import measure_wire
 
-SECTIONS = ("step", "refresh", "energy", "wire", "peak")
+SECTIONS = ("step", "refresh", "energy", "wire", "peak", "noise")
 Rows = list[dict[str, Any]]
 
 
@@ -102,6 +103,8 @@ def measure(chosen: argparse.Namespace) -> None:
             for row in measure_peaks(rank, chosen.gap, chosen.shrink, device, dtype)
         ]
         keep("peak", "Peak memory of training steps of these weights alone", rows)
+    if "noise" in chosen.sections:
+        keep("noise", "Size of a step where gradients are noise", measure_noise())
 
 
 def capture(chosen: argparse.Namespace) -> None:
