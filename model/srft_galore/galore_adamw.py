@@ -161,7 +161,7 @@ class GaLoreAdamW(StatefulOptimizer):
 
         Args:
             model: The module whose parameters this optimizer moves. Weights that are frozen now and
-                trained later keep their gradients until the step; attach anew for them.
+                trained later keep their gradients until the step, unless it is attached again.
             scaler: Of the loss, where there is one: gradients are divided by its scale at once,
                 and it learns of their overflow.
 
