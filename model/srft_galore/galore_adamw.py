@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.optim.optimizer import ParamsT
 
 from .entries import Entry
-from .groups.options import PROJECTION_DEFAULTS, check_edited, check_released, complete_group
+from .groups.checks import check_edited, check_released, complete_group
+from .groups.options import PROJECTION_DEFAULTS
 from .groups.torch_options import check_arguments
 from .parallel.collectives import check_alone
 from .refresh.attachment import Attachment

@@ -7,12 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .groups.options import (
-    ADAM_KEYS,
-    PROJECTION_DEFAULTS,
-    check_complete,
-    check_values,
-)
+from .groups.checks import check_complete, check_values
+from .groups.options import ADAM_KEYS, PROJECTION_DEFAULTS
 from .groups.torch_options import check_torch_options
 from .projection import Projection, plan_projection
 from .step_counts import StepCounts

@@ -26,7 +26,7 @@ from segcore.registry import STRICT
 from segcore.systems.system import System, Targets
 from segcore.training.schedule import OptimConfig
 from srft_galore import GaLoreAdamW
-from srft_galore.groups.options import complete_group
+from srft_galore.groups.checks import complete_group
 
 _ADAM = {"lr": 1.0, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
 

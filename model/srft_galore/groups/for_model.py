@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from srft_galore.projection import can_be_projected
 
-from .options import check_known
+from .names import check_known
 
 _LISTED = 40
 """Lines of a message at most."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 
 from srft_galore.entries import Entry
-from srft_galore.groups.options import check_rate
+from srft_galore.groups.checks import check_rate
 from srft_galore.state import moment_dtype
 
 from .residual import SIGN_SHARE, add_signs

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from srft_galore.entries import Entry
-from srft_galore.groups.options import check_rate
+from srft_galore.groups.checks import check_rate
 from srft_galore.sending import send
 
 
