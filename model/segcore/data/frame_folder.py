@@ -50,6 +50,11 @@ class FolderConfig(DataConfig):
         """Labels (H, W) of a frame at the size they are stored in, as `ClassSpec` reads them."""
         raise NotImplementedError
 
+    def held(self, frames: Sequence[Frame]) -> str | None:
+        """The values that the masks of frames hold, for a message; None where labels are no masks
+        of values."""
+        return None
+
     def redrawn(
         self, frame: Frame, move: Callable[[NDArray[np.float64]], NDArray[np.float64]]
     ) -> NDArray[np.uint8] | None:

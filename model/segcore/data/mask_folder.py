@@ -11,7 +11,7 @@ from segcore.classes import ClassSpec
 from segcore.data.dataset import SPLITS, Split
 from segcore.data.frame_folder import FolderConfig
 from segcore.data.frames import CheckLabel, Frame, FrameReader, Frames, WidthHeight
-from segcore.data.masks import MaskCode, read_mask
+from segcore.data.masks import MaskCode, held_values, read_mask
 from segcore.data.splits import val_from_train
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
@@ -33,6 +33,11 @@ class MaskConfig(FolderConfig):
         """Labels (H, W) of a mask at its own size."""
         code = self.code()
         return code.labels(read_mask(frame.label, indexed=code.indexed))
+
+    def held(self, frames: Sequence[Frame]) -> str:
+        """The grey levels, palette indices or colours that masks hold, as fields write them."""
+        indexed = self.code().indexed
+        return held_values(read_mask(frame.label, indexed=indexed) for frame in frames)
 
     def ignore(self, frame: Frame) -> NDArray[np.bool_] | None:
         """Where a mask says that nobody knows."""

@@ -5,6 +5,7 @@ Shape suffixes: H W image, 3 RGB.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -309,6 +310,16 @@ def parse_code(classes: tuple[str, ...]) -> GreyMask | ColourMask:
     if len(ground) > 1:
         raise ValueError("classes: the background can have one colour only")
     return ColourMask(tuple(boxes.items()), ground[0], unknown_colours)
+
+
+def held_values(masks: Iterable[Raw]) -> str:
+    """The grey levels or colours of some masks, as `classes` of a folder writes them: some six."""
+    found: set[tuple[int, ...]] = set()
+    for raw in masks:
+        values = np.unique(raw.reshape(-1, 3), axis=0) if raw.ndim == 3 else np.unique(raw)[:, None]
+        found.update(map(tuple, values.tolist()))
+    texts = [f"#{bytes(v).hex()}" if len(v) == 3 else str(v[0]) for v in sorted(found)]
+    return ", ".join(texts[:6]) + (f" and {len(texts) - 6} more" if len(texts) > 6 else "")
 
 
 def _grey(raw: Raw) -> Raw:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from pydantic import Field
 
 from segcore.batch import Size
@@ -148,6 +148,9 @@ def opened(source: Path | bytes) -> Iterator[Image.Image]:
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
             yield picture
+    except UnidentifiedImageError as error:  # whose text names an object where bytes were given
+        empty = not (source if isinstance(source, bytes) else source.stat().st_size)
+        raise OSError("the file is empty" if empty else "no picture that can be read") from error
     except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise OSError(str(error)) from error
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from segcore.classes import ClassSpec
-from segcore.data.dataset import SPLITS, Split
-from segcore.data.faults import Faults
+from segcore.data.dataset import SPLITS, Dataset, Split
+from segcore.data.faults import DataError, Faults
 from segcore.data.frame_folder import FolderConfig, FrameFolder
 from segcore.data.frames import Frame, Scan, WidthHeight
 
@@ -52,8 +52,10 @@ def survey(config: FolderConfig) -> Survey:
     for split in SPLITS:
         sound[split], counts[split] = _count(config, classes, scan, scan.frames[split])
     absent = [name for name, images in counts["train"].labelled.items() if not images]
-    if sound["train"]:
-        scan.faults.extend("class that no image of train has", absent)
+    if sound["train"] and absent:
+        held = config.held(list(sound["train"].values()))
+        told = "" if held is None else f" (masks hold {held})"
+        scan.faults.extend("class that no image of train has", [name + told for name in absent])
     between, within = _duplicates(scan)
     scan.faults.extend("same image in two splits", between)
     return Survey(
@@ -111,3 +113,22 @@ def _duplicates(scan: Scan) -> tuple[list[str], list[str]]:
             told = ", ".join(f"{sample_id} ({split})" for split, sample_id in found)
             (between if len({split for split, _ in found}) > 1 else within).append(told)
     return between, within
+
+
+def check_labelled(dataset: Dataset) -> None:
+    """See that training images show something of a class: the first that does ends the search.
+
+    Raises:
+        DataError: no label of train has a foreground class.
+    """
+    ids = dataset.ids("train")
+    for sample_id in ids:
+        labels_HW = dataset.load("train", sample_id, None).labels_HW
+        if any(mask_HW.any() for mask_HW in dataset.classes.foreground_masks(labels_HW).values()):
+            return
+    if ids:
+        raise DataError(
+            f"none of the {len(ids)} images of train shows any of the classes "
+            f"{', '.join(dataset.classes.foreground)}: see what the masks hold with `segtune data "
+            "check`, and say it in the data set's fields, such as data.classes"
+        )

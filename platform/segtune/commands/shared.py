@@ -201,6 +201,13 @@ def budget(text: str) -> "Budget":
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def picture(text: str) -> Path:
+    """A picture that is to be written."""
+    if Path(text).suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise argparse.ArgumentTypeError(f"{text} is no name of a picture: end it in .png or .jpg")
+    return path(text)
+
+
 def path(text: str) -> Path:
     """A path as a person writes it, `~` included."""
     return Path(text).expanduser()

@@ -207,15 +207,15 @@ def _head(study: "StudyStatus") -> Text:
     if study.counts.get("silent"):
         head.append(
             "\nsilent: no row for longer than the trial's epochs explain; if its run was killed, "
-            f"`segtune run {study.name}` goes on from its checkpoint",
+            "the command that ran the study goes on from its checkpoint",
             style="yellow",
         )
     if study.counts.get("failed"):
-        head.append(f"\nfailed: `segtune run {study.name}` tries them again", style="red")
+        head.append("\nfailed: the command that ran the study tries them again", style="red")
     if study.counts.get("damaged"):
         head.append(
             "\ndamaged: results of these trials are lost; "
-            f"`segtune run {study.name}` trains them again",
+            "the command that ran the study trains them again",
             style="red",
         )
     return head

@@ -68,7 +68,9 @@ def check_data_and_weights(study: Study, resources: Resources) -> None:
 
 def data_faults(study: Study) -> list[str]:
     """What is wrong with the data, or with what trials ask of them (classes, folds). Each data set
-    is opened once, for all trials that use it, and no image is decoded."""
+    is opened once, for all trials that use it, and images are decoded until one shows a class."""
+    from segcore.data.survey import check_labelled
+
     users: dict[str, list[Any]] = {}
     for config in (trial.config for trial in every_trial(study)):
         read = (config.data, config.evaluation, config.train_share, config.fold)
@@ -82,6 +84,7 @@ def data_faults(study: Study) -> list[str]:
             continue
         needs = {repr((c.system.needs_depth, c.system.loss)): c for c in same}
         found += faults_of(*(partial(c.check_sets, *sets) for c in needs.values()))
+        found += faults_of(partial(check_labelled, sets[0]))
     return list(dict.fromkeys(found))
 
 

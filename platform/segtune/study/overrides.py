@@ -11,12 +11,23 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 Changes = Mapping[str, Any]
-_MESSAGES = {"tuple_type": "write a tuple, such as (0, 1)", "missing": "Field required"}
+_MESSAGES = {
+    "tuple_type": "write a tuple, such as (0, 1)",
+    "list_type": "write a list, such as [0, 1, 2]",
+    "dict_type": "write names with values, such as {dice: 0.01}",
+    "int_type": "write a whole number, without quotes",
+    "float_type": "write a number, without quotes or a unit",
+    "string_type": "write a text",
+    "bool_type": "write true or false",
+    "missing": "Field required",
+}
+"""Kind of a fault of pydantic's -> what to write."""
 
 
 class SpecError(ValueError):
@@ -182,7 +193,10 @@ def _apply(config: Any, changes: Changes, path: str, faults: list[str]) -> Any:
     for name in sorted(fields & (whole.keys() | inner.keys())):
         value = current[name]
         if name in whole:
+            before = len(faults)
             value = _choose(value, whole[name], inner.get(name, {}), f"{path}{name}", faults)
+            if len(faults) > before:
+                continue  # what is said of its fields is of a row that nobody chose
         if name in inner and _are_rows(value):
             value = _told(value, inner[name], f"{path}{name}.", faults)
         elif name in inner:
@@ -210,6 +224,9 @@ def _choose(current: Any, value: Any, inner: Changes, path: str, faults: list[st
         path: where, for messages.
         faults: gets what is wrong.
     """
+    if isinstance(value, Mapping) and hasattr(current, "choice"):
+        faults.append(f"{path}: write its name, as {path}: NAME, and each field as {path}.FIELD")
+        return current
     if not (isinstance(value, str) and hasattr(current, "choice")):
         return value
     try:
@@ -293,9 +310,24 @@ def value_faults(error: ValueError, path: str) -> list[str]:
         if hasattr(cause, "errors"):  # of a configuration that was made of a name and fields
             lines += value_faults(cause, f"{where}.")
             continue
+        if e["type"] == "union_tag_invalid":
+            which = e["ctx"]["discriminator"].strip("'")
+            where = f"{where}.{which}" if where else which
+            lines.append(f"{where} = {e['ctx']['tag']!r}: choose {e['ctx']['expected_tags']}")
+            continue
         shown = e["loc"] and e["type"] != "missing" and not dataclasses.is_dataclass(e["input"])
         given = f" = {e['input']!r}" if shown else ""
-        message = _MESSAGES.get(e["type"], e["msg"].removeprefix("Value error, "))
         head = f"{where.rstrip('.')}{given}: " if where else ""
-        lines.append(head + message)
+        lines.append(head + _what_to_do(e["type"], e["msg"], e["input"], e.get("ctx", {})))
     return lines
+
+
+def _what_to_do(kind: str, message: str, given: object, context: Mapping[str, Any]) -> str:
+    """What to write in the place of a value that pydantic refused."""
+    if kind == "tuple_type" and isinstance(given, str):
+        return "write a tuple, such as ('a', 'b')"
+    if kind == "literal_error":
+        choices = re.findall(r"'([^']*)'", context["expected"])
+        close = difflib.get_close_matches(str(given), choices, n=1)
+        return message + (f". Did you mean {close[0]}?" if close else "")
+    return _MESSAGES.get(kind, message.removeprefix("Value error, "))

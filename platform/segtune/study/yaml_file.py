@@ -194,6 +194,10 @@ Seeds = Annotated[
 """A list, or `Sequential`."""
 
 
+Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
+"""Two arms."""
+
+
 class AblationFields(_Strict):
     """As `segtune.Ablation`."""
 
@@ -209,7 +213,7 @@ class AblationFields(_Strict):
     folds: int | None = None
     margin: dict[str, float] = {}
     weights: Weights = "images"
-    contrasts: list[tuple[str, str]] = []
+    contrasts: list[Pair] = []
 
 
 class SearchFields(_Strict):
@@ -274,7 +278,7 @@ def _ablation(fields: AblationFields) -> Ablation:
         folds=fields.folds,
         margin=fields.margin,
         weights=fields.weights,
-        contrasts=tuple(fields.contrasts),
+        contrasts=tuple((arm, reference) for arm, reference in fields.contrasts),
     )
 
 

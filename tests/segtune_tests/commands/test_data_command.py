@@ -83,6 +83,15 @@ def test_make_leaves_another_folder_alone(
     assert not (tmp_path / "new").exists()
 
 
+MINE = """
+kind: ablation
+question: What if nothing is there?
+baseline: {{preset: polyps_nano, set: {{data: folder, data.root: {root}}}}}
+arms: {{lora: {{method: lora}}}}
+seeds: [0]
+"""
+
+
 def test_a_survey_counts_images_classes_and_sizes(polyps: Path) -> None:
     found = survey(Folder(root=str(polyps), classes=("polyp=255",)))
     assert sum(count.images for count in found.splits.values()) == 10
@@ -102,9 +111,38 @@ def test_a_class_that_no_training_image_has_is_a_fault(
         with Image.open(path) as mask:
             mask.point([v // 255 for v in range(256)]).save(path)
     assert main(["data", "check", "folder", "--root", str(polyps)]) == 2
-    assert "class that no image of train has: 1\n    object" in capsys.readouterr().out
+    told = "class that no image of train has: 1\n    object (masks hold 0, 1)"
+    assert told in capsys.readouterr().out
+    file = polyps / "mine.yaml"
+    file.write_text(MINE.format(root=polyps))
+    told = "images of train shows any of the classes object"
+    main(["show", str(file)])
+    assert told in " ".join(capsys.readouterr().out.split())
+    assert main(["run", str(file), "--storage", str(polyps / "results")]) == 2
+    assert told in " ".join(capsys.readouterr().err.split())
     # A set that is all test has nothing to learn.
     assert not survey(Folder(root=str(polyps), fractions=(0, 0, 1))).faults
+
+
+def test_an_empty_picture_is_called_so(polyps: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = sorted((polyps / "images").iterdir())[:2]
+    one.write_bytes(b"")
+    other.write_bytes(b"no picture")
+    assert main(["data", "check", "folder", "--root", str(polyps)]) == 2
+    told = capsys.readouterr().out
+    assert f"{one.name}: the file is empty" in told
+    assert f"{other.name}: no picture that can be read" in told
+
+
+def test_a_sheet_that_is_no_picture_is_refused_before_the_work(
+    polyps: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["data", "check", "folder", "--root", str(polyps), "--sheet", "sheet.txt"])
+    assert refused.value.code == 2
+    told = capsys.readouterr()
+    assert "end it in .png or .jpg" in told.err
+    assert not told.out
 
 
 def test_images_that_are_there_twice_are_told(polyps: Path) -> None:

@@ -27,6 +27,7 @@ from segtune import (
 from segtune.cli import main
 from segtune.study import catalog, yaml_file
 from segtune.study.overrides import SpecError
+from segtune.study.validate import validate
 
 ABLATION = """
 kind: ablation
@@ -82,6 +83,14 @@ def test_an_ablation_is_the_one_in_python(tmp_path: Path) -> None:
     )
 
 
+def test_contrasts_are_pairs_of_arms(tmp_path: Path) -> None:
+    study = catalog.find(str(written(tmp_path, ABLATION + "contrasts: [[lora, frozen]]\n"))).study
+    assert isinstance(study, Ablation)
+    assert study.contrasts == (("lora", "frozen"),)
+    with pytest.raises(SpecError, match="contrasts.0"):
+        catalog.find(str(written(tmp_path, ABLATION + "contrasts: [[lora]]\n")))
+
+
 def test_seeds_may_be_sequential(tmp_path: Path) -> None:
     text = SEARCH.replace("[100, 101]", "{first: 100}", 1)
     search = catalog.find(str(written(tmp_path, text))).study
@@ -128,8 +137,16 @@ def test_the_median_rule(tmp_path: Path) -> None:
         (ABLATION.replace("seeds: [0, 1]", "seeds: {at_most: few}"), "seeds.at_most = 'few'"),
         (ABLATION.replace("seeds: [0, 1]", "seeds: {at_most: 2}"), "give more than at_least = 3"),
         (ABLATION.replace("question:", "qestion:"), "qestion"),
-        (ABLATION.replace("kind: ablation", "kind: ablashun"), "ablashun"),
+        (ABLATION.replace("seeds: [0, 1]", "seeds: 3"), "seeds = 3: write a list, such as [0, 1"),
+        (ABLATION.replace("dice: 0.01", "dice: 1 mm"), "margin.dice = '1 mm': write a number, w"),
+        (ABLATION.replace("{dice: 0.01, assd: 1}", "0.01"), "such as {dice: 0.01}"),
+        (
+            ABLATION.replace("kind: ablation", "kind: ablashun"),
+            "kind = 'ablashun': choose 'ablation', 'search'",
+        ),
+        (ABLATION.replace("preset: nano", "preset: polyp_nano"), "Did you mean polyps_nano?"),
         (ABLATION.replace("preset: nano", "preset: mini"), "'nano', 'paper'"),
+        (ABLATION.replace("frozen,", "frozen, data: {name: folder},"), "data: write its name, as"),
         (ABLATION.replace("{method: frozen,", "{metod: frozen,"), "Did you mean method?"),
         (ABLATION.replace("preset: nano", "preset: paper"), "data_root"),
         (SEARCH.replace("at_most: 8.0e+9", "at_mst: 8.0e+9"), "at_mst"),
@@ -148,6 +165,15 @@ def test_mistakes_are_told_with_the_file(tmp_path: Path, text: str, fault: str) 
         catalog.find(str(path))
     assert fault in str(refused.value)
     assert all(line.startswith(str(path)) for line in refused.value.faults)
+
+
+def test_a_name_that_is_none_is_all_that_is_told_of_it(tmp_path: Path) -> None:
+    text = ABLATION.replace("method: lora,", "method: lorra,")
+    study = catalog.find(str(written(tmp_path, text))).study
+    with pytest.raises(SpecError) as refused:
+        validate(study)
+    assert "lorra" in str(refused.value)
+    assert "method.rank" not in str(refused.value)
 
 
 def test_two_mistakes_are_two_lines(tmp_path: Path) -> None:

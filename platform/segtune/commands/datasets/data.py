@@ -12,7 +12,13 @@ from rich.table import Table
 
 from segtune.commands.datasets import noise
 from segtune.commands.datasets.data_set import data_set, fields_of
-from segtune.commands.shared import changed_study, path, storage_argument, study_arguments
+from segtune.commands.shared import (
+    changed_study,
+    path,
+    picture,
+    storage_argument,
+    study_arguments,
+)
 
 if TYPE_CHECKING:
     from segcore.batch import Size
@@ -52,7 +58,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "check", help="counts, sizes and faults of a data set, and a picture of it"
     )
     _data_set_arguments(check)
-    check.add_argument("--sheet", type=path, help="the picture (default: NAME-sheet.png)")
+    check.add_argument("--sheet", type=picture, help="the picture (default: NAME-sheet.png)")
     augment = actions.add_parser(
         "augment", help="a picture of training images as they are and as five epochs see them"
     )
@@ -68,7 +74,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="as in --set augment.blur=1 or --set data.root=DIR; may be repeated",
     )
-    augment.add_argument("--out", type=path, help="the picture (default: NAME-augment.png)")
+    augment.add_argument("--out", type=picture, help="the picture (default: NAME-augment.png)")
     counted = actions.add_parser(
         "describe", help="count what the data of a study that was run hold, for its report"
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from segtune.results.status.trials import RUNNING, SILENT, TrialStatus, defined_epochs
+from segtune.results.status.trials import CANCELLED, RUNNING, SILENT, TrialStatus, defined_epochs
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def time_left(
     begun: Sequence[TrialStatus], waiting: Sequence[str | None], defined: Mapping[str, Any]
 ) -> TimeLeft | None:
     """The work that is left, over as many trials at a time as run now."""
-    unfinished = [t for t in begun if t.state in (RUNNING, SILENT)]
+    unfinished = [t for t in begun if t.state in (RUNNING, SILENT, CANCELLED)]
     own = [t.seconds_left for t in unfinished if t.seconds_left is not None]
     paceless = [(t.arm, (t.epochs or 0) - t.epoch) for t in unfinished if t.seconds_left is None]
     paceless += [(arm, defined_epochs(defined, arm) or 0) for arm in waiting]

@@ -16,8 +16,8 @@ from segtune.results.storage import Storage
 from segtune.results.study_rows import MACRO, StudyRows
 from segtune.study.scores import headline
 
-RUNNING, SILENT = "running", "silent"
-ORDER = (RUNNING, SILENT, "failed", DAMAGED, "cancelled", "pruned", "finished")
+RUNNING, SILENT, CANCELLED = "running", "silent", "cancelled"
+ORDER = (RUNNING, SILENT, "failed", DAMAGED, CANCELLED, "pruned", "finished")
 """States of a trial, in the order in which they are shown: the most interesting ones first."""
 SILENT_EPOCHS = 5
 """A trial without a new row for the time of this many epochs, or of as many evaluations where they
@@ -89,7 +89,7 @@ def begun_trials(storage: Storage, rows: StudyRows, now: datetime) -> list[Trial
         if state == RUNNING and now - written[trial_id] > patience:
             state = SILENT
         epochs, left = _epochs(trial, rows.definition), None
-        if state in (RUNNING, SILENT) and pace is not None and epochs is not None:
+        if state in (RUNNING, SILENT, CANCELLED) and pace is not None and epochs is not None:
             left = pace * (epochs - epoch)
         found.append(
             TrialStatus(
