@@ -4,7 +4,7 @@ import dataclasses
 import gc
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,9 +20,21 @@ from segtune.results.storage import Place
 
 def pytest_configure() -> None:
     """Let tests be interrupted, where a shell has its background programs ignore that: so are
-    processes that tests start and interrupt."""
+    processes that tests start and interrupt. And let garbage be looked for less often."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    young, *older = gc.get_threshold()
+    gc.set_threshold(16 * young, *older)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage while the test modules are imported, which leave next to none."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_finish() -> None:

@@ -19,7 +19,9 @@ from segtune.commands.shared import (
 from segtune.commands.status import duration
 
 if TYPE_CHECKING:
+    from segcore.config import TrainConfig
     from segtune.execution.estimate import Measured, Size
+    from segtune.execution.preflight import OpenedSets
     from segtune.results.storage import Place
     from segtune.study.catalog import Named
     from segtune.study.money import Money
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         raise ValueError("give a study: a name that `segtune list` shows, or a file")
     from segcore.data.scenes.rendered import nothing_kept
     from segtune.execution.estimate import measured
-    from segtune.execution.preflight import data_faults
+    from segtune.execution.preflight import OpenedSets, data_faults
     from segtune.study.overrides import flatten
     from segtune.study.rates import unusual_rates
     from segtune.study.spec import Search
@@ -65,22 +67,23 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.json:
         print_json(_as_json(named, args.storage, args.price_per_hour))
         return 0
+    past = measured(named.study, named.name, args.storage)
+    price = _price(named.name, args.storage, args.price_per_hour)
     console.print(named.description or named.study.question, "", sep="\n", highlight=False)
+    opened = OpenedSets()
     with nothing_kept():
-        sizes, unknown = _sizes(named.study)
-        faults = data_faults(named.study)
+        sizes, unknown = _sizes(named.study, opened)
+        faults = data_faults(named.study, opened)
     console.print(_table(named.name, named.study, sizes), soft_wrap=False)
     if isinstance(named.study, Search):
         for line in _rules(named.study):
             console.print(Text(line), soft_wrap=True)
-    past = measured(named.study, named.name, args.storage)
-    price = _price(named.name, args.storage, args.price_per_hour)
     for line in (*_cost(named.study, sizes, past), *_money(past, price)):
         console.print(Text(line), soft_wrap=True)
     for line in unusual_rates(named.study):
         console.print(Text(line, style="yellow"), soft_wrap=True)
     if unknown:
-        console.print(Text(f"not counted: {unknown}", style="yellow"))
+        console.print(Text(f"not counted: {unknown}", style="yellow"), soft_wrap=True)
     for fault in faults:
         if fault not in unknown:
             console.print(Text(f"`segtune run` refuses: {fault}", style="red"), soft_wrap=True)
@@ -95,12 +98,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _as_json(named: "Named", storage: "Place", asked: "Money | None") -> dict[str, Any]:
     """What is shown, as values."""
     from segtune.execution.estimate import measured, trials
-    from segtune.execution.preflight import data_faults
+    from segtune.execution.preflight import OpenedSets, data_faults
     from segtune.study.definition import define
     from segtune.study.rates import unusual_rates
 
-    sizes, _ = _sizes(named.study)
     past, price = measured(named.study, named.name, storage), _price(named.name, storage, asked)
+    opened = OpenedSets()
+    sizes, _ = _sizes(named.study, opened)
     return {
         "study": named.name,
         "question": named.study.question,
@@ -110,12 +114,12 @@ def _as_json(named: "Named", storage: "Place", asked: "Money | None") -> dict[st
         "measured": past,
         "price_per_hour": price,
         "money_left": None if past is None or price is None else price * (past.seconds / 3600),
-        "faults": data_faults(named.study),
+        "faults": data_faults(named.study, opened),
         "warnings": list(unusual_rates(named.study)),
     }
 
 
-def _sizes(study: "Study") -> tuple[dict[str, "Size"], str]:
+def _sizes(study: "Study", opened: "OpenedSets") -> tuple[dict[str, "Size"], str]:
     """What is counted of each arm (of a search, of its baseline), and why some could not be."""
     from segtune.execution.estimate import size
     from segtune.study.overrides import apply
@@ -125,7 +129,9 @@ def _sizes(study: "Study") -> tuple[dict[str, "Size"], str]:
     found, faults = {}, []
     for arm, changes in arms.items():
         try:
-            found[arm] = size(apply(study.baseline, changes))
+            config: TrainConfig = apply(study.baseline, changes)
+            dataset, _ = opened.of(config)
+            found[arm] = size(config, dataset)
         except ValueError as error:
             faults.append(str(error))
     return found, "\n".join(dict.fromkeys(faults))

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import torch
 
 from segcore.config import TrainConfig
+from segcore.data.dataset import Dataset
 from segtune.results import study_file
 from segtune.results.status.left import usual_pace
 from segtune.results.status.study import read_status
@@ -65,13 +66,16 @@ class Measured:
     """Largest memory of any trial's first worker, bytes."""
 
 
-def size(config: TrainConfig) -> Size:
+def size(config: TrainConfig, dataset: Dataset) -> Size:
     """Build one training's network and count.
 
+    Args:
+        config: of the training.
+        dataset: its data, open.
+
     Raises:
-        ValueError: its data or weights are not in order.
+        ValueError: its weights are not in order.
     """
-    dataset, _ = config.open_sets()
     with torch.random.fork_rng(devices=[]):
         system = config.system.build(dataset.classes)
         config.method.adapt(system)

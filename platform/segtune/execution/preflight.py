@@ -12,7 +12,7 @@ from segtune.execution.resources import Resources, check_amounts
 from segtune.results import study_file
 from segtune.results.storage import Place, Storage, plain_message
 from segtune.study import definition
-from segtune.study.overrides import SpecError
+from segtune.study.overrides import SpecError, resolve_locations
 from segtune.study.space import ends
 from segtune.study.spec import Ablation, Study
 from segtune.study.trial import Trial
@@ -50,7 +50,7 @@ def check_data_and_weights(study: Study, resources: Resources) -> None:
         SpecError: whatever is wrong with them, and arms that change nothing.
     """
     configs = [t.config for t in every_trial(study)]
-    faults = data_faults(study)
+    faults = data_faults(study, OpenedSets())
     faults += faults_of(*{repr(c.system): c.system.check_weights for c in configs}.values())
     faults += [
         f"schedule.batch_size = {size} leaves some of {resources.most} workers without a "
@@ -66,9 +66,9 @@ def check_data_and_weights(study: Study, resources: Resources) -> None:
         raise SpecError(list(dict.fromkeys(faults)))
 
 
-def data_faults(study: Study) -> list[str]:
-    """What is wrong with the data, or with what trials ask of them (classes, folds). Each data set
-    is opened once, for all trials that use it, and images are decoded until one shows a class."""
+def data_faults(study: Study, opened: "OpenedSets") -> list[str]:
+    """What is wrong with the data, or with what trials ask of them (classes, folds). Images are
+    decoded until one shows a class."""
     from segcore.data.survey import check_labelled
 
     users: dict[str, list[Any]] = {}
@@ -78,7 +78,7 @@ def data_faults(study: Study) -> list[str]:
     found = []
     for same in users.values():
         try:
-            sets = same[0].open_sets()
+            sets = opened.of(same[0])
         except ValueError as error:
             found.append(str(error))
             continue
@@ -86,6 +86,31 @@ def data_faults(study: Study) -> list[str]:
         found += faults_of(*(partial(c.check_sets, *sets) for c in needs.values()))
         found += faults_of(partial(check_labelled, sets[0]))
     return list(dict.fromkeys(found))
+
+
+class OpenedSets:
+    """The data sets of trainings, each opened once, however many trainings use it: to open one is
+    to read every file of it."""
+
+    def __init__(self) -> None:
+        self._opened: dict[str, Any] = {}
+
+    def of(self, config: Any) -> Any:
+        """What `open_sets` of a training's configuration gives.
+
+        Raises:
+            ValueError: as of `open_sets`, each time again.
+        """
+        config = resolve_locations(config)  # as trials have them
+        read = repr((config.data, config.evaluation.external, config.train_share, config.fold))
+        if read not in self._opened:
+            try:
+                self._opened[read] = config.open_sets()
+            except ValueError as error:
+                self._opened[read] = error
+        if isinstance(found := self._opened[read], ValueError):
+            raise found
+        return found
 
 
 def faults_of(*checks: Callable[[], Any]) -> list[str]:

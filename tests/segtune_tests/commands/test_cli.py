@@ -14,6 +14,9 @@ from segtune.cli import main
 from segtune.results import study_file, tables
 from segtune.study import definition
 
+FEW = ("--set", "data.train=8", "--set", "data.val=2", "--set", "data.test=2")
+"""Scenes, for what looks at the data set."""
+
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +67,7 @@ def test_list_shows_what_goes_with_which_system() -> None:
 
 
 def test_show_tells_what_would_run(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["show", "demo"]) == 0
+    assert main(["show", "demo", *FEW]) == 0
     shown = capsys.readouterr().out
     assert "5 arms x 3 seeds = 15 trials" in shown
     assert "method.rank = 16" in shown
@@ -285,7 +288,7 @@ def test_what_a_user_wrote_in_brackets_is_no_markup(capsys: pytest.CaptureFixtur
         "{kind: ablation, question: 'Rank in [a, b]? [/lora] :smile:', baseline: {preset: nano},"
         " arms: {lora: {method: lora}}, seeds: [0]}"
     )
-    assert main(["show", "mine.yaml"]) == 0
+    assert main(["show", "mine.yaml", *FEW]) == 0
     assert "Rank in [a, b]? [/lora] :smile:" in capsys.readouterr().out
 
 

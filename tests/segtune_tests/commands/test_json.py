@@ -13,7 +13,10 @@ from segtune.cli import EXIT_CODES, main
 README = (Path(__file__).parents[3] / "platform" / "README.md").read_text()
 COMMANDS = {
     "list": ["list", "--json"],
-    "show": ["show", "demo", "--json"],
+    "show": [
+        *("show", "demo", "--json"),
+        *("--set", "data.train=8", "--set", "data.val=2", "--set", "data.test=2"),
+    ],
     "status": ["status", "methods", "--json"],
     "report": ["report", "methods", "--json"],
     "doctor": ["doctor", "--json"],

@@ -9,6 +9,8 @@ import torch
 from optuna.distributions import IntDistribution
 
 from segcore.config import TrainConfig
+from segcore.data.frames import Scan
+from segcore.data.scenes.rendered import RenderedConfig
 from segtune.cli import main
 from segtune.execution.estimate import measured, size
 from segtune.results import study_file, tables
@@ -51,9 +53,10 @@ def study(tiny: TrainConfig) -> Ablation:
 
 def test_a_training_is_counted_as_it_is_built(tiny: TrainConfig) -> None:
     before = torch.random.get_rng_state()
-    frozen, full = (size(apply(tiny, {"method": m})) for m in ("frozen", "full"))
+    dataset, _ = tiny.open_sets()
+    frozen, full = (size(apply(tiny, {"method": m}), dataset) for m in ("frozen", "full"))
     freed = {"method": "srft_galore", "method.refresh_from": "previous"}
-    projected = size(apply(tiny, freed))
+    projected = size(apply(tiny, freed), dataset)
     assert torch.equal(before, torch.random.get_rng_state())
     assert frozen.trainable < frozen.total == full.total == full.trainable
     assert (frozen.epochs, frozen.steps) == (2, 4), "6 images in batches of 4, twice"
@@ -131,13 +134,37 @@ def test_show_names_changes_counts_and_costs(
     assert sorted(p.name for p in Path.cwd().iterdir()) == ["mine.py"]
 
 
+@pytest.mark.parametrize("words", [[], ["--json"], ["--set", "data.root=mine.py"]])
+def test_a_data_set_is_read_once_for_all_arms(
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whether it is in order or not: it may be thousands of files."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(FILE)
+    read: list[RenderedConfig] = []
+    scan = RenderedConfig.scan
+
+    def counted(self: RenderedConfig) -> Scan:
+        read.append(self)
+        return scan(self)
+
+    monkeypatch.setattr(RenderedConfig, "scan", counted)
+    assert main(["show", "mine.py", *words]) == 0
+    assert ("mine.py exists" in capsys.readouterr().out) == ("data.root=mine.py" in words)
+    assert len(read) == 1
+
+
 def test_show_of_a_study_without_its_data_says_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["show", "srft_vs_svd"]) == 0
     shown = capsys.readouterr().out
-    assert "not counted: data/L3D: no such folder" in shown
+    assert f"not counted: {tmp_path / 'data' / 'L3D'}: no such folder" in shown
+    assert shown.count("no such folder") == 1
     assert "4 arms x 3 seeds = 12 trials" in shown
 
 

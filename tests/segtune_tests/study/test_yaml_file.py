@@ -196,7 +196,8 @@ def test_the_schema_takes_what_is_right_and_nothing_else(
 
 
 def test_show_takes_a_yaml_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["show", str(written(tmp_path, SEARCH)), "--storage", str(tmp_path)]) == 0
+    few = [word for split in ("train", "val", "test") for word in ("--set", f"data.{split}=2")]
+    assert main(["show", str(written(tmp_path, SEARCH)), "--storage", str(tmp_path), *few]) == 0
     assert "search of 20 trials" in capsys.readouterr().out
 
 

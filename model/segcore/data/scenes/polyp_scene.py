@@ -86,12 +86,14 @@ class Outline:
     def depth(self, x_HW: Floats, y_HW: Floats) -> Floats:
         """How far inside each point lies, as a share of the radius; negative outside."""
         dx, dy = x_HW - self.middle[0], y_HW - self.middle[1]
-        angle, distance = np.arctan2(dy, dx), np.hypot(dx, dy)
-        waves = sum(
-            a * np.cos(k * angle + p)
-            for k, a, p in zip(HARMONICS, self.amplitudes_K, self.phases_K, strict=True)
-        )
-        inside = 1 + waves - distance / self.radius
+        waves: Floats | int = 0
+        if self.amplitudes_K.any():  # else it is round
+            angle = np.arctan2(dy, dx)
+            waves = sum(
+                a * np.cos(k * angle + p)
+                for k, a, p in zip(HARMONICS, self.amplitudes_K, self.phases_K, strict=True)
+            )
+        inside = 1 + waves - np.hypot(dx, dy) / self.radius
         if self.tongue is not None:
             towards, length, width = self.tongue
             along = dx * np.cos(towards) + dy * np.sin(towards)

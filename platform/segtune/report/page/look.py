@@ -174,10 +174,11 @@ def figure(
         layout: plotly's layout.
     """
     meta = {"span": span, "keys": [vars(k) for k in keys]}
-    # Checked by plotly: a wrong property is an error here, not an empty figure on the page.
-    drawn = go.Figure(list(traces))
-    drawn.update_layout(template=_TEMPLATE, height=height, meta=meta, **layout)
-    return drawn
+    # Checked by plotly: a wrong property is an error here, not an empty figure on the page. It is
+    # given the layout at once, else it first makes one of its own from a large template.
+    return go.Figure(
+        list(traces), {"template": _TEMPLATE, "height": height, "meta": meta, **layout}
+    )
 
 
 def span(numbers: Sequence[float], room: float) -> list[float]:
