@@ -311,7 +311,7 @@ def test_the_screen_says_it_all(tmp_path: Path, width: int) -> None:
     text = shown(some(tmp_path), width)
     assert "mine: 4 trials, 1 silent, 1 failed, 1 finished, 1 not yet begun" in text
     assert "silent since" in " ".join(text.split())
-    assert "`segtune run mine`" in " ".join(text.split())
+    assert "the command that ran the study" in " ".join(text.split())
     for line in ERROR.splitlines():
         assert line in text
     (row,) = (line for line in text.splitlines() if line.startswith("lora-s0"))
