@@ -137,15 +137,26 @@ class Places:
         self._made_of: list[object] = []
         self._doubted = True
 
+    @property
+    def doubted(self) -> bool:
+        """Whether groups may have been edited since they were looked at."""
+        return self._doubted
+
     def of(self, groups: Sequence[Mapping[str, Any]]) -> Mapping[Tensor, Place]:
         """Every parameter, in order, with its place.
 
         Args:
             groups: The optimizer's groups as they are now.
+
+        Raises:
+            ValueError: A group's side was edited.
         """
         made_of = [_made_of(group) for group in groups]
         if made_of != self._made_of:
-            self._planned, self._made_of = dict(_plan_all(groups)), made_of
+            planned = dict(_plan_all(groups))
+            for parameter, place in planned.items():
+                _refuse_other_side(self._planned.get(parameter), place)
+            self._planned, self._made_of = planned, made_of
         self._doubted = False
         return self._planned
 
@@ -156,6 +167,17 @@ class Places:
     def doubt(self) -> None:
         """To be called at the end of a step: groups may be edited from now on."""
         self._doubted = True
+
+
+def _refuse_other_side(before: Place | None, now: Place) -> None:
+    """Of a square weight no shape would show it."""
+    if before is None or before.projection is None or now.projection is None:
+        return
+    if before.projection.right != now.projection.right:
+        raise ValueError(
+            f"side of the group of parameter {now.position} was edited: moments of one side mean "
+            f"nothing on the other. Set it back, or build a new optimizer."
+        )
 
 
 _PLANNED_BY = ("rank", "side", "projector", "blocks", "stagger", "update_proj_gap")

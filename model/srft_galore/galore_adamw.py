@@ -69,7 +69,10 @@ class GaLoreAdamW(StatefulOptimizer):
 
         Raises:
             ValueError: A key looks like a slip or has no effect, or a value is not allowed.
+            TypeError: It is no group.
         """
+        if not isinstance(param_group, dict) or "params" not in param_group:
+            raise TypeError(f"A group is a dict with params, not {type(param_group).__name__}.")
         complete = complete_group(param_group, self.defaults)
         for named_or_not in complete["params"]:  # named ones come in pairs
             parameter = named_or_not[1] if isinstance(named_or_not, tuple) else named_or_not
@@ -162,7 +165,8 @@ class GaLoreAdamW(StatefulOptimizer):
 
         Args:
             model: The module whose parameters this optimizer moves. Weights that are frozen now and
-                trained later keep their gradients until the step, unless it is attached again.
+                trained later keep their gradients until the step, unless it is attached anew (after
+                `remove()`).
             scaler: Of the loss, where there is one: gradients are divided by its scale at once,
                 and it learns of their overflow.
 

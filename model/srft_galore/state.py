@@ -232,7 +232,7 @@ def _check_state(name: str, expected: Mapping[str, Tensor], found: Mapping[str, 
             f"that one, or start afresh."
         )
     for key, tensor in expected.items():
-        shape = getattr(found[key], "shape", None)
+        shape = found[key].shape if isinstance(found[key], Tensor) else None
         if shape != tensor.shape:
             raise ValueError(
                 f"The saved {key} of {name} has shape {shape and tuple(shape)}; "

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from .entries import Entry, Place, Places
+from .groups.checks import check_edited
 from .parallel.collectives import share
 from .refresh.strategies import Strategies
 from .state import (
@@ -119,8 +120,22 @@ class StatefulOptimizer(Optimizer):
                 yield self._entry(place)
 
     def _entry_of(self, parameter: Tensor) -> Entry:
-        """To be asked between two steps: the groups are looked at once."""
-        return self._entry(self._places.since_the_last_step(self.param_groups)[parameter])
+        """To be asked between two steps: the groups are looked at once.
+
+        Raises:
+            ValueError: A group was edited into something that is not allowed, or the parameter was
+                taken out.
+        """
+        if self._places.doubted:
+            for group in self.param_groups:
+                check_edited(group)
+        place = self._places.since_the_last_step(self.param_groups).get(parameter)
+        if place is None:
+            raise ValueError(
+                "A parameter was taken out of the groups of an optimizer that is attached to its "
+                "model: call remove() of what attach returned first."
+            )
+        return self._entry(place)
 
     def _entry(self, place: Place) -> Entry:
         return place.entry(self.param_groups, self.state, self._counts)

@@ -67,6 +67,12 @@ class StepCounts:
             bound = self._bounds[number]
             self._bounds[number] = None if bound is None else bound + 1
 
+    def stepped(self, count: Tensor) -> None:
+        """A parameter that is in no batch any more made a step."""
+        bound = self._bounds.get(id(count))
+        if bound is not None:
+            self._bounds[id(count)] = bound + 1
+
     def at_most(self, state: Mapping[str, Tensor]) -> int:
         """A bound of the steps that a parameter made, read only where nothing is known."""
         bound = self._bounds.get(id(state["step"]))

@@ -348,3 +348,35 @@ def test_the_nearest_rotation_is_that_of_the_svd() -> None:
     A = randn(3, 8, 8, seed=3)
     U, _, Vh = torch.linalg.svd(A)
     torch.testing.assert_close(nearest_rotation(A), U @ Vh, rtol=0, atol=1e-6)
+
+
+def test_a_weight_that_leaves_its_bank_is_refreshed_on_time(
+    in_banks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its steps are still counted in the bank's tensors."""
+
+    def trained(leaves: bool) -> list[tuple[int, int]]:
+        weights = [nn.Parameter(torch.ones(12, 7, dtype=torch.bfloat16)) for _ in range(2)]
+        groups = [{"params": [w], "rank": 3, "update_proj_gap": 4} for w in weights]
+        optimizer = GaLoreAdamW(groups, lr=0.01)
+        for step in range(12):
+            if step == 2 and leaves:
+                optimizer.param_groups[0]["rounding"] = "stochastic"
+            for i, w in enumerate(weights):
+                w.grad = randn(12, 7, seed=10 * step + i, dtype=torch.bfloat16)
+            optimizer.step()
+        states = [optimizer.state[w] for w in weights]
+        return [(int(state["step"]), int(state["refreshes"])) for state in states]
+
+    assert trained(True) == trained(False) == [(12, 3), (12, 3)]
+
+
+def test_moments_that_are_reset_are_in_no_cuda_graph(
+    in_banks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replay would not know of the reset."""
+    params, optimizer = build(torch.float32, moments="reset")
+    train(params, optimizer, range(1))
+    monkeypatch.setattr("srft_galore.update.rates.is_captured", lambda device: True)
+    with pytest.raises(RuntimeError, match="moments='reset'.*choose 'keep' or 'rotate'"):
+        train(params, optimizer, range(1, 2))

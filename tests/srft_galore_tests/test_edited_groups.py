@@ -130,3 +130,38 @@ def test_looking_at_a_state_before_the_first_step_changes_nothing(options: dict[
     step(weight, optimizer)
     step(other, resumed)
     assert torch.equal(weight, other)
+
+
+@pytest.mark.parametrize("rank", [2, 4])
+def test_the_side_of_a_square_weight_stays(rank: int) -> None:
+    """No shape would show it."""
+    weight = nn.Parameter(torch.zeros(4, 4))
+    optimizer = GaLoreAdamW([{"params": [weight], "rank": rank}])
+    for side in ("short", "left", "right"):
+        weight.grad = torch.eye(4)
+        optimizer.param_groups[0]["side"] = side
+        if side == "left":
+            with pytest.raises(ValueError, match="side of the group of parameter 0 was edited"):
+                optimizer.step()
+        else:
+            optimizer.step()
+
+
+def test_rounding_at_random_is_for_bfloat16_later_too() -> None:
+    weight, optimizer = build(rank=2)
+    step(weight, optimizer)
+    optimizer.param_groups[0]["rounding"] = "stochastic"
+    with pytest.raises(ValueError, match="is for bfloat16 parameters"):
+        step(weight, optimizer)
+
+
+def test_what_is_no_group_is_refused() -> None:
+    weight = nn.Parameter(torch.zeros(6, 4))
+    with pytest.raises(TypeError, match="params is a set, whose order differs"):
+        GaLoreAdamW([{"params": {weight}, "rank": 2}])
+    _, optimizer = build(rank=2)
+    no_group: Any = [weight]
+    with pytest.raises(TypeError, match="A group is a dict with params, not list"):
+        optimizer.add_param_group(no_group)
+    with pytest.raises(ValueError, match=r"weight_decay has shape \(2,\); give a number"):
+        build(rank=2, weight_decay=torch.ones(2))

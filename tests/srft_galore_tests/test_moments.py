@@ -199,6 +199,29 @@ def test_what_becomes_of_moments_may_be_edited_on_the_way(
         torch.testing.assert_close(p, q, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("in_banks", [False, True])
+def test_rotated_after_a_reset_as_from_the_start(
+    in_banks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bias corrections are those of the steps since the reset, in the rotation too."""
+    if in_banks:
+        monkeypatch.setattr(batches_module, "ONE_BY_ONE", ())
+    p, q = nn.Parameter(randn(12, 7)), nn.Parameter(randn(12, 7))
+    late, early = (optimizer_of(w, moments="rotate", projector="svd") for w in (p, q))
+    late.param_groups[0]["moments"] = "reset"
+    for step in range(8):
+        p.grad = randn(12, 7, seed=100 + step)
+        late.step()
+    for step in range(6):  # the first of these resets
+        for w, optimizer in ((p, late), (q, early)):
+            w.grad = randn(12, 7, seed=step)
+            optimizer.step()
+            if step == 0:
+                w.data.copy_(randn(12, 7))
+        late.param_groups[0]["moments"] = "rotate"
+    torch.testing.assert_close(p, q, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("moments", ["keep", "rotate", "reset"])
 def test_first_refresh_finds_no_moments(moments: str) -> None:
     """Also after zero gradients, which count as steps."""

@@ -268,3 +268,7 @@ def test_loads_refuse_other_blocks_and_modes() -> None:
     for key, value in {"blocks": 3, "refresh_from": "previous"}.items():
         with pytest.raises(ValueError, match=f"{key}={value!r}, the saved state {key}="):
             build(**{key: value}).load_state_dict(donor.state_dict())
+
+
+def test_turns_are_given_out_at_once_whatever_the_interval() -> None:
+    assert list(staggered_phases((1, 3, 2, 0), 10**12)) == [2, 0, 1, 3]

@@ -341,6 +341,34 @@ def test_an_optimizer_that_its_scheduler_holds_is_let_go_too() -> None:
     assert not torch.equal(weights(model)[0], before[0])
 
 
+@pytest.mark.parametrize("refresh_from", ["current", "previous"])
+def test_a_nan_at_the_first_step_spoils_what_is_clipped(refresh_from: str) -> None:
+    model = network()
+    optimizer = released(model, refresh_from=refresh_from)
+    backward(model, 0)
+    model[3].weight.grad[0, 0] = math.nan
+    before = weights(model)
+    optimizer.clip_grad_norm_(1.0)
+    optimizer.step()
+    moved = [not torch.equal(a, b) for a, b in zip(before, weights(model), strict=True)]
+    assert not any(moved) or refresh_from == "previous"  # whose sketches are in no norm
+
+
+def test_groups_are_looked_at_before_a_gradient_is_freed() -> None:
+    model = network()
+    optimizer = released(model)
+    optimizer.attach(model)
+    fit(model, optimizer, range(2))
+    optimizer.param_groups[0]["update_proj_gap"] = 0
+    with pytest.raises(ValueError, match="update_proj_gap=0 is not allowed"):
+        backward(model, 2)
+    optimizer.param_groups[0]["update_proj_gap"] = 3
+    optimizer.zero_grad()
+    optimizer.param_groups[1]["params"].clear()
+    with pytest.raises(ValueError, match="was taken out of the groups"):
+        fit(model, optimizer, range(2, 4))
+
+
 @pytest.mark.parametrize("later", [False, True])
 def test_gradients_that_another_optimizer_freed_are_missed(later: bool) -> None:
     model = network()

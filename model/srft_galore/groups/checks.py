@@ -23,6 +23,7 @@ def complete_group(group: Mapping[str, Any], adam_defaults: Mapping[str, Any]) -
 
     Raises:
         ValueError: A key is unknown or has no effect, or a value is not allowed.
+        TypeError: The parameters have no order.
     """
     check_keys(group)
     defaults = {**adam_defaults, "rounding": "nearest"}
@@ -31,6 +32,11 @@ def complete_group(group: Mapping[str, Any], adam_defaults: Mapping[str, Any]) -
         if key in complete:
             complete[key] = _plain(complete[key])
     params = group["params"]
+    if isinstance(params, set | frozenset):
+        raise TypeError(
+            "params is a set, whose order differs from run to run, and states and seeds go by it; "
+            "give a list."
+        )
     complete["params"] = [params] if isinstance(params, Tensor) else list(params)
     check_values(complete)
     _check_rounding(complete)
@@ -84,6 +90,7 @@ def check_edited(group: Mapping[str, Any]) -> None:
     _check_one(group["lr"])
     held_back = {"lr": 0.0} if isinstance(group["lr"], Tensor) else {}
     check_values({**group, **held_back})
+    _check_rounding(group)
 
 
 def check_complete(group: Mapping[str, Any]) -> None:
@@ -201,7 +208,9 @@ def _check_refresh(group: Mapping[str, Any]) -> None:
 
 def _check_number(key: str, value: object, *, least: float) -> None:
     if isinstance(value, bool) or not isinstance(value, float | int | Tensor):
-        raise ValueError(f"{key}={value!r} is not a number.")
+        raise ValueError(f"{key}={value!r} is no Python number and no tensor; give one of them.")
+    if isinstance(value, Tensor) and value.numel() != 1:
+        raise ValueError(f"{key} has shape {tuple(value.shape)}; give a number.")
     if not (math.isfinite(value) and value >= least):
         bound = f" of at least {least}" if math.isfinite(least) else ""
         raise ValueError(f"{key}={value!r} is not allowed; give a finite number{bound}.")

@@ -1,6 +1,7 @@
 """Hooks that release gradients during the backward pass, and what a `GradScaler` finds there."""
 
 import gc
+import threading
 import weakref
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
@@ -39,8 +40,8 @@ class Attachment:
         """
         if not parameters:
             raise ValueError(
-                "The model has none of the projected parameters of this optimizer: attach the "
-                "one whose parameters it was built from."
+                "The model has none of the projected parameters of this optimizer, or they are "
+                "frozen: attach the one that it was built from, and unfreeze them first."
             )
         _refuse_attached(parameters, strategies)
         self._strategies, self._scaler = weakref.ref(strategies), scaler
@@ -50,7 +51,8 @@ class Attachment:
         self._take_off = weakref.finalize(self, _remove_all, handles)
         self._take_off.atexit = False
         strategies.attached.update(dict.fromkeys(parameters, self))
-        _ATTACHMENTS.add(self)
+        with _LOCK:
+            _ATTACHMENTS.add(self)
 
     @property
     def strategies(self) -> "Strategies | None":
@@ -60,7 +62,8 @@ class Attachment:
     def remove(self) -> None:
         """Take the hooks off: gradients stay until the step again. A second call does nothing."""
         self._take_off()
-        _ATTACHMENTS.discard(self)
+        with _LOCK:
+            _ATTACHMENTS.discard(self)
         strategies = self.strategies
         if strategies is not None:
             for parameter in self._parameters:
@@ -111,6 +114,8 @@ class Attachment:
 
 _ATTACHMENTS: weakref.WeakSet[Attachment] = weakref.WeakSet()
 """All whose hooks are in place, of every optimizer."""
+_LOCK = threading.Lock()
+"""Of that set."""
 
 
 def is_overflow_mark(gradient: Tensor | None) -> bool:
@@ -126,10 +131,10 @@ def check_not_freed_elsewhere(parameters: Collection[Tensor], strategies: "Strat
         strategies: Of the optimizer that makes the step.
 
     Raises:
-        RuntimeError: Another optimizer has the gradient of one.
+        RuntimeError: Another optimizer frees the gradient of one.
     """
     for other in _others(strategies):
-        taken = sum(parameter in other.previous for parameter in parameters)
+        taken = sum(p in other.previous or p in other.attached for p in parameters)
         if taken:
             raise RuntimeError(
                 f"The gradients of {taken} projected parameters were freed for another optimizer "
@@ -163,7 +168,9 @@ _CALL_REMOVE = "Call remove() of what attach returned there first."
 
 def _others(strategies: "Strategies") -> list["Strategies"]:
     """Of the other optimizers that are attached to something."""
-    found = {id(one): one for a in _ATTACHMENTS if (one := a.strategies) not in (None, strategies)}
+    with _LOCK:
+        attachments = list(_ATTACHMENTS)
+    found = {id(one): one for a in attachments if (one := a.strategies) not in (None, strategies)}
     return list(found.values())
 
 

@@ -20,6 +20,15 @@ from .strategy import RefreshStrategy
 class RefreshFromCurrent(RefreshStrategy):
     """Serves plain parameters too: they have no basis, and their gradients stay as well."""
 
+    def __init__(self) -> None:
+        self._without_use: set[Tensor] = set()
+        """Parameters whose first gradient is too large: without a basis, nothing that is projected
+        would show it, as it does NaN and Inf."""
+
+    def is_spoiled(self, entry: Entry) -> bool:
+        """Whether there is no basis yet, and the gradient is too large for one."""
+        return entry.parameter in self._without_use
+
     def refresh(self, entries: Sequence[Entry]) -> None:
         """Put new bases into the states, at once.
 
@@ -27,9 +36,13 @@ class RefreshFromCurrent(RefreshStrategy):
         basis: the old one stays, and a new one is due.
         """
         waiting = [e for e in entries if e.is_due()]
+        self._without_use.clear()
         found = sizes([entry.stored_gradient for entry in waiting])
         due = [entry for entry, size in zip(waiting, found, strict=True) if size.gives_basis]
-        for batch in alike(due, [(entry.seed, entry.step) for entry in due]):
+        for entry, size in zip(waiting, found, strict=True):
+            if not entry.has_basis and size.finite and not size.in_range:
+                self._without_use.add(entry.parameter)
+        for batch in alike(due, [(entry.seed, entry.step, entry.restarted_at) for entry in due]):
             group, projection = batch[0].group, batch[0].projection
             assert projection is not None
             warm = group["start"] == "warm" and batch[0].has_basis
@@ -47,10 +60,12 @@ class RefreshFromCurrent(RefreshStrategy):
 
     def unprojected(self, entry: Entry) -> Tensor | None:
         """The gradient itself."""
-        return entry.parameter.grad
+        return None if self.is_spoiled(entry) else entry.parameter.grad
 
-    def gradient(self, entry: Entry) -> Tensor:
+    def gradient(self, entry: Entry) -> Tensor | None:
         """The gradient: as it is stored, or projected where the parameter is."""
+        if self.is_spoiled(entry):
+            return None
         if entry.projection is None:
             return entry.stored_gradient
         return entry.projection.project(entry.gradient(), entry.state["basis"])

@@ -24,8 +24,8 @@ def change_basis(batch: Sequence[Entry], bases_SR: Tensor) -> None:
     - "reset": to zero; bias correction starts anew (`Entry.adam_step`).
 
     Args:
-        batch: Parameters of one group and projection that made as many steps, and all of which had
-            a basis, or none. Their states are changed in place.
+        batch: Parameters of one group and projection that made as many steps, also since their
+            moments began, and all of which had a basis, or none. Their states are changed in place.
         bases_SR: The new bases, orthonormal, in one stack (`batches.stack`).
     """
     group, projection, step = batch[0].group, batch[0].projection, batch[0].step
@@ -36,13 +36,13 @@ def change_basis(batch: Sequence[Entry], bases_SR: Tensor) -> None:
     elif batch[0].has_basis and group["moments"] == "rotate":
         old_SR = _stacked(batch, "basis")
         bases_SR = _aligned(bases_SR, old_SR)
-        if step > 0:
+        if batch[0].adam_step > 0:
             mean, squares = rotated(
                 _stacked(batch, "exp_avg"),
                 _stacked(batch, "exp_avg_sq"),
                 bases_SR.mT @ old_SR,
                 right=projection.right,
-                corrections=[1 - beta**step for beta in group["betas"]],
+                corrections=[1 - beta ** batch[0].adam_step for beta in group["betas"]],
             )
             _write(batch, "exp_avg", mean)
             _write(batch, "exp_avg_sq", squares)

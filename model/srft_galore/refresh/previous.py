@@ -114,7 +114,7 @@ class RefreshFromPrevious(RefreshStrategy):
 
     def finish(self, entries: Sequence[Entry]) -> None:
         """Put the next bases into the states of parameters that have one and did not skip."""
-        for batch in alike(entries, [(entry.has_basis, entry.step) for entry in entries]):
+        for batch in alike(entries, [(e.has_basis, e.step, e.restarted_at) for e in entries]):
             waiting = [self._pending[entry.parameter].next_basis for entry in batch]
             change_basis(batch, stack([basis for basis in waiting if basis is not None]))
 

@@ -19,7 +19,7 @@ def staggered_phases(costs: tuple[int, ...], gap: int) -> Sequence[int]:
     Largest first, each to the phase with the least cost so far (Graham's longest processing time
     rule); of equal ones the first. It depends on costs and order alone: the same on every rank.
     """
-    slots = [(0, phase) for phase in range(gap)]
+    slots = [(0, phase) for phase in range(min(gap, len(costs)))]
     phases = [0] * len(costs)
     for number in sorted(range(len(costs)), key=lambda i: -costs[i]):
         cost, phase = heapq.heappop(slots)

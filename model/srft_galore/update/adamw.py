@@ -70,6 +70,7 @@ def update(ready: Sequence[tuple[Entry, Tensor]]) -> None:
                 _add_back(entry, gradient, change, lr)
         for entry in entries:
             entry.state["step"] += 1
+            entry.counts.stepped(entry.state["step"])
 
 
 def _adamw(

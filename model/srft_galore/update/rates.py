@@ -8,7 +8,7 @@ from torch import Tensor
 
 from srft_galore.entries import Entry
 from srft_galore.groups.checks import check_rate
-from srft_galore.sending import send
+from srft_galore.sending import is_captured, send
 
 
 class Rates(NamedTuple):
@@ -53,8 +53,14 @@ class RateTable:
 
         Raises:
             ValueError: A learning rate that the host has is no finite number of at least 0.
-            RuntimeError: Rates have changed, and a CUDA graph is being captured.
+            RuntimeError: A CUDA graph is being captured, and rates have changed or moments are
+                reset at a refresh.
         """
+        if is_captured(self._device) and any(e.group.get("moments") == "reset" for e in entries):
+            raise RuntimeError(
+                "A CUDA graph is being captured, and moments='reset' starts bias correction anew "
+                "at a refresh, which a replay would not know of: choose 'keep' or 'rotate'."
+            )
         on_device: list[Tensor] = []
         rows: dict[int, _Row] = {}
         for entry in entries:
