@@ -5,7 +5,7 @@ Shape suffixes: H W image, 3 RGB.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -319,14 +319,14 @@ def held_values(masks: Iterable[Raw]) -> str:
         values = np.unique(raw.reshape(-1, 3), axis=0) if raw.ndim == 3 else np.unique(raw)[:, None]
         found.update(map(tuple, values.tolist()))
     texts = [f"#{bytes(v).hex()}" if len(v) == 3 else str(v[0]) for v in sorted(found)]
-    return ", ".join(texts[:6]) + (f" and {len(texts) - 6} more" if len(texts) > 6 else "")
+    return _listed(texts)
 
 
 def _grey(raw: Raw) -> Raw:
     return raw[..., 0] if raw.ndim == 3 else raw
 
 
-def _listed(values: Raw) -> str:
+def _listed(values: Raw | Sequence[str]) -> str:
     told = ", ".join(str(v) for v in values[:6])
     return told + (f" and {len(values) - 6} more" if len(values) > 6 else "")
 

@@ -49,7 +49,6 @@ def check_values(group: Mapping[str, Any]) -> None:
     Raises:
         ValueError: Names the key, its value and what is allowed.
     """
-    _check_one(group["lr"])
     for key in ("lr", "eps", "weight_decay"):
         _check_number(key, group[key], least=0.0)
     betas = group["betas"]
@@ -87,7 +86,7 @@ def check_edited(group: Mapping[str, Any]) -> None:
     """
     check_complete(group)
     check_keys(group)
-    _check_one(group["lr"])
+    _check_one("lr", group["lr"])
     held_back = {"lr": 0.0} if isinstance(group["lr"], Tensor) else {}
     check_values({**group, **held_back})
     _check_rounding(group)
@@ -122,9 +121,11 @@ def check_rate(lr: float) -> None:
     _check_number("lr", lr, least=0.0)
 
 
-def _check_one(lr: object) -> None:
-    if isinstance(lr, Tensor) and lr.numel() != 1:
-        raise ValueError(f"lr has shape {tuple(lr.shape)}; give a number or a tensor with one.")
+def _check_one(key: str, value: object) -> None:
+    if isinstance(value, Tensor) and value.numel() != 1:
+        raise ValueError(
+            f"{key} has shape {tuple(value.shape)}; give a number or a tensor with one."
+        )
 
 
 def check_released(groups: Sequence[Mapping[str, Any]]) -> None:
@@ -209,8 +210,7 @@ def _check_refresh(group: Mapping[str, Any]) -> None:
 def _check_number(key: str, value: object, *, least: float) -> None:
     if isinstance(value, bool) or not isinstance(value, float | int | Tensor):
         raise ValueError(f"{key}={value!r} is no Python number and no tensor; give one of them.")
-    if isinstance(value, Tensor) and value.numel() != 1:
-        raise ValueError(f"{key} has shape {tuple(value.shape)}; give a number.")
+    _check_one(key, value)
     if not (math.isfinite(value) and value >= least):
         bound = f" of at least {least}" if math.isfinite(least) else ""
         raise ValueError(f"{key}={value!r} is not allowed; give a finite number{bound}.")

@@ -21,13 +21,13 @@ class RefreshFromCurrent(RefreshStrategy):
     """Serves plain parameters too: they have no basis, and their gradients stay as well."""
 
     def __init__(self) -> None:
-        self._without_use: set[Tensor] = set()
+        self._too_large: set[Tensor] = set()
         """Parameters whose first gradient is too large: without a basis, nothing that is projected
         would show it, as it does NaN and Inf."""
 
     def is_spoiled(self, entry: Entry) -> bool:
         """Whether there is no basis yet, and the gradient is too large for one."""
-        return entry.parameter in self._without_use
+        return entry.parameter in self._too_large
 
     def refresh(self, entries: Sequence[Entry]) -> None:
         """Put new bases into the states, at once.
@@ -36,12 +36,12 @@ class RefreshFromCurrent(RefreshStrategy):
         basis: the old one stays, and a new one is due.
         """
         waiting = [e for e in entries if e.is_due()]
-        self._without_use.clear()
+        self._too_large.clear()
         found = sizes([entry.stored_gradient for entry in waiting])
         due = [entry for entry, size in zip(waiting, found, strict=True) if size.gives_basis]
         for entry, size in zip(waiting, found, strict=True):
             if not entry.has_basis and size.finite and not size.in_range:
-                self._without_use.add(entry.parameter)
+                self._too_large.add(entry.parameter)
         for batch in alike(due, [(entry.seed, entry.step, entry.restarted_at) for entry in due]):
             group, projection = batch[0].group, batch[0].projection
             assert projection is not None
